@@ -1,0 +1,18 @@
+//! The values every other crate speaks of: labels, matchers, samples, histograms, time.
+//!
+//! Values only. Nothing here does I/O, knows async, or knows a wire format; disk and wire types
+//! live with their codecs and convert to these.
+//!
+//! Reading order: [`labels`], [`sample`], [`histogram`], [`matcher`], [`time`], [`relabel`].
+
+pub mod error;
+pub mod histogram;
+pub mod labels;
+pub mod sample;
+pub mod time;
+
+pub use error::ErrorKind;
+pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
+pub use labels::{Labels, LabelsBuilder};
+pub use sample::{Sample, Value};
+pub use time::TimeRange;
