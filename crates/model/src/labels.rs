@@ -34,7 +34,10 @@ fn push_str(data: &mut Vec<u8>, s: &str) {
     match u8::try_from(s.len()) {
         Ok(len) if len < LONG => data.push(len),
         _ => {
-            assert!(s.len() <= MAX_STRING_LEN, "a label string is at most {MAX_STRING_LEN} bytes");
+            assert!(
+                s.len() <= MAX_STRING_LEN,
+                "a label string is at most {MAX_STRING_LEN} bytes"
+            );
             data.push(LONG);
             data.extend_from_slice(&(s.len() as u32).to_le_bytes()[..3]);
         }
@@ -45,11 +48,17 @@ fn push_str(data: &mut Vec<u8>, s: &str) {
 /// Splits one string off the front of an encoded label set.
 fn take_str(data: &[u8]) -> (&str, &[u8]) {
     let (len, rest) = match data[0] {
-        LONG => (u32::from_le_bytes([data[1], data[2], data[3], 0]) as usize, &data[4..]),
+        LONG => (
+            u32::from_le_bytes([data[1], data[2], data[3], 0]) as usize,
+            &data[4..],
+        ),
         len => (usize::from(len), &data[1..]),
     };
     let (bytes, rest) = rest.split_at(len);
-    (std::str::from_utf8(bytes).expect("only whole strings are pushed"), rest)
+    (
+        std::str::from_utf8(bytes).expect("only whole strings are pushed"),
+        rest,
+    )
 }
 
 impl Labels {
@@ -60,7 +69,9 @@ impl Labels {
 
     /// Labels from pairs in any order. Of pairs with one name the last wins; an empty value means
     /// that the label is absent.
-    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+    pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
         let mut builder = LabelsBuilder::new();
         for (name, value) in pairs {
             builder.set(name.as_ref(), value.as_ref());
@@ -83,7 +94,9 @@ impl Labels {
             push_str(&mut data, name);
             push_str(&mut data, value);
         }
-        Self { data: data.into_boxed_slice() }
+        Self {
+            data: data.into_boxed_slice(),
+        }
     }
 
     /// The labels in order of names.

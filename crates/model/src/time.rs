@@ -16,7 +16,10 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// Everything that fits into a timestamp, but for the very last millisecond.
-    pub const ALL: Self = Self { min: i64::MIN, max: i64::MAX };
+    pub const ALL: Self = Self {
+        min: i64::MIN,
+        max: i64::MAX,
+    };
 
     /// The half-open range `[min, max)`.
     pub const fn new(min: i64, max: i64) -> Self {
@@ -25,7 +28,10 @@ impl TimeRange {
 
     /// The range that holds both ends, `[min, max]`.
     pub const fn closed(min: i64, max: i64) -> Self {
-        Self { min, max: max.saturating_add(1) }
+        Self {
+            min,
+            max: max.saturating_add(1),
+        }
     }
 
     /// True when no instant is inside.
@@ -45,7 +51,10 @@ impl TimeRange {
 
     /// The instants inside both; empty when they do not overlap.
     pub fn intersect(self, other: Self) -> Self {
-        Self { min: self.min.max(other.min), max: self.max.min(other.max) }
+        Self {
+            min: self.min.max(other.min),
+            max: self.max.min(other.max),
+        }
     }
 }
 

@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Prometheus' storage formats: chunks, index, blocks, write-ahead logs, head chunks.
+//!
+//! Codecs are sans-IO: slices in, slices out, and a [`Corruption`] that says at which offset what
+//! was expected. The few modules that touch files (`block`, `wal`, `db`) add the file's name and
+//! turn it into an [`Error`]. Everything is synchronous; callers move it off their async workers.
+//!
+//! Reading order: `chunk` (samples to bytes), `index` (labels to chunks), `block` (a directory of
+//! both), `wal` (records, segments, checkpoints, head chunk files), `head` (replay of those into
+//! queryable series), `merge` (k-way merge of series sets), `db` (a whole data directory).
+
+pub mod error;
+
+pub use error::{Corruption, Error, Result};

@@ -19,7 +19,12 @@ impl LabelsBuilder {
 
     /// A builder that starts from the labels of `base`.
     pub fn from_labels(base: &Labels) -> Self {
-        Self { pairs: base.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+        Self {
+            pairs: base
+                .iter()
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+        }
     }
 
     /// Sets `name` to `value`; an empty value deletes the label.
@@ -62,7 +67,9 @@ impl LabelsBuilder {
             push_str(&mut data, name);
             push_str(&mut data, value);
         }
-        Labels { data: data.into_boxed_slice() }
+        Labels {
+            data: data.into_boxed_slice(),
+        }
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {

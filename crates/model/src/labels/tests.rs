@@ -12,7 +12,10 @@ fn long_strings_survive() {
     for len in [254, 255, 256, 70_000] {
         let value = "v".repeat(len);
         let l = Labels::from_pairs([("a", value.as_str()), ("z", "end")]);
-        assert_eq!((l.get("a"), l.get("z")), (Some(value.as_str()), Some("end")));
+        assert_eq!(
+            (l.get("a"), l.get("z")),
+            (Some(value.as_str()), Some("end"))
+        );
     }
 }
 
@@ -33,7 +36,10 @@ fn orders_label_by_label() {
 #[test]
 fn stable_hash_is_xxhash64_over_separated_pairs() {
     let l = Labels::from_pairs([("a", "1"), ("b", "2")]);
-    assert_eq!(l.stable_hash(), XxHash64::oneshot(0, b"a\xff1\xffb\xff2\xff"));
+    assert_eq!(
+        l.stable_hash(),
+        XxHash64::oneshot(0, b"a\xff1\xffb\xff2\xff")
+    );
 }
 
 #[test]
