@@ -1,1 +1,78 @@
-//! Placeholder.
+//! What end-to-end tests stand on: the binary, the conformance data, peers, ports and processes.
+//!
+//! A test that needs something the machine lacks says so on standard error and passes; where the
+//! environment variable `CI` is set, it fails instead (see [`missing`]).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read their environment and the wall clock"
+)]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
+
+pub mod http;
+pub mod process;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+/// Root of the workspace.
+pub fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+}
+
+/// The folder `name` of the conformance data, or `None` after saying that it is absent.
+///
+/// Found through `PROMONTORY_CONFORMANCE`, else as `shared/conformance` beside the checkout.
+pub fn conformance(name: &str) -> Option<PathBuf> {
+    let root = workspace_root();
+    let candidates = [
+        std::env::var_os("PROMONTORY_CONFORMANCE").map(PathBuf::from),
+        Some(root.join("../shared/conformance")),
+        Some(root.join("../../shared/conformance")),
+    ];
+    let found = candidates
+        .into_iter()
+        .flatten()
+        .map(|dir| dir.join(name))
+        .find(|dir| dir.exists());
+    if found.is_none() {
+        missing(&format!(
+            "conformance data {name:?} (set PROMONTORY_CONFORMANCE)"
+        ));
+    }
+    found
+}
+
+/// The program `name` on the search path, or `None` after saying that it is absent.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        missing(&format!("the program {name:?}"));
+    }
+    found
+}
+
+/// Says that a test is skipped for want of `what`.
+///
+/// # Panics
+/// Where the environment variable `CI` is set: there nothing may be missing.
+pub fn missing(what: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{what} is missing, and CI must have it"
+    );
+    eprintln!("skipped: {what} is missing");
+}
+
+/// A TCP port on 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}

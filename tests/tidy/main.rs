@@ -1,0 +1,5 @@
+//! The rules of the tree, held by tests: who may import whom, how long files are, what is banned.
+
+mod edges;
+mod manifests;
+mod sources;
