@@ -108,11 +108,11 @@ fn crates_import_only_what_the_table_allows() {
             }
         }
         if SYNC_CRATES.contains(&name) {
-            let banned = |d: &&str| package.dependencies.iter().any(|p| p.name == **d);
+            let used = |d: &str| package.dependencies.iter().any(|p| p.name == d);
             wrong.extend(
                 ASYNC_DEPENDENCIES
                     .iter()
-                    .filter(banned)
+                    .filter(|d| used(d))
                     .map(|d| format!("{name} -> {d}")),
             );
         }
