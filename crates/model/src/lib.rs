@@ -8,11 +8,14 @@
 pub mod error;
 pub mod histogram;
 pub mod labels;
+pub mod matcher;
+pub mod regex;
 pub mod sample;
 pub mod time;
 
 pub use error::ErrorKind;
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
 pub use labels::{Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use sample::{Sample, Value};
 pub use time::TimeRange;
