@@ -8,7 +8,9 @@
 //! both), `wal` (records, segments, checkpoints, head chunk files), `head` (replay of those into
 //! queryable series), `merge` (k-way merge of series sets), `db` (a whole data directory).
 
+pub mod chunk;
 pub mod cursor;
 pub mod error;
 
+pub use chunk::{Chunk, ChunkMeta, Encoding};
 pub use error::{Corruption, Error, Result};
