@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use twox_hash::XxHash64;
 
 pub use builder::LabelsBuilder;
-pub use escape::{is_legacy_label_name, is_legacy_metric_name, quote_into};
+pub use escape::{is_legacy_label_name, is_legacy_metric_name, quote_into, quoted};
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME: &str = "__name__";

@@ -1,6 +1,17 @@
-//! Time ranges. Instants are `i64` milliseconds since the Unix epoch everywhere.
+//! Time ranges, durations, timestamps and dates. Instants are `i64` milliseconds since the Unix
+//! epoch everywhere.
+
+mod civil;
+mod duration;
+mod timestamp;
 
 use std::fmt;
+
+pub use civil::{Civil, days_in_month, is_leap_year};
+pub use duration::{DurationError, DurationMs};
+pub use timestamp::{
+    JsonSeconds, MAX_TIME_MS, MIN_TIME_MS, Rfc3339, TimestampError, parse_timestamp,
+};
 
 /// A half-open range of time `[min, max)` in milliseconds since the Unix epoch.
 ///

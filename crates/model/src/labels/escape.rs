@@ -20,6 +20,13 @@ pub fn is_legacy_metric_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
 }
 
+/// `s` in double quotes, as [`quote_into`] writes it.
+pub fn quoted(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 2);
+    quote_into(&mut out, s);
+    out
+}
+
 /// Appends `s` in double quotes, escaped as Go's `strconv.Quote` does.
 pub fn quote_into(out: &mut String, s: &str) {
     out.push('"');
