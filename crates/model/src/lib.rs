@@ -6,6 +6,7 @@
 //! Reading order: [`labels`], [`sample`], [`histogram`], [`matcher`], [`time`], [`relabel`].
 
 pub mod error;
+pub mod float;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
