@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The `.proto` files, the code generated from them, and conversions to and from [`model`].
+//!
+//! Nothing else lives here, and nothing generated goes further than the handlers that speak gRPC:
+//! they convert at once. The files under `proto/` are ours; their field numbers are Prometheus'
+//! and Thanos'.
+
+mod convert;
+
+pub use convert::ConvertError;
+
+/// Generated code; documented in the `.proto` files.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::too_many_lines,
+    clippy::clone_on_ref_ptr,
+    reason = "generated"
+)]
+mod generated {
+    pub mod prometheus_copy {
+        tonic::include_proto!("prometheus_copy");
+    }
+    pub mod thanos {
+        tonic::include_proto!("thanos");
+        pub mod info {
+            tonic::include_proto!("thanos.info");
+        }
+    }
+}
+
+/// Prometheus' remote read and write messages.
+pub use generated::prometheus_copy as prometheus;
+/// Thanos' StoreAPI, WriteableStore and Info messages and services.
+pub use generated::thanos;

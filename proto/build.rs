@@ -1,0 +1,16 @@
+//! Compiles the .proto files with a compiler written in Rust, so that no `protoc` has to be installed.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "prometheus.proto",
+        "thanos/store.proto",
+        "thanos/info.proto",
+    ];
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(files, ["proto"])?;
+    // Chunk data and labels are slices of the received buffer instead of copies.
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
