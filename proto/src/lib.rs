@@ -14,6 +14,7 @@ pub use convert::ConvertError;
     unreachable_pub,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
     clippy::clone_on_ref_ptr,
     reason = "generated"
