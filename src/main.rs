@@ -1,3 +1,134 @@
-//! The one binary.
+//! The one binary: every component and every tool is a subcommand.
+//!
+//! Only this file reads the command line and touches the process' standard streams. A component
+//! goes through the same four steps whichever it is: flags, config, build, run.
 
-fn main() {}
+mod commands;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use runtime::foreign::{self, ForeignFlags};
+
+/// A highly available, federated metrics system in the shape of Thanos.
+#[derive(Debug, clap::Parser)]
+#[command(name = "promontory", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Receive samples into a local TSDB.
+    #[command(alias = "receive")]
+    Ingester(Component<ingester::Flags>),
+    /// Serve a Prometheus or an ingester over the StoreAPI and ship its blocks.
+    Sidecar(Component<sidecar::Flags>),
+    /// Serve the blocks of a bucket over the StoreAPI.
+    Store(Component<store::Flags>),
+    /// Answer PromQL over every endpoint that speaks the StoreAPI.
+    #[command(alias = "query")]
+    Querier(Component<querier::Flags>),
+    /// Merge, downsample and expire the blocks of a bucket.
+    #[command(alias = "compact")]
+    Compactor(Component<compactor::Flags>),
+}
+
+/// What every component takes, beside flags of its own.
+#[derive(Debug, clap::Args)]
+struct Component<F: clap::Args> {
+    #[command(flatten)]
+    log: runtime::LogFlags,
+    #[command(flatten)]
+    flags: F,
+}
+
+impl<F: clap::Args> Component<F> {
+    /// Starts the log, names what was ignored, and yields the component's own flags.
+    fn start(self, ignored: &[String]) -> F {
+        runtime::log::install(self.log.resolve());
+        for flag in ignored {
+            tracing::warn!(
+                flag = flag.as_str(),
+                "flag of Thanos is not supported yet and was ignored"
+            );
+        }
+        self.flags
+    }
+}
+
+/// Thanos' flags that the component called `name` accepts and ignores.
+fn foreign_flags(name: &str) -> Option<ForeignFlags> {
+    Some(match name {
+        "ingester" | "receive" => ingester::FOREIGN_FLAGS,
+        "sidecar" => sidecar::FOREIGN_FLAGS,
+        "store" => store::FOREIGN_FLAGS,
+        "querier" | "query" => querier::FOREIGN_FLAGS,
+        "compactor" | "compact" => compactor::FOREIGN_FLAGS,
+        _ => return None,
+    })
+}
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let component = args.get(1).and_then(|a| a.to_str()).and_then(foreign_flags);
+    let (args, ignored) = match component {
+        Some(own) => foreign::take_foreign(args, &[foreign::COMMON, own]),
+        None => (args, Vec::new()),
+    };
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            let help = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A closed standard stream leaves nobody to tell.
+            let _ = e.print();
+            return ExitCode::from(if help { 0 } else { 2 });
+        }
+    };
+    match run(cli.command, &ignored) {
+        Ok(code) => code,
+        Err(e) if closed_early(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Ingester(c) => ingester::build(c.start(ignored).resolve()?).run()?,
+        Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve()?).run()?,
+        Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
+        Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
+        Command::Compactor(c) => compactor::build(c.start(ignored).resolve()?).run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a tool with standard output buffered.
+#[expect(
+    dead_code,
+    reason = "the first tool to be registered uses it: `return tool(|out| commands::x::run(args, out))`"
+)]
+fn tool(
+    run: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let code = run(&mut out)?;
+    out.flush().context("write to standard output")?;
+    Ok(code)
+}
+
+/// True when the reader of our output went away, as `head` does.
+fn closed_early(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

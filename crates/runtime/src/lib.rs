@@ -1,5 +1,34 @@
-//! Process plumbing that components are given instead of reaching for it: time, so far.
+//! Process plumbing that every component shares and is given instead of reaching for it.
+//!
+//! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
+//! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`].
 
 pub mod clock;
+pub mod flags;
+pub mod foreign;
+pub mod log;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
+pub use foreign::ForeignFlags;
+
+/// Why a component could not be configured, built or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A flag's value cannot be used.
+    #[error("--{flag}: {reason}")]
+    Flag {
+        /// Long name of the flag, without dashes.
+        flag: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The component's servers are not part of this version.
+    #[error(
+        "serving as {component} is not in this build yet; its flags were read and are valid. The `tsdb` commands work"
+    )]
+    NotServing {
+        /// Name of the subcommand.
+        component: &'static str,
+    },
+}

@@ -1,0 +1,253 @@
+//! Groups of flags that several components take, under the names that Thanos gave them.
+//!
+//! A `...Flags` struct holds what was said; its `resolve` checks it and yields the `...Config`
+//! that the component works with, in which nothing is optional that has a default.
+
+use std::path::PathBuf;
+
+use crate::Error;
+
+/// Flags of the log.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogFlags {
+    /// Least severe level that is logged.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    pub level: LogLevel,
+    /// Form of a log line.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
+    pub format: LogFormat,
+}
+
+/// Severity of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogLevel {
+    /// A human must act.
+    Error,
+    /// Something is off; the process goes on.
+    Warn,
+    /// What an operator wants to see.
+    Info,
+    /// What a developer wants to see.
+    Debug,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the log needs to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Least severe level that is logged.
+    pub level: LogLevel,
+    /// Form of a log line.
+    pub format: LogFormat,
+}
+
+impl LogFlags {
+    /// The log's configuration.
+    pub fn resolve(&self) -> LogConfig {
+        LogConfig {
+            level: self.level,
+            format: self.format,
+        }
+    }
+}
+
+/// Flags of the HTTP and gRPC servers.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerFlags {
+    /// Address of the HTTP server: metrics, probes, API.
+    #[arg(
+        long = "http-address",
+        value_name = "HOST:PORT",
+        default_value = "0.0.0.0:10902"
+    )]
+    pub http_address: String,
+    /// Address of the gRPC server.
+    #[arg(
+        long = "grpc-address",
+        value_name = "HOST:PORT",
+        default_value = "0.0.0.0:10901"
+    )]
+    pub grpc_address: String,
+}
+
+/// A host and port to listen on; the host may be a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Host name or IP address, without the brackets of IPv6; `0.0.0.0` when none was said.
+    pub host: String,
+    /// Port; 0 lets the system choose.
+    pub port: u16,
+}
+
+impl ListenAddress {
+    /// Reads `HOST:PORT`, `[IPV6]:PORT` or `:PORT`, the forms that Go takes.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong, when there is no port or it is not a number up to 65535.
+    pub fn parse(s: &str) -> Result<Self, String> {
+        let (host, port) = s
+            .rsplit_once(':')
+            .ok_or_else(|| format!("{s:?} has no port; write HOST:PORT"))?;
+        let port = port
+            .parse()
+            .map_err(|_| format!("{port:?} is not a port; use a number from 0 to 65535"))?;
+        let host = match host.strip_prefix('[') {
+            Some(v6) => v6
+                .strip_suffix(']')
+                .ok_or_else(|| format!("{s:?} lacks the closing bracket of the IPv6 address"))?,
+            None if host.contains(':') => {
+                return Err(format!(
+                    "{s:?} is ambiguous; write an IPv6 address in brackets"
+                ));
+            }
+            None if host.is_empty() => "0.0.0.0",
+            None => host,
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+/// Where the servers listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The HTTP server's address.
+    pub http: ListenAddress,
+    /// The gRPC server's address.
+    pub grpc: ListenAddress,
+}
+
+impl ServerFlags {
+    /// Checks the addresses.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for an address without a usable port, or when both servers were given the
+    /// same address.
+    pub fn resolve(&self) -> Result<ServerConfig, Error> {
+        let parse =
+            |flag, s: &str| ListenAddress::parse(s).map_err(|reason| Error::Flag { flag, reason });
+        let config = ServerConfig {
+            http: parse("http-address", &self.http_address)?,
+            grpc: parse("grpc-address", &self.grpc_address)?,
+        };
+        if config.http == config.grpc && config.http.port != 0 {
+            return Err(Error::Flag {
+                flag: "grpc-address",
+                reason: format!(
+                    "{} is the HTTP server's address too; give each its own",
+                    self.grpc_address
+                ),
+            });
+        }
+        Ok(config)
+    }
+}
+
+/// Flags that name the bucket.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BucketFlags {
+    /// File with the bucket's configuration, in Thanos' YAML form.
+    #[arg(
+        long = "objstore.config-file",
+        value_name = "FILE",
+        conflicts_with = "config"
+    )]
+    pub config_file: Option<PathBuf>,
+    /// The bucket's configuration itself, instead of a file.
+    #[arg(long = "objstore.config", value_name = "YAML")]
+    pub config: Option<String>,
+}
+
+/// Where the bucket's configuration is to be read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BucketConfig {
+    /// No bucket.
+    None,
+    /// From a file.
+    File(PathBuf),
+    /// From this text.
+    Inline(String),
+}
+
+impl BucketFlags {
+    /// The bucket's configuration; an empty text means no bucket, as in Thanos.
+    pub fn resolve(&self) -> BucketConfig {
+        match (&self.config_file, &self.config) {
+            (Some(file), _) => BucketConfig::File(file.clone()),
+            (None, Some(text)) if !text.trim().is_empty() => BucketConfig::Inline(text.clone()),
+            (None, _) => BucketConfig::None,
+        }
+    }
+
+    /// The bucket's configuration, for a component that cannot do without.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] when no bucket was named.
+    pub fn require(&self) -> Result<BucketConfig, Error> {
+        match self.resolve() {
+            BucketConfig::None => Err(Error::Flag {
+                flag: "objstore.config-file",
+                reason: "name the bucket's configuration file; this component works on a bucket"
+                    .to_owned(),
+            }),
+            config => Ok(config),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(http: &str, grpc: &str) -> Result<ServerConfig, String> {
+        ServerFlags {
+            http_address: http.to_owned(),
+            grpc_address: grpc.to_owned(),
+        }
+        .resolve()
+        .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn addresses_take_the_forms_of_go() {
+        for (s, host, port) in [
+            (":10902", "0.0.0.0", 10902),
+            ("localhost:0", "localhost", 0),
+            ("[::1]:80", "::1", 80),
+        ] {
+            let a = ListenAddress::parse(s).unwrap();
+            assert_eq!((a.host.as_str(), a.port), (host, port), "{s}");
+        }
+        for s in ["", "host", "host:http", "host:65536", "::1:80", "[::1:80"] {
+            assert!(ListenAddress::parse(s).is_err(), "{s}");
+        }
+    }
+
+    #[test]
+    fn servers_must_not_share_an_address() {
+        assert!(servers(":1", ":2").is_ok());
+        assert!(servers(":0", ":0").is_ok());
+        assert!(servers(":1", ":1").unwrap_err().contains("--grpc-address"));
+    }
+
+    #[test]
+    fn a_bucket_can_be_absent_but_not_where_it_is_needed() {
+        let flags = |text: Option<&str>| BucketFlags {
+            config_file: None,
+            config: text.map(str::to_owned),
+        };
+        assert_eq!(flags(Some(" \n")).resolve(), BucketConfig::None);
+        assert!(flags(None).require().is_err());
+        assert!(flags(Some("type: FILESYSTEM")).require().is_ok());
+    }
+}
