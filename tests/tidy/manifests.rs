@@ -39,3 +39,35 @@ fn members_inherit_lints_and_versions() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Packages that must not come in, by whatever road, and why.
+const BANNED_PACKAGES: [(&str, &str); 4] = [
+    ("aws-lc-sys", "ring is the one crypto provider"),
+    ("openssl-sys", "TLS is rustls"),
+    ("serde_yaml", "it is archived"),
+    ("lazy_static", "there are no globals"),
+];
+
+/// A lock file longer than this has a dependency that drags too much in.
+const PACKAGES_MAX: usize = 350;
+
+#[test]
+fn the_dependency_tree_stays_small_and_clean() {
+    let lock =
+        fs::read_to_string(workspace_root().join("Cargo.lock")).expect("Cargo.lock is committed");
+    let packages: Vec<_> = lock
+        .lines()
+        .filter_map(|l| l.strip_prefix("name = "))
+        .collect();
+    assert!(
+        !packages.is_empty() && packages.len() <= PACKAGES_MAX,
+        "{} packages are locked",
+        packages.len()
+    );
+    for (banned, why) in BANNED_PACKAGES {
+        assert!(
+            !packages.iter().any(|p| p.trim_matches('"') == banned),
+            "{banned} came in, but {why}"
+        );
+    }
+}
