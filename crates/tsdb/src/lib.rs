@@ -11,6 +11,7 @@
 pub mod chunk;
 pub mod cursor;
 pub mod error;
+pub mod wal;
 
 pub use chunk::{Chunk, ChunkMeta, Encoding};
 pub use error::{Corruption, Error, Result};

@@ -1,0 +1,90 @@
+use super::*;
+use crate::wal::SegmentReader;
+use crate::wal::testing::MemoryStore;
+
+const OPTIONS: WriterOptions = WriterOptions {
+    segment_size: 2 * PAGE_SIZE,
+    compression: Compression::None,
+};
+
+fn count(segment: &[u8]) -> usize {
+    let mut reader = SegmentReader::new(segment);
+    std::iter::from_fn(|| reader.next_record().unwrap().map(drop)).count()
+}
+
+#[test]
+fn what_was_synced_survives_a_power_cut() {
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    writer.log(&[b"one", b"two"]).unwrap();
+    writer.sync().unwrap();
+    writer.log(&[b"three"]).unwrap();
+    assert_eq!(count(&store.after_power_cut()[0]), 2);
+    assert_eq!(count(&store.segments()[0]), 3);
+}
+
+#[test]
+fn a_segment_is_durable_before_the_next_one_begins() {
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    writer.log(&[vec![1; 40_000]]).unwrap();
+    writer.log(&[vec![2; 40_000]]).unwrap();
+    assert_eq!(writer.segment(), 1);
+    let left = store.after_power_cut();
+    assert_eq!(left[0].len(), 2 * PAGE_SIZE, "the last page is padded");
+    assert_eq!(count(&left[0]), 1);
+    assert!(left[1].is_empty());
+}
+
+#[test]
+fn pages_are_written_once_and_filled_up_to_the_last_header() {
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    // Leaves six bytes in the page, too few for a header.
+    let first = vec![7; PAGE_SIZE - 2 * HEADER_SIZE + 1];
+    writer.log(&[&first[..], b"second"]).unwrap();
+    let bytes = &store.segments()[0];
+    assert_eq!(bytes.len(), PAGE_SIZE + HEADER_SIZE + 6);
+    assert_eq!(bytes[PAGE_SIZE - 6..PAGE_SIZE], [0; 6]);
+    assert_eq!(count(bytes), 2);
+}
+
+#[test]
+fn a_record_larger_than_a_segment_is_refused_and_so_is_all_after_a_failure() {
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    assert!(writer.log(&[vec![1; 3 * PAGE_SIZE]]).is_err());
+
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    store.fail_writes(true);
+    assert!(writer.log(&[b"one"]).is_err());
+    store.fail_writes(false);
+    let error = writer.log(&[b"two"]).unwrap_err();
+    assert_eq!(error.kind(), model::ErrorKind::Unavailable);
+    assert!(writer.sync().is_err());
+}
+
+#[test]
+fn opening_begins_a_segment_after_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    for expected in 0..3 {
+        let mut writer = Writer::open(dir.path(), OPTIONS).unwrap();
+        assert_eq!(writer.segment(), expected);
+        writer.log(&[b"x"]).unwrap();
+    }
+    std::fs::remove_file(dir.path().join("00000001")).unwrap();
+    let error = Writer::open(dir.path(), OPTIONS).unwrap_err();
+    assert!(error.to_string().contains("00000002"), "{error}");
+}
+
+#[test]
+fn odd_segment_sizes_are_refused() {
+    for segment_size in [0, PAGE_SIZE + 1] {
+        let options = WriterOptions {
+            segment_size,
+            ..OPTIONS
+        };
+        assert!(Writer::create(MemoryStore::default(), 0, options).is_err());
+    }
+}
