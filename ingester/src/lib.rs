@@ -2,6 +2,10 @@
 //!
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Ingester::run`].
+//!
+//! Beside it: [`exposition`], the decoders of what targets expose.
+
+pub mod exposition;
 
 use std::path::PathBuf;
 

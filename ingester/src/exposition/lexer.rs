@@ -1,0 +1,192 @@
+//! Tokens of both formats, taken off the front of the input.
+//!
+//! Nothing here knows which token may come next; that is the parser's.
+
+use memchr::{memchr2, memchr3};
+
+use super::{Error, Format, RawStr};
+
+/// Which bytes may be part of a bare name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameKind {
+    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+    Metric,
+    /// `[a-zA-Z_][a-zA-Z0-9_]*`.
+    Label,
+}
+
+const START: u8 = 1;
+const DIGIT: u8 = 2;
+const COLON: u8 = 4;
+
+/// What each byte may be within a name.
+static CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START,
+            b'0'..=b'9' => DIGIT,
+            b':' => COLON,
+            _ => 0,
+        };
+        b += 1;
+    }
+    table
+};
+
+/// Position in the input, and the number of the line there.
+#[derive(Debug, Clone)]
+pub(super) struct Lexer<'a> {
+    pub(super) input: &'a [u8],
+    pub(super) pos: usize,
+    pub(super) line: u64,
+    pub(super) format: Format,
+}
+
+impl<'a> Lexer<'a> {
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.input.get(self.pos).copied()
+    }
+
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.input[self.pos..]
+    }
+
+    /// Takes `b` if it is next.
+    #[inline]
+    pub(super) fn take(&mut self, b: u8) -> bool {
+        let found = self.peek() == Some(b);
+        self.pos += usize::from(found);
+        found
+    }
+
+    /// Takes the bytes of `word` if they are next.
+    #[inline]
+    pub(super) fn take_word(&mut self, word: &[u8]) -> bool {
+        let found = self.rest().starts_with(word);
+        if found {
+            self.pos += word.len();
+        }
+        found
+    }
+
+    /// Takes the space between two tokens of the text format: any number of spaces and tabs.
+    /// OpenMetrics has none that could be skipped.
+    #[inline]
+    pub(super) fn skip_blank(&mut self) {
+        if self.format == Format::Text {
+            while matches!(self.peek(), Some(b' ' | b'\t')) {
+                self.pos += 1;
+            }
+        }
+    }
+
+    /// Takes the end of the line; true at the end of the input for the text format, whose last
+    /// line needs none.
+    #[inline]
+    pub(super) fn take_line_end(&mut self) -> bool {
+        if self.take(b'\n') {
+            self.line += 1;
+            return true;
+        }
+        self.format == Format::Text && self.pos == self.input.len()
+    }
+
+    /// A bare name, or `None` when the next byte cannot start one.
+    #[inline]
+    pub(super) fn name(&mut self, kind: NameKind) -> Option<RawStr<'a>> {
+        let (first, more) = match kind {
+            NameKind::Metric => (START | COLON, START | COLON | DIGIT),
+            NameKind::Label => (START, START | DIGIT),
+        };
+        let rest = self.rest();
+        if CLASS[usize::from(*rest.first()?)] & first == 0 {
+            return None;
+        }
+        let len = rest
+            .iter()
+            .position(|b| CLASS[usize::from(*b)] & more == 0)
+            .unwrap_or(rest.len());
+        self.pos += len;
+        Some(RawStr(
+            std::str::from_utf8(&rest[..len]).expect("bytes of names are ASCII"),
+        ))
+    }
+
+    /// A quoted string; call where a `"` is next. Only the text format lets it span lines.
+    ///
+    /// # Errors
+    /// When the closing quote is missing or the bytes are not UTF-8; `what` names the string.
+    pub(super) fn quoted(&mut self, what: &'static str) -> Result<RawStr<'a>, Error> {
+        let start = self.pos + 1;
+        let mut at = start;
+        let mut lines = 0;
+        loop {
+            let rest = &self.input[at.min(self.input.len())..];
+            let Some(next) = memchr3(b'"', b'\\', b'\n', rest) else {
+                return Err(self.error(format!("the quotes of the {what} are not closed")));
+            };
+            at += next;
+            match self.input[at] {
+                b'"' => break,
+                b'\\' if self.input.get(at + 1) != Some(&b'\n') => at += 2,
+                b'\n' if self.format == Format::Text => {
+                    lines += 1;
+                    at += 1;
+                }
+                _ => return Err(self.error(format!("the quotes of the {what} are not closed"))),
+            }
+        }
+        self.pos = at + 1;
+        let text = std::str::from_utf8(&self.input[start..at])
+            .map_err(|_| self.error(format!("the {what} is not UTF-8")))?;
+        self.line += lines;
+        Ok(RawStr(text))
+    }
+
+    /// The bytes up to the next space or end of the line.
+    #[inline]
+    pub(super) fn word(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let len = match self.format {
+            Format::OpenMetrics => memchr2(b' ', b'\n', rest),
+            Format::Text => memchr3(b' ', b'\t', b'\n', rest),
+        }
+        .unwrap_or(rest.len());
+        self.pos += len;
+        &rest[..len]
+    }
+
+    /// The bytes up to the end of the line, which stays.
+    pub(super) fn rest_of_line(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        self.pos += len;
+        &rest[..len]
+    }
+
+    /// An error at this line.
+    #[cold]
+    pub(super) fn error(&self, reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        Error::new(self.line, reason)
+    }
+
+    /// An error that says what should have been next and what is.
+    #[cold]
+    pub(super) fn expected(&self, what: &str) -> Error {
+        const SHOWN_MAX: usize = 24;
+        let rest = self.rest();
+        let len = memchr::memchr(b'\n', rest)
+            .unwrap_or(rest.len())
+            .min(SHOWN_MAX);
+        let found = match rest.first() {
+            None => "the end of the input".to_owned(),
+            Some(b'\n') => "the end of the line".to_owned(),
+            Some(_) => format!("{:?}", String::from_utf8_lossy(&rest[..len])),
+        };
+        self.error(format!("expected {what}, found {found}"))
+    }
+}

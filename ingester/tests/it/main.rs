@@ -1,0 +1,4 @@
+//! Tests of the ingester against the outside: conformance data.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod openmetrics;
