@@ -5,11 +5,21 @@
 //! it never panics and never allocates more than the payload's size can justify.
 
 mod bits;
+mod varbit;
+
+pub mod aggregate;
+pub mod histogram;
+pub mod samples;
+pub mod series;
 pub mod xor;
+
+pub use aggregate::Aggregate;
+pub use samples::Samples;
+pub use series::{SAMPLES_PER_CHUNK, SeriesEncoder, TimedChunk};
 
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 
 /// How a chunk's payload is encoded. The discriminant is the byte that files hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,12 +90,77 @@ impl Encoding {
 }
 
 /// Encoded samples of one series.
+///
+/// Whoever takes a chunk from a file or a peer asks [`Encoding::check_readable`] first, for an error
+/// that says what to do; here an unreadable encoding is damage like any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// How `data` is encoded.
     pub encoding: Encoding,
     /// The payload: what lies between the encoding byte and the checksum.
     pub data: Bytes,
+}
+
+impl Chunk {
+    /// Number of samples; of an aggregate chunk, those of its `count` aggregate.
+    ///
+    /// # Errors
+    /// When the payload cannot hold that many, or is of an encoding that cannot be read.
+    pub fn sample_count(&self) -> Result<u16, Corruption> {
+        match self.encoding {
+            Encoding::Xor => xor::count(&self.data),
+            Encoding::Histogram | Encoding::FloatHistogram => histogram::count(&self.data),
+            Encoding::Aggregate => match aggregate::get(&self.data, Aggregate::Count)? {
+                Some(count) => count.sample_count(),
+                None => Ok(0),
+            },
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    /// The samples of a float or histogram chunk, decoded one by one. The first error ends them.
+    pub fn samples(&self) -> Samples<'_> {
+        Samples::new(self)
+    }
+
+    #[cold]
+    fn unreadable(&self) -> Corruption {
+        Corruption::new(
+            0,
+            format!(
+                "floats or histograms, not a chunk of encoding {}",
+                self.encoding.as_byte()
+            ),
+        )
+    }
+}
+
+/// The sample count at the start of a payload, checked against the payload's size: the first sample
+/// takes at least `first_bits`, every further one at least `next_bits`.
+fn header_count(
+    data: &[u8],
+    header_len: usize,
+    first_bits: usize,
+    next_bits: usize,
+) -> Result<u16, Corruption> {
+    let (Some(&[high, low]), Some(body)) = (data.first_chunk(), data.get(header_len..)) else {
+        return Err(Corruption::new(
+            data.len(),
+            format!("a header of {header_len} bytes"),
+        ));
+    };
+    let count = u16::from_be_bytes([high, low]);
+    let bits_min = match usize::from(count) {
+        0 => 0,
+        count => first_bits + next_bits * (count - 1),
+    };
+    if body.len() * 8 < bits_min {
+        return Err(Corruption::new(
+            0,
+            "a sample count that the payload has room for",
+        ));
+    }
+    Ok(count)
 }
 
 /// Where a chunk lies and which time it covers, as an index lists it.

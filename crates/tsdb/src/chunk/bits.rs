@@ -2,13 +2,30 @@
 
 use crate::error::Corruption;
 
+/// True when `value` fits into `bits` bits as Prometheus counts: `-(2^(bits-1) - 1) ..= 2^(bits-1)`.
+#[inline(always)]
+pub(crate) const fn fits(value: i64, bits: u32) -> bool {
+    let half = 1 << (bits - 1);
+    -half < value && value <= half
+}
+
+/// Undoes what [`fits`] allows: values above `2^(bits-1)` are negative.
+#[inline(always)]
+pub(crate) const fn sign_extend(value: u64, bits: u32) -> i64 {
+    if value > 1 << (bits - 1) {
+        value.wrapping_sub(1 << bits).cast_signed()
+    } else {
+        value.cast_signed()
+    }
+}
+
 /// Reads bits from a slice.
 ///
 /// The unchecked pair [`window`](Self::window) and [`skip`](Self::skip) may run past the end, where
 /// zeros are read; whoever uses it calls [`check_end`](Self::check_end) before trusting what was
 /// read. The `read_*` methods check by themselves.
 #[derive(Debug, Clone)]
-pub(crate) struct BitReader<'a> {
+pub struct BitReader<'a> {
     data: &'a [u8],
     /// Bits consumed so far.
     position: usize,
@@ -26,6 +43,11 @@ impl<'a> BitReader<'a> {
     /// Bits consumed so far, counted from the start of the slice.
     pub(crate) const fn position(&self) -> usize {
         self.position
+    }
+
+    /// Bits left to read.
+    pub(crate) const fn remaining(&self) -> usize {
+        (self.data.len() * 8).saturating_sub(self.position)
     }
 
     /// The bits that come next, left-aligned: at least 57 of them, then zeros.
@@ -136,7 +158,7 @@ impl<'a> BitReader<'a> {
 
 /// Writes bits to a growing buffer.
 #[derive(Debug, Clone)]
-pub(crate) struct BitWriter {
+pub struct BitWriter {
     /// Whole words written so far (or whole bytes, after [`resume`](Self::resume)).
     bytes: Vec<u8>,
     /// Bits not yet in `bytes`, left-aligned; the rest is zero.

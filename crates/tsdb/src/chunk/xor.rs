@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::bits::{BitReader, BitWriter};
-use super::{Chunk, Encoding};
+use super::bits::{BitReader, BitWriter, fits, sign_extend};
+use super::{Chunk, Encoding, header_count};
 use crate::error::Corruption;
 
 /// Bytes before the bit stream: the sample count.
@@ -94,23 +94,6 @@ pub(crate) fn read_xor(
     let bits = u32::from(64 - window.leading - window.trailing);
     let delta = reader.take(bits) << window.trailing;
     Ok(f64::from_bits(previous.to_bits() ^ delta))
-}
-
-/// True when `value` fits into `bits` bits as Prometheus counts: `-(2^(bits-1) - 1) ..= 2^(bits-1)`.
-#[inline(always)]
-pub(crate) const fn fits(value: i64, bits: u32) -> bool {
-    let half = 1 << (bits - 1);
-    -half < value && value <= half
-}
-
-/// Undoes what [`fits`] allows: values above `2^(bits-1)` are negative.
-#[inline(always)]
-pub(crate) const fn sign_extend(value: u64, bits: u32) -> i64 {
-    if value > 1 << (bits - 1) {
-        value.wrapping_sub(1 << bits).cast_signed()
-    } else {
-        value.cast_signed()
-    }
 }
 
 /// Builds a float chunk sample by sample.
@@ -271,22 +254,8 @@ fn read_delta_of_delta(reader: &mut BitReader<'_>) -> i64 {
 /// # Errors
 /// When the header is cut short or promises more than the payload can hold.
 pub fn count(data: &[u8]) -> Result<u16, Corruption> {
-    let &[high, low, ..] = data else {
-        return Err(Corruption::new(data.len(), "a sample count of two bytes"));
-    };
-    let count = u16::from_be_bytes([high, low]);
     // The first sample takes nine bytes or more, every further one two bits or more.
-    let bits_min = match count {
-        0 => 0,
-        count => 72 + 2 * (usize::from(count) - 1),
-    };
-    if (data.len() - HEADER_LEN) * 8 < bits_min {
-        return Err(Corruption::new(
-            0,
-            "a sample count that the payload can hold",
-        ));
-    }
-    Ok(count)
+    header_count(data, HEADER_LEN, 72, 2)
 }
 
 /// Appends a chunk's samples to two columns of equal length.
@@ -388,41 +357,4 @@ impl Iterator for Samples<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_return_what_was_appended() {
-        let samples = [
-            (i64::MIN, 0.0),
-            (-5, f64::from_bits(model::sample::STALE_NAN_BITS)),
-            (0, -0.0),
-            (15_000, 1.5),
-            (30_000, f64::INFINITY),
-            (45_001, 1.5),
-            (i64::MAX, f64::MIN_POSITIVE),
-        ];
-        let mut encoder = Encoder::new();
-        for (t, v) in samples {
-            encoder.append(t, v);
-        }
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        decode_columns(&encoder.chunk().data, &mut times, &mut values).unwrap();
-        assert_eq!(times, samples.map(|(t, _)| t));
-        assert_eq!(
-            values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
-            samples.map(|(_, v)| v.to_bits())
-        );
-    }
-
-    #[test]
-    fn a_resumed_chunk_goes_on_as_if_never_closed() {
-        let mut whole = Encoder::new();
-        for i in 0..100i64 {
-            let resumed = Encoder::resume(&whole.chunk().data).unwrap();
-            assert_eq!(resumed.chunk(), whole.chunk(), "after {i} samples");
-            whole = resumed;
-            whole.append(i * 15_000 + i % 3, (i * i) as f64 / 7.0);
-        }
-    }
-}
+mod tests;
