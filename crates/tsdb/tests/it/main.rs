@@ -1,0 +1,7 @@
+//! Data that Prometheus wrote is read as Prometheus reads it, and written back as it was.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod chunks;
+mod conformance;
