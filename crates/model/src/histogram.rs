@@ -1,10 +1,49 @@
 //! Native histograms: exponential (schemas -4 to 8) and custom buckets (schema -53).
 //!
 //! A histogram stores runs of populated buckets as spans. Integer histograms hold bucket counts
-//! as deltas to the bucket before; float histograms hold them as they are.
+//! as deltas to the bucket before; float histograms hold them as they are. Bucket `i` of an
+//! exponential schema has the upper bound `2^(i * 2^-schema)` ([`schema`]); negative buckets mirror
+//! the positive ones. Custom bucket `i` has the upper bound `custom_values[i]`.
+//!
+//! Storage and ingestion deal with both kinds: [`Histogram::validate`], [`Histogram::compact`],
+//! [`Histogram::reduce_resolution`], [`ClassicHistogram`]. PromQL computes with float histograms
+//! alone ([`Histogram::to_float_into`]):
+//!
+//! | for | use |
+//! |---|---|
+//! | quantiles, fractions, JSON | [`FloatHistogram::all`], `all().rev()`, `positive()`, `negative()`, `zero()` |
+//! | operators `*` `/` and unary minus | [`FloatHistogram::mul`], [`FloatHistogram::div`] |
+//! | operators `+` `-`, `rate` | [`FloatHistogram::add`], [`FloatHistogram::sub`] |
+//! | operators `==` `!=`, `changes` | [`FloatHistogram::equals`] |
+//! | operators `</` and `>/` | [`FloatHistogram::keep_below`], [`FloatHistogram::keep_above`] |
+//! | `sum`, `avg` and their `_over_time` | [`FloatHistogram::kahan_add`] |
+//! | `rate`, `increase`, `resets` | [`FloatHistogram::detect_reset`], [`FloatHistogram::reduce_resolution`] |
+//! | results | [`FloatHistogram::compact`] with 0 |
+//!
+//! Results equal those of Prometheus 3.14's `model/histogram` to the last bit; so floats are added
+//! in its order. Histograms that break the rules of [`Histogram::validate`] yield senseless results,
+//! but never panic.
 
-/// The schema of histograms whose bucket bounds are listed in `custom_values`.
-pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+mod arithmetic;
+mod bucket;
+mod classic;
+mod convert;
+mod layout;
+mod merge;
+mod reset;
+pub mod schema;
+mod text;
+mod trim;
+mod validate;
+mod zero;
+
+pub use arithmetic::{MixedSchemas, Reconciled};
+pub use bucket::{AllBuckets, Bucket, Buckets, IntegerBuckets};
+pub use classic::{ClassicError, ClassicHistogram};
+pub use convert::CannotReduce;
+pub use layout::Indices;
+pub use schema::{CUSTOM_BUCKETS_SCHEMA, is_custom_schema};
+pub use validate::{InvalidHistogram, Side};
 
 /// A run of consecutive buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

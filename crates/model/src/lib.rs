@@ -8,6 +8,7 @@
 pub mod error;
 pub mod float;
 pub mod histogram;
+pub mod kahan;
 pub mod labels;
 pub mod matcher;
 pub mod regex;
