@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod regex;
 pub mod sample;
 pub mod time;
+mod unicode;
 
 pub use error::ErrorKind;
 pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};

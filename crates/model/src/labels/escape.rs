@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::unicode::is_print;
+
 /// True for label names that need no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
 pub fn is_legacy_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();
@@ -41,11 +43,20 @@ pub fn quote_into(out: &mut String, s: &str) {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || c == '\u{7f}' => {
-                write!(out, "\\x{:02x}", c as u32).expect("writing to a String");
-            }
-            c => out.push(c),
+            c if is_print(c) => out.push(c),
+            c => escape_into(out, c),
         }
     }
     out.push('"');
+}
+
+/// Appends the number of a character that is not printed.
+fn escape_into(out: &mut String, c: char) {
+    let code = u32::from(c);
+    let written = match code {
+        0..=0x7f => write!(out, "\\x{code:02x}"),
+        0x80..=0xffff => write!(out, "\\u{code:04x}"),
+        _ => write!(out, "\\U{code:08x}"),
+    };
+    written.expect("writing to a String");
 }
