@@ -32,7 +32,6 @@ enum Command {
     /// Serve the blocks of a bucket over the StoreAPI.
     Store(Component<store::Flags>),
     /// Answer PromQL over every endpoint that speaks the StoreAPI.
-    #[command(alias = "query")]
     Querier(Component<querier::Flags>),
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
@@ -68,7 +67,7 @@ fn foreign_flags(name: &str) -> Option<ForeignFlags> {
         "ingester" | "receive" => ingester::FOREIGN_FLAGS,
         "sidecar" => sidecar::FOREIGN_FLAGS,
         "store" => store::FOREIGN_FLAGS,
-        "querier" | "query" => querier::FOREIGN_FLAGS,
+        "querier" => querier::FOREIGN_FLAGS,
         "compactor" | "compact" => compactor::FOREIGN_FLAGS,
         _ => return None,
     })

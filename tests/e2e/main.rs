@@ -1,1 +1,3 @@
 //! End-to-end tests: the real binary beside real peers.
+
+mod reference;
