@@ -4,13 +4,16 @@
 //! was expected. The few modules that touch files (`block`, `wal`, `db`) add the file's name and
 //! turn it into an [`Error`]. Everything is synchronous; callers move it off their async workers.
 //!
-//! Reading order: `chunk` (samples to bytes), `index` (labels to chunks), `block` (a directory of
-//! both), `wal` (records, segments, checkpoints, head chunk files), `head` (replay of those into
-//! queryable series), `merge` (k-way merge of series sets), `db` (a whole data directory).
+//! Reading order: `chunk` (samples to bytes), `source` (where bytes come from), `index` (labels to
+//! chunks), `block` (a directory of both), `wal` (records, segments, checkpoints, head chunk
+//! files), `head` (replay of those into queryable series), `merge` (k-way merge of series sets),
+//! `db` (a whole data directory).
 
 pub mod chunk;
 pub mod cursor;
 pub mod error;
+pub mod index;
+pub mod source;
 pub mod wal;
 
 pub use chunk::{Chunk, ChunkMeta, Encoding};
