@@ -248,7 +248,7 @@ mod tests {
             sorter.drain(|p| { sorted.push(p); Ok(()) }).unwrap();
             pairs.sort_unstable();
             prop_assert_eq!(sorted, pairs);
-            prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+            prop_assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         }
     }
 
