@@ -330,10 +330,9 @@ pub struct Unary {
 /// A selector of series at an instant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name where it is written outside the braces or alone in quotes; else empty.
+    /// The metric name when it is written outside the braces; else empty.
     pub name: String,
-    /// All matchers in the order written, the one of the name (`__name__="..."`) included: last when
-    /// the name stands outside the braces.
+    /// All matchers in the order written; last the one of [`VectorSelector::name`].
     pub matchers: Vec<Matcher>,
     /// How far back in time it looks; may be negative.
     pub offset: Duration,
@@ -343,6 +342,13 @@ pub struct VectorSelector {
     pub extension: Option<RangeExtension>,
     /// Where it stands, modifiers included (those after a range belong to the [`MatrixSelector`]).
     pub pos: PosRange,
+}
+
+impl VectorSelector {
+    /// True when some matcher refuses the empty value, so that not every series is selected.
+    pub fn is_selective(&self) -> bool {
+        !self.name.is_empty() || self.matchers.iter().any(|m| !m.matches_empty())
+    }
 }
 
 /// The `@` modifier: when to evaluate, whatever the evaluation time is.
@@ -363,6 +369,16 @@ pub enum RangeExtension {
     Anchored,
     /// `smoothed`: values at the ends are interpolated.
     Smoothed,
+}
+
+impl RangeExtension {
+    /// The modifier as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
 }
 
 #[cfg(test)]
