@@ -1,7 +1,10 @@
 //! Label sets.
 
 mod builder;
+mod encoding;
 mod escape;
+mod group;
+mod names;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,56 +12,24 @@ use std::hash::{Hash, Hasher};
 
 use twox_hash::XxHash64;
 
+use crate::matcher::Matcher;
+use encoding::{push_str, take_str};
+
 pub use builder::LabelsBuilder;
-pub use escape::{is_legacy_label_name, is_legacy_metric_name, quote_into, quoted};
+pub use encoding::MAX_STRING_LEN;
+pub use escape::{quote_into, quoted};
+pub use names::{NameScheme, is_legacy_label_name, is_legacy_metric_name};
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME: &str = "__name__";
 
 /// A sorted set of labels with unique names and no empty values, in one allocation.
 ///
-/// The bytes are `len name len value` for each label in order of names, where a length below 255
-/// is one byte and any other is `255` and three bytes, little-endian. Equality and hashing work on
-/// the bytes; ordering is Prometheus' (label by label, name before value).
-#[derive(Clone, PartialEq, Eq, Default)]
+/// Name and value of each label in order of names, as [`encoding`] writes strings. Equality and
+/// hashing work on all bytes at once; ordering is Prometheus' (label by label, name before value).
+#[derive(PartialEq, Eq, Default)]
 pub struct Labels {
-    data: Box<[u8]>,
-}
-
-/// Longest label name or value that a label set can hold, in bytes.
-pub const MAX_STRING_LEN: usize = (1 << 24) - 1;
-
-const LONG: u8 = 255;
-
-fn push_str(data: &mut Vec<u8>, s: &str) {
-    match u8::try_from(s.len()) {
-        Ok(len) if len < LONG => data.push(len),
-        _ => {
-            assert!(
-                s.len() <= MAX_STRING_LEN,
-                "a label string is at most {MAX_STRING_LEN} bytes"
-            );
-            data.push(LONG);
-            data.extend_from_slice(&(s.len() as u32).to_le_bytes()[..3]);
-        }
-    }
-    data.extend_from_slice(s.as_bytes());
-}
-
-/// Splits one string off the front of an encoded label set.
-fn take_str(data: &[u8]) -> (&str, &[u8]) {
-    let (len, rest) = match data[0] {
-        LONG => (
-            u32::from_le_bytes([data[1], data[2], data[3], 0]) as usize,
-            &data[4..],
-        ),
-        len => (usize::from(len), &data[1..]),
-    };
-    let (bytes, rest) = rest.split_at(len);
-    (
-        std::str::from_utf8(bytes).expect("only whole strings are pushed"),
-        rest,
-    )
+    data: Box<str>,
 }
 
 impl Labels {
@@ -85,7 +56,7 @@ impl Labels {
     /// # Panics
     /// In debug builds when the pairs are not sorted or a value is empty.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut data = Vec::with_capacity(256);
+        let mut data = String::with_capacity(256);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(last.is_none_or(|l| l < name), "label {name:?} out of order");
@@ -95,7 +66,7 @@ impl Labels {
             push_str(&mut data, value);
         }
         Self {
-            data: data.into_boxed_slice(),
+            data: data.into_boxed_str(),
         }
     }
 
@@ -104,16 +75,32 @@ impl Labels {
         Iter { data: &self.data }
     }
 
+    fn entries(&self) -> Entries<'_> {
+        Entries { data: &self.data }
+    }
+
     /// The value of the label `name`, or `None` when it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (n, v) in self.iter() {
-            match n.cmp(name) {
-                Ordering::Less => {}
-                Ordering::Equal => return Some(v),
-                Ordering::Greater => return None,
+        let first_byte = name.bytes().next();
+        let mut data = &*self.data;
+        while !data.is_empty() {
+            let (found, rest) = take_str(data);
+            let (value, rest) = take_str(rest);
+            if found == name {
+                return Some(value);
             }
+            if found.bytes().next() > first_byte {
+                return None;
+            }
+            data = rest;
         }
         None
+    }
+
+    /// True when every matcher accepts the label that it looks at.
+    pub fn match_all(&self, matchers: &[Matcher]) -> bool {
+        let value = |m: &Matcher| self.get(m.name()).unwrap_or_default();
+        matchers.iter().all(|m| m.matches(value(m)))
     }
 
     /// The value of `__name__`, or `""` when it is absent.
@@ -139,21 +126,33 @@ impl Labels {
     /// The hash that Prometheus and Thanos shard by: xxhash64, seed 0, over `name 0xff value 0xff`
     /// of every label. Stable across machines and versions.
     pub fn stable_hash(&self) -> u64 {
-        let mut buf = Vec::with_capacity(self.data.len() + 16);
+        let mut hasher = XxHash64::with_seed(0);
         for (name, value) in self.iter() {
-            buf.extend_from_slice(name.as_bytes());
-            buf.push(0xff);
-            buf.extend_from_slice(value.as_bytes());
-            buf.push(0xff);
+            hasher.write(name.as_bytes());
+            hasher.write(&[0xff]);
+            hasher.write(value.as_bytes());
+            hasher.write(&[0xff]);
         }
-        XxHash64::oneshot(0, &buf)
+        hasher.finish()
+    }
+}
+
+impl Clone for Labels {
+    fn clone(&self) -> Self {
+        Self {
+            data: self.data.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.data.clone_from(&source.data);
     }
 }
 
 /// Iterator over the labels of a set, in order of names.
 #[derive(Debug, Clone)]
 pub struct Iter<'a> {
-    data: &'a [u8],
+    data: &'a str,
 }
 
 impl<'a> Iterator for Iter<'a> {
@@ -167,6 +166,33 @@ impl<'a> Iterator for Iter<'a> {
         let (value, rest) = take_str(rest);
         self.data = rest;
         Some((name, value))
+    }
+}
+
+/// A label, as it lies in the set as well.
+struct Entry<'a> {
+    name: &'a str,
+    /// Name and value.
+    encoded: &'a str,
+}
+
+/// Iterator over the labels of a set, in order of names, for copying them.
+struct Entries<'a> {
+    data: &'a str,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        if self.data.is_empty() {
+            return None;
+        }
+        let (name, rest) = take_str(self.data);
+        let (_, rest) = take_str(rest);
+        let (encoded, rest) = self.data.split_at(self.data.len() - rest.len());
+        self.data = rest;
+        Some(Entry { name, encoded })
     }
 }
 

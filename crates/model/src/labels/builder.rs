@@ -1,14 +1,18 @@
 //! Building label sets label by label.
 
-use super::{Labels, push_str};
+use super::encoding::{encoded_len, push_str};
+use super::{Iter, Labels};
 
 /// Collects labels in any order and yields them sorted.
 ///
-/// Setting a label twice keeps the last value; setting an empty value deletes it.
+/// Setting a label twice keeps the last value; setting an empty value deletes it. Only what
+/// differs from the labels it started from is held apart, so that changing a label or two of a
+/// large set is cheap.
 #[derive(Debug, Clone, Default)]
 pub struct LabelsBuilder {
-    /// Sorted by name, without empty values.
-    pairs: Vec<(String, String)>,
+    base: Labels,
+    /// Sorted by name; an empty value hides the label of `base`.
+    changes: Vec<(String, String)>,
 }
 
 impl LabelsBuilder {
@@ -20,20 +24,23 @@ impl LabelsBuilder {
     /// A builder that starts from the labels of `base`.
     pub fn from_labels(base: &Labels) -> Self {
         Self {
-            pairs: base
-                .iter()
-                .map(|(n, v)| (n.to_owned(), v.to_owned()))
-                .collect(),
+            base: base.clone(),
+            changes: Vec::new(),
         }
+    }
+
+    /// Starts again from the labels of `base`, keeping the memory.
+    pub fn reset(&mut self, base: &Labels) -> &mut Self {
+        self.base.clone_from(base);
+        self.changes.clear();
+        self
     }
 
     /// Sets `name` to `value`; an empty value deletes the label.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         match self.position(name) {
-            Ok(i) if value.is_empty() => drop(self.pairs.remove(i)),
-            Ok(i) => value.clone_into(&mut self.pairs[i].1),
-            Err(_) if value.is_empty() => {}
-            Err(i) => self.pairs.insert(i, (name.to_owned(), value.to_owned())),
+            Ok(i) => value.clone_into(&mut self.changes[i].1),
+            Err(i) => self.changes.insert(i, (name.to_owned(), value.to_owned())),
         }
         self
     }
@@ -45,34 +52,83 @@ impl LabelsBuilder {
 
     /// Keeps only the labels for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) -> &mut Self {
-        self.pairs.retain(|(n, v)| keep(n, v));
+        let dropped = |(name, value)| (!keep(name, value)).then(|| String::from(name));
+        let dropped: Vec<String> = self.iter().filter_map(dropped).collect();
+        for name in &dropped {
+            self.delete(name);
+        }
         self
     }
 
     /// The value of `name`, or `None` when it is absent.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.position(name).ok().map(|i| self.pairs[i].1.as_str())
+        match self.position(name) {
+            Ok(i) => Some(self.changes[i].1.as_str()).filter(|value| !value.is_empty()),
+            Err(_) => self.base.get(name),
+        }
     }
 
     /// The labels so far, in order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+        Merged {
+            base: self.base.iter().peekable(),
+            changes: self.changes.iter().peekable(),
+        }
+        .filter(|(_, value)| !value.is_empty())
+    }
+
+    /// True when there is no label.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 
     /// The label set.
     pub fn labels(&self) -> Labels {
-        let size = self.pairs.iter().map(|(n, v)| n.len() + v.len() + 8).sum();
-        let mut data = Vec::with_capacity(size);
-        for (name, value) in &self.pairs {
+        if self.changes.is_empty() {
+            return self.base.clone();
+        }
+        let of_pair = |(name, value): (&str, &str)| encoded_len(name) + encoded_len(value);
+        let mut data = String::with_capacity(self.iter().map(of_pair).sum());
+        for (name, value) in self.iter() {
             push_str(&mut data, name);
             push_str(&mut data, value);
         }
         Labels {
-            data: data.into_boxed_slice(),
+            data: data.into_boxed_str(),
         }
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
-        self.pairs.binary_search_by(|(n, _)| n.as_str().cmp(name))
+        self.changes.binary_search_by(|(n, _)| n.as_str().cmp(name))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> Extend<(N, V)> for LabelsBuilder {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.set(name.as_ref(), value.as_ref());
+        }
+    }
+}
+
+/// The labels of `base` and `changes` in order of names; where both have a name, the change.
+struct Merged<'a> {
+    base: std::iter::Peekable<Iter<'a>>,
+    changes: std::iter::Peekable<std::slice::Iter<'a, (String, String)>>,
+}
+
+impl<'a> Iterator for Merged<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some((changed, _)) = self.changes.peek() else {
+            return self.base.next();
+        };
+        match self.base.peek() {
+            Some((name, _)) if *name < changed.as_str() => return self.base.next(),
+            Some((name, _)) if name == changed => drop(self.base.next()),
+            _ => {}
+        }
+        self.changes.next().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 }

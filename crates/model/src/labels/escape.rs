@@ -1,26 +1,8 @@
-//! Names and quoting as Prometheus prints them.
+//! Quoting as Prometheus prints it.
 
 use std::fmt::Write as _;
 
 use crate::unicode::is_print;
-
-/// True for label names that need no quotes: `[a-zA-Z_][a-zA-Z0-9_]*`.
-pub fn is_legacy_label_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
-/// True for metric names that need no quotes: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-pub fn is_legacy_metric_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes
-        .next()
-        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_' || b == b':')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
-}
 
 /// `s` in double quotes, as [`quote_into`] writes it.
 pub fn quoted(s: &str) -> String {
