@@ -19,6 +19,9 @@ pub(crate) const fn sign_extend(value: u64, bits: u32) -> i64 {
     }
 }
 
+/// Bits that [`BitReader::window`] holds at least.
+pub(crate) const WINDOW_BITS: u32 = 57;
+
 /// Reads bits from a slice.
 ///
 /// The unchecked pair [`window`](Self::window) and [`skip`](Self::skip) may run past the end, where
@@ -50,7 +53,7 @@ impl<'a> BitReader<'a> {
         (self.data.len() * 8).saturating_sub(self.position)
     }
 
-    /// The bits that come next, left-aligned: at least 57 of them, then zeros.
+    /// The bits that come next, left-aligned: at least [`WINDOW_BITS`] of them, then zeros.
     #[inline(always)]
     pub(crate) fn window(&self) -> u64 {
         let byte = self.position >> 3;
@@ -62,8 +65,17 @@ impl<'a> BitReader<'a> {
     }
 
     /// The last bytes of the slice from `byte` on, padded with zeros.
-    #[cold]
+    #[inline(never)]
     fn tail(&self, byte: usize) -> u64 {
+        let len = self.data.len();
+        if let Some(last) = self.data.last_chunk() {
+            let past = byte + 8 - len;
+            return if past < 8 {
+                u64::from_be_bytes(*last) << (past * 8)
+            } else {
+                0
+            };
+        }
         let rest = self.data.get(byte..).unwrap_or_default();
         let mut padded = [0; 8];
         padded[..rest.len()].copy_from_slice(rest);

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::bits::{BitReader, BitWriter, fits, sign_extend};
+use super::bits::{BitReader, BitWriter, WINDOW_BITS, fits, sign_extend};
 use super::{Chunk, Encoding, header_count};
 use crate::error::Corruption;
 
@@ -25,6 +25,12 @@ impl Window {
     /// Before the first window of a stream.
     pub(crate) const NONE: Self = Self {
         leading: 0xff,
+        trailing: 0,
+    };
+
+    /// All bits; what a reader takes for the window where a stream uses one before it wrote any.
+    const ALL: Self = Self {
+        leading: 0,
         trailing: 0,
     };
 }
@@ -64,11 +70,29 @@ pub(crate) fn read_xor(
     previous: f64,
 ) -> Result<f64, Corruption> {
     let next = reader.window();
+    read_xor_in(reader, next, WINDOW_BITS, window, previous)
+}
+
+/// Does the same where the bits that come next are known already: `next` holds the first `known` of
+/// them, at least 13.
+#[inline(always)]
+fn read_xor_in(
+    reader: &mut BitReader<'_>,
+    next: u64,
+    known: u32,
+    window: &mut Window,
+    previous: f64,
+) -> Result<f64, Corruption> {
     if next >> 63 == 0 {
         reader.skip(1);
         return Ok(previous);
     }
-    if next >> 62 == 0b11 {
+    let control = if next >> 62 == 0b10 {
+        if *window == Window::NONE {
+            *window = Window::ALL;
+        }
+        2
+    } else {
         let leading = ((next >> 57) & 31) as u8;
         let bits = match ((next >> 51) & 63) as u8 {
             0 => 64,
@@ -81,19 +105,19 @@ pub(crate) fn read_xor(
             leading,
             trailing: 64 - leading - bits,
         };
-        reader.skip(13);
-    } else {
-        if *window == Window::NONE {
-            *window = Window {
-                leading: 0,
-                trailing: 0,
-            };
-        }
-        reader.skip(2);
-    }
+        13
+    };
     let bits = u32::from(64 - window.leading - window.trailing);
-    let delta = reader.take(bits) << window.trailing;
-    Ok(f64::from_bits(previous.to_bits() ^ delta))
+    let delta = if control + bits <= known {
+        reader.skip(control + bits);
+        (next << control) >> (64 - bits)
+    } else {
+        reader.skip(control);
+        reader.take(bits)
+    };
+    Ok(f64::from_bits(
+        previous.to_bits() ^ (delta << window.trailing),
+    ))
 }
 
 /// Builds a float chunk sample by sample.
@@ -101,11 +125,7 @@ pub(crate) fn read_xor(
 pub struct Encoder {
     writer: BitWriter,
     count: u16,
-    time: i64,
-    /// Difference between the last two times.
-    delta: u64,
-    value: f64,
-    window: Window,
+    state: State,
 }
 
 impl Default for Encoder {
@@ -120,10 +140,7 @@ impl Encoder {
         Self {
             writer: BitWriter::new(&[0; HEADER_LEN], 128),
             count: 0,
-            time: 0,
-            delta: 0,
-            value: 0.0,
-            window: Window::NONE,
+            state: State::default(),
         }
     }
 
@@ -143,10 +160,7 @@ impl Encoder {
         Ok(Self {
             writer,
             count: samples.count,
-            time: samples.time,
-            delta: samples.delta,
-            value: samples.value,
-            window: samples.window,
+            state: samples.state,
         })
     }
 
@@ -156,28 +170,25 @@ impl Encoder {
     /// When the chunk holds 65,535 samples already; callers cut long before.
     #[inline]
     pub fn append(&mut self, t: i64, v: f64) {
-        let delta = t.wrapping_sub(self.time).cast_unsigned();
+        let Self { writer, state, .. } = self;
+        let delta = t.wrapping_sub(state.time).cast_unsigned();
         match self.count {
             0 => {
-                self.writer.write_varint(t);
-                self.writer.write_bits(v.to_bits(), 64);
+                writer.write_varint(t);
+                writer.write_bits(v.to_bits(), 64);
             }
-            1 => {
-                self.writer.write_uvarint(delta);
-                self.delta = delta;
-                write_xor(&mut self.writer, &mut self.window, v, self.value);
-            }
-            _ => {
-                write_delta_of_delta(
-                    &mut self.writer,
-                    delta.wrapping_sub(self.delta).cast_signed(),
-                );
-                self.delta = delta;
-                write_xor(&mut self.writer, &mut self.window, v, self.value);
+            count => {
+                if count == 1 {
+                    writer.write_uvarint(delta);
+                } else {
+                    let change = delta.wrapping_sub(state.delta).cast_signed();
+                    write_delta_of_delta(writer, change);
+                }
+                state.delta = delta;
+                write_xor(writer, &mut state.window, v, state.value);
             }
         }
-        self.time = t;
-        self.value = v;
+        (state.time, state.value) = (t, v);
         self.count = self
             .count
             .checked_add(1)
@@ -191,7 +202,7 @@ impl Encoder {
 
     /// Time and value of the last sample, unless there is none.
     pub fn last(&self) -> Option<(i64, f64)> {
-        (self.count > 0).then_some((self.time, self.value))
+        (self.count > 0).then_some((self.state.time, self.state.value))
     }
 
     /// Bytes of payload so far.
@@ -228,25 +239,19 @@ fn write_delta_of_delta(writer: &mut BitWriter, value: i64) {
     }
 }
 
-/// Reads a delta of deltas of timestamps. May run past the end, see [`BitReader`].
+/// The delta of deltas of timestamps that `next`, the bits that come next, starts with, and how many
+/// bits it takes; nothing when it takes 68, which are more than `next` holds.
 #[inline(always)]
-fn read_delta_of_delta(reader: &mut BitReader<'_>) -> i64 {
-    let next = reader.window();
+const fn delta_of_delta(next: u64) -> Option<(i64, u32)> {
     let (prefix, bits) = match next.leading_ones() {
-        0 => {
-            reader.skip(1);
-            return 0;
-        }
+        0 => return Some((0, 1)),
         1 => (2, 14),
         2 => (3, 17),
         3 => (4, 20),
-        _ => {
-            reader.skip(4);
-            return reader.take(64).cast_signed();
-        }
+        _ => return None,
     };
-    reader.skip(prefix + bits);
-    sign_extend((next << prefix) >> (64 - bits), bits)
+    let value = (next << prefix) >> (64 - bits);
+    Some((sign_extend(value, bits), prefix + bits))
 }
 
 /// The sample count in a payload's header, checked against the payload's size.
@@ -267,24 +272,96 @@ pub fn decode_columns(
     times: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), Corruption> {
+    let count = usize::from(count(data)?);
     let (times_before, values_before) = (times.len(), values.len());
-    let samples = Samples::new(data)?;
-    times.reserve(usize::from(samples.count));
-    values.reserve(usize::from(samples.count));
-    for sample in samples {
-        match sample {
-            Ok((t, v)) => {
-                times.push(t);
-                values.push(v);
-            }
-            Err(corruption) => {
-                times.truncate(times_before);
-                values.truncate(values_before);
-                return Err(corruption);
-            }
+    times.resize(times_before + count, 0);
+    values.resize(values_before + count, 0.0);
+    let decoded = decode_slices(
+        data,
+        &mut times[times_before..],
+        &mut values[values_before..],
+    );
+    if decoded.is_err() {
+        times.truncate(times_before);
+        values.truncate(values_before);
+    }
+    decoded
+}
+
+fn decode_slices(data: &[u8], times: &mut [i64], values: &mut [f64]) -> Result<(), Corruption> {
+    let mut reader = BitReader::new(data, HEADER_LEN);
+    let mut state = State::default();
+    let mut slots = times.iter_mut().zip(values);
+    if let Some(slot) = slots.next() {
+        state.read_first(&mut reader)?;
+        (*slot.0, *slot.1) = (state.time, state.value);
+    }
+    if let Some(slot) = slots.next() {
+        state.read_second(&mut reader)?;
+        (*slot.0, *slot.1) = (state.time, state.value);
+    }
+    for slot in slots {
+        state.read_further(&mut reader)?;
+        (*slot.0, *slot.1) = (state.time, state.value);
+    }
+    // Past the end there are zeros, so that one look for it is enough.
+    reader.check_end()
+}
+
+/// The last sample, and what the next is coded against.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    time: i64,
+    /// Difference between the last two times.
+    delta: u64,
+    value: f64,
+    window: Window,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            time: 0,
+            delta: 0,
+            value: 0.0,
+            window: Window::NONE,
         }
     }
-    Ok(())
+}
+
+/// Reading. All may run past the end, see [`BitReader`].
+impl State {
+    fn read_first(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
+        self.time = reader.read_varint()?;
+        self.value = f64::from_bits(reader.take(64));
+        Ok(())
+    }
+
+    fn read_second(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
+        self.delta = reader.read_uvarint()?;
+        self.time = self.time.wrapping_add_unsigned(self.delta);
+        self.value = read_xor(reader, &mut self.window, self.value)?;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn read_further(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
+        let mut next = reader.window();
+        let mut known = WINDOW_BITS;
+        if let Some((change, bits)) = delta_of_delta(next) {
+            self.delta = self.delta.wrapping_add_signed(change);
+            reader.skip(bits);
+            next <<= bits;
+            known -= bits;
+        } else {
+            reader.skip(4);
+            self.delta = self.delta.wrapping_add(reader.take(64));
+            next = reader.window();
+        }
+        self.time = self.time.wrapping_add_unsigned(self.delta);
+        self.value = read_xor_in(reader, next, known, &mut self.window, self.value)?;
+        Ok(())
+    }
 }
 
 /// Decodes a chunk sample by sample. After an error it ends.
@@ -293,10 +370,7 @@ pub struct Samples<'a> {
     reader: BitReader<'a>,
     count: u16,
     read: u16,
-    time: i64,
-    delta: u64,
-    value: f64,
-    window: Window,
+    state: State,
 }
 
 impl<'a> Samples<'a> {
@@ -309,31 +383,20 @@ impl<'a> Samples<'a> {
             count: count(data)?,
             reader: BitReader::new(data, HEADER_LEN),
             read: 0,
-            time: 0,
-            delta: 0,
-            value: 0.0,
-            window: Window::NONE,
+            state: State::default(),
         })
     }
 
     #[inline(always)]
     fn read_next(&mut self) -> Result<(i64, f64), Corruption> {
-        if self.read == 0 {
-            self.time = self.reader.read_varint()?;
-            self.value = f64::from_bits(self.reader.read_bits(64)?);
-        } else {
-            self.delta = if self.read == 1 {
-                self.reader.read_uvarint()?
-            } else {
-                self.delta
-                    .wrapping_add_signed(read_delta_of_delta(&mut self.reader))
-            };
-            self.time = self.time.wrapping_add_unsigned(self.delta);
-            self.value = read_xor(&mut self.reader, &mut self.window, self.value)?;
-            self.reader.check_end()?;
+        match self.read {
+            0 => self.state.read_first(&mut self.reader)?,
+            1 => self.state.read_second(&mut self.reader)?,
+            _ => self.state.read_further(&mut self.reader)?,
         }
+        self.reader.check_end()?;
         self.read += 1;
-        Ok((self.time, self.value))
+        Ok((self.state.time, self.state.value))
     }
 }
 
