@@ -126,14 +126,15 @@ impl Labels {
     /// The hash that Prometheus and Thanos shard by: xxhash64, seed 0, over `name 0xff value 0xff`
     /// of every label. Stable across machines and versions.
     pub fn stable_hash(&self) -> u64 {
-        let mut hasher = XxHash64::with_seed(0);
+        // Hashing one buffer is faster than feeding the hash piece by piece.
+        let mut buf = Vec::with_capacity(self.data.len());
         for (name, value) in self.iter() {
-            hasher.write(name.as_bytes());
-            hasher.write(&[0xff]);
-            hasher.write(value.as_bytes());
-            hasher.write(&[0xff]);
+            buf.extend_from_slice(name.as_bytes());
+            buf.push(0xff);
+            buf.extend_from_slice(value.as_bytes());
+            buf.push(0xff);
         }
-        hasher.finish()
+        XxHash64::oneshot(0, &buf)
     }
 }
 
@@ -207,8 +208,30 @@ impl<'a> IntoIterator for &'a Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        // Neighbours in sorted order share most of their labels: skip those by their bytes.
+        let common = common_prefix_at_least(self.data.as_bytes(), other.data.as_bytes());
+        let mut same = 0;
+        for entry in self.entries() {
+            if same + entry.encoded.len() > common {
+                break;
+            }
+            same += entry.encoded.len();
+        }
+        let ours = Iter {
+            data: &self.data[same..],
+        };
+        let theirs = Iter {
+            data: &other.data[same..],
+        };
+        ours.cmp(theirs)
     }
+}
+
+/// A number of bytes, at most 15 less than the most, that `a` and `b` start with in common.
+fn common_prefix_at_least(a: &[u8], b: &[u8]) -> usize {
+    const CHUNK: usize = 16;
+    let chunks = a.chunks_exact(CHUNK).zip(b.chunks_exact(CHUNK));
+    chunks.take_while(|(a, b)| a == b).count() * CHUNK
 }
 
 impl PartialOrd for Labels {

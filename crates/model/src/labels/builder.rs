@@ -87,12 +87,23 @@ impl LabelsBuilder {
         if self.changes.is_empty() {
             return self.base.clone();
         }
-        let of_pair = |(name, value): (&str, &str)| encoded_len(name) + encoded_len(value);
-        let mut data = String::with_capacity(self.iter().map(of_pair).sum());
-        for (name, value) in self.iter() {
-            push_str(&mut data, name);
-            push_str(&mut data, value);
+        let of_change = |(name, value): &(String, String)| encoded_len(name) + encoded_len(value);
+        let added: usize = self.changes.iter().map(of_change).sum();
+        let mut data = String::with_capacity(self.base.data.len() + added);
+        let mut changes = self.changes.as_slice();
+        for entry in self.base.entries() {
+            let before = changes.partition_point(|(name, _)| name.as_str() < entry.name);
+            push_changes(&mut data, &changes[..before]);
+            changes = &changes[before..];
+            match changes {
+                [change, rest @ ..] if change.0 == entry.name => {
+                    push_changes(&mut data, std::slice::from_ref(change));
+                    changes = rest;
+                }
+                _ => data.push_str(entry.encoded),
+            }
         }
+        push_changes(&mut data, changes);
         Labels {
             data: data.into_boxed_str(),
         }
@@ -100,6 +111,13 @@ impl LabelsBuilder {
 
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.changes.binary_search_by(|(n, _)| n.as_str().cmp(name))
+    }
+}
+
+fn push_changes(data: &mut String, changes: &[(String, String)]) {
+    for (name, value) in changes.iter().filter(|(_, value)| !value.is_empty()) {
+        push_str(data, name);
+        push_str(data, value);
     }
 }
 
