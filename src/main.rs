@@ -36,6 +36,9 @@ enum Command {
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
     Compactor(Component<compactor::Flags>),
+    /// Tools for PromQL.
+    #[command(subcommand)]
+    Promql(commands::promql::Command),
 }
 
 /// What every component takes, beside flags of its own.
@@ -106,15 +109,15 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
         Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
         Command::Compactor(c) => compactor::build(c.start(ignored).resolve()?).run()?,
+        Command::Promql(command) => {
+            let mut input = io::stdin().lock();
+            return tool(|out| commands::promql::run(command, &mut input, out));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a tool with standard output buffered.
-#[expect(
-    dead_code,
-    reason = "the first tool to be registered uses it: `return tool(|out| commands::x::run(args, out))`"
-)]
 fn tool(
     run: impl FnOnce(&mut dyn io::Write) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {

@@ -3,6 +3,7 @@
 //!
 //! A printed expression parses to the same tree, positions apart.
 
+mod json;
 mod pretty;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::ast::{
 };
 use crate::parse::quote;
 
+pub use json::to_json;
 pub use pretty::pretty;
 
 impl fmt::Display for Expr {

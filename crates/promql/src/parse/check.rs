@@ -55,15 +55,8 @@ impl Checker<'_> {
                     other => Err(self.not_subquery(e.pos, other)),
                 }
             }
-            Expr::Matrix(e) => self.selector(&e.selector),
-            Expr::Vector(e) => {
-                self.selector(e)?;
-                if e.is_selective() {
-                    Ok(())
-                } else {
-                    Err(unselective(e, self.input))
-                }
-            }
+            Expr::Matrix(e) => self.selective(&e.selector),
+            Expr::Vector(e) => self.selective(e),
             Expr::Number(_) | Expr::String(_) => Ok(()),
         }
     }
@@ -255,6 +248,15 @@ impl Checker<'_> {
                 Err(self.error(selector.pos, message))
             }
             other => Err(self.error(other.pos(), "expected label selectors only")),
+        }
+    }
+
+    fn selective(&self, e: &VectorSelector) -> Result<()> {
+        self.selector(e)?;
+        if e.is_selective() {
+            Ok(())
+        } else {
+            Err(unselective(e, self.input))
         }
     }
 

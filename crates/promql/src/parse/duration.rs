@@ -78,13 +78,23 @@ impl Parser<'_> {
                 self.duration_operators(lhs, 0)?
             }
             (Some(_), _) => {
-                let operand = self.duration_operand()?;
+                let token = self.peek()?;
+                let operand = match self.number(token)? {
+                    // Only the signed number is checked for its range.
+                    Some(number) => DurationExpr::Number(number),
+                    None => self.duration_operand()?,
+                };
                 self.signed_duration(first, operand)?
             }
             (None, Kind::LeftParen) => self.duration_expr(0)?,
             (None, _) => self.duration_operand()?,
         };
         self.context = outer;
+        if let DurationExpr::Number(number) = &expr
+            && number.value.is_nan()
+        {
+            return Err(self.error(number.pos, "duration out of range"));
+        }
         Ok(fixed_or_expr(expr))
     }
 
@@ -211,13 +221,12 @@ impl Parser<'_> {
         })
     }
 
-    /// Durations are 64 bits of nanoseconds.
+    /// Durations are 64 bits of nanoseconds. (What an expression makes of `NaN` shows later.)
     fn check_range(&self, number: &NumberLiteral, at: PosRange) -> Result<()> {
-        if number.value.abs() <= i64::MAX as f64 / 1e9 {
-            Ok(())
-        } else {
-            Err(self.error(at, "duration out of range"))
+        if number.value.abs() > i64::MAX as f64 / 1e9 {
+            return Err(self.error(at, "duration out of range"));
         }
+        Ok(())
     }
 }
 

@@ -258,7 +258,8 @@ impl<'a> Parser<'a> {
                 } else {
                     Cardinality::OneToMany
                 };
-                if self.peek()?.kind == Kind::LeftParen {
+                // Labels may be left out, but then operand or `fill` must follow.
+                if !starts_expr(self.peek()?.kind) || self.peek()?.kind == Kind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
             }
