@@ -6,6 +6,7 @@ use super::layout::Indices;
 use super::schema::{bound, is_custom_schema};
 use super::{FloatHistogram, Histogram};
 use crate::float::{G, Text, push_g};
+use crate::logarithm::log2;
 
 /// One bucket: how many observations fell between two bounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,9 +48,9 @@ impl<C> Bucket<C> {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let lower = self.lower.abs().log2();
-        let upper = self.upper.abs().log2();
-        let at = v.abs().log2();
+        let lower = log2(self.lower.abs());
+        let upper = log2(self.upper.abs());
+        let at = log2(v.abs());
         if v > 0.0 {
             (at - lower) / (upper - lower)
         } else {
