@@ -6,6 +6,7 @@
 
 mod bits;
 mod varbit;
+mod window;
 
 pub mod aggregate;
 pub mod histogram;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use model::histogram::CannotReduce;
 use model::{CounterResetHint, Span};
 
 use super::CounterReset;
@@ -69,6 +70,9 @@ pub trait Counts: Clone + Default + fmt::Debug {
         values: &[Self::Count],
     );
 
+    /// Brings the histogram to a coarser schema.
+    fn reduce(histogram: &mut Self::Histogram, schema: i32) -> Result<(), CannotReduce>;
+
     /// Time of the last sample.
     fn time(&self) -> i64;
     /// Sum of the last sample.
@@ -90,6 +94,6 @@ pub trait Counts: Clone + Default + fmt::Debug {
     fn read_first(reader: &mut BitReader<'_>, buckets: usize) -> Result<Self, Corruption>;
     /// Reads a further sample.
     fn read_next(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption>;
-    /// Makes `histogram` the last sample read.
+    /// Makes `histogram` the last sample read, in the chunk's own resolution.
     fn fill(&self, layout: &Layout, hint: CounterResetHint, histogram: &mut Self::Histogram);
 }

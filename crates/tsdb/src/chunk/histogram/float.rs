@@ -1,5 +1,6 @@
 //! Float counts: every number is XORed with itself in the sample before.
 
+use model::histogram::CannotReduce;
 use model::sample::is_stale;
 use model::{CounterResetHint, FloatHistogram, Span};
 
@@ -9,7 +10,7 @@ use super::layout::Layout;
 use crate::chunk::Encoding;
 use crate::chunk::bits::{BitReader, BitWriter};
 use crate::chunk::varbit::{read_int, write_int};
-use crate::chunk::xor::{Window, read_xor, write_xor};
+use crate::chunk::window::{Window, read_xor, write_xor};
 use crate::error::Corruption;
 
 /// A number and the window of its last change.
@@ -115,6 +116,10 @@ impl Counts for FloatCounts {
         } else {
             (histogram.negative_spans, histogram.negative_buckets) = (spans, values.to_vec());
         }
+    }
+
+    fn reduce(histogram: &mut FloatHistogram, schema: i32) -> Result<(), CannotReduce> {
+        histogram.reduce_resolution(schema)
     }
 
     fn time(&self) -> i64 {

@@ -1,5 +1,6 @@
 //! Integer counts: delta-of-delta varbits.
 
+use model::histogram::CannotReduce;
 use model::sample::is_stale;
 use model::{CounterResetHint, Histogram, Span};
 
@@ -9,7 +10,7 @@ use super::layout::Layout;
 use crate::chunk::Encoding;
 use crate::chunk::bits::{BitReader, BitWriter};
 use crate::chunk::varbit::{read_int, read_uint, write_int, write_uint};
-use crate::chunk::xor::{Window, read_xor, write_xor};
+use crate::chunk::window::{Window, read_xor, write_xor};
 use crate::error::Corruption;
 
 /// A number and its last difference; arithmetic wraps as it does in the format.
@@ -122,6 +123,10 @@ impl Counts for IntegerCounts {
         } else {
             (histogram.negative_spans, histogram.negative_buckets) = (spans, deltas);
         }
+    }
+
+    fn reduce(histogram: &mut Histogram, schema: i32) -> Result<(), CannotReduce> {
+        histogram.reduce_resolution(schema)
     }
 
     fn time(&self) -> i64 {

@@ -1,14 +1,11 @@
 //! What all histograms of a chunk share: schema, zero threshold, bucket layout.
 
 use model::Span;
-use model::histogram::CUSTOM_BUCKETS_SCHEMA;
+use model::histogram::schema::{CUSTOM_BUCKETS_SCHEMA, is_known_schema};
 
 use crate::chunk::bits::{BitReader, BitWriter};
 use crate::chunk::varbit::{read_int, read_uint, write_int, write_uint};
 use crate::error::Corruption;
-
-/// Schemas that a chunk may hold: the standard ones, room for finer and coarser ones, custom buckets.
-const SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
 
 /// Largest custom bound, in thousandths, that is stored as an integer.
 const CUSTOM_BOUND_MAX: f64 = 33_554_430.0;
@@ -63,7 +60,7 @@ impl Layout {
         let schema = read_int(reader)?;
         let schema = i32::try_from(schema)
             .ok()
-            .filter(|schema| SCHEMAS.contains(schema) || *schema == CUSTOM_BUCKETS_SCHEMA)
+            .filter(|&schema| is_known_schema(schema))
             .ok_or_else(|| reader.corrupt("a histogram schema from -9 to 52, or -53"))?;
         let spans = [read_spans(reader)?, read_spans(reader)?];
         let custom_values = if schema == CUSTOM_BUCKETS_SCHEMA {

@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
-use model::sample::STALE_NAN;
-use model::{FloatHistogram, Histogram};
+use model::histogram::CUSTOM_BUCKETS_SCHEMA;
+use model::sample::{STALE_NAN, is_stale};
+use model::{CounterResetHint, FloatHistogram, Histogram, Span};
 use proptest::prelude::*;
 
+use super::counts::Counts;
 use super::*;
+use crate::error::Error;
 
 fn spans(spans: &[(i32, u32)]) -> Vec<Span> {
     spans
@@ -25,24 +28,6 @@ fn histogram(layout: &[(i32, u32)], buckets: &[i64]) -> Histogram {
     };
     IntegerCounts::set_buckets(&mut histogram, 0, spans(layout), buckets);
     histogram
-}
-
-fn to_float(histogram: &Histogram) -> FloatHistogram {
-    let [positive_buckets, negative_buckets] = IntegerCounts::absolute_of(histogram)
-        .map(|buckets| buckets.into_iter().map(|count| count as f64).collect());
-    FloatHistogram {
-        counter_reset_hint: histogram.counter_reset_hint,
-        schema: histogram.schema,
-        zero_threshold: histogram.zero_threshold,
-        zero_count: histogram.zero_count as f64,
-        count: histogram.count as f64,
-        sum: histogram.sum,
-        positive_spans: histogram.positive_spans.clone(),
-        negative_spans: histogram.negative_spans.clone(),
-        positive_buckets,
-        negative_buckets,
-        custom_values: histogram.custom_values.clone(),
-    }
 }
 
 fn gauge(mut histogram: Histogram) -> Histogram {
@@ -98,7 +83,7 @@ fn check(
     }
     let chunks = encode(&mut Encoder::new(), histograms);
     assert_eq!(outline(&chunks), integer, "integer");
-    let floats: Vec<_> = histograms.iter().map(to_float).collect();
+    let floats: Vec<_> = histograms.iter().map(Histogram::to_float).collect();
     let chunks = encode(&mut FloatEncoder::new(), &floats);
     assert_eq!(outline(&chunks), float, "float");
 }
@@ -218,9 +203,9 @@ fn a_cut_chunk_is_compared_with_by_the_next() {
         assert_eq!(counter_reset(&encoder.chunk().data).unwrap(), integer);
 
         let mut encoder = FloatEncoder::new();
-        encoder.append(0, &to_float(&first)).unwrap();
+        encoder.append(0, &first.to_float()).unwrap();
         encoder.cut();
-        encoder.append(1, &to_float(next)).unwrap();
+        encoder.append(1, &next.to_float()).unwrap();
         assert_eq!(counter_reset(&encoder.chunk().data).unwrap(), float);
     }
 }
@@ -301,6 +286,43 @@ fn contradictory_histograms_are_refused_and_change_nothing() {
     wrong.positive_spans[0].length = u32::MAX;
     assert!(matches!(encoder.append(1, &wrong), Err(Error::Invalid(_))));
     assert_eq!(encoder.chunk(), before);
+}
+
+/// A chunk of two histograms in the given schema, which takes six bits.
+fn chunk_of_schema(schema: u8) -> Vec<u8> {
+    let histogram = Histogram {
+        schema: 8,
+        zero_threshold: 0.0,
+        ..histogram(&[(0, 4)], &[1, 2, 3, 4])
+    };
+    let mut encoder = Encoder::new();
+    encoder.append(0, &histogram).unwrap();
+    encoder.append(1, &histogram).unwrap();
+    let mut data = encoder.chunk().data.to_vec();
+    // Header, threshold, then the schema: 110 and six bits.
+    assert_eq!((data[4], data[5] >> 7), (0b1100_0100, 0));
+    data[4] = 0b1100_0000 | schema >> 1;
+    data[5] = data[5] & 0x7f | schema << 7;
+    data
+}
+
+#[test]
+fn schemas_too_fine_are_brought_down() {
+    let read: Vec<_> = Samples::new(&chunk_of_schema(9))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(read.len(), 2);
+    for (_, histogram) in read {
+        assert_eq!(histogram.schema, 8);
+        assert_eq!(IntegerCounts::absolute_of(&histogram)[0], [1, 5, 4]);
+    }
+    let mut encoder = Encoder::new();
+    let fine = Histogram {
+        schema: 9,
+        ..Histogram::default()
+    };
+    assert!(matches!(encoder.append(0, &fine), Err(Error::Invalid(_))));
 }
 
 #[test]
@@ -432,12 +454,12 @@ fn expected(histogram: &FloatHistogram) -> (Vec<u64>, [BTreeMap<i64, u64>; 2]) {
 proptest! {
     #[test]
     fn histograms_keep_their_meaning(histograms in prop::collection::vec(any_histogram(), 1..30)) {
-        let expected: Vec<_> = histograms.iter().map(|h| expected(&to_float(h))).collect();
+        let expected: Vec<_> = histograms.iter().map(|h| expected(&h.to_float())).collect();
         let chunks = encode(&mut Encoder::new(), &histograms);
-        let read: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.1).map(|h| meaning(&to_float(h))).collect();
+        let read: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.1).map(|h| meaning(&h.to_float())).collect();
         prop_assert_eq!(&read, &expected);
 
-        let floats: Vec<_> = histograms.iter().map(to_float).collect();
+        let floats: Vec<_> = histograms.iter().map(Histogram::to_float).collect();
         let chunks = encode(&mut FloatEncoder::new(), &floats);
         let read: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.1).map(meaning).collect();
         prop_assert_eq!(&read, &expected);
@@ -451,7 +473,7 @@ proptest! {
             prop_assert_eq!(resumed.append(t as i64, histogram).unwrap(), whole.append(t as i64, histogram).unwrap());
             prop_assert_eq!(resumed.chunk(), whole.chunk());
 
-            let histogram = to_float(histogram);
+            let histogram = histogram.to_float();
             let mut resumed = FloatEncoder::resume(&whole_float.chunk().data).unwrap();
             prop_assert_eq!(resumed.append(t as i64, &histogram).unwrap(), whole_float.append(t as i64, &histogram).unwrap());
             prop_assert_eq!(resumed.chunk(), whole_float.chunk());
