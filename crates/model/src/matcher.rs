@@ -85,6 +85,8 @@ struct Inner {
     value: Box<str>,
     /// Present for the two regex operators.
     regex: Option<Regex>,
+    /// Whether the empty value matches, which is asked most often.
+    matches_empty: bool,
 }
 
 impl Matcher {
@@ -112,10 +114,15 @@ impl Matcher {
     }
 
     fn with_regex(op: MatchOp, name: &str, value: &str, regex: Option<Regex>) -> Self {
+        let accepts_empty = match &regex {
+            Some(regex) => regex.is_match(""),
+            None => value.is_empty(),
+        };
         let inner = Inner {
             name: name.into(),
             op,
             value: value.into(),
+            matches_empty: accepts_empty != op.is_negative(),
             regex,
         };
         Self {
@@ -152,15 +159,19 @@ impl Matcher {
 
     /// True when a series whose label has this value (empty: does not have it) is selected.
     pub fn matches(&self, value: &str) -> bool {
-        match &self.inner.regex {
-            Some(regex) => regex.is_match(value) == (self.inner.op == MatchOp::Regex),
-            None => (*self.inner.value == *value) == (self.inner.op == MatchOp::Equal),
+        if value.is_empty() {
+            return self.inner.matches_empty;
         }
+        let accepted = match &self.inner.regex {
+            Some(regex) => regex.is_match(value),
+            None => *self.inner.value == *value,
+        };
+        accepted != self.inner.op.is_negative()
     }
 
     /// True when series without the label are selected.
     pub fn matches_empty(&self) -> bool {
-        self.matches("")
+        self.inner.matches_empty
     }
 
     /// The complete set of values that a `=` or `=~` matcher accepts, or for `!=` and `!~` the

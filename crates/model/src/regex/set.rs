@@ -1,4 +1,7 @@
 //! Sets of strings, and sets of prefixes and suffixes.
+//!
+//! Empty strings are looked at by their length only: the pointer of an empty `Box<str>` dangles,
+//! and glibc's `memcmp`, which loads what it has masked out, takes 80 ns for that on AMD Zen 4.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -38,6 +41,10 @@ impl StringSet {
     }
 
     pub(super) fn contains(&self, value: &str) -> bool {
+        if value.is_empty() {
+            // Sorts before all others.
+            return self.strings.first().is_some_and(|s| s.is_empty());
+        }
         match &self.index {
             Some((hasher, table)) => {
                 let is_value = |&i: &u32| *self.strings[i as usize] == *value;
@@ -78,7 +85,7 @@ impl Prefixes {
             [one] => one,
             all => all[..all.partition_point(|s| **s <= *value)].last()?,
         };
-        value.starts_with(&**candidate).then_some(candidate.len())
+        starts_with(value, candidate).then_some(candidate.len())
     }
 
     /// What all of them start with.
@@ -114,7 +121,7 @@ impl Suffixes {
                 all[..up_to].last()?
             }
         };
-        value.ends_with(&**candidate).then_some(candidate.len())
+        ends_with(value, candidate).then_some(candidate.len())
     }
 }
 
@@ -122,6 +129,14 @@ impl fmt::Debug for Suffixes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+pub(super) fn starts_with(value: &str, prefix: &str) -> bool {
+    prefix.is_empty() || value.starts_with(prefix)
+}
+
+pub(super) fn ends_with(value: &str, suffix: &str) -> bool {
+    suffix.is_empty() || value.ends_with(suffix)
 }
 
 /// What all of some strings start with.

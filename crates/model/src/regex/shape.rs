@@ -7,7 +7,7 @@ use regex_syntax::hir::{Hir, HirKind, Look};
 use super::draft::Draft;
 use super::fold::lowered;
 use super::needle::Needle;
-use super::set::{Prefixes, StringSet, Suffixes, common_prefix};
+use super::set::{Prefixes, StringSet, Suffixes, common_prefix, ends_with, starts_with};
 use super::{RegexError, compile};
 
 /// Bytes up to which a value is put into lower case without allocating.
@@ -89,9 +89,7 @@ impl Shape {
                 prefix,
                 suffix,
                 regex,
-            } => {
-                value.starts_with(&**prefix) && value.ends_with(&**suffix) && regex.is_match(value)
-            }
+            } => starts_with(value, prefix) && ends_with(value, suffix) && regex.is_match(value),
         }
     }
 
