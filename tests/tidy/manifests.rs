@@ -41,11 +41,10 @@ fn members_inherit_lints_and_versions() {
 }
 
 /// Packages that must not come in, by whatever road, and why.
-const BANNED_PACKAGES: [(&str, &str); 4] = [
+const BANNED_PACKAGES: [(&str, &str); 3] = [
     ("aws-lc-sys", "ring is the one crypto provider"),
     ("openssl-sys", "TLS is rustls"),
     ("serde_yaml", "it is archived"),
-    ("lazy_static", "there are no globals"),
 ];
 
 /// A lock file longer than this has a dependency that drags too much in.
