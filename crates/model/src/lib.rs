@@ -17,6 +17,7 @@ pub mod logarithm;
 pub mod matcher;
 pub mod metadata;
 pub mod regex;
+pub mod relabel;
 pub mod sample;
 pub mod time;
 mod unicode;
