@@ -9,6 +9,7 @@
 //! files), `head` (replay of those into queryable series), `merge` (k-way merge of series sets),
 //! `db` (a whole data directory).
 
+pub mod block;
 pub mod chunk;
 pub mod cursor;
 pub mod error;

@@ -1,0 +1,227 @@
+//! Chunk segments: the files `chunks/000001` and on, in which the chunks of a block lie.
+//!
+//! A chunk's reference has the segment's place in the sequence, counted from 0, in the upper 32
+//! bits and the chunk's offset in the lower. A chunk is its length as a varint, its encoding, its
+//! payload, and a checksum of the latter two. The format is described in `docs/format/chunks.md`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chunk::{Chunk, Encoding};
+use crate::cursor::{Cursor, crc32c};
+use crate::error::{Corruption, Error, Result};
+use crate::source::{ByteSource, Memory, corrupt, view};
+
+/// Name of the directory in a block.
+pub const CHUNKS_DIR: &str = "chunks";
+
+pub(super) const MAGIC: u32 = 0x85bd_40dd;
+pub(super) const VERSION: u8 = 1;
+/// Magic number, version, three bytes of nothing.
+pub(super) const HEADER_LEN: u64 = 8;
+
+/// What is read for a chunk at first; longer chunks take a second read. A chunk of 120 floats has
+/// 50 to 900 bytes.
+const CHUNK_GUESS: u64 = 1024;
+
+/// The chunks of a block.
+#[derive(Debug)]
+pub struct ChunkReader {
+    segments: Vec<Arc<dyn ByteSource>>,
+}
+
+impl ChunkReader {
+    /// Maps the segments in a directory.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a segment has no header or one is missing, [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(dir).map_err(|e| Error::io("list", dir, e))? {
+            let entry = entry.map_err(|e: io::Error| Error::io("list", dir, e))?;
+            // Names that are no numbers are none of ours, as for Prometheus.
+            if let Some(number) = entry
+                .file_name()
+                .to_str()
+                .and_then(|n| n.parse::<u64>().ok())
+            {
+                numbers.push((number, entry.path()));
+            }
+        }
+        numbers.sort_unstable();
+        let mut segments: Vec<Arc<dyn ByteSource>> = Vec::with_capacity(numbers.len());
+        for ((number, path), expected) in numbers.into_iter().zip(1u64..) {
+            if number != expected {
+                let expected = format!("segment {expected:06} before this one");
+                return Err(Corruption::new(0, expected).in_file(&path));
+            }
+            segments.push(Arc::new(Memory::map(&path)?));
+        }
+        Self::new(segments)
+    }
+
+    /// Reads chunks from segments, given in order.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a segment has no header, [`Error::Unsupported`] when its version is
+    /// not 1, [`Error::Io`].
+    pub fn new(segments: Vec<Arc<dyn ByteSource>>) -> Result<Self> {
+        for segment in &segments {
+            check_header(&**segment)?;
+        }
+        Ok(Self { segments })
+    }
+
+    /// The segments in order.
+    pub fn segments(&self) -> &[Arc<dyn ByteSource>] {
+        &self.segments
+    }
+
+    /// Reads the chunk at `reference` and verifies its checksum. From a mapped file or other memory
+    /// the payload is not copied.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when there is no sound chunk at that place, [`Error::Unsupported`] when
+    /// its encoding cannot be read, [`Error::Io`].
+    pub fn chunk(&self, reference: u64) -> Result<Chunk> {
+        self.locate(reference).map(|(chunk, _)| chunk)
+    }
+
+    /// The chunk at `reference`, and how many bytes of its segment it takes.
+    pub(super) fn locate(&self, reference: u64) -> Result<(Chunk, u64)> {
+        let number = (reference >> 32) as usize;
+        let Some(segment) = self.segments.get(number) else {
+            return Err(Error::Invalid(format!(
+                "chunk reference {reference} names segment {:06}, where the block has {}",
+                number + 1,
+                self.segments.len()
+            )));
+        };
+        read_chunk(&**segment, reference & 0xffff_ffff)
+    }
+
+    /// The segment that holds `reference`, for errors.
+    pub(super) fn segment_of(&self, reference: u64) -> Option<&dyn ByteSource> {
+        self.segments.get((reference >> 32) as usize).map(|s| &**s)
+    }
+}
+
+fn check_header(segment: &dyn ByteSource) -> Result<()> {
+    let header = view(segment, 0..HEADER_LEN.min(segment.size()))?;
+    let mut c = Cursor::new(&header);
+    let mut read = || {
+        let magic = c.be32("the magic number of a chunk segment")?;
+        let version = c.byte("a version")?;
+        c.take(3, "a header of 8 bytes")?;
+        Ok((magic, version))
+    };
+    match read().map_err(|d| corrupt(segment, 0, d))? {
+        (MAGIC, VERSION) => Ok(()),
+        (MAGIC, version) => Err(Error::Unsupported {
+            what: format!(
+                "version {version} at offset 4 of the chunk segment {}",
+                segment.path().display()
+            ),
+            advice: "expected version 1; the file is damaged or of a later Prometheus",
+        }),
+        (magic, _) => {
+            let expected = format!("the magic number {MAGIC:08x} of chunks, not {magic:08x}");
+            Err(corrupt(segment, 0, Corruption::new(0, expected)))
+        }
+    }
+}
+
+/// Reads the chunk at offset `at` of a segment; returns it and the bytes that it takes.
+fn read_chunk(segment: &dyn ByteSource, at: u64) -> Result<(Chunk, u64)> {
+    let damage = |offset: usize, expected: &'static str| {
+        Err(corrupt(segment, at, Corruption::new(offset, expected)))
+    };
+    let left = segment.size().saturating_sub(at);
+    if at < HEADER_LEN || left == 0 {
+        return damage(0, "an offset inside of the segment");
+    }
+    let mut bytes = segment.read(at..at + left.min(CHUNK_GUESS))?;
+    let mut c = Cursor::new(&bytes);
+    let len = c
+        .uvarint("a chunk's length")
+        .map_err(|d| corrupt(segment, at, d))?;
+    let start = c.pos();
+    // Behind the length: encoding, payload, checksum.
+    let Some(end) = len.checked_add(start as u64 + 5).filter(|&e| e <= left) else {
+        return damage(0, "a chunk that ends inside of the segment");
+    };
+    if end > bytes.len() as u64 {
+        bytes = segment.read(at..at + end)?;
+    }
+    let end = end as usize;
+    let (body, crc) = bytes[start..end]
+        .split_last_chunk()
+        .expect("the range has the encoding, the payload and four bytes");
+    if u32::from_be_bytes(*crc) != crc32c(body) {
+        return damage(end - 4, "the checksum of the chunk");
+    }
+    let Some(encoding) = Encoding::from_byte(body[0]) else {
+        return damage(start, "a known chunk encoding");
+    };
+    match encoding.check_readable() {
+        Ok(()) => {}
+        Err(Error::Unsupported { what, advice }) => {
+            let file = segment.path().display();
+            return Err(Error::Unsupported {
+                what: format!("{what} at offset {at} of {file}"),
+                advice,
+            });
+        }
+        Err(_) => return damage(start, "a chunk with an encoding"),
+    }
+    let chunk = Chunk {
+        encoding,
+        data: bytes.slice(start + 1..end - 4),
+    };
+    Ok((chunk, end as u64))
+}
+
+/// Walks a segment front to back, without an index; ends after the first error.
+#[derive(Debug)]
+pub struct SegmentWalk<'a> {
+    segment: &'a dyn ByteSource,
+    at: u64,
+}
+
+impl<'a> SegmentWalk<'a> {
+    /// Starts at the first chunk.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::new`].
+    pub fn new(segment: &'a dyn ByteSource) -> Result<Self> {
+        check_header(segment)?;
+        Ok(Self {
+            segment,
+            at: HEADER_LEN,
+        })
+    }
+}
+
+impl Iterator for SegmentWalk<'_> {
+    /// Offset in the segment, and the chunk.
+    type Item = Result<(u64, Chunk)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.segment.size() {
+            return None;
+        }
+        let at = self.at;
+        Some(match read_chunk(self.segment, at) {
+            Ok((chunk, len)) => {
+                self.at += len;
+                Ok((at, chunk))
+            }
+            Err(e) => {
+                self.at = self.segment.size();
+                Err(e)
+            }
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Selecting series of a block by matchers and time.
+
+use model::{Labels, Matcher, TimeRange};
+
+use super::{Block, Intervals};
+use crate::chunk::ChunkMeta;
+use crate::error::Result;
+use crate::index::{Postings, SeriesEntry, SeriesRef};
+
+/// A series of a block, without the chunks' payloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockSeries {
+    /// Stands for the series in this block.
+    pub reference: SeriesRef,
+    /// The labels.
+    pub labels: Labels,
+    /// The chunks that may hold samples of the range asked for, in order of time.
+    pub chunks: Vec<ChunkMeta>,
+    /// What is deleted of the series.
+    pub deleted: Intervals,
+}
+
+/// The selected series in order of labels; see [`Block::select`].
+#[derive(Debug)]
+pub struct Select<'a> {
+    block: &'a Block,
+    postings: Postings,
+    range: TimeRange,
+    entry: SeriesEntry,
+}
+
+impl Block {
+    /// The series that all of `matchers` select and that have chunks which overlap `range` and are
+    /// not deleted whole. Read [`BlockSeries::chunks`] with [`Block::chunk`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<'_>> {
+        Ok(Select {
+            block: self,
+            postings: self.index.postings_for_matchers(matchers)?,
+            range,
+            entry: SeriesEntry::default(),
+        })
+    }
+}
+
+impl Select<'_> {
+    /// Reads a series; `None` when no chunk of it is wanted.
+    fn read(&mut self, reference: SeriesRef) -> Result<Option<BlockSeries>> {
+        let index = &self.block.index;
+        index.series(reference, &mut self.entry)?;
+        let deleted = self.block.tombstones.get(u64::from(reference.0));
+        let wanted = |c: &&ChunkMeta| {
+            c.min_time < self.range.max
+                && self.range.min <= c.max_time
+                && deleted.is_none_or(|d| !d.covers(c.min_time, c.max_time))
+        };
+        let chunks: Vec<ChunkMeta> = self.entry.chunks.iter().filter(wanted).copied().collect();
+        if chunks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(BlockSeries {
+            reference,
+            labels: index.labels(&self.entry)?,
+            chunks,
+            deleted: deleted.cloned().unwrap_or_default(),
+        }))
+    }
+}
+
+impl Iterator for Select<'_> {
+    type Item = Result<BlockSeries>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let reference = self.postings.next()?;
+            if let Some(series) = self.read(reference).transpose() {
+                return Some(series);
+            }
+        }
+    }
+}
