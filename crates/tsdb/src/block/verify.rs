@@ -93,8 +93,8 @@ impl Check<'_> {
     }
 
     fn index_problem(&mut self, what: impl Into<String>) {
-        let source = self.block.index.source().clone();
-        self.add(source.path(), None, what);
+        let block = self.block;
+        self.add(block.index.source().path(), None, what);
     }
 
     fn error(&mut self, error: &Error) {
