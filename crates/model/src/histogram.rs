@@ -32,6 +32,8 @@ mod layout;
 mod merge;
 mod reset;
 pub mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trim;
 mod validate;
