@@ -4,7 +4,7 @@
 //! live with their codecs and convert to these.
 //!
 //! Reading order: [`labels`], [`sample`], [`histogram`], [`matcher`], [`time`], [`relabel`]; beside
-//! them [`exemplar`], [`metadata`], and what Prometheus does to floats:
+//! them [`exemplar`], [`metadata`], [`symbols`], and what Prometheus does to floats:
 //! [`kahan`], [`logarithm`], [`float`].
 
 pub mod error;
@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod regex;
 pub mod relabel;
 pub mod sample;
+pub mod symbols;
 pub mod time;
 mod unicode;
 
@@ -29,4 +30,5 @@ pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{Sample, Value};
+pub use symbols::{Symbol, Symbols};
 pub use time::TimeRange;
