@@ -1,4 +1,5 @@
 //! Float chunks: nanoseconds per sample to encode and to decode, by class of series and on a mix.
+//! Histogram chunks of twenty buckets likewise.
 //!
 //! `cargo bench -p tsdb --bench chunk`. The table at the start shows the fastest of many runs, which
 //! noise on a shared machine disturbs least; criterion then watches the mix over time. With
@@ -12,7 +13,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tsdb::chunk::{Chunk, SAMPLES_PER_CHUNK, xor};
+use model::Histogram;
+use tsdb::chunk::{Chunk, SAMPLES_PER_CHUNK, SeriesEncoder, TimedChunk, histogram, xor};
 
 use workload::{Class, Columns};
 
@@ -46,12 +48,11 @@ impl Workload {
         let bytes: usize = self.chunks.iter().map(|chunk| chunk.data.len()).sum();
         let encode_ns = fastest(|| encode(&self.columns, |chunk| drop(black_box(chunk))));
         let decode_ns = fastest(|| decode(&self.chunks));
-        println!(
-            "{:<16}{:>8.3} B/sample  encode {:>6.2} ns/sample  decode {:>6.2} ns/sample",
-            self.name,
+        row(
+            &self.name,
             bytes as f64 / samples,
             encode_ns / samples,
-            decode_ns / samples
+            decode_ns / samples,
         );
     }
 }
@@ -80,6 +81,46 @@ fn decode(chunks: &[Chunk]) {
     }
 }
 
+/// Encodes and decodes histograms and prints how long it took.
+fn report_histograms() {
+    let histograms = workload::histograms();
+    let encode = |done: &mut dyn FnMut(TimedChunk)| {
+        let mut encoder = SeriesEncoder::new();
+        for (t, histogram) in &histograms {
+            let finished = encoder.push_histogram(*t, histogram);
+            finished.expect("times ascend").map(&mut *done);
+        }
+        encoder.finish().map(&mut *done);
+    };
+    let mut chunks = Vec::new();
+    encode(&mut |timed| chunks.push(timed.chunk));
+    let decode = || {
+        let mut histogram = Histogram::default();
+        for chunk in &chunks {
+            let mut samples = histogram::Samples::new(&chunk.data).expect("it was just encoded");
+            while let Some(time) = samples.next_into(&mut histogram) {
+                black_box((time.expect("it was just encoded"), &histogram));
+            }
+        }
+    };
+    let samples = histograms.len() as f64;
+    let encode_ns = fastest(|| encode(&mut |timed| drop(black_box(timed))));
+    let decode_ns = fastest(decode);
+    let bytes: usize = chunks.iter().map(|chunk| chunk.data.len()).sum();
+    row(
+        "histogram",
+        bytes as f64 / samples,
+        encode_ns / samples,
+        decode_ns / samples,
+    );
+}
+
+fn row(name: &str, bytes: f64, encode_ns: f64, decode_ns: f64) {
+    println!(
+        "{name:<16}{bytes:>8.3} B/sample  encode {encode_ns:>7.2} ns/sample  decode {decode_ns:>7.2} ns/sample"
+    );
+}
+
 /// Nanoseconds of the fastest run.
 fn fastest(mut run: impl FnMut()) -> f64 {
     (0..RUNS)
@@ -103,6 +144,7 @@ fn chunks(criterion: &mut Criterion) {
     }
     let mix = Workload::new("mix", mix);
     mix.report();
+    report_histograms();
     if let Ok(path) = std::env::var("PROMONTORY_COLS") {
         let bytes = std::fs::read(&path).expect("PROMONTORY_COLS names a readable file");
         Workload::new("file", workload::read_file(&bytes)).report();

@@ -1,5 +1,7 @@
 //! Columns of samples as monitoring produces them, the same on every run.
 
+use model::{Histogram, Span};
+
 /// What a series' values look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -119,6 +121,41 @@ fn one(class: Class, rng: &mut Rng) -> Columns {
         columns.values.push(value);
     }
     columns
+}
+
+/// Buckets of the histograms below.
+pub(crate) const BUCKETS: usize = 20;
+
+/// Native histograms of request durations: one run of buckets, most of them growing slowly.
+pub(crate) fn histograms() -> Vec<(i64, Histogram)> {
+    let mut rng = Rng(7);
+    let mut counts = [0i64; BUCKETS];
+    let mut histogram = Histogram {
+        schema: 3,
+        zero_threshold: 2f64.powi(-128),
+        positive_spans: vec![Span {
+            offset: -8,
+            length: BUCKETS as u32,
+        }],
+        positive_buckets: vec![0; BUCKETS],
+        ..Histogram::default()
+    };
+    (0..SAMPLES as i64)
+        .map(|i| {
+            for _ in 0..rng.events(30.0) as usize {
+                let bucket = (10.0 + rng.normal() * 4.0).clamp(0.0, 19.0) as usize;
+                counts[bucket] += 1;
+                histogram.count += 1;
+                histogram.sum += rng.unit();
+            }
+            let mut before = 0;
+            for (delta, &count) in histogram.positive_buckets.iter_mut().zip(&counts) {
+                *delta = count - before;
+                before = count;
+            }
+            (i * 15_000, histogram.clone())
+        })
+        .collect()
 }
 
 /// Reads a file of columns: counts of series and of samples (u32), then per series the length of its

@@ -14,11 +14,26 @@
 //!
 //! Unsigned integers use the same widths with all their bits.
 
-use super::bits::{BitReader, BitWriter, fits, sign_extend};
+use super::bits::{BitReader, BitWriter, sign_extend};
 use crate::error::Corruption;
 
 /// Payload widths by the number of ones in the prefix.
 const WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
+
+/// The number of ones in the prefix of a payload, by the bits that it needs.
+const ONES: [u8; 66] = {
+    let mut ones = [8; 66];
+    let mut bits = 0;
+    while bits <= 64 {
+        let mut shortest = 0;
+        while WIDTHS[shortest] < bits {
+            shortest += 1;
+        }
+        ones[bits as usize] = shortest as u8;
+        bits += 1;
+    }
+    ones
+};
 
 /// Appends a signed integer.
 #[inline]
@@ -27,69 +42,90 @@ pub(crate) fn write_int(writer: &mut BitWriter, value: i64) {
         writer.write_bits(0, 1);
         return;
     }
-    let ones = (1..8)
-        .find(|&ones| fits(value, WIDTHS[ones]))
-        .unwrap_or_default();
-    write_payload(writer, ones, value.cast_unsigned());
+    // A width of n holds -(2^(n-1) - 1) to 2^(n-1).
+    let magnitude = value.unsigned_abs() - u64::from(value > 0);
+    let bits = 65 - magnitude.leading_zeros();
+    write_payload(writer, bits, value.cast_unsigned());
 }
 
 /// Appends an unsigned integer.
 #[inline]
 pub(crate) fn write_uint(writer: &mut BitWriter, value: u64) {
-    if value == 0 {
-        writer.write_bits(0, 1);
-        return;
-    }
-    let ones = (1..8)
-        .find(|&ones| value >> WIDTHS[ones] == 0)
-        .unwrap_or_default();
-    write_payload(writer, ones, value);
+    write_payload(writer, 64 - value.leading_zeros(), value);
 }
 
-/// Appends prefix and payload; `ones` is 1 to 7, or 0 for the widest.
+/// Appends prefix and payload, which needs so many bits.
 #[inline]
-fn write_payload(writer: &mut BitWriter, ones: usize, payload: u64) {
-    if ones == 0 {
-        writer.write_bits(0xff, 8);
-        writer.write_bits(payload, 64);
-    } else {
-        // `ones` ones and a zero.
-        writer.write_bits((1 << (ones + 1)) - 2, ones as u32 + 1);
-        writer.write_bits(payload, WIDTHS[ones]);
+fn write_payload(writer: &mut BitWriter, bits: u32, payload: u64) {
+    let ones = u32::from(ONES[bits as usize]);
+    let width = WIDTHS[ones as usize];
+    match ones {
+        // `ones` ones and a zero, then the payload.
+        0..=6 => {
+            let prefix = (2u64 << ones) - 2;
+            let payload = payload & ((1 << width) - 1);
+            writer.write_bits(prefix << width | payload, ones + 1 + width);
+        }
+        7 => {
+            writer.write_bits(0xfe, 8);
+            writer.write_bits(payload, width);
+        }
+        _ => {
+            writer.write_bits(0xff, 8);
+            writer.write_bits(payload, width);
+        }
     }
 }
 
-/// Reads payload and width. May run past the end, see [`BitReader`].
+/// Reads payload and width.
 #[inline(always)]
-fn read_payload(reader: &mut BitReader<'_>) -> (u64, u32) {
-    let ones = reader.window().leading_ones().min(8);
-    reader.skip((ones + 1).min(8));
-    let width = WIDTHS[ones as usize];
-    (reader.take(width), width)
+fn take_payload(reader: &mut BitReader<'_>) -> (u64, u32) {
+    let next = reader.window();
+    let ones = next.leading_ones();
+    match ones {
+        0 => {
+            reader.skip(1);
+            (0, 0)
+        }
+        1..=6 => {
+            let width = WIDTHS[ones as usize];
+            reader.skip(ones + 1 + width);
+            ((next << (ones + 1)) >> (64 - width), width)
+        }
+        _ => {
+            let width = WIDTHS[ones.min(8) as usize];
+            reader.skip(8);
+            (reader.take(width), width)
+        }
+    }
+}
+
+/// Reads a signed integer. May run past the end, see [`BitReader`].
+#[inline(always)]
+pub(crate) fn take_int(reader: &mut BitReader<'_>) -> i64 {
+    match take_payload(reader) {
+        (_, 0) => 0,
+        (payload, 64) => payload.cast_signed(),
+        (payload, width) => sign_extend(payload, width),
+    }
 }
 
 /// Reads a signed integer.
 ///
 /// # Errors
 /// At the end of the data.
-#[inline]
 pub(crate) fn read_int(reader: &mut BitReader<'_>) -> Result<i64, Corruption> {
-    let (payload, width) = read_payload(reader);
+    let value = take_int(reader);
     reader.check_end()?;
-    Ok(match width {
-        0 => 0,
-        64 => payload.cast_signed(),
-        width => sign_extend(payload, width),
-    })
+    Ok(value)
 }
 
 /// Reads an unsigned integer.
 ///
 /// # Errors
 /// At the end of the data.
-#[inline]
 pub(crate) fn read_uint(reader: &mut BitReader<'_>) -> Result<u64, Corruption> {
-    let (payload, _) = read_payload(reader);
+    let (payload, _) = take_payload(reader);
     reader.check_end()?;
     Ok(payload)
 }

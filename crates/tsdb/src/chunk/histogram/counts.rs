@@ -50,7 +50,7 @@ pub trait Counts: Clone + Default + fmt::Debug {
     /// The chunk's encoding.
     const ENCODING: Encoding;
     /// Fewest bits that a bucket of the first sample takes.
-    const FIRST_BUCKET_BITS: u64;
+    const FIRST_BUCKET_BITS: usize;
     /// Header of a chunk that follows one of another schema, threshold or staleness.
     const AFTER_DIFFERENT: CounterReset;
     /// Header of a counter chunk that a gauge chunk made necessary.

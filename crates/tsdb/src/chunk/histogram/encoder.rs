@@ -6,7 +6,7 @@ use model::sample::is_stale;
 use model::{CounterResetHint, Span};
 
 use super::counts::{Counts, Shape};
-use super::layout::{Layout, bucket_count};
+use super::layout::{Layout, bucket_count, is_bounded};
 use super::spans::{Union, spread};
 use super::{CounterReset, GenericSamples, HEADER_LEN};
 use crate::chunk::Chunk;
@@ -29,6 +29,30 @@ enum Fit {
     Different,
     /// Counters after gauges, or gauges after counters.
     OtherType,
+}
+
+/// Refuses histograms that could not be read back.
+fn check(shape: &Shape<'_>) -> Result<()> {
+    if !is_known_schema(shape.schema) || shape.schema > EXPONENTIAL_SCHEMA_MAX {
+        return Err(Error::Invalid(format!(
+            "a histogram of the unknown schema {}",
+            shape.schema
+        )));
+    }
+    for (spans, &counts) in shape.spans.iter().zip(&shape.buckets) {
+        let buckets = bucket_count(spans);
+        if buckets != counts {
+            return Err(Error::Invalid(format!(
+                "a histogram with {buckets} buckets in its spans but {counts} counts"
+            )));
+        }
+    }
+    if !is_bounded(shape.spans, shape.custom_values) {
+        return Err(Error::Invalid(
+            "a histogram with too many empty spans or custom bounds".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Builds chunks of histograms sample by sample.
@@ -97,21 +121,7 @@ impl<C: Counts> GenericEncoder<C> {
             let stale = C::stale(&shape);
             return Ok(self.append_sound(t, &stale));
         }
-        if !is_known_schema(shape.schema) || shape.schema > EXPONENTIAL_SCHEMA_MAX {
-            return Err(Error::Invalid(format!(
-                "a histogram of the unknown schema {}",
-                shape.schema
-            )));
-        }
-        for side in 0..2 {
-            if bucket_count(shape.spans[side]) != shape.buckets[side] {
-                return Err(Error::Invalid(format!(
-                    "a histogram with {} buckets in its spans but {} counts",
-                    bucket_count(shape.spans[side]),
-                    shape.buckets[side]
-                )));
-            }
-        }
+        check(&shape)?;
         Ok(self.append_sound(t, histogram))
     }
 

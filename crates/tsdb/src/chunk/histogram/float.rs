@@ -39,10 +39,11 @@ impl Tracked {
         Ok(Self::new(f64::from_bits(reader.read_bits(64)?)))
     }
 
+    /// May run past the end, see [`BitReader`].
     #[inline]
     fn read(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
         self.value = read_xor(reader, &mut self.window, self.value)?;
-        reader.check_end()
+        Ok(())
     }
 }
 
@@ -75,7 +76,7 @@ impl Counts for FloatCounts {
     type Count = f64;
 
     const ENCODING: Encoding = Encoding::FloatHistogram;
-    const FIRST_BUCKET_BITS: u64 = 64;
+    const FIRST_BUCKET_BITS: usize = 64;
     // Prometheus' float histograms know only "reset" and "no reset" here.
     const AFTER_DIFFERENT: CounterReset = CounterReset::NotReset;
     const AFTER_GAUGES: CounterReset = CounterReset::Unknown;
@@ -217,7 +218,7 @@ impl Counts for FloatCounts {
                 bucket.read(reader)?;
             }
         }
-        Ok(())
+        reader.check_end()
     }
 
     fn fill(&self, layout: &Layout, hint: CounterResetHint, histogram: &mut FloatHistogram) {

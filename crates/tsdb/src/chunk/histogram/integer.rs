@@ -9,7 +9,7 @@ use super::counts::{Counts, Shape};
 use super::layout::Layout;
 use crate::chunk::Encoding;
 use crate::chunk::bits::{BitReader, BitWriter};
-use crate::chunk::varbit::{read_int, read_uint, write_int, write_uint};
+use crate::chunk::varbit::{read_int, read_uint, take_int, write_int, write_uint};
 use crate::chunk::window::{Window, read_xor, write_xor};
 use crate::error::Corruption;
 
@@ -33,12 +33,11 @@ impl Tracked {
         *self = Self { value, delta };
     }
 
-    /// Reads how the difference changed and moves on.
-    #[inline]
-    fn read(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
-        self.delta = self.delta.wrapping_add(read_int(reader)?);
+    /// Reads how the difference changed and moves on. May run past the end, see [`BitReader`].
+    #[inline(always)]
+    fn read(&mut self, reader: &mut BitReader<'_>) {
+        self.delta = self.delta.wrapping_add(take_int(reader));
         self.value = self.value.wrapping_add(self.delta);
-        Ok(())
     }
 }
 
@@ -80,7 +79,7 @@ impl Counts for IntegerCounts {
     type Count = i64;
 
     const ENCODING: Encoding = Encoding::Histogram;
-    const FIRST_BUCKET_BITS: u64 = 1;
+    const FIRST_BUCKET_BITS: usize = 1;
     const AFTER_DIFFERENT: CounterReset = CounterReset::Unknown;
     const AFTER_GAUGES: CounterReset = CounterReset::NotReset;
 
@@ -221,23 +220,23 @@ impl Counts for IntegerCounts {
             buckets: Vec::with_capacity(buckets),
         };
         for _ in 0..buckets {
-            counts.buckets.push(Tracked::new(read_int(reader)?));
+            counts.buckets.push(Tracked::new(take_int(reader)));
         }
+        reader.check_end()?;
         Ok(counts)
     }
 
     fn read_next(&mut self, reader: &mut BitReader<'_>) -> Result<(), Corruption> {
-        self.time.read(reader)?;
-        self.count.read(reader)?;
-        self.zero_count.read(reader)?;
+        self.time.read(reader);
+        self.count.read(reader);
+        self.zero_count.read(reader);
         self.sum = read_xor(reader, &mut self.window, self.sum)?;
-        reader.check_end()?;
         if !is_stale(self.sum) {
             for bucket in &mut self.buckets {
-                bucket.read(reader)?;
+                bucket.read(reader);
             }
         }
-        Ok(())
+        reader.check_end()
     }
 
     fn fill(&self, layout: &Layout, hint: CounterResetHint, histogram: &mut Histogram) {

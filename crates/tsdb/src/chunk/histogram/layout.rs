@@ -54,7 +54,7 @@ impl Layout {
     /// When the bits are no layout, or the payload is too short for the buckets promised.
     pub(crate) fn read(
         reader: &mut BitReader<'_>,
-        bits_per_bucket: u64,
+        bits_per_bucket: usize,
     ) -> Result<Self, Corruption> {
         let zero_threshold = read_zero_threshold(reader)?;
         let schema = read_int(reader)?;
@@ -68,13 +68,12 @@ impl Layout {
         } else {
             Vec::new()
         };
-        let buckets: u64 = spans
-            .iter()
-            .flatten()
-            .map(|span| u64::from(span.length))
-            .fold(0, u64::saturating_add);
-        if buckets.saturating_mul(bits_per_bucket) > reader.remaining() as u64 {
+        let buckets = bucket_count(&spans[0]).saturating_add(bucket_count(&spans[1]));
+        if buckets.saturating_mul(bits_per_bucket) > reader.remaining() {
             return Err(reader.corrupt("spans of no more buckets than the payload has room for"));
+        }
+        if !is_bounded([&spans[0], &spans[1]], &custom_values) {
+            return Err(reader.corrupt("few empty spans and at most 16384 custom bounds"));
         }
         Ok(Self {
             schema,
@@ -83,6 +82,23 @@ impl Layout {
             custom_values,
         })
     }
+}
+
+/// Spans beyond the number of buckets, that is, empty ones, that a side may have.
+const EMPTY_SPANS_MAX: usize = 64;
+
+/// Custom bounds that a histogram may have.
+const CUSTOM_VALUES_MAX: usize = 1 << 14;
+
+/// True when the parts of a layout that cost no bits in further samples are small.
+///
+/// Every histogram of a chunk gets a copy of them, so that without a limit the work to read a chunk
+/// grows with the square of its size. No histogram of use comes near.
+pub(crate) fn is_bounded(spans: [&[Span]; 2], custom_values: &[f64]) -> bool {
+    custom_values.len() <= CUSTOM_VALUES_MAX
+        && spans
+            .iter()
+            .all(|spans| spans.len() <= bucket_count(spans).saturating_add(EMPTY_SPANS_MAX))
 }
 
 /// Number of buckets in runs.
@@ -216,6 +232,27 @@ mod tests {
             };
             // threshold, schema, two empty span lists, one bound
             assert_eq!(round_trip(&layout) - (8 + 13 + 1 + 1 + 5), bits, "{bound}");
+        }
+    }
+
+    #[test]
+    fn layouts_that_cost_more_than_they_say_are_refused() {
+        let empty_spans = |len| [vec![Span::default(); len], Vec::new()];
+        let bounds = |len| Layout {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            custom_values: vec![1.0; len],
+            ..Layout::default()
+        };
+        let spans = |len| Layout {
+            spans: empty_spans(len),
+            ..Layout::default()
+        };
+        round_trip(&spans(EMPTY_SPANS_MAX));
+        round_trip(&bounds(CUSTOM_VALUES_MAX));
+        for layout in [spans(EMPTY_SPANS_MAX + 1), bounds(CUSTOM_VALUES_MAX + 1)] {
+            let mut writer = BitWriter::new(&[], 16);
+            layout.write(&mut writer);
+            Layout::read(&mut BitReader::new(&writer.to_vec(), 0), 1).unwrap_err();
         }
     }
 
