@@ -17,6 +17,7 @@ mod lexer;
 mod number;
 pub(crate) mod quote;
 mod selector;
+pub mod series;
 mod token;
 
 use model::matcher::Matcher;
@@ -91,8 +92,8 @@ impl Limits {
     /// Far beyond what people write, and safe on a stack of 1 MiB.
     pub const DEFAULT: Self = Self {
         max_length: 1 << 20,
-        max_nesting: 300,
-        max_height: 2000,
+        max_nesting: 250,
+        max_height: 1000,
     };
 }
 

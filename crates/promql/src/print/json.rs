@@ -5,23 +5,45 @@ use model::matcher::Matcher;
 use serde_json::{Value, json};
 
 use crate::ast::{
-    At, Binary, Call, Duration, DurationExpr, Expr, NumberLiteral, RangeExtension, Subquery,
-    ValueType, Variadic, VectorSelector,
+    At, Duration, DurationExpr, Expr, Function, NumberLiteral, RangeExtension, Subquery, ValueType,
+    Variadic, VectorMatching, VectorSelector,
 };
 
 /// The tree of `expr`. Bytes of strings that are not UTF-8 become replacement characters.
 pub fn to_json(expr: &Expr) -> Value {
+    // Apart from making the node, so that the recursion takes little stack.
+    let mut children = Vec::new();
+    for child in expr.children() {
+        children.push(to_json(child));
+    }
+    node(expr, children)
+}
+
+/// The node of `expr`, given those of its children.
+fn node(expr: &Expr, children: Vec<Value>) -> Value {
+    let mut children = children.into_iter();
     match expr {
         Expr::Aggregate(e) => json!({
             "type": "aggregation",
             "op": e.op.as_str(),
-            "expr": to_json(&e.expr),
-            "param": e.param.as_ref().map(to_json),
+            "expr": children.next(),
+            "param": children.next(),
             "grouping": e.grouping,
             "without": e.without,
         }),
-        Expr::Binary(e) => binary(e),
-        Expr::Call(e) => call(e),
+        Expr::Binary(e) => json!({
+            "type": "binaryExpr",
+            "op": e.op.as_str(),
+            "lhs": children.next(),
+            "rhs": children.next(),
+            "matching": e.matching.as_ref().map(matching),
+            "bool": e.return_bool,
+        }),
+        Expr::Call(e) => json!({
+            "type": "call",
+            "func": function(e.function),
+            "args": children.collect::<Vec<_>>(),
+        }),
         Expr::Matrix(e) => {
             let mut tree = selector(&e.selector, "matrixSelector");
             let (range, range_expr) = duration(&e.range);
@@ -30,63 +52,43 @@ pub fn to_json(expr: &Expr) -> Value {
             tree
         }
         Expr::Number(e) => json!({"type": "numberLiteral", "val": number(e)}),
-        Expr::Paren(e) => json!({"type": "parenExpr", "expr": to_json(&e.expr)}),
+        Expr::Paren(_) => json!({"type": "parenExpr", "expr": children.next()}),
         Expr::String(e) => json!({
             "type": "stringLiteral",
             "val": String::from_utf8_lossy(&e.value),
         }),
-        Expr::Subquery(e) => subquery(e),
+        Expr::Subquery(e) => subquery(e, children.next()),
         Expr::Unary(e) => json!({
             "type": "unaryExpr",
             "op": e.op.as_str(),
-            "expr": to_json(&e.expr),
+            "expr": children.next(),
         }),
         Expr::Vector(e) => selector(e, "vectorSelector"),
     }
 }
 
-fn binary(e: &Binary) -> Value {
-    let matching = e.matching.as_ref().map(|matching| {
-        json!({
-            "card": matching.cardinality.as_str(),
-            "labels": matching.labels,
-            "on": matching.on,
-            "include": matching.include,
-            "fillValues": {"lhs": matching.fill_left, "rhs": matching.fill_right},
-        })
-    });
+fn matching(matching: &VectorMatching) -> Value {
     json!({
-        "type": "binaryExpr",
-        "op": e.op.as_str(),
-        "lhs": to_json(&e.lhs),
-        "rhs": to_json(&e.rhs),
-        "matching": matching,
-        "bool": e.return_bool,
+        "card": matching.cardinality.as_str(),
+        "labels": matching.labels,
+        "on": matching.on,
+        "include": matching.include,
+        "fillValues": {"lhs": matching.fill_left, "rhs": matching.fill_right},
     })
 }
 
-fn call(e: &Call) -> Value {
-    let function = e.function;
+fn function(function: &Function) -> Value {
     let variadic = match function.variadic {
         Variadic::No => json!(0),
         Variadic::UpTo(more) => json!(more),
         Variadic::Unbounded => json!(-1),
     };
-    let arg_types: Vec<&str> = function
-        .arg_types
-        .iter()
-        .copied()
-        .map(ValueType::as_str)
-        .collect();
+    let arg_types = function.arg_types.iter().copied();
     json!({
-        "type": "call",
-        "func": {
-            "name": function.name,
-            "argTypes": arg_types,
-            "variadic": variadic,
-            "returnType": function.return_type.as_str(),
-        },
-        "args": e.args.iter().map(to_json).collect::<Vec<_>>(),
+        "name": function.name,
+        "argTypes": arg_types.map(ValueType::as_str).collect::<Vec<_>>(),
+        "variadic": variadic,
+        "returnType": function.return_type.as_str(),
     })
 }
 
@@ -110,14 +112,14 @@ fn matcher(m: &Matcher) -> Value {
     json!({"name": m.name(), "value": m.value(), "type": m.op().as_str()})
 }
 
-fn subquery(e: &Subquery) -> Value {
+fn subquery(e: &Subquery, expr: Option<Value>) -> Value {
     let (range, range_expr) = duration(&e.range);
     let (offset, offset_expr) = duration(&e.offset);
     let (step, step_expr) = duration(e.step.as_ref().unwrap_or(&Duration::ZERO));
     let (timestamp, start_or_end) = at(e.at);
     json!({
         "type": "subquery",
-        "expr": to_json(&e.expr),
+        "expr": expr,
         "range": range,
         "rangeExpr": range_expr,
         "offset": offset,

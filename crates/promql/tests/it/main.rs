@@ -2,3 +2,6 @@
 
 mod conformance;
 mod expressions;
+mod limits;
+mod round_trip;
+mod series;
