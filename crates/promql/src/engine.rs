@@ -1,0 +1,290 @@
+//! Runs queries: from an expression to a result.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::Labels;
+
+use crate::annotations::Notes;
+use crate::ast::Expr;
+use crate::columns::{StepSeries, StepValue, Steps};
+use crate::error::Error;
+use crate::exec::{self, Context, RangeSeries, eval_scalar, merge, range_source};
+use crate::limits::{Cancellation, Limits, Tracker};
+use crate::plan::{self, Plan, PlanContext, RangeNode, VectorNode};
+use crate::source::Source;
+use crate::stats::{QueryStats, Recorder};
+use crate::value::{MatrixSeries, QueryResult, QueryValue};
+
+/// How an engine evaluates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// How old a sample may be to count at an instant, in milliseconds.
+    pub lookback_ms: i64,
+    /// Step of subqueries that do not say one, in milliseconds.
+    pub default_subquery_step_ms: i64,
+    /// Metric names are dropped at the end of a query, not as soon as a function changes values
+    /// (`promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
+    /// Start timestamps say when counters started (`use-start-timestamps`).
+    pub start_timestamps: bool,
+    /// The labels `__type__` and `__unit__` say what a metric is (`type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
+    /// Samples are counted by step (`promql-per-step-stats`).
+    pub per_step_stats: bool,
+    /// What a query may use.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// Prometheus' defaults.
+    fn default() -> Self {
+        Self {
+            lookback_ms: 5 * 60 * 1000,
+            default_subquery_step_ms: 60 * 1000,
+            delayed_name_removal: false,
+            start_timestamps: false,
+            type_and_unit_labels: false,
+            per_step_stats: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Evaluates expressions.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    options: Options,
+}
+
+/// One query: the expression, when, and how to stop it.
+#[derive(Debug, Clone)]
+pub struct Query<'a> {
+    /// The expression.
+    pub expr: &'a Expr,
+    /// The text it was parsed from, which positions in annotations refer to.
+    pub text: &'a str,
+    /// The steps.
+    pub steps: Steps,
+    /// An instant query; else a range query, if only of one step.
+    pub is_instant: bool,
+    /// Stops it from outside.
+    pub cancellation: Cancellation,
+}
+
+impl Engine {
+    /// An engine with these options.
+    pub const fn new(options: Options) -> Self {
+        Self { options }
+    }
+
+    /// How it evaluates.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Evaluates `expr`, parsed from `text`, at `t` (milliseconds).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn instant(
+        &self,
+        source: &dyn Source,
+        (expr, text): (&Expr, &str),
+        t: i64,
+    ) -> Result<QueryResult, Error> {
+        self.run(
+            source,
+            &Query {
+                expr,
+                text,
+                steps: Steps::instant(t),
+                is_instant: true,
+                cancellation: Cancellation::new(),
+            },
+        )
+    }
+
+    /// Evaluates `expr`, parsed from `text`, at all steps.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn range(
+        &self,
+        source: &dyn Source,
+        (expr, text): (&Expr, &str),
+        steps: Steps,
+    ) -> Result<QueryResult, Error> {
+        self.run(
+            source,
+            &Query {
+                expr,
+                text,
+                steps,
+                is_instant: false,
+                cancellation: Cancellation::new(),
+            },
+        )
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn run(&self, source: &dyn Source, query: &Query<'_>) -> Result<QueryResult, Error> {
+        let begin = Instant::now();
+        if query.steps.count > self.options.limits.steps_max {
+            return Err(Error::TooManySteps {
+                limit: self.options.limits.steps_max,
+            });
+        }
+        let plan = self.plan(query)?;
+        let ctx = Context {
+            source,
+            options: &self.options,
+            tracker: Tracker::new(self.options.limits, query.cancellation.clone()),
+            notes: Notes::default(),
+            stats: Recorder::new(self.options.per_step_stats.then_some(query.steps.count)),
+        };
+        let planned = Instant::now();
+        let value = evaluate(&plan, query, &ctx)?;
+        let annotations = ctx.notes.render(query.text);
+        Ok(QueryResult {
+            value,
+            warnings: annotations.warnings,
+            infos: annotations.infos,
+            stats: QueryStats {
+                samples_total: ctx.stats.samples(),
+                samples_peak: ctx.tracker.samples_peak(),
+                bytes_peak: ctx.tracker.bytes_peak(),
+                series: ctx.stats.series(),
+                samples_per_step: ctx.stats.per_step(),
+                prepare_time: planned - begin,
+                eval_time: planned.elapsed(),
+            },
+        })
+    }
+
+    /// The plan of a query as text, before and after optimization.
+    ///
+    /// # Errors
+    /// When the expression cannot be planned.
+    pub fn explain(&self, query: &Query<'_>) -> Result<String, Error> {
+        plan::explain(query.expr, self.plan_context(query))
+    }
+
+    const fn plan_context(&self, query: &Query<'_>) -> PlanContext {
+        PlanContext {
+            steps: query.steps,
+            is_instant: query.is_instant,
+            default_step_ms: self.options.default_subquery_step_ms,
+            start_timestamps: self.options.start_timestamps,
+        }
+    }
+
+    fn plan(&self, query: &Query<'_>) -> Result<Plan, Error> {
+        let plan = plan::build(query.expr, self.plan_context(query))?;
+        Ok(plan::optimize::all(plan))
+    }
+}
+
+fn evaluate(plan: &Plan, query: &Query<'_>, ctx: &Context<'_>) -> Result<QueryValue, Error> {
+    let steps = query.steps;
+    match plan {
+        Plan::String(s) if query.is_instant => Ok(QueryValue::String(s.clone())),
+        Plan::Range(node) if query.is_instant => range_vector(node, steps, ctx),
+        Plan::String(_) | Plan::Range(_) => Err(Error::Parameters(format!(
+            "invalid expression type {:?} for range query, must be Scalar or instant Vector",
+            if matches!(plan, Plan::String(_)) {
+                "string"
+            } else {
+                "range vector"
+            }
+        ))),
+        Plan::Scalar(node) => {
+            let column = eval_scalar(node, steps, ctx)?;
+            if query.is_instant {
+                return Ok(QueryValue::Scalar(column.at(0)));
+            }
+            let point = |i| (steps.at(i), StepValue::Float(column.at(i)));
+            Ok(QueryValue::Matrix(vec![MatrixSeries {
+                labels: Labels::empty(),
+                points: (0..steps.count).map(point).collect(),
+            }]))
+        }
+        Plan::Vector(node) => {
+            let all = vector(node, steps, ctx)?;
+            if query.is_instant {
+                return Ok(QueryValue::Vector(
+                    all.into_iter()
+                        .filter_map(|s| s.column.get(0).map(|v| (s.labels, v)))
+                        .collect(),
+                ));
+            }
+            let mut series: Vec<_> = all.into_iter().map(|s| matrix_series(s, steps)).collect();
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            Ok(QueryValue::Matrix(series))
+        }
+    }
+}
+
+/// All series of the result, names dropped that were marked to be, each label set once.
+fn vector(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<Vec<StepSeries>, Error> {
+    let mut merged = merge::MergeSet::default();
+    let mut operator = exec::vector(node, steps, ctx)?;
+    let mut series = StepSeries::default();
+    while operator.next(&mut series)? {
+        ctx.tracker.check()?;
+        if series.column.is_absent() {
+            continue;
+        }
+        if std::mem::take(&mut series.drop_name) {
+            series.labels = exec::labels::drop_reserved(&series.labels);
+        }
+        merge::acquire(&series, ctx)?;
+        merged.add(std::mem::take(&mut series))?;
+    }
+    Ok(merged.series)
+}
+
+fn matrix_series(series: StepSeries, steps: Steps) -> MatrixSeries {
+    let column = series.column;
+    let points = (0..column.len())
+        .filter_map(|i| column.get(i).map(|v| (steps.at(i), v)))
+        .collect();
+    MatrixSeries {
+        labels: series.labels,
+        points,
+    }
+}
+
+/// The samples of an instant query for a range vector.
+fn range_vector(node: &RangeNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
+    let mut source = range_source(node, steps, ctx)?;
+    let mut series = RangeSeries::default();
+    let mut all: Vec<MatrixSeries> = Vec::new();
+    let end = node.reference(steps.start);
+    let start = end.saturating_sub(node.range_ms());
+    while source.next(&mut series)? {
+        let samples = &series.samples;
+        ctx.tracker
+            .acquire(samples.len() as u64, samples.heap_bytes() as u64)?;
+        ctx.stats.add_samples(samples.len() as u64);
+        let floats = samples.ts.iter().zip(&samples.values);
+        let mut points: Vec<_> = floats.map(|(&t, &v)| (t, StepValue::Float(v))).collect();
+        for (&t, h) in samples.hist_ts.iter().zip(&samples.hists) {
+            points.push((t, StepValue::Histogram(Arc::clone(h))));
+        }
+        points.retain(|(t, _)| (start + 1..=end).contains(t));
+        points.sort_by_key(|(t, _)| *t);
+        let drop_name = std::mem::take(&mut series.drop_name);
+        let labels = if drop_name {
+            exec::labels::drop_reserved(&series.labels)
+        } else {
+            std::mem::take(&mut series.labels)
+        };
+        all.push(MatrixSeries { labels, points });
+    }
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(QueryValue::Matrix(all))
+}

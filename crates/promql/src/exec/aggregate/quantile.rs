@@ -1,0 +1,62 @@
+//! `quantile`: needs all values of a group at a step at once.
+
+use crate::annotations::Note;
+use crate::columns::{Column, StepSeries};
+use crate::error::Error;
+use crate::exec::ScalarColumn;
+use crate::functions::quantile::quantile;
+
+use super::{Groups, Input};
+
+pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeries>, Error> {
+    for i in 0..input.steps.count {
+        let got = q.at(i);
+        if !(0.0..=1.0).contains(&got) {
+            input
+                .ctx
+                .notes
+                .add(Note::InvalidQuantile { got }, input.node.param_pos);
+        }
+    }
+    let mut groups: Groups<Vec<Column>> = Groups::new();
+    let mut series = StepSeries::default();
+    let mut held = (0, 0);
+    while input.operator.next(&mut series)? {
+        input.ctx.tracker.check()?;
+        if series.column.hists.iter().any(Option::is_some) {
+            let note = Note::IgnoredInAggregation { op: "quantile" };
+            input.ctx.notes.add(note, input.node.input_pos);
+            series.column.drop_hists();
+        }
+        let (_, group) = groups.of(&series, &input.filter, Vec::new);
+        let size = (
+            series.column.sample_count(),
+            series.column.heap_bytes() as u64,
+        );
+        input.ctx.tracker.acquire(size.0, size.1)?;
+        held = (held.0 + size.0, held.1 + size.1);
+        group.state.push(std::mem::take(&mut series.column));
+    }
+    let mut results = Vec::with_capacity(groups.groups.len());
+    let mut values = Vec::new();
+    for group in groups.groups {
+        input.ctx.tracker.check()?;
+        let mut column = Column::absent(input.steps.count);
+        for i in 0..input.steps.count {
+            values.clear();
+            values.extend(group.state.iter().filter_map(|c| c.float(i)));
+            if !values.is_empty() {
+                column.set_float(i, quantile(q.at(i), &mut values));
+            }
+        }
+        if !column.is_absent() {
+            results.push(StepSeries {
+                labels: group.labels,
+                drop_name: group.drop_name,
+                column,
+            });
+        }
+    }
+    input.ctx.tracker.release(held.0, held.1);
+    Ok(results)
+}

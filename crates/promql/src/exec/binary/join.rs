@@ -1,0 +1,340 @@
+//! Arithmetic and comparison of two vectors, series by series.
+//!
+//! The side that has at most one series per match group (the right one, but for `group_right`) is
+//! held, the other streams. Match groups are found once per series; what depends on the step, such
+//! as whether a match is unique, is kept in bitmaps.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use model::{Labels, LabelsBuilder};
+
+use crate::ast::{BinaryOp, Cardinality};
+use crate::columns::{Bitmap, Column, StepSeries, Steps};
+use crate::error::Error;
+use crate::exec::labels::{self, LabelFilter};
+use crate::exec::{BoxedOperator, Context, Operator, merge};
+use crate::functions::arithmetic;
+use crate::plan::BinaryNode;
+
+/// Joins two vectors.
+pub(super) struct Join<'q> {
+    node: &'q BinaryNode,
+    filter: LabelFilter,
+    many: BoxedOperator<'q>,
+    one: Option<BoxedOperator<'q>>,
+    groups: HashMap<u128, MatchGroup>,
+    /// A step at which two series of the "one" side are in one match group, and the two.
+    clash: Option<Clash>,
+    /// Results of label sets that `group_left` or `group_right` made, by match group and labels.
+    inserted: HashMap<(u128, u128), Bitmap>,
+    ready: VecDeque<StepSeries>,
+    /// The "one" side where it has no match is still to be filled.
+    fill_pending: bool,
+    steps: Steps,
+    ctx: &'q Context<'q>,
+}
+
+/// The series of one match group.
+#[derive(Default)]
+struct MatchGroup {
+    one: Vec<StepSeries>,
+    /// Steps at which the "many" side has a value.
+    many_present: Option<Bitmap>,
+    /// Steps that have a result (one-to-one).
+    matched: Option<Bitmap>,
+}
+
+struct Clash {
+    steps: Bitmap,
+    message: String,
+}
+
+impl<'q> Join<'q> {
+    pub(super) fn new(
+        node: &'q BinaryNode,
+        (lhs, rhs): (BoxedOperator<'q>, BoxedOperator<'q>),
+        steps: Steps,
+        ctx: &'q Context<'q>,
+    ) -> Self {
+        let swapped = node.matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        Self {
+            node,
+            filter: LabelFilter::new(&node.matching.labels, node.matching.on),
+            many,
+            one: Some(one),
+            groups: HashMap::new(),
+            clash: None,
+            inserted: HashMap::new(),
+            ready: VecDeque::new(),
+            fill_pending: true,
+            steps,
+            ctx,
+        }
+    }
+
+    const fn is_swapped(&self) -> bool {
+        matches!(self.node.matching.cardinality, Cardinality::OneToMany)
+    }
+
+    /// Value of a missing series of the "one" side.
+    fn fill_one(&self) -> Option<f64> {
+        if self.is_swapped() {
+            self.node.matching.fill_left
+        } else {
+            self.node.matching.fill_right
+        }
+    }
+
+    /// Value of a missing series of the "many" side.
+    fn fill_many(&self) -> Option<f64> {
+        if self.is_swapped() {
+            self.node.matching.fill_right
+        } else {
+            self.node.matching.fill_left
+        }
+    }
+
+    /// Reads the "one" side.
+    fn hold(&mut self, one: BoxedOperator<'q>) -> Result<(), Error> {
+        for series in merge::collect(one, self.ctx)? {
+            let group = self
+                .groups
+                .entry(self.filter.hash(&series.labels))
+                .or_default();
+            let present = series.column.present();
+            for other in &group.one {
+                let mut both = other.column.present();
+                both.intersect(&present);
+                if both.any() && self.clash.is_none() {
+                    let side = if matches!(self.node.matching.cardinality, Cardinality::OneToMany) {
+                        "left"
+                    } else {
+                        "right"
+                    };
+                    self.clash = Some(Clash {
+                        steps: both,
+                        message: format!(
+                            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                            self.filter.apply(&series.labels),
+                            series.labels,
+                            other.labels,
+                        ),
+                    });
+                }
+            }
+            group.one.push(series);
+        }
+        Ok(())
+    }
+
+    /// Joins a series of the "many" side with its match group.
+    fn join(&mut self, many: &StepSeries) -> Result<(), Error> {
+        let present = many.column.present();
+        if let Some(clash) = &self.clash
+            && clash.steps.intersects(&present)
+        {
+            return Err(Error::execution(clash.message.clone()));
+        }
+        let key = self.filter.hash(&many.labels);
+        let fill = self.fill_one();
+        let mut group = match self.groups.remove(&key) {
+            Some(group) => group,
+            None if fill.is_some() => MatchGroup::default(),
+            None => return Ok(()),
+        };
+        let mut unmatched = present.clone();
+        let ones = std::mem::take(&mut group.one);
+        for one in &ones {
+            unmatched.subtract(&one.column.present());
+            self.emit(key, &mut group, many, one)?;
+        }
+        group.one = ones;
+        if let Some(v) = fill
+            && unmatched.any()
+        {
+            let one = filled(&self.filter, &many.labels, (v, &unmatched));
+            self.emit(key, &mut group, many, &one)?;
+        }
+        match &mut group.many_present {
+            Some(p) => p.union(&present),
+            none => *none = Some(present),
+        }
+        self.groups.insert(key, group);
+        Ok(())
+    }
+
+    /// Yields what the steps that both series have come to.
+    fn emit(
+        &mut self,
+        key: u128,
+        group: &mut MatchGroup,
+        many: &StepSeries,
+        one: &StepSeries,
+    ) -> Result<(), Error> {
+        let mut column = Column::absent(self.steps.count);
+        self.compute(&many.column, &one.column, &mut column);
+        if column.is_absent() {
+            return Ok(());
+        }
+        let mut series = StepSeries {
+            labels: self.result_labels(&many.labels, &one.labels),
+            drop_name: many.drop_name,
+            column,
+        };
+        if self.node.return_bool {
+            labels::drop_name(&mut series, self.ctx.options.delayed_name_removal);
+        }
+        let present = series.column.present();
+        if self.node.matching.cardinality == Cardinality::OneToOne {
+            if group
+                .matched
+                .as_ref()
+                .is_some_and(|m| m.intersects(&present))
+            {
+                return Err(Error::execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+            match &mut group.matched {
+                Some(m) => m.union(&present),
+                none => *none = Some(present),
+            }
+        } else {
+            match self.inserted.entry((key, labels::hash(&series.labels))) {
+                Entry::Vacant(slot) => drop(slot.insert(present)),
+                Entry::Occupied(slot) if slot.get().intersects(&present) => {
+                    return Err(Error::execution(
+                        "multiple matches for labels: grouping labels must ensure unique matches",
+                    ));
+                }
+                Entry::Occupied(mut slot) => slot.get_mut().union(&present),
+            }
+        }
+        self.ready.push_back(series);
+        Ok(())
+    }
+
+    fn compute(&self, many: &Column, one: &Column, out: &mut Column) {
+        let (lhs, rhs) = if self.is_swapped() {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        let is_plain = lhs.hists.is_empty()
+            && rhs.hists.is_empty()
+            && !matches!(self.node.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        if is_plain {
+            let mut both = lhs.valid.clone();
+            both.intersect(&rhs.valid);
+            self.compute_floats(lhs, rhs, (&both, out));
+            return;
+        }
+        for i in 0..out.len() {
+            if let (Some(a), Some(b)) = (lhs.get(i), rhs.get(i)) {
+                let outcome = arithmetic::apply(self.node.op, &a, &b);
+                for note in outcome.notes.into_iter().flatten() {
+                    self.ctx.notes.add(note, self.node.pos);
+                }
+                match outcome.value {
+                    Some(_) if self.node.return_bool => {
+                        out.set_float(i, f64::from(u8::from(outcome.keep)));
+                    }
+                    Some(v) if outcome.keep => out.set(i, v),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn compute_floats(&self, lhs: &Column, rhs: &Column, (both, out): (&Bitmap, &mut Column)) {
+        let op = self.node.op;
+        if !op.is_comparison() {
+            for ((o, &a), &b) in out.floats.iter_mut().zip(&lhs.floats).zip(&rhs.floats) {
+                *o = arithmetic::float(op, a, b);
+            }
+            out.valid.clone_from(both);
+            return;
+        }
+        for i in both.ones() {
+            let (a, b) = (lhs.floats[i], rhs.floats[i]);
+            let holds = arithmetic::compare(op, a, b).unwrap_or(false);
+            if self.node.return_bool {
+                out.set_float(i, f64::from(u8::from(holds)));
+            } else if holds {
+                out.set_float(i, a);
+            }
+        }
+    }
+
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = &self.node.matching;
+        let mut builder = LabelsBuilder::from_labels(many);
+        if arithmetic::drops_name(self.node.op) {
+            builder.retain(|name, _| !labels::is_reserved(name));
+        }
+        if matching.cardinality == Cardinality::OneToOne {
+            builder.retain(|name, _| matching.labels.iter().any(|l| l == name) == matching.on);
+        }
+        for name in &matching.include {
+            builder.set(name, one.get(name).unwrap_or_default());
+        }
+        builder.labels()
+    }
+
+    /// Joins the "one" side with filled values where the "many" side has none.
+    fn fill(&mut self, v: f64) -> Result<(), Error> {
+        let mut groups = std::mem::take(&mut self.groups);
+        for (&key, group) in &mut groups {
+            let ones = std::mem::take(&mut group.one);
+            for one in &ones {
+                let mut missing = one.column.present();
+                if let Some(present) = &group.many_present {
+                    missing.subtract(present);
+                }
+                if missing.any() {
+                    let many = filled(&self.filter, &one.labels, (v, &missing));
+                    self.emit(key, group, &many, one)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A series that stands in for one that is missing at `steps`.
+fn filled(filter: &LabelFilter, labels: &Labels, (v, steps): (f64, &Bitmap)) -> StepSeries {
+    let mut column = Column::absent(steps.len());
+    column.floats.fill(v);
+    column.valid.clone_from(steps);
+    StepSeries {
+        labels: filter.apply(labels),
+        drop_name: false,
+        column,
+    }
+}
+
+impl Operator for Join<'_> {
+    fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
+        if let Some(one) = self.one.take() {
+            self.hold(one)?;
+        }
+        loop {
+            if let Some(series) = self.ready.pop_front() {
+                *out = series;
+                return Ok(true);
+            }
+            self.ctx.tracker.check()?;
+            if self.many.next(out)? {
+                self.join(out)?;
+                continue;
+            }
+            match self.fill_many() {
+                Some(v) if std::mem::take(&mut self.fill_pending) => self.fill(v)?,
+                _ => return Ok(false),
+            }
+        }
+    }
+}

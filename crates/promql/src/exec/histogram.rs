@@ -1,0 +1,334 @@
+//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`, of native histograms and of
+//! classic ones, whose buckets are series with a label `le`.
+
+use hashbrown::HashMap;
+use model::Labels;
+use model::float::push_openmetrics;
+
+use crate::annotations::{ForcedMonotonicity, Note};
+use crate::ast::PosRange;
+use crate::columns::{Column, StepSeries, Steps};
+use crate::error::Error;
+use crate::functions::classic::{self, ClassicBucket};
+use crate::functions::native::{self, NanEffect};
+use crate::plan::HistogramCall;
+
+use super::distinct::DropName;
+use super::labels::{hash, with_label};
+use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
+
+const BUCKET_LABEL: &str = "le";
+
+/// The operator of `call` over `input`, which stands at `pos`.
+pub(crate) fn build<'q>(
+    call: &'q HistogramCall,
+    input: BoxedOperator<'q>,
+    pos: PosRange,
+    steps: Steps,
+    ctx: &'q Context<'q>,
+) -> Result<BoxedOperator<'q>, Error> {
+    let scalar = |node| eval_scalar(node, steps, ctx);
+    let asks = match call {
+        HistogramCall::Quantile { q, q_pos } => {
+            let q = scalar(q)?;
+            check_quantile(&q, *q_pos, steps, ctx);
+            vec![(Ask::Quantile(q), None)]
+        }
+        HistogramCall::Fraction { lower, upper } => {
+            vec![(Ask::Fraction(scalar(lower)?, scalar(upper)?), None)]
+        }
+        HistogramCall::Quantiles { label, qs } => {
+            let mut asks = Vec::with_capacity(qs.len());
+            for (q, q_pos) in qs {
+                let q = scalar(q)?;
+                check_quantile(&q, *q_pos, steps, ctx);
+                asks.push((Ask::Quantile(q), Some(label.as_str())));
+            }
+            asks
+        }
+    };
+    let operator = Box::new(HistogramOperator {
+        input: Some(input),
+        asks,
+        pos,
+        steps,
+        ready: Vec::new().into_iter(),
+        ctx,
+    });
+    Ok(Box::new(DropName::new(operator, steps.count == 1, ctx)))
+}
+
+fn check_quantile(q: &ScalarColumn, pos: PosRange, steps: Steps, ctx: &Context<'_>) {
+    for i in 0..steps.count {
+        let got = q.at(i);
+        if !(0.0..=1.0).contains(&got) {
+            ctx.notes.add(Note::InvalidQuantile { got }, pos);
+        }
+    }
+}
+
+/// What is asked of each histogram.
+enum Ask {
+    Quantile(ScalarColumn),
+    Fraction(ScalarColumn, ScalarColumn),
+}
+
+struct HistogramOperator<'q> {
+    input: Option<BoxedOperator<'q>>,
+    /// What is asked, and the label that tells its answer from others.
+    asks: Vec<(Ask, Option<&'q str>)>,
+    pos: PosRange,
+    steps: Steps,
+    ready: std::vec::IntoIter<StepSeries>,
+    ctx: &'q Context<'q>,
+}
+
+/// All series of one histogram.
+#[derive(Default)]
+struct Family {
+    labels: Labels,
+    drop_name: bool,
+    /// Upper bounds and cumulative counts.
+    classic: Vec<(f64, Column)>,
+    native: Vec<Column>,
+}
+
+impl Operator for HistogramOperator<'_> {
+    fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
+        if let Some(input) = self.input.take() {
+            self.ready = self.run(input)?.into_iter();
+        }
+        let Some(series) = self.ready.next() else {
+            return Ok(false);
+        };
+        *out = series;
+        Ok(true)
+    }
+}
+
+impl HistogramOperator<'_> {
+    fn run(&self, input: BoxedOperator<'_>) -> Result<Vec<StepSeries>, Error> {
+        let mut held = (0, 0);
+        let families = self.families(input, &mut held)?;
+        let mut results = Vec::new();
+        for family in families {
+            self.ctx.tracker.check()?;
+            let clash = self.clashes(&family);
+            for (ask, label) in &self.asks {
+                self.answer(&family, &clash, (ask, *label), &mut results)?;
+            }
+        }
+        self.ctx.tracker.release(held.0, held.1);
+        Ok(results)
+    }
+
+    /// Reads all series and puts those of one histogram together.
+    fn families(
+        &self,
+        mut input: BoxedOperator<'_>,
+        held: &mut (u64, u64),
+    ) -> Result<Vec<Family>, Error> {
+        let mut by_labels: HashMap<u128, usize> = HashMap::new();
+        let mut families: Vec<Family> = Vec::new();
+        let mut series = StepSeries::default();
+        while input.next(&mut series)? {
+            self.ctx.tracker.check()?;
+            let size = (
+                series.column.sample_count(),
+                series.column.heap_bytes() as u64,
+            );
+            self.ctx.tracker.acquire(size.0, size.1)?;
+            *held = (held.0 + size.0, held.1 + size.1);
+            let mut family_of = |labels: Labels| {
+                *by_labels.entry(hash(&labels)).or_insert_with(|| {
+                    families.push(Family {
+                        labels,
+                        ..Family::default()
+                    });
+                    families.len() - 1
+                })
+            };
+            let mut column = std::mem::take(&mut series.column);
+            let native = std::mem::take(&mut column.hists);
+            if native.iter().any(Option::is_some) {
+                let index = family_of(series.labels.clone());
+                let mut hists = Column::absent(self.steps.count);
+                hists.hists = native;
+                families[index].native.push(hists);
+                families[index].drop_name |= series.drop_name;
+            }
+            if column.valid.any() {
+                let le = series.labels.get(BUCKET_LABEL).unwrap_or_default();
+                let Some(bound) = parse_bound(le) else {
+                    let name = series.labels.metric_name().to_owned();
+                    let value = le.to_owned();
+                    self.ctx
+                        .notes
+                        .add(Note::BadBucketLabel { name, value }, self.pos);
+                    continue;
+                };
+                let mut family_of = |labels: Labels| {
+                    *by_labels.entry(hash(&labels)).or_insert_with(|| {
+                        families.push(Family {
+                            labels,
+                            ..Family::default()
+                        });
+                        families.len() - 1
+                    })
+                };
+                let index = family_of(with_label(&series.labels, BUCKET_LABEL, ""));
+                families[index].classic.push((bound, column));
+                families[index].drop_name |= series.drop_name;
+            }
+        }
+        Ok(families)
+    }
+
+    /// The steps at which a family has classic buckets as well as a native histogram.
+    fn clashes(&self, family: &Family) -> Vec<bool> {
+        let mut clash = vec![false; self.steps.count];
+        if family.native.is_empty() || family.classic.is_empty() {
+            return clash;
+        }
+        for (i, clash) in clash.iter_mut().enumerate() {
+            *clash = family.native.iter().any(|c| c.hist(i).is_some())
+                && family.classic.iter().any(|(_, c)| c.valid.get(i));
+            if *clash {
+                let name = family.labels.metric_name().to_owned();
+                self.ctx
+                    .notes
+                    .add(Note::MixedClassicNative { name }, self.pos);
+            }
+        }
+        clash
+    }
+
+    fn answer(
+        &self,
+        family: &Family,
+        clash: &[bool],
+        (ask, label): (&Ask, Option<&str>),
+        results: &mut Vec<StepSeries>,
+    ) -> Result<(), Error> {
+        let mut column = Column::absent(self.steps.count);
+        let mut buckets = Vec::new();
+        for (i, clash) in clash.iter().enumerate() {
+            if *clash {
+                continue;
+            }
+            if let Some(h) = family.native.iter().find_map(|c| c.hist(i)) {
+                column.set_float(i, self.native(ask, i, h, family));
+                continue;
+            }
+            buckets.clear();
+            buckets.extend(family.classic.iter().filter_map(|(upper, c)| {
+                c.float(i).map(|count| ClassicBucket {
+                    upper: *upper,
+                    count,
+                })
+            }));
+            if !buckets.is_empty() {
+                column.set_float(i, self.classic(ask, i, &mut buckets, family));
+            }
+        }
+        if column.is_absent() {
+            return Ok(());
+        }
+        let (Some(label), Ask::Quantile(q)) = (label, ask) else {
+            results.push(StepSeries {
+                labels: family.labels.clone(),
+                drop_name: family.drop_name,
+                column,
+            });
+            return Ok(());
+        };
+        // The label says which quantile, which may change from step to step.
+        let mut by_value: Vec<(u64, StepSeries)> = Vec::new();
+        for i in column.valid.ones() {
+            let q = q.at(i);
+            let at = by_value.iter().position(|(bits, _)| *bits == q.to_bits());
+            let at = at.unwrap_or_else(|| {
+                let mut text = String::new();
+                push_openmetrics(&mut text, q);
+                let series = StepSeries {
+                    labels: with_label(&family.labels, label, &text),
+                    drop_name: family.drop_name,
+                    column: Column::absent(self.steps.count),
+                };
+                by_value.push((q.to_bits(), series));
+                by_value.len() - 1
+            });
+            by_value[at].1.column.set_float(i, column.floats[i]);
+        }
+        results.extend(by_value.into_iter().map(|(_, series)| series));
+        Ok(())
+    }
+
+    /// The name in annotations, which is gone already when names are dropped at once.
+    fn name(&self, family: &Family) -> String {
+        if self.ctx.options.delayed_name_removal {
+            family.labels.metric_name().to_owned()
+        } else {
+            String::new()
+        }
+    }
+
+    fn native(&self, ask: &Ask, i: usize, h: &model::FloatHistogram, family: &Family) -> f64 {
+        match ask {
+            Ask::Quantile(q) => {
+                let (v, effect) = native::quantile(q.at(i), h);
+                let name = self.name(family);
+                match effect {
+                    NanEffect::None => {}
+                    NanEffect::Result => {
+                        self.ctx
+                            .notes
+                            .add(Note::QuantileNanResult { name }, self.pos);
+                    }
+                    NanEffect::Skew => self.ctx.notes.add(Note::QuantileNanSkew { name }, self.pos),
+                }
+                v
+            }
+            Ask::Fraction(lower, upper) => {
+                let (v, has_nans) = native::fraction(lower.at(i), upper.at(i), h);
+                if has_nans {
+                    let name = self.name(family);
+                    self.ctx.notes.add(Note::FractionNans { name }, self.pos);
+                }
+                v
+            }
+        }
+    }
+
+    fn classic(
+        &self,
+        ask: &Ask,
+        i: usize,
+        buckets: &mut Vec<ClassicBucket>,
+        family: &Family,
+    ) -> f64 {
+        match ask {
+            Ask::Quantile(q) => {
+                let (v, repair) = classic::quantile(q.at(i), buckets);
+                if let Some(repair) = repair {
+                    let t = self.steps.at(i);
+                    let note = Note::ForcedMonotonicity(ForcedMonotonicity {
+                        name: self.name(family),
+                        ts: (t, t),
+                        buckets: repair.buckets,
+                        max_diff: repair.max_diff,
+                        count: 1,
+                    });
+                    self.ctx.notes.add(note, self.pos);
+                }
+                v
+            }
+            Ask::Fraction(lower, upper) => classic::fraction(lower.at(i), upper.at(i), buckets),
+        }
+    }
+}
+
+/// The value of a label `le`, as Go's `ParseFloat` reads it.
+fn parse_bound(text: &str) -> Option<f64> {
+    text.parse().ok()
+}

@@ -1,0 +1,85 @@
+//! Subqueries: an expression evaluated at steps of its own, its values taken for samples.
+
+use std::sync::Arc;
+
+use model::{CounterResetHint, FloatHistogram, TimeRange};
+
+use crate::columns::{StepSeries, Steps};
+use crate::error::Error;
+use crate::plan::SubqueryNode;
+
+use super::{BoxedOperator, Context, Merged, RangeSeries, RangeSource, vector};
+
+/// Turns series over steps into series of samples.
+pub(crate) struct Subquery<'q> {
+    input: BoxedOperator<'q>,
+    steps: Steps,
+    series: StepSeries,
+    ctx: &'q Context<'q>,
+}
+
+impl<'q> Subquery<'q> {
+    /// The subquery with samples in `range`, at multiples of its step.
+    pub(crate) fn new(
+        node: &'q SubqueryNode,
+        range: TimeRange,
+        ctx: &'q Context<'q>,
+    ) -> Result<Self, Error> {
+        let step = node.step_ms.max(1);
+        let first = range.min.div_euclid(step) + i64::from(range.min.rem_euclid(step) != 0);
+        let start = first.saturating_mul(step);
+        let steps = Steps::range(start, range.max.saturating_sub(1), step);
+        if steps.count > ctx.options.limits.subquery_steps_max {
+            return Err(Error::TooManySteps {
+                limit: ctx.options.limits.subquery_steps_max,
+            });
+        }
+        // Windows look at whole series.
+        let input = Box::new(Merged::new(vector(&node.input, steps, ctx)?, ctx));
+        Ok(Self {
+            input,
+            steps,
+            series: StepSeries::default(),
+            ctx,
+        })
+    }
+}
+
+impl RangeSource for Subquery<'_> {
+    fn next(&mut self, out: &mut RangeSeries) -> Result<bool, Error> {
+        if self.steps.count == 0 {
+            return Ok(false);
+        }
+        self.ctx.tracker.check()?;
+        if !self.input.next(&mut self.series)? {
+            return Ok(false);
+        }
+        out.labels = std::mem::take(&mut self.series.labels);
+        out.drop_name = self.series.drop_name;
+        out.samples.clear();
+        let column = &self.series.column;
+        for i in column.valid.ones() {
+            out.samples
+                .push_float(self.steps.at(i), column.floats[i], 0);
+        }
+        for (i, h) in column.hists.iter().enumerate() {
+            if let Some(h) = h {
+                out.samples.push_hist(self.steps.at(i), forget_resets(h), 0);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The subquery may leave samples out and show others twice, so hints about the sample before
+/// would mislead; resets are then found by comparing, as those of floats are.
+fn forget_resets(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match h.counter_reset_hint {
+        CounterResetHint::Unknown | CounterResetHint::Gauge => Arc::clone(h),
+        CounterResetHint::Reset | CounterResetHint::NotReset => {
+            let mut h = FloatHistogram::clone(h);
+            h.counter_reset_hint = CounterResetHint::Unknown;
+            Arc::new(h)
+        }
+    }
+}

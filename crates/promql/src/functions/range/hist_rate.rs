@@ -1,0 +1,110 @@
+//! The increase of native histograms between the ends of a window.
+
+use std::ops::Range;
+
+use model::histogram::CUSTOM_BUCKETS_SCHEMA;
+use model::{CounterResetHint, FloatHistogram};
+
+use crate::annotations::{HistogramOp, Note};
+use crate::columns::Samples;
+
+use super::Remarks;
+use super::start_time::Stamp;
+
+pub(super) fn is_custom(h: &FloatHistogram) -> bool {
+    h.schema == CUSTOM_BUCKETS_SCHEMA
+}
+
+/// Adds or subtracts, leaving an info when bounds had to be reconciled; `None` when the two kinds
+/// cannot be combined, which leaves a warning.
+pub(super) fn combine(
+    h: &mut FloatHistogram,
+    other: &FloatHistogram,
+    op: HistogramOp,
+    remarks: &Remarks<'_>,
+) -> Option<()> {
+    // Resets are dealt with one by one, so hints that contradict each other do not matter here.
+    let done = match op {
+        HistogramOp::Subtraction => h.sub(other),
+        HistogramOp::Addition | HistogramOp::Aggregation => h.add(other),
+    };
+    match done {
+        Ok(reconciled) => {
+            if reconciled.custom_bounds {
+                remarks.add(Note::MismatchedCustomBuckets { op });
+            }
+            Some(())
+        }
+        Err(_) => {
+            remarks.mixed_schemas();
+            None
+        }
+    }
+}
+
+/// The difference between the last and the first of the histograms `window`, resets of a counter
+/// accounted for; `None` when there is none, which leaves a warning.
+pub(super) fn difference(
+    samples: &Samples,
+    window: Range<usize>,
+    (is_counter, from_zero): (bool, bool),
+    remarks: &Remarks<'_>,
+) -> Option<FloatHistogram> {
+    let points = &samples.hists[window.clone()];
+    let (first, last) = (points.first()?, points.last()?);
+    let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
+    if is_counter && (is_gauge(first) || is_gauge(last)) {
+        remarks.about(|name| Note::NotCounter { name });
+    }
+    let is_reset = |k: usize| {
+        let (now, before) = (
+            Stamp::hist(samples, window.start + k),
+            Stamp::hist(samples, window.start + k - 1),
+        );
+        if !samples.hist_starts.is_empty() && now.overlaps(before) {
+            remarks.about(|name| Note::StartTimeOverlap { name });
+        }
+        points[k].detect_reset(&points[k - 1]) || now.is_reset_after(before)
+    };
+    // With a reset right after it, the first histogram does not matter, whatever its buckets.
+    let skips_first = is_counter && !from_zero && points.len() > 1 && is_reset(1);
+    let relevant = &points[usize::from(skips_first)..];
+    let custom = is_custom(&relevant[0]);
+    if is_custom(last) != custom {
+        remarks.mixed_schemas();
+        return None;
+    }
+    let mut schema = last.schema.min(relevant[0].schema);
+    if is_counter {
+        for h in relevant
+            .iter()
+            .skip(1)
+            .take(relevant.len().saturating_sub(2))
+        {
+            if is_gauge(h) {
+                remarks.about(|name| Note::NotCounter { name });
+            }
+            schema = schema.min(h.schema);
+            if is_custom(h) != custom {
+                remarks.mixed_schemas();
+                return None;
+            }
+        }
+    }
+    let mut h = last.at_schema(schema);
+    if !(from_zero || skips_first) {
+        combine(&mut h, first, HistogramOp::Subtraction, remarks)?;
+    }
+    if is_counter {
+        for k in 1 + usize::from(skips_first)..points.len() {
+            if is_reset(k) {
+                combine(&mut h, &points[k - 1], HistogramOp::Addition, remarks)?;
+            }
+        }
+    } else if !is_gauge(first) || !is_gauge(last) {
+        remarks.about(|name| Note::NotGauge { name });
+    }
+    h.counter_reset_hint = CounterResetHint::Gauge;
+    h.compact(0);
+    Some(h)
+}

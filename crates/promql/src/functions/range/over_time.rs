@@ -1,0 +1,120 @@
+//! `sum_over_time` and `avg_over_time`.
+
+use std::sync::Arc;
+
+use model::{FloatHistogram, kahan};
+
+use crate::annotations::{HistogramOp, Note};
+use crate::columns::Column;
+use crate::functions::hist_sum::{HistMean, HistSum, Joined};
+
+use super::{Remarks, Windowed};
+
+pub(super) fn sum(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
+    let values = &input.samples.values;
+    input.each_floats(|i, window| {
+        if input.is_mixed(i) {
+            return remarks.mixed();
+        }
+        let (sum, lost) = values[window]
+            .iter()
+            .fold((0.0, 0.0), |(sum, lost), &v| kahan::add(v, sum, lost));
+        out.set_float(i, if sum.is_infinite() { sum } else { sum + lost });
+    });
+    each_hists(input, out, remarks, |hists, remarks| {
+        let mut sum = HistSum::new(&hists[0]);
+        for h in &hists[1..] {
+            join(sum.add(h), remarks)?;
+        }
+        finish(sum.collides(), remarks);
+        Some(sum.total())
+    });
+}
+
+pub(super) fn avg(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
+    let values = &input.samples.values;
+    input.each_floats(|i, window| {
+        if input.is_mixed(i) {
+            return remarks.mixed();
+        }
+        out.set_float(i, mean(&values[window]));
+    });
+    each_hists(input, out, remarks, |hists, remarks| {
+        let mut mean = HistMean::new(&hists[0]);
+        for h in &hists[1..] {
+            join(mean.add(h), remarks)?;
+        }
+        finish(mean.collides(), remarks);
+        Some(mean.mean())
+    });
+}
+
+/// The mean: the sum over the count, or, once the sum would overflow, a running mean.
+fn mean(values: &[f64]) -> f64 {
+    let (mut sum, mut lost) = (0.0, 0.0);
+    let mut count = 0.0;
+    let mut rest = values.iter();
+    for &v in rest.by_ref() {
+        count += 1.0;
+        let next = kahan::add(v, sum, lost);
+        if count > 1.0 && next.0.is_infinite() {
+            // Take the value that did not fit again, below.
+            return running_mean(v, rest.as_slice(), (sum, lost), count);
+        }
+        (sum, lost) = next;
+    }
+    sum / count + lost / count
+}
+
+fn running_mean(v: f64, rest: &[f64], (sum, lost): (f64, f64), mut count: f64) -> f64 {
+    let (mut mean, mut lost) = (sum / (count - 1.0), lost / (count - 1.0));
+    for &v in std::iter::once(&v).chain(rest) {
+        let share = (count - 1.0) / count;
+        (mean, lost) = kahan::add(v / count, share * mean, share * lost);
+        count += 1.0;
+    }
+    mean + lost
+}
+
+/// Evaluates `each` for the steps that have histograms only.
+fn each_hists(
+    input: &Windowed<'_>,
+    out: &mut Column,
+    remarks: &Remarks<'_>,
+    each: impl Fn(&[Arc<FloatHistogram>], &Remarks<'_>) -> Option<FloatHistogram>,
+) {
+    for i in 0..input.windows.count() {
+        let window = input.windows.hists(i);
+        if window.is_empty() || input.is_mixed(i) {
+            continue;
+        }
+        if let Some(h) = each(&input.samples.hists[window], remarks) {
+            out.set_hist(i, Arc::new(h));
+        }
+    }
+}
+
+/// Leaves what an addition gives reason to remark; `None` when it was impossible.
+fn join(joined: Joined, remarks: &Remarks<'_>) -> Option<()> {
+    match joined {
+        Joined::Plain => {}
+        Joined::Reconciled => {
+            remarks.add(Note::MismatchedCustomBuckets {
+                op: HistogramOp::Aggregation,
+            });
+        }
+        Joined::Impossible => {
+            remarks.mixed_schemas();
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn finish(collides: bool, remarks: &Remarks<'_>) {
+    if collides {
+        remarks.add(Note::CounterResetCollision {
+            op: HistogramOp::Aggregation,
+        });
+    }
+}

@@ -1,0 +1,238 @@
+//! `rate`, `increase` and `delta`: the difference between the ends of a window, extrapolated to
+//! the whole of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::annotations::Note;
+use crate::columns::{Column, Samples};
+
+use super::hist_rate;
+use super::start_time::Stamp;
+use super::{Remarks, Windowed};
+
+/// Which of the three functions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Decreases are resets.
+    pub(super) is_counter: bool,
+    /// The result is per second.
+    pub(super) is_rate: bool,
+}
+
+/// A range in seconds, rounded as Go's `Duration.Seconds` does.
+pub(super) fn seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000 * 1_000_000) as f64 / 1e9
+}
+
+/// Evaluates without `anchored` or `smoothed`.
+pub(super) fn extrapolated(
+    input: &Windowed<'_>,
+    kind: Kind,
+    out: &mut Column,
+    remarks: &Remarks<'_>,
+) {
+    let samples = input.samples;
+    let mut resets = Resets::find(samples, kind, remarks);
+    let range = seconds(input.windows.range_ms);
+    for i in 0..input.windows.count() {
+        let floats = input.windows.floats(i);
+        let hists = input.windows.hists(i);
+        if !floats.is_empty() && !hists.is_empty() {
+            remarks.mixed();
+            continue;
+        }
+        let window = (input.windows.start(i), input.windows.end(i));
+        if !hists.is_empty() {
+            hist(input, i, kind, (out, remarks));
+            continue;
+        }
+        let zero_point = zero_point(kind, floats.start, &floats, window.0, |k| {
+            Stamp::float(samples, k)
+        });
+        if floats.len() < 2 && zero_point.is_none() {
+            continue;
+        }
+        let (first, last) = (floats.start, floats.end - 1);
+        let mut result = samples.values[last] - samples.values[first];
+        if kind.is_counter {
+            result = resets.add(&samples.values, first, last, result);
+        }
+        let mut origin = samples.values[first];
+        if zero_point.is_some() {
+            result += origin;
+            origin = 0.0;
+        }
+        let extent = Extent {
+            first_t: samples.ts[first],
+            last_t: samples.ts[last],
+            gaps: floats.len() - 1,
+            zero_point,
+        };
+        let to_zero = (kind.is_counter && result > 0.0 && origin >= 0.0).then(|| origin / result);
+        let mut factor = extent.factor(window, to_zero);
+        if kind.is_rate {
+            factor /= range;
+        }
+        out.set_float(i, result * factor);
+    }
+}
+
+/// When the counter was zero, if its start lies in the window.
+fn zero_point(
+    kind: Kind,
+    first: usize,
+    window: &Range<usize>,
+    window_start: i64,
+    stamp: impl Fn(usize) -> Stamp,
+) -> Option<i64> {
+    if kind.is_counter && !window.is_empty() {
+        stamp(first).zero_point(window_start)
+    } else {
+        None
+    }
+}
+
+fn hist(input: &Windowed<'_>, i: usize, kind: Kind, (out, remarks): (&mut Column, &Remarks<'_>)) {
+    let samples = input.samples;
+    let window = input.windows.hists(i);
+    let bounds = (input.windows.start(i), input.windows.end(i));
+    let stamp = |k| Stamp::hist(samples, k);
+    let zero_point = zero_point(kind, window.start, &window, bounds.0, stamp);
+    if window.len() < 2 && zero_point.is_none() {
+        return;
+    }
+    let (first, last) = (window.start, window.end - 1);
+    let gaps = window.len() - 1;
+    let Some(mut h) = hist_rate::difference(
+        samples,
+        window,
+        (kind.is_counter, zero_point.is_some()),
+        remarks,
+    ) else {
+        return;
+    };
+    let extent = Extent {
+        first_t: samples.hist_ts[first],
+        last_t: samples.hist_ts[last],
+        gaps,
+        zero_point,
+    };
+    let origin = match zero_point {
+        Some(_) => 0.0,
+        None => samples.hists[first].count,
+    };
+    let to_zero = (kind.is_counter && h.count > 0.0 && origin >= 0.0).then(|| origin / h.count);
+    let mut factor = extent.factor(bounds, to_zero);
+    if kind.is_rate {
+        factor /= seconds(input.windows.range_ms);
+    }
+    h.mul(factor);
+    out.set_hist(i, Arc::new(h));
+}
+
+/// Where in time the samples of a window are.
+struct Extent {
+    first_t: i64,
+    last_t: i64,
+    /// Number of samples less one.
+    gaps: usize,
+    /// When the counter was zero, if that is known and inside the window.
+    zero_point: Option<i64>,
+}
+
+impl Extent {
+    /// By how much the difference between the first and last sample grows when it is extrapolated
+    /// to the window `(start, end]`.
+    ///
+    /// The extrapolation goes to the end of the window if that is about as far as one sample from
+    /// another, else half as far; and no further than where a counter was zero, `to_zero` being the
+    /// first value as a share of the difference.
+    fn factor(&self, (start, end): (i64, i64), to_zero: Option<f64>) -> f64 {
+        let mut sampled = (self.last_t - self.first_t) as f64 / 1000.0;
+        let average = if self.gaps == 0 {
+            0.0
+        } else {
+            sampled / self.gaps as f64
+        };
+        let threshold = average * 1.1;
+        let first_t = self.zero_point.unwrap_or(self.first_t);
+        if self.zero_point.is_some() {
+            sampled = (self.last_t - first_t) as f64 / 1000.0;
+        }
+        let mut to_start = (first_t - start) as f64 / 1000.0;
+        let mut to_end = (end - self.last_t) as f64 / 1000.0;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if let Some(share) = to_zero {
+            let to_zero = sampled * share;
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        (sampled + to_start + to_end) / sampled
+    }
+}
+
+/// The resets of a series, found once; steps that ascend find theirs without a scan.
+struct Resets {
+    /// Indices of the first samples after resets, ascending.
+    at: Vec<u32>,
+    /// Position of the first reset that the current window may contain.
+    next: usize,
+    last_first: usize,
+}
+
+impl Resets {
+    fn find(samples: &Samples, kind: Kind, remarks: &Remarks<'_>) -> Self {
+        let mut at = Vec::new();
+        if kind.is_counter {
+            let values = &samples.values;
+            if samples.starts.is_empty() {
+                for (k, pair) in values.windows(2).enumerate() {
+                    if pair[1] < pair[0] {
+                        at.push(k as u32 + 1);
+                    }
+                }
+            } else {
+                at.extend((1..values.len()).filter_map(|k| {
+                    let (now, before) = (Stamp::float(samples, k), Stamp::float(samples, k - 1));
+                    if now.overlaps(before) {
+                        remarks.about(|name| Note::StartTimeOverlap { name });
+                    }
+                    (values[k] < values[k - 1] || now.is_reset_after(before)).then_some(k as u32)
+                }));
+            }
+        }
+        Self {
+            at,
+            next: 0,
+            last_first: 0,
+        }
+    }
+
+    /// `result` plus the values that samples `first..=last` were reset from.
+    fn add(&mut self, values: &[f64], first: usize, last: usize, mut result: f64) -> f64 {
+        if self.at.is_empty() {
+            return result;
+        }
+        if first < self.last_first {
+            self.next = 0;
+        }
+        self.last_first = first;
+        while self.next < self.at.len() && self.at[self.next] as usize <= first {
+            self.next += 1;
+        }
+        for &k in &self.at[self.next..] {
+            if k as usize > last {
+                break;
+            }
+            result += values[k as usize - 1];
+        }
+        result
+    }
+}

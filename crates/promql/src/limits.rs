@@ -1,0 +1,126 @@
+//! Limits of one query, and the tracker that holds a running query to them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// What one query may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most samples held in memory at once.
+    pub samples_max: u64,
+    /// Most bytes of columns held in memory at once, estimated.
+    pub bytes_max: u64,
+    /// Most steps of a range query.
+    pub steps_max: usize,
+    /// Most steps of a subquery.
+    pub subquery_steps_max: usize,
+    /// Most wall time.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    /// Prometheus' defaults where it has them; 2 GiB of columns.
+    fn default() -> Self {
+        Self {
+            samples_max: 50_000_000,
+            bytes_max: 2 << 30,
+            steps_max: 11_000,
+            subquery_steps_max: 10_000_000,
+            timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Stops a running query from outside. Clones stop the same query.
+#[derive(Debug, Clone, Default)]
+pub struct Cancellation {
+    stopped: Arc<AtomicBool>,
+}
+
+impl Cancellation {
+    /// A query that runs until somebody calls [`Cancellation::cancel`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stops the query at its next series.
+    pub fn cancel(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the query was stopped.
+    pub fn is_cancelled(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+/// What a running query holds now and held at most.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    limits: Limits,
+    cancellation: Cancellation,
+    deadline: Option<Instant>,
+    samples: AtomicU64,
+    samples_peak: AtomicU64,
+    bytes: AtomicU64,
+    bytes_peak: AtomicU64,
+}
+
+impl Tracker {
+    pub(crate) fn new(limits: Limits, cancellation: Cancellation) -> Self {
+        Self {
+            limits,
+            cancellation,
+            deadline: Instant::now().checked_add(limits.timeout),
+            samples: AtomicU64::new(0),
+            samples_peak: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_peak: AtomicU64::new(0),
+        }
+    }
+
+    /// Fails when the query was cancelled or its time is up. Called for every series.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.cancellation.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        if self.deadline.is_some_and(|d| Instant::now() >= d) {
+            return Err(Error::Timeout);
+        }
+        Ok(())
+    }
+
+    /// Accounts for columns taken into memory.
+    pub(crate) fn acquire(&self, samples: u64, bytes: u64) -> Result<(), Error> {
+        let now = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
+        self.samples_peak.fetch_max(now, Ordering::Relaxed);
+        if now > self.limits.samples_max {
+            return Err(Error::TooManySamples);
+        }
+        let now = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bytes_peak.fetch_max(now, Ordering::Relaxed);
+        if now > self.limits.bytes_max {
+            return Err(Error::TooManyBytes {
+                limit: self.limits.bytes_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives back what [`Tracker::acquire`] took.
+    pub(crate) fn release(&self, samples: u64, bytes: u64) {
+        self.samples.fetch_sub(samples, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn samples_peak(&self) -> u64 {
+        self.samples_peak.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes_peak(&self) -> u64 {
+        self.bytes_peak.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,173 @@
+//! Plans as text, one node per line, inputs indented below.
+
+use std::fmt::Write as _;
+
+use crate::ast::Expr;
+use crate::error::Error;
+
+use super::{Plan, PlanContext, RangeNode, ScalarNode, Selector, VectorNode, build, optimize};
+
+/// The plan of `expr` before and after optimization.
+pub(crate) fn explain(expr: &Expr, context: PlanContext) -> Result<String, Error> {
+    let plan = build(expr, context)?;
+    let mut out = String::from("plan\n");
+    write_plan(&mut out, &plan);
+    out.push_str("optimized\n");
+    write_plan(&mut out, &optimize::all(plan));
+    Ok(out)
+}
+
+fn write_plan(out: &mut String, plan: &Plan) {
+    match plan {
+        Plan::Scalar(s) => scalar(out, s, 1),
+        Plan::Vector(v) => vector(out, v, 1),
+        Plan::Range(r) => range(out, r, 1),
+        Plan::String(s) => line(out, 1, &format!("string {:?}", String::from_utf8_lossy(s))),
+    }
+}
+
+fn line(out: &mut String, depth: usize, text: &str) {
+    let _ = writeln!(out, "{:indent$}{text}", "", indent = depth * 2);
+}
+
+fn scalar(out: &mut String, node: &ScalarNode, depth: usize) {
+    match node {
+        ScalarNode::Number(v) => line(out, depth, &format!("number {}", model::float::G(*v))),
+        ScalarNode::Time => line(out, depth, "time"),
+        ScalarNode::FromVector(v) => {
+            line(out, depth, "scalar");
+            vector(out, v, depth + 1);
+        }
+        ScalarNode::Neg(s) => {
+            line(out, depth, "negate");
+            scalar(out, s, depth + 1);
+        }
+        ScalarNode::Binary(op, pair) => {
+            line(out, depth, &format!("binary {op:?}"));
+            scalar(out, &pair.0, depth + 1);
+            scalar(out, &pair.1, depth + 1);
+        }
+        ScalarNode::StepInvariant(s) => {
+            line(out, depth, "once");
+            scalar(out, s, depth + 1);
+        }
+    }
+}
+
+fn range(out: &mut String, node: &RangeNode, depth: usize) {
+    match node {
+        RangeNode::Matrix {
+            selector: s,
+            range_ms,
+            ..
+        } => {
+            line(
+                out,
+                depth,
+                &format!("samples {} over {range_ms} ms", selector(s)),
+            );
+        }
+        RangeNode::Subquery(s) => {
+            let text = format!(
+                "subquery over {} ms every {} ms, offset {} ms, at {:?}",
+                s.range_ms, s.step_ms, s.offset_ms, s.at
+            );
+            line(out, depth, &text);
+            vector(out, &s.input, depth + 1);
+        }
+    }
+}
+
+fn selector(s: &Selector) -> String {
+    let matchers: Vec<_> = s.matchers.iter().map(ToString::to_string).collect();
+    let mut text = format!("{{{}}}", matchers.join(","));
+    if s.offset_ms != 0 {
+        let _ = write!(text, " offset {} ms", s.offset_ms);
+    }
+    if let Some(at) = s.at {
+        let _ = write!(text, " at {at} ms");
+    }
+    if let Some(extension) = s.extension {
+        let _ = write!(text, " {extension:?}");
+    }
+    if let Some(names) = &s.hints.projection {
+        let _ = write!(text, " labels ({})", names.join(","));
+    }
+    text
+}
+
+fn vector(out: &mut String, node: &VectorNode, depth: usize) {
+    let below = depth + 1;
+    match node {
+        VectorNode::Selector(s) => line(out, depth, &format!("latest {}", selector(s))),
+        VectorNode::SelectorTimes {
+            selector: s,
+            starts,
+        } => {
+            let what = if *starts { "start times" } else { "times" };
+            line(out, depth, &format!("{what} {}", selector(s)));
+        }
+        VectorNode::FromScalar(s) => {
+            line(out, depth, "vector");
+            scalar(out, s, below);
+        }
+        VectorNode::RangeCall {
+            func, args, input, ..
+        } => {
+            line(out, depth, &format!("range function {func:?}"));
+            args.iter().for_each(|a| scalar(out, a, below));
+            range(out, input, below);
+        }
+        VectorNode::Map { func, args, input } => {
+            line(out, depth, &format!("function {func:?}"));
+            args.iter().for_each(|a| scalar(out, a, below));
+            vector(out, input, below);
+        }
+        VectorNode::Neg(input) => unary(out, "negate", input, depth),
+        VectorNode::Absent { input, labels } => {
+            unary(out, &format!("absent {labels}"), input, depth);
+        }
+        VectorNode::Relabel { rule, input } => {
+            unary(out, &format!("relabel {rule:?}"), input, depth);
+        }
+        VectorNode::Sort { order, input, .. } => {
+            unary(out, &format!("sort {order:?}"), input, depth);
+        }
+        VectorNode::Histogram { input, .. } => unary(out, "histogram function", input, depth),
+        VectorNode::Info(i) => unary(out, &format!("info {:?}", i.matchers), &i.input, depth),
+        VectorNode::Aggregate(a) => {
+            let clause = if a.without { "without" } else { "by" };
+            let text = format!("{} {clause} ({})", a.op, a.grouping.join(","));
+            line(out, depth, &text);
+            if let super::AggregateParam::Scalar(s) = &a.param {
+                scalar(out, s, below);
+            }
+            vector(out, &a.input, below);
+        }
+        VectorNode::Binary(b) => {
+            let matching = &b.matching;
+            let clause = if matching.on { "on" } else { "ignoring" };
+            let text = format!(
+                "join {} {clause} ({}) {}",
+                b.op,
+                matching.labels.join(","),
+                matching.cardinality.as_str()
+            );
+            line(out, depth, &text);
+            vector(out, &b.lhs, below);
+            vector(out, &b.rhs, below);
+        }
+        VectorNode::BinaryScalar(b) => {
+            let side = if b.scalar_left { "left" } else { "right" };
+            line(out, depth, &format!("{} with a scalar on the {side}", b.op));
+            scalar(out, &b.scalar, below);
+            vector(out, &b.vector, below);
+        }
+        VectorNode::StepInvariant(input) => unary(out, "once", input, depth),
+    }
+}
+
+fn unary(out: &mut String, text: &str, input: &VectorNode, depth: usize) {
+    line(out, depth, text);
+    vector(out, input, depth + 1);
+}
