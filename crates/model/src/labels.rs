@@ -25,7 +25,7 @@ pub const METRIC_NAME: &str = "__name__";
 
 /// A sorted set of labels with unique names and no empty values, in one allocation.
 ///
-/// Name and value of each label in order of names, as [`encoding`] writes strings. Equality and
+/// Name and value of each label in order of names, as `encoding` writes strings. Equality and
 /// hashing work on all bytes at once; ordering is Prometheus' (label by label, name before value).
 #[derive(PartialEq, Eq, Default)]
 pub struct Labels {

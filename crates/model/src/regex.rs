@@ -2,7 +2,7 @@
 //! that a whole string has to match and `.` matches newlines.
 //!
 //! [`Regex`] answers whether a string matches. Most expressions in queries stand for a few
-//! strings, or for strings with some prefix, suffix or part; [`shape`] finds those, and they never
+//! strings, or for strings with some prefix, suffix or part; `shape` finds those, and they never
 //! become an automaton. The others run on one in time linear in the string.
 //!
 //! [`CaptureRegex`] and [`Template`] are for rewriting: relabelling and `label_replace`.
