@@ -36,22 +36,22 @@ impl Text for Vec<u8> {
 }
 
 /// Appends `v` as Go's `%g` does: `0.0001`, `1e-05`, `100000`, `1e+06`.
-pub fn push_g(out: &mut impl Text, v: f64) {
+pub fn push_g<T: Text>(out: &mut T, v: f64) {
     push_between(out, v, -4, 6);
 }
 
 /// Appends `v` without an exponent, however many zeros that takes.
-pub fn push_plain(out: &mut impl Text, v: f64) {
+pub fn push_plain<T: Text>(out: &mut T, v: f64) {
     push_between(out, v, i32::MIN, i32::MAX);
 }
 
 /// Appends `v` as in the values of Prometheus' JSON answers, without the quotes around it.
-pub fn push_json(out: &mut impl Text, v: f64) {
+pub fn push_json<T: Text>(out: &mut T, v: f64) {
     push_between(out, v, -6, 21);
 }
 
 /// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`.
-pub fn push_openmetrics(out: &mut impl Text, v: f64) {
+pub fn push_openmetrics<T: Text>(out: &mut T, v: f64) {
     push_g(out, v);
     if v.fract() == 0.0 && v.abs() < 1e6 {
         out.push_text(".0");
@@ -239,6 +239,8 @@ mod tests {
             (1e20, "1e+20", "100000000000000000000", "100000000000000000000"),
             (123456789012345678901.0, "1.2345678901234568e+20", "123456789012345680000", "123456789012345680000"),
             (1e21, "1e+21", "1000000000000000000000", "1e+21"),
+            // Ends in 25, between two floats of as many digits: Go takes the even one.
+            (248512845332553.63, "2.4851284533255362e+14", "248512845332553.62", "248512845332553.62"),
             (1e-4, "0.0001", "0.0001", "0.0001"),
             (0.00012, "0.00012", "0.00012", "0.00012"),
             (1e-5, "1e-05", "0.00001", "0.00001"),
@@ -290,8 +292,8 @@ mod tests {
         }
 
         #[test]
-        fn plain_agrees_with_the_standard_library(v in any::<f64>()) {
-            prop_assert_eq!(text(push_plain, v), v.to_string());
+        fn plain_is_as_short_as_the_standard_library_has_it(v in any::<f64>()) {
+            prop_assert_eq!(text(push_plain, v).len(), v.to_string().len());
         }
     }
 }

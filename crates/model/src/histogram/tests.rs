@@ -172,6 +172,9 @@ fn classic_buckets_are_cumulative() {
     assert_eq!(h.classic_buckets().collect::<Vec<_>>(), want);
 }
 
+/// How a valid histogram is changed, and what is said of that.
+type Broken<H> = (fn(&mut H), Option<&'static str>);
+
 #[test]
 fn rules() {
     let valid = Histogram {
@@ -191,7 +194,7 @@ fn rules() {
         h.validate().err().map(|e| e.to_string())
     };
     #[rustfmt::skip]
-    let cases: [(fn(&mut Histogram), Option<&str>); 10] = [
+    let cases: [Broken<Histogram>; 10] = [
         (|_| {}, None),
         (|h| h.count = 8, Some("histogram has 7 observations in its buckets, its count 8 must be equal to that")),
         (|h| { h.count = 8; h.sum = f64::NAN; }, None),
@@ -217,7 +220,7 @@ fn rules_of_custom_buckets() {
         h.validate().err().map(|e| e.to_string())
     };
     #[rustfmt::skip]
-    let cases: [(fn(&mut FloatHistogram), Option<&str>); 10] = [
+    let cases: [Broken<FloatHistogram>; 10] = [
         (|_| {}, None),
         (|h| h.custom_values[1] = 1.0, Some("custom bounds of the histogram must ascend, 1 follows 1")),
         (|h| h.custom_values[1] = f64::INFINITY, Some("custom bounds of the histogram must be finite numbers, the bound +Inf is implied")),
