@@ -148,3 +148,43 @@ fn samples_encode_to_the_bytes_that_prometheus_wrote() {
     }
     assert!(compared > 100, "only {compared} chunks compared");
 }
+
+/// Decodes whatever can be decoded; true if that was all.
+fn decodes(encoding: Encoding, data: &[u8]) -> bool {
+    let data = Bytes::copy_from_slice(data);
+    let chunk = Chunk { encoding, data };
+    let results: Vec<_> = chunk.samples().map(|sample| sample.is_ok()).collect();
+    let errors = results.iter().filter(|ok| !**ok).count();
+    assert!(errors <= 1, "the first error ends a chunk");
+    let (mut times, mut values) = (Vec::new(), Vec::new());
+    if encoding == Encoding::Xor {
+        let columns = xor::decode_columns(&chunk.data, &mut times, &mut values);
+        assert_eq!(columns.is_ok(), errors == 0);
+    }
+    errors == 0
+}
+
+#[test]
+fn damaged_chunks_fail_or_decode_but_never_panic() {
+    let Some(dir) = tsdb_dir() else { return };
+    for name in ["float", "hist", "fhist", "nhcb"] {
+        let block = &blocks(&dir.join("blocks").join(name))[0];
+        let chunks = block_chunks(block);
+        for chunk in [&chunks[0], &chunks[chunks.len() / 2]] {
+            let mut data = chunk.data.to_vec();
+            for at in 0..data.len() {
+                assert!(
+                    !decodes(chunk.encoding, &data[..at]),
+                    "{name}: {at} of {} bytes are not a chunk",
+                    data.len()
+                );
+                for flip in [1, 0x10, 0x80, 0xff] {
+                    data[at] ^= flip;
+                    decodes(chunk.encoding, &data);
+                    data[at] ^= flip;
+                }
+            }
+            assert!(decodes(chunk.encoding, &data));
+        }
+    }
+}
