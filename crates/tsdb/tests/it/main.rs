@@ -6,4 +6,5 @@
 mod blocks;
 mod chunks;
 mod conformance;
+mod corruption;
 mod promtool;
