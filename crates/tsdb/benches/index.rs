@@ -3,7 +3,6 @@
 //! The series are those of Prometheus' own benchmark of matchers, fewer of them: 100,000 values of
 //! `i`, five of `n`, two of `j`, plus a job and a long metric name.
 
-#![expect(missing_docs, reason = "criterion_main is a bench's interface")]
 #![expect(
     clippy::print_stderr,
     reason = "figures that criterion does not measure"
