@@ -8,6 +8,7 @@
 //! | [`push_g`] | below 1e-4, from 1e6 on | histograms, number literals, the text exposition format |
 //! | [`push_plain`] | never | labels made from values, as by `count_values` |
 //! | [`push_json`] | below 1e-6, from 1e21 on | sample values in JSON answers |
+//! | [`push_general`] | below 1e-4, from 1e21 on | dumps of samples |
 //! | [`push_openmetrics`] | as [`push_g`] | the labels `le` and `quantile` |
 //!
 //! `NaN`, `+Inf` and `-Inf` are spelt so in all forms, and negative zero is `-0`. An exponent has
@@ -48,6 +49,11 @@ pub fn push_plain<T: Text>(out: &mut T, v: f64) {
 /// Appends `v` as in the values of Prometheus' JSON answers, without the quotes around it.
 pub fn push_json<T: Text>(out: &mut T, v: f64) {
     push_between(out, v, -6, 21);
+}
+
+/// Appends `v` as dumps of samples hold it.
+pub fn push_general(out: &mut impl Text, v: f64) {
+    push_between(out, v, -4, 21);
 }
 
 /// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`.

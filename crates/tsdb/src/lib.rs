@@ -12,8 +12,11 @@
 pub mod block;
 pub mod chunk;
 pub mod cursor;
+pub mod db;
 pub mod error;
+pub mod head;
 pub mod index;
+pub mod merge;
 pub mod source;
 pub mod wal;
 

@@ -23,6 +23,7 @@ pub use samples::GenericSamples;
 
 use model::CounterResetHint;
 
+pub(crate) use self::counts::Counts;
 use self::float::FloatCounts;
 use self::integer::IntegerCounts;
 use super::header_count;

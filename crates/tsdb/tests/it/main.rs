@@ -8,3 +8,4 @@ mod chunks;
 mod conformance;
 mod corruption;
 mod promtool;
+mod replay;

@@ -1,0 +1,144 @@
+//! Filling a head from a data directory, without writing to it.
+//!
+//! One thread reads, decompresses and decodes records and looks up which series they are about;
+//! workers, among whom series are divided, append the samples. So records of one series are
+//! applied in their order. Damage ends the log that it is in, as it does for Prometheus, and is
+//! reported; everything before it is there.
+
+mod mapped;
+mod references;
+mod router;
+mod worker;
+
+use std::fs::File;
+use std::path::Path;
+
+use super::index::HeadIndex;
+use super::{CHUNK_RANGE, Head};
+use crate::error::{Error, Result};
+use crate::wal::SegmentReader;
+use crate::wal::dir::{LogDir, Segment};
+use crate::wal::segment::SegmentError;
+use router::Router;
+
+/// How a replay is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// Chunks are cut at multiples of this, in milliseconds.
+    pub chunk_range: i64,
+    /// In-order samples before this time are skipped, because blocks hold them.
+    pub min_valid_time: i64,
+    /// Threads that append, beside the one that reads.
+    pub workers: usize,
+    /// So many exemplars are kept, the newest ones.
+    pub exemplars_max: usize,
+}
+
+impl Default for ReplayOptions {
+    fn default() -> Self {
+        Self {
+            chunk_range: CHUNK_RANGE,
+            min_valid_time: i64::MIN,
+            workers: 2,
+            exemplars_max: 100_000,
+        }
+    }
+}
+
+/// What a replay met.
+#[derive(Debug, Default)]
+pub struct ReplayReport {
+    /// Segments read, checkpoints included.
+    pub segments: usize,
+    /// Records read, those of unknown types included.
+    pub records: u64,
+    /// Float and histogram samples read from WAL and WBL.
+    pub samples: u64,
+    /// Records of types that this version does not know, which were skipped.
+    pub unknown_records: u64,
+    /// Samples, tombstones, exemplars, metadata and markers of series that no record introduced;
+    /// they were skipped.
+    pub unknown_series: u64,
+    /// Histograms that contradict themselves; they were skipped.
+    pub invalid_histograms: u64,
+    /// Head chunks that were taken over.
+    pub head_chunks: u64,
+    /// Damage, the first of each log, and head chunks of encodings that cannot be read. What is
+    /// behind it in the same log was not read; samples of unreadable head chunks come from the WAL.
+    pub damage: Vec<Error>,
+    /// A record at the end of a log that a crash cut short; it was never whole.
+    pub torn: Vec<Error>,
+}
+
+/// Reads the head of the data directory `dir`: its `chunks_head`, `wal` and `wbl`, any of which may
+/// be absent.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be read, [`Error::Invalid`] when a segment is missing. Damage
+/// is no error, but part of the report.
+pub fn replay(dir: &Path, options: &ReplayOptions) -> Result<(Head, ReplayReport)> {
+    let mut report = ReplayReport::default();
+    let mapped = mapped::load(
+        &dir.join("chunks_head"),
+        options.min_valid_time,
+        &mut report,
+    )?;
+    let wal = LogDir::new(&dir.join("wal"));
+    let checkpoint = wal.last_checkpoint()?;
+    let mut segments = wal.segments()?;
+    let checkpoint_segments = match &checkpoint {
+        Some(checkpoint) => {
+            segments.retain(|s| s.index > checkpoint.index);
+            LogDir::new(&checkpoint.path).segments()?
+        }
+        None => Vec::new(),
+    };
+    let out_of_order = LogDir::new(&dir.join("wbl")).segments()?;
+
+    std::thread::scope(|scope| {
+        let workers = worker::start(scope, options);
+        let mut router = Router::new(*options, mapped, workers, report);
+        read_log(&checkpoint_segments, &mut router, Log::Wal)?;
+        read_log(&segments, &mut router, Log::Wal)?;
+        read_log(&out_of_order, &mut router, Log::OutOfOrder)?;
+        Ok(router.finish())
+    })
+}
+
+/// Which log a record is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Wal,
+    OutOfOrder,
+}
+
+/// Applies every record of a log, up to the first damage.
+fn read_log(segments: &[Segment], router: &mut Router<'_>, log: Log) -> Result<()> {
+    for (i, segment) in segments.iter().enumerate() {
+        let file = File::open(&segment.path).map_err(|e| Error::io("open", &segment.path, e))?;
+        let mut reader = SegmentReader::new(file);
+        router.report.segments += 1;
+        loop {
+            let (corruption, torn) = match reader.next_record() {
+                Ok(None) => break,
+                Ok(Some(record)) => match router.record(record, log) {
+                    Ok(()) => continue,
+                    Err(in_record) => (in_record.shift(reader.record_start()), false),
+                },
+                Err(SegmentError::Io(e)) => return Err(Error::io("read", &segment.path, e)),
+                Err(SegmentError::Damaged { corruption, torn }) => (corruption, torn),
+            };
+            let error = corruption.in_file(&segment.path);
+            if torn && i + 1 == segments.len() {
+                router.report.torn.push(error);
+            } else {
+                router.report.damage.push(error);
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Workers: each appends to its share of the series.
+
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use model::{Sample, Value};
+
+use super::ReplayOptions;
+use crate::chunk::TimedChunk;
+use crate::head::series::{Appended, HeadSeries};
+
+/// Samples that are handed over at once.
+pub(super) const BATCH_SIZE: usize = 2048;
+
+/// Batches that may wait for a worker.
+const QUEUE_SIZE: usize = 32;
+
+/// A sample of the series in a worker's slot.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) slot: u32,
+    pub(super) out_of_order: bool,
+    pub(super) t: i64,
+    pub(super) value: Value,
+}
+
+/// What a worker does next.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Append samples.
+    Rows(Vec<Row>),
+    /// Take over chunks from disk.
+    Chunks {
+        slot: u32,
+        in_order: Vec<TimedChunk>,
+        out_of_order: Vec<TimedChunk>,
+    },
+    /// Forget buffered out-of-order samples, which are in a chunk from disk.
+    ClearBuffer { slot: u32 },
+    /// Forget everything about a series.
+    Drop { slot: u32 },
+}
+
+/// A worker as the router sees it.
+pub(super) struct Worker<'scope> {
+    pub(super) queue: SyncSender<Work>,
+    /// Emptied batches come back.
+    pub(super) emptied: Receiver<Vec<Row>>,
+    pub(super) thread: ScopedJoinHandle<'scope, Share>,
+}
+
+/// What a worker leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    /// By slot.
+    pub(super) series: Vec<HeadSeries>,
+    pub(super) invalid_histograms: u64,
+}
+
+/// Starts the workers of a replay.
+pub(super) fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    options: &ReplayOptions,
+) -> Vec<Worker<'scope>> {
+    let chunk_range = options.chunk_range;
+    (0..options.workers.max(1))
+        .map(|_| {
+            let (queue, work) = sync_channel(QUEUE_SIZE);
+            let (give_back, emptied) = channel();
+            Worker {
+                queue,
+                emptied,
+                thread: scope.spawn(move || run(&work, &give_back, chunk_range)),
+            }
+        })
+        .collect()
+}
+
+fn run(queue: &Receiver<Work>, give_back: &Sender<Vec<Row>>, chunk_range: i64) -> Share {
+    let mut share = Share::default();
+    for work in queue {
+        match work {
+            Work::Rows(mut rows) => {
+                for row in rows.drain(..) {
+                    share.append(row, chunk_range);
+                }
+                // The router may be done already.
+                let _ = give_back.send(rows);
+            }
+            Work::Chunks {
+                slot,
+                in_order,
+                out_of_order,
+            } => {
+                let series = share.slot(slot);
+                series.add_completed(in_order);
+                if !out_of_order.is_empty() {
+                    series.out_of_order().add_chunks(out_of_order);
+                }
+            }
+            Work::ClearBuffer { slot } => share.slot(slot).out_of_order().clear_buffer(),
+            Work::Drop { slot } => *share.slot(slot) = HeadSeries::default(),
+        }
+    }
+    share
+}
+
+impl Share {
+    #[inline]
+    fn slot(&mut self, slot: u32) -> &mut HeadSeries {
+        let slot = slot as usize;
+        if self.series.len() <= slot {
+            self.series.resize_with(slot + 1, HeadSeries::default);
+        }
+        &mut self.series[slot]
+    }
+
+    #[inline]
+    fn append(&mut self, row: Row, chunk_range: i64) {
+        let Row { slot, t, value, .. } = row;
+        let series = self.slot(slot);
+        if row.out_of_order {
+            series.out_of_order().insert(Sample { t, value });
+            return;
+        }
+        let appended = match value {
+            Value::Float(v) => series.append_float(t, v, chunk_range),
+            Value::Histogram(h) => series.append_histogram(t, &h, chunk_range),
+            Value::FloatHistogram(h) => series.append_float_histogram(t, &h, chunk_range),
+        };
+        if appended == Appended::Invalid {
+            self.invalid_histograms += 1;
+        }
+    }
+}
