@@ -173,6 +173,7 @@ impl<'a> Iterator for Iter<'a> {
 /// A label, as it lies in the set as well.
 struct Entry<'a> {
     name: &'a str,
+    value: &'a str,
     /// Name and value.
     encoded: &'a str,
 }
@@ -190,10 +191,14 @@ impl<'a> Iterator for Entries<'a> {
             return None;
         }
         let (name, rest) = take_str(self.data);
-        let (_, rest) = take_str(rest);
+        let (value, rest) = take_str(rest);
         let (encoded, rest) = self.data.split_at(self.data.len() - rest.len());
         self.data = rest;
-        Some(Entry { name, encoded })
+        Some(Entry {
+            name,
+            value,
+            encoded,
+        })
     }
 }
 

@@ -52,11 +52,12 @@ impl LabelsBuilder {
 
     /// Keeps only the labels for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) -> &mut Self {
-        let dropped = |(name, value)| (!keep(name, value)).then(|| String::from(name));
-        let dropped: Vec<String> = self.iter().filter_map(dropped).collect();
-        for name in &dropped {
-            self.delete(name);
-        }
+        let merged = self.labels();
+        let kept = merged
+            .entries()
+            .filter(|entry| keep(entry.name, entry.value));
+        self.base = merged.copy_of(kept);
+        self.changes.clear();
         self
     }
 

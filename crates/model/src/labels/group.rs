@@ -42,7 +42,7 @@ impl Labels {
         ours.eq(other.entries_in(names, false).map(|e| e.encoded))
     }
 
-    fn copy_of<'a>(&'a self, entries: impl Iterator<Item = Entry<'a>>) -> Self {
+    pub(super) fn copy_of<'a>(&'a self, entries: impl Iterator<Item = Entry<'a>>) -> Self {
         let mut data = String::with_capacity(self.data.len());
         entries.for_each(|entry| data.push_str(entry.encoded));
         Self {

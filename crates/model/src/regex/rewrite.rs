@@ -64,16 +64,15 @@ impl CaptureRegex {
 
     /// What the groups match in `value`; `None` when the whole of `value` does not match.
     pub fn captures<'a>(&'a self, value: &'a str) -> Option<Captures<'a>> {
-        if !self.is_match(value) {
-            return None;
-        }
+        let shape = &self.inner.regex.shape;
         let ends = match &self.inner.groups {
-            None => None,
-            Some(groups) => {
+            None if shape.is_match(value) => None,
+            Some(groups) if shape.may_match(value) => {
                 let mut ends = vec![None; self.inner.names.len() * 2];
                 groups.search_slots(&Input::new(value), &mut ends)?;
                 Some(ends)
             }
+            _ => return None,
         };
         Some(Captures {
             names: &self.inner.names,

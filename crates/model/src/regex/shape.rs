@@ -93,6 +93,16 @@ impl Shape {
         }
     }
 
+    /// False only when `value` does not match; sure unless only an automaton can tell.
+    pub(super) fn may_match(&self, value: &str) -> bool {
+        match self {
+            Self::Automaton { prefix, suffix, .. } => {
+                starts_with(value, prefix) && ends_with(value, suffix)
+            }
+            _ => self.is_match(value),
+        }
+    }
+
     pub(super) fn set_matches(&self) -> Option<&[Box<str>]> {
         match self {
             Self::Set(strings) => Some(strings.as_slice()),
