@@ -65,8 +65,7 @@ impl Regex {
         let shape = if is_literal(pattern) {
             Shape::literal(pattern)
         } else {
-            let parsed = syntax::parse(&anchored(pattern), false)?;
-            Shape::of(&parsed.hir)?
+            Shape::of(&parse_anchored(pattern)?.hir)?
         };
         Ok(Self {
             shape: Arc::new(shape),
@@ -96,7 +95,21 @@ impl fmt::Debug for Regex {
     }
 }
 
-/// The expression that Prometheus compiles, and that Go's error messages speak of.
+/// Parses `pattern` as matchers do: it must be an expression by itself, and is anchored then.
+fn parse_anchored(pattern: &str) -> Result<syntax::Parsed, RegexError> {
+    let Ok(parsed) = syntax::parse(&anchored(pattern), false) else {
+        // Fine by itself when what it leaves open is a quotation.
+        syntax::parse(pattern, false)?;
+        return syntax::parse(&anchored(&format!("{pattern}\\E")), false);
+    };
+    // Only `)` can make sense within our parentheses and none without.
+    if pattern.contains(')') {
+        syntax::parse(pattern, false)?;
+    }
+    Ok(parsed)
+}
+
+/// The expression that Prometheus compiles for rewriting, and that Go's error messages speak of there.
 fn anchored(pattern: &str) -> String {
     format!("^(?s:{pattern})$")
 }
