@@ -1,4 +1,4 @@
-//! Logarithms that round as Go's do, and thus Prometheus' own.
+//! Logarithms and powers of two that round as Go's do, and thus as Prometheus'.
 //!
 //! The natural logarithm of the C library is closer to the real one, which shows in the last bit of
 //! one result in twenty. Quantiles, trimmed buckets and PromQL's `ln` have to agree in that bit, so
@@ -8,11 +8,12 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, LOG2_E, LOG10_E};
 
+/// `LN_2` with its last 32 bits zero, so that multiples are exact, and the rest of it.
+const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
+const LN_2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
+
 /// The natural logarithm.
 pub fn ln(v: f64) -> f64 {
-    /// `LN_2` with its last 32 bits zero, so that multiples are exact, and the rest of it.
-    const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
-    const LN_2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
     /// Coefficients of the polynomial, close to `2 / 3`, `2 / 5` and so on.
     const C: [f64; 7] = [
         f64::from_bits(0x3fe5_5555_5555_5593),
@@ -57,6 +58,41 @@ pub fn log2(v: f64) -> f64 {
 /// The decimal logarithm.
 pub fn log10(v: f64) -> f64 {
     ln(v) * LOG10_E
+}
+
+/// Two to the power of `v`.
+///
+/// The nearest integer becomes the exponent; for the rest a polynomial approximates
+/// `r * (e^r + 1) / (e^r - 1)`, as in fdlibm's `e_exp.c`.
+pub fn exp2(v: f64) -> f64 {
+    /// Coefficients of even powers, close to `1 / 6`, `-1 / 360` and so on.
+    const C: [f64; 5] = [
+        f64::from_bits(0x3fc5_5555_5555_5555),
+        f64::from_bits(0xbf66_c16c_16be_bd93),
+        f64::from_bits(0x3f11_566a_af25_de2c),
+        f64::from_bits(0xbebb_bd41_c5d2_6bf1),
+        f64::from_bits(0x3e66_3769_72be_a4d0),
+    ];
+    if v.is_nan() {
+        return v;
+    }
+    if v > 1024_f64.next_down() {
+        return f64::INFINITY;
+    }
+    if v < -1074.0 {
+        return 0.0;
+    }
+    let k = (v + 0.5_f64.copysign(v)) as i32;
+    let rest = v - f64::from(k);
+    let high = rest * LN_2_HIGH;
+    let low = -rest * LN_2_LOW;
+    let r = high - low;
+    let t = r * r;
+    let c = r - t * (C[0] + t * (C[1] + t * (C[2] + t * (C[3] + t * C[4]))));
+    let power = 1.0 - ((low - (r * c) / (2.0 - c)) - high);
+    // In two steps, as one factor alone may be no normal number. Only the second one rounds.
+    let factor = |k: i32| f64::from_bits(((k + 1023) as u64) << 52);
+    power * factor(k / 2) * factor(k - k / 2)
 }
 
 /// `v` as a fraction, in `[0.5, 1)` if `v` is positive and finite, times two to the power of the
@@ -106,6 +142,34 @@ mod tests {
             assert_eq!(log2(v).to_bits(), binary, "log2({v})");
             assert_eq!(log10(v).to_bits(), decimal, "log10({v})");
         }
+    }
+
+    #[test]
+    fn powers_round_as_go_does() {
+        for (v, want) in [
+            (0.1, 0x3ff1_25fb_ee25_0664),
+            (-0.7, 0x3fe3_b2c4_7bff_8329),
+            (std::f64::consts::LOG2_10, 0x4023_ffff_ffff_ffff),
+            (-10.5, 0x3f46_a09e_667f_3bcc),
+            (1023.9, 0x7fed_db68_0117_aa8e),
+            (-1022.3, 0x000c_fefc_5e67_2a12),
+            (-1060.7, 0x0000_0000_0000_2766),
+        ] {
+            assert_eq!(exp2(v).to_bits(), want, "exp2({v})");
+        }
+        for exponent in -1022..=1023 {
+            assert_eq!(exp2(f64::from(exponent)), 2_f64.powi(exponent));
+        }
+        assert_eq!(exp2(-1074.0), 5e-324);
+        for (v, want) in [
+            (1024.0, f64::INFINITY),
+            (f64::INFINITY, f64::INFINITY),
+            (-1075.0, 0.0),
+            (f64::NEG_INFINITY, 0.0),
+        ] {
+            assert_eq!(exp2(v), want);
+        }
+        assert!(exp2(f64::NAN).is_nan());
     }
 
     #[test]

@@ -342,22 +342,14 @@ impl Column {
                 .hists
                 .iter()
                 .flatten()
-                .map(|h| hist_bytes(h))
+                .map(|h| h.size_bytes())
                 .sum::<usize>()
     }
 }
 
-/// Bytes that a histogram takes, as Prometheus counts them.
-fn hist_bytes(h: &FloatHistogram) -> usize {
-    let spans = h.positive_spans.len() + h.negative_spans.len();
-    let buckets = h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len();
-    // Hint, schema, zero bucket, count, sum, five slice headers, padding.
-    168 + spans * 8 + buckets * 8
-}
-
 /// How many samples a histogram counts for.
 pub(crate) fn hist_weight(h: &FloatHistogram) -> u64 {
-    (hist_bytes(h) as u64 + 8) / 16
+    (h.size_bytes() as u64 + 8) / 16
 }
 
 /// One series evaluated at all steps.
@@ -471,7 +463,7 @@ impl Samples {
     pub fn heap_bytes(&self) -> usize {
         (self.ts.capacity() + self.values.capacity() + self.starts.capacity()) * 8
             + (self.hist_ts.capacity() + self.hists.capacity() + self.hist_starts.capacity()) * 8
-            + self.hists.iter().map(|h| hist_bytes(h)).sum::<usize>()
+            + self.hists.iter().map(|h| h.size_bytes()).sum::<usize>()
     }
 }
 

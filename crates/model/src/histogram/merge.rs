@@ -2,7 +2,7 @@
 
 use super::Span;
 use super::layout::{Indices, Spans};
-use super::schema::{exponential_bound, is_exponential_schema};
+use super::zero::buckets_within_zero;
 use crate::kahan;
 
 /// Where the buckets of one layout go in another, which is widened to have them all.
@@ -90,17 +90,10 @@ pub(super) struct Addend<'a> {
 impl<'a> Addend<'a> {
     /// All buckets but those that lie within the zero threshold, as they are in the zero count.
     pub(super) fn new(spans: &'a [Span], buckets: &'a [f64], schema: i32, threshold: f64) -> Self {
-        let skipped = if is_exponential_schema(schema) {
-            Indices::new(spans, buckets.len())
-                .take_while(|&index| exponential_bound(index, schema) <= threshold)
-                .count()
-        } else {
-            0
-        };
         Self {
             spans,
             buckets,
-            skipped,
+            skipped: buckets_within_zero(spans, buckets.len(), schema, threshold),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::arithmetic::shared_bounds;
 use super::layout::{self, Indices};
-use super::schema::{exponential_bound, is_custom_schema, is_exponential_schema};
+use super::schema::is_custom_schema;
+use super::zero::buckets_within_zero;
 use super::{CounterResetHint, FloatHistogram, Span};
 
 impl FloatHistogram {
@@ -89,6 +90,15 @@ impl Frame {
 
     /// True when a bucket has less than it had, where those that are not there have nothing.
     fn fell(&self, previous: (&[Span], &[f64]), now: (&[Span], &[f64])) -> bool {
+        if previous.0 == now.0 && previous.1.len() == now.1.len() {
+            // What nearly all samples take: the layout is that of the sample before.
+            let first = self.within_zero(now);
+            let before = previous.1[first..].iter();
+            return now.1[first..]
+                .iter()
+                .zip(before)
+                .any(|(now, before)| now < before);
+        }
         let mut now = self.counts(now).peekable();
         self.counts(previous).any(|(index, before)| {
             while now.next_if(|&(at, _)| at < index).is_some() {}
@@ -103,14 +113,12 @@ impl Frame {
         &self,
         side: (&'a [Span], &'a [f64]),
     ) -> impl Iterator<Item = (i32, f64)> + use<'a> {
-        let (schema, threshold) = (self.schema, self.threshold);
-        let is_within = move |&(index, _): &(i32, f64)| {
-            threshold > 0.0
-                && is_exponential_schema(schema)
-                && exponential_bound(index, schema) <= threshold
-        };
         Indices::new(side.0, side.1.len())
             .zip(side.1.iter().copied())
-            .skip_while(is_within)
+            .skip(self.within_zero(side))
+    }
+
+    fn within_zero(&self, side: (&[Span], &[f64])) -> usize {
+        buckets_within_zero(side.0, side.1.len(), self.schema, self.threshold)
     }
 }

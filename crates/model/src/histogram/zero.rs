@@ -1,7 +1,24 @@
 //! The zero bucket: widening it until two histograms agree on its width.
 
-use super::{Buckets, FloatHistogram, layout};
+use super::layout::Indices;
+use super::schema::{exponential_bound, is_exponential_schema};
+use super::{Buckets, FloatHistogram, Span, layout};
 use crate::kahan;
+
+/// How many of the first buckets end within the zero threshold.
+pub(super) fn buckets_within_zero(
+    spans: &[Span],
+    buckets: usize,
+    schema: i32,
+    threshold: f64,
+) -> usize {
+    if !is_exponential_schema(schema) {
+        return 0;
+    }
+    Indices::new(spans, buckets)
+        .take_while(|&index| exponential_bound(index, schema) <= threshold)
+        .count()
+}
 
 /// What a zero bucket becomes with a greater threshold.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,6 @@
 //! Functions of one number.
 
+use model::logarithm;
 use model::time::Civil;
 
 use crate::ast::FunctionId as F;
@@ -12,9 +13,9 @@ pub(crate) fn unary(func: F) -> Option<fn(f64) -> f64> {
         F::Floor => f64::floor,
         F::Exp => f64::exp,
         F::Sqrt => f64::sqrt,
-        F::Ln => f64::ln,
-        F::Log2 => f64::log2,
-        F::Log10 => f64::log10,
+        F::Ln => logarithm::ln,
+        F::Log2 => logarithm::log2,
+        F::Log10 => logarithm::log10,
         F::Sin => f64::sin,
         F::Cos => f64::cos,
         F::Tan => f64::tan,

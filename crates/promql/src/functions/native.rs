@@ -2,7 +2,7 @@
 
 use model::FloatHistogram;
 use model::histogram::{Bucket, CUSTOM_BUCKETS_SCHEMA};
-use model::logarithm::log2;
+use model::logarithm::{exp2, log2};
 
 /// What NaN among the observations did to a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +109,9 @@ fn interpolate(bucket: &Bucket<f64>, fraction: f64, linear: bool) -> f64 {
     let lower = log2(bucket.lower.abs());
     let upper = log2(bucket.upper.abs());
     if bucket.lower > 0.0 {
-        (lower + (upper - lower) * fraction).exp2()
+        exp2(lower + (upper - lower) * fraction)
     } else {
-        -(upper + (lower - upper) * (1.0 - fraction)).exp2()
+        -exp2(upper + (lower - upper) * (1.0 - fraction))
     }
 }
 
