@@ -7,5 +7,6 @@ mod blocks;
 mod chunks;
 mod conformance;
 mod corruption;
+mod prometheus_242;
 mod promtool;
 mod replay;
