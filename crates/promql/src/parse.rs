@@ -3,7 +3,7 @@
 //! A hand-written scanner and a precedence climber, linear in the length of the text. The language is
 //! that of Prometheus 3.14; a refused text gets Prometheus' message and position, so that users and
 //! tests find what they know. Prometheus' parser is generated from a grammar: where its error
-//! recovery shows (which construct an error is said to be "in"), [`expr`] keeps the innermost
+//! recovery shows (which construct an error is said to be "in"), the parser keeps the innermost
 //! construct with a message of its own in a field.
 //!
 //! Limits bound the length of a text, how deep it nests (the parser's own recursion) and how high

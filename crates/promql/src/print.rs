@@ -313,9 +313,10 @@ impl Printer {
             })
             .map(ToString::to_string)
             .collect();
-        if matchers.is_empty() {
+        if matchers.is_empty() && !e.name.is_empty() {
             return;
         }
+        // Without name and matchers, as in `info(x, {})`, there must be the braces at least.
         matchers.sort_unstable();
         self.out.push('{');
         for (i, matcher) in matchers.iter().enumerate() {

@@ -132,7 +132,7 @@ fn expr() -> Text {
         let clause = select(vec!["", "by (a)", "without ()", "by (\"x y\", on)"]);
         let aggregate = select(vec!["sum(", "topk(2, ", "count_values('l', ", "quantile(0.5, ", "limitk(1, "]);
         let call = (inner.clone(), scalar(), string()).prop_map(|(v, s, t)| {
-            format!("label_join(round(info({v}, {{a=\"b\"}}), {s}), {t}, {t}, {t}, \"l\")")
+            format!("label_join(round(info({v}, {{}}), {s}), {t}, {t}, {t}, \"l\")")
         });
         let subquery = (inner.clone(), duration(), prop::option::of(duration()), modifiers())
             .prop_map(|(a, range, step, m)| {
