@@ -2,6 +2,7 @@
 
 mod format;
 mod parse;
+mod test;
 
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ pub(crate) enum Command {
     Parse(parse::Args),
     /// Print an expression broken into lines.
     Format(format::Args),
+    /// Run test scripts: load series, evaluate, compare.
+    Test(test::Args),
 }
 
 /// Runs the tool; `input` is what it reads when told `-`.
@@ -24,5 +27,6 @@ pub(crate) fn run(
     match command {
         Command::Parse(args) => parse::run(&args, input, out),
         Command::Format(args) => format::run(&args, input, out),
+        Command::Test(args) => test::run(&args, out),
     }
 }

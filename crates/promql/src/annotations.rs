@@ -213,9 +213,9 @@ impl Note {
                     op.as_str()
                 )
             }
-            Self::StartTimeOverlap { name } => maybe_for_metric(
-                "sample has start time that overlaps with previous sample timestamp".to_owned(),
-                name,
+            Self::StartTimeOverlap { name } => format!(
+                "sample has start time that overlaps with previous sample timestamp for metric {}",
+                quoted(name)
             ),
             _ => self.info_text(),
         }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, Labels};
+use model::{CounterResetHint, FloatHistogram, Labels};
 
 /// The instants at which an expression is evaluated: `start`, `start + step`, ...
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,6 +456,23 @@ impl Samples {
             retain_by(&mut self.hist_ts, &keep);
             retain_by(&mut self.hists, &keep);
             retain_by(&mut self.hist_starts, &keep);
+        }
+    }
+
+    /// Finds out for each histogram whether it follows a reset, where that is not known. The first
+    /// one stays unknown.
+    pub(crate) fn resolve_resets(&mut self) {
+        for k in 1..self.hists.len() {
+            let (before, rest) = self.hists.split_at_mut(k);
+            let (before, now) = (&before[k - 1], &mut rest[0]);
+            if now.counter_reset_hint == CounterResetHint::Unknown {
+                let is_reset = now.detect_reset(before);
+                Arc::make_mut(now).counter_reset_hint = if is_reset {
+                    CounterResetHint::Reset
+                } else {
+                    CounterResetHint::NotReset
+                };
+            }
         }
     }
 

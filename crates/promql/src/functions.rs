@@ -10,4 +10,3 @@ pub(crate) mod math;
 pub(crate) mod native;
 pub(crate) mod quantile;
 pub(crate) mod range;
-mod trim;

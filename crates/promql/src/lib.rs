@@ -26,6 +26,7 @@ mod plan;
 pub mod print;
 pub mod source;
 pub mod stats;
+pub mod testing;
 pub mod value;
 
 pub use engine::{Engine, Options, Query};

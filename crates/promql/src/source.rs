@@ -45,6 +45,8 @@ pub struct Hints {
     /// Labels that the query looks at; `None` when it may look at all. Labels outside may be left
     /// out of [`Series::labels`] if the series stay distinct.
     pub projection: Option<Vec<String>>,
+    /// Of histograms only count and sum are looked at.
+    pub histogram_stats: bool,
     /// The query reads start timestamps.
     pub start_timestamps: bool,
 }

@@ -48,12 +48,7 @@ impl Operator for BinaryScalar<'_> {
 
 impl BinaryScalar<'_> {
     fn apply(&self, column: &mut Column) {
-        let is_plain = column.hists.is_empty()
-            && arithmetic::drops_name(self.node.op)
-            && !matches!(
-                self.node.op,
-                crate::ast::BinaryOp::TrimUpper | crate::ast::BinaryOp::TrimLower
-            );
+        let is_plain = column.hists.is_empty() && arithmetic::drops_name(self.node.op);
         if is_plain {
             for (i, v) in column.floats.iter_mut().enumerate() {
                 let s = self.scalar.at(i);

@@ -86,6 +86,9 @@ impl RangeSource for MatrixScan<'_> {
             series.read(self.range, &mut out.samples)?;
             self.ctx.stats.add_series();
             out.samples.drop_stale();
+            if self.selector.hints.histogram_stats {
+                out.samples.resolve_resets();
+            }
             if !out.samples.is_empty() {
                 out.labels = series.labels().clone();
                 out.drop_name = false;

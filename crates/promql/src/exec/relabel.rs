@@ -21,7 +21,7 @@ pub(crate) fn build<'q>(
         RelabelRule::Replace { regex, .. } => Some(compile(regex)?),
         RelabelRule::Join { .. } => None,
     };
-    let guard = StepGuard::new(true);
+    let guard = StepGuard::new(false);
     Ok(Box::new(Relabel {
         input,
         rule,

@@ -114,6 +114,9 @@ impl Operator for Scan<'_> {
             self.samples.clear();
             series.read(range, &mut self.samples)?;
             self.ctx.stats.add_series();
+            if self.selector.hints.histogram_stats {
+                self.samples.resolve_resets();
+            }
             out.column.reset(self.steps.count);
             let lookup = Lookup {
                 samples: &self.samples,

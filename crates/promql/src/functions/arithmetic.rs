@@ -39,7 +39,7 @@ pub(crate) fn float(op: BinaryOp, a: f64, b: f64) -> f64 {
 
 /// True for the operators that change what a metric means, so that its name goes.
 pub(crate) const fn drops_name(op: BinaryOp) -> bool {
-    !op.is_comparison() && !op.is_set()
+    !op.is_comparison() && !op.is_set() && !matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower)
 }
 
 /// What an operator makes of two values.
@@ -99,8 +99,8 @@ pub(crate) fn apply(op: BinaryOp, lhs: &StepValue, rhs: &StepValue) -> Outcome {
         (StepValue::Histogram(a), StepValue::Float(b)) => match op {
             BinaryOp::Mul => scaled(a, |h| h.mul(*b)),
             BinaryOp::Div => scaled(a, |h| h.div(*b)),
-            BinaryOp::TrimUpper => Outcome::hist(super::trim::trim(a, *b, true)),
-            BinaryOp::TrimLower => Outcome::hist(super::trim::trim(a, *b, false)),
+            BinaryOp::TrimUpper => scaled(a, |h| h.keep_below(*b)),
+            BinaryOp::TrimLower => scaled(a, |h| h.keep_above(*b)),
             _ => incompatible(op, "histogram", "float"),
         },
         (StepValue::Histogram(a), StepValue::Histogram(b)) => match op {

@@ -35,8 +35,13 @@ pub(crate) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanEffect) {
         let rank = (1.0 - q) * h.count;
         (find_rank(h.all().rev(), rank), rank)
     };
+    let result = if has_nans {
+        NanEffect::Result
+    } else {
+        NanEffect::None
+    };
     let Some((mut bucket, mut count)) = found else {
-        return (f64::NAN, NanEffect::None);
+        return (f64::NAN, result);
     };
     let custom = h.schema == CUSTOM_BUCKETS_SCHEMA;
     if custom {
@@ -54,12 +59,7 @@ pub(crate) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanEffect) {
     // Rounding may have made it more.
     count = count.min(h.count);
     if count < rank {
-        let effect = if has_nans {
-            NanEffect::Result
-        } else {
-            NanEffect::None
-        };
-        return (f64::NAN, effect);
+        return (f64::NAN, result);
     }
     let rank = if forward {
         rank - (count - bucket.count)

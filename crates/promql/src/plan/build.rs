@@ -60,6 +60,7 @@ pub(crate) fn build(expr: &Expr, context: PlanContext) -> Result<Plan, Error> {
             start_timestamps: context.start_timestamps,
             ..Hints::default()
         },
+        needs_buckets: false,
     };
     let expr = expr.unwrap_parens();
     Ok(match expr.value_type() {
@@ -128,6 +129,8 @@ struct Builder {
     context: PlanContext,
     /// Hints for the next selector below.
     hints: Hints,
+    /// The buckets of histograms matter, whatever functions are further down.
+    needs_buckets: bool,
 }
 
 impl Builder {
@@ -211,7 +214,10 @@ impl Builder {
                 let hints = std::mem::take(&mut self.hints);
                 self.hints.step_ms = step_ms;
                 self.hints.start_timestamps = hints.start_timestamps;
+                // Samples left out or shown twice make resets visible in buckets only.
+                let needs_buckets = std::mem::replace(&mut self.needs_buckets, true);
                 let input = self.vector(&s.expr)?.pinned();
+                self.needs_buckets = needs_buckets;
                 self.hints = hints;
                 Ok(RangeNode::Subquery(Box::new(SubqueryNode {
                     input,
@@ -241,6 +247,7 @@ impl Builder {
     fn selector(&mut self, v: &ast::VectorSelector, range_ms: i64) -> Result<Selector, Error> {
         let mut hints = self.hints.clone();
         hints.range_ms = range_ms;
+        hints.histogram_stats &= !self.needs_buckets;
         Ok(Selector {
             matchers: v.matchers.clone(),
             offset_ms: self.offset(&v.offset)?,

@@ -4,4 +4,5 @@ mod conformance;
 mod expressions;
 mod limits;
 mod round_trip;
+mod scripts;
 mod series;

@@ -81,6 +81,6 @@ fn text(value: &StepValue) -> String {
             push_plain(&mut text, *v);
             text
         }
-        StepValue::Histogram(h) => h.test_expression(),
+        StepValue::Histogram(h) => h.to_string(),
     }
 }

@@ -79,22 +79,15 @@ impl<'q> Join<'q> {
         matches!(self.node.matching.cardinality, Cardinality::OneToMany)
     }
 
-    /// Value of a missing series of the "one" side.
-    fn fill_one(&self) -> Option<f64> {
-        if self.is_swapped() {
-            self.node.matching.fill_left
-        } else {
-            self.node.matching.fill_right
-        }
+    /// Value of a missing series of the "one" side. Which side that is does not matter: Prometheus
+    /// swaps the sides of `group_right`, but not their fill values.
+    const fn fill_one(&self) -> Option<f64> {
+        self.node.matching.fill_right
     }
 
     /// Value of a missing series of the "many" side.
-    fn fill_many(&self) -> Option<f64> {
-        if self.is_swapped() {
-            self.node.matching.fill_right
-        } else {
-            self.node.matching.fill_left
-        }
+    const fn fill_many(&self) -> Option<f64> {
+        self.node.matching.fill_left
     }
 
     /// Reads the "one" side.
@@ -109,6 +102,8 @@ impl<'q> Join<'q> {
                 let mut both = other.column.present();
                 both.intersect(&present);
                 if both.any() && self.clash.is_none() {
+                    let mut pair = [&series.labels, &other.labels];
+                    pair.sort_unstable();
                     let side = if matches!(self.node.matching.cardinality, Cardinality::OneToMany) {
                         "left"
                     } else {
@@ -119,8 +114,8 @@ impl<'q> Join<'q> {
                         message: format!(
                             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
                             self.filter.apply(&series.labels),
-                            series.labels,
-                            other.labels,
+                            pair[0],
+                            pair[1],
                         ),
                     });
                 }
@@ -174,11 +169,13 @@ impl<'q> Join<'q> {
         many: &StepSeries,
         one: &StepSeries,
     ) -> Result<(), Error> {
-        let mut column = Column::absent(self.steps.count);
-        self.compute(&many.column, &one.column, &mut column);
-        if column.is_absent() {
+        let mut both = many.column.present();
+        both.intersect(&one.column.present());
+        if !both.any() {
             return Ok(());
         }
+        let mut column = Column::absent(self.steps.count);
+        self.compute(&many.column, &one.column, &mut column);
         let mut series = StepSeries {
             labels: self.result_labels(&many.labels, &one.labels),
             drop_name: many.drop_name,
@@ -187,33 +184,43 @@ impl<'q> Join<'q> {
         if self.node.return_bool {
             labels::drop_name(&mut series, self.ctx.options.delayed_name_removal);
         }
-        let present = series.column.present();
+        // What a comparison filters out counts as matched, so that errors do not depend on values.
+        self.check_unique(key, group, &series.labels, both)?;
+        if !series.column.is_absent() {
+            self.ready.push_back(series);
+        }
+        Ok(())
+    }
+
+    /// Fails when a match group has a second match at a step of `both`.
+    fn check_unique(
+        &mut self,
+        key: u128,
+        group: &mut MatchGroup,
+        labels: &Labels,
+        both: Bitmap,
+    ) -> Result<(), Error> {
         if self.node.matching.cardinality == Cardinality::OneToOne {
-            if group
-                .matched
-                .as_ref()
-                .is_some_and(|m| m.intersects(&present))
-            {
+            if group.matched.as_ref().is_some_and(|m| m.intersects(&both)) {
                 return Err(Error::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));
             }
             match &mut group.matched {
-                Some(m) => m.union(&present),
-                none => *none = Some(present),
+                Some(m) => m.union(&both),
+                none => *none = Some(both),
             }
-        } else {
-            match self.inserted.entry((key, labels::hash(&series.labels))) {
-                Entry::Vacant(slot) => drop(slot.insert(present)),
-                Entry::Occupied(slot) if slot.get().intersects(&present) => {
-                    return Err(Error::execution(
-                        "multiple matches for labels: grouping labels must ensure unique matches",
-                    ));
-                }
-                Entry::Occupied(mut slot) => slot.get_mut().union(&present),
-            }
+            return Ok(());
         }
-        self.ready.push_back(series);
+        match self.inserted.entry((key, labels::hash(labels))) {
+            Entry::Vacant(slot) => drop(slot.insert(both)),
+            Entry::Occupied(slot) if slot.get().intersects(&both) => {
+                return Err(Error::execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                ));
+            }
+            Entry::Occupied(mut slot) => slot.get_mut().union(&both),
+        }
         Ok(())
     }
 

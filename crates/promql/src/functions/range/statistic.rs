@@ -108,6 +108,10 @@ pub(super) fn mad(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>)
     input.each_statistic(remarks, |i, window| {
         sorted.clear();
         sorted.extend_from_slice(&input.samples.values[window]);
+        if sorted.iter().any(|v| v.is_nan()) {
+            out.set_float(i, f64::NAN);
+            return;
+        }
         let median = plain::quantile(0.5, &mut sorted);
         for v in &mut sorted {
             *v = (*v - median).abs();

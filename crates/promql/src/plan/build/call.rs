@@ -41,10 +41,19 @@ impl Builder {
     }
 
     pub(super) fn vector_call(&mut self, call: &Call) -> Result<Built<VectorNode>, Error> {
-        let outer = std::mem::take(&mut self.hints.func);
+        let outer = (self.hints.clone(), self.needs_buckets);
         call.function.name.clone_into(&mut self.hints.func);
+        match call.function.id {
+            F::HistogramCount | F::HistogramSum | F::HistogramAvg => {
+                self.hints.histogram_stats = true;
+            }
+            F::HistogramQuantile | F::HistogramQuantiles | F::HistogramFraction => {
+                self.needs_buckets = true;
+            }
+            _ => {}
+        }
         let built = self.named_call(call);
-        self.hints.func = outer;
+        (self.hints, self.needs_buckets) = outer;
         built
     }
 

@@ -1,0 +1,51 @@
+//! Prometheus' own scripts, and ours, through the runner.
+
+use std::path::Path;
+
+use promql::testing::{Report, run_script};
+
+/// Evaluations in Prometheus' 21 scripts.
+const PROMETHEUS_EVALS: usize = 2214;
+
+fn run_folder(folder: &Path) -> Report {
+    let mut total = Report::default();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder was found")
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "test"))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no scripts in {}", folder.display());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("a script is text");
+        let report = run_script(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        for failure in &report.failures {
+            assert_eq!(failure.message, "", "{}:{}", path.display(), failure.line);
+        }
+        total.passed += report.passed;
+    }
+    total
+}
+
+#[test]
+fn prometheus_scripts_pass() {
+    let Some(folder) = super::conformance::find("promql") else {
+        return;
+    };
+    assert_eq!(run_folder(&folder).passed, PROMETHEUS_EVALS);
+}
+
+#[test]
+fn a_wrong_expectation_is_a_failure() {
+    for script in [
+        "load 1m\n  a 1\n\neval instant at 0 a\n  a 2\n",
+        "load 1m\n  a 1\n\neval instant at 0 a\n  b 1\n",
+        "load 1m\n  a 1\n\neval instant at 0 a\n",
+        "load 1m\n  a 1\n\neval instant at 0 a\n  expect fail\n",
+        "load 1m\n  a 1\n\neval instant at 0 a\n  expect warn\n  a 1\n",
+        "load 1m\n  a 1\n\neval range from 0 to 1m step 1m a\n  a 1 2\n",
+    ] {
+        let report = run_script(script).unwrap();
+        assert_eq!((report.passed, report.failures.len()), (0, 1), "{script}");
+    }
+}
