@@ -38,22 +38,22 @@ impl Text for Vec<u8> {
 
 /// Appends `v` as Go's `%g` does: `0.0001`, `1e-05`, `100000`, `1e+06`.
 pub fn push_g<T: Text>(out: &mut T, v: f64) {
-    push_between(out, v, -4, 6);
+    push(out, v, &G_FORM);
 }
 
 /// Appends `v` without an exponent, however many zeros that takes.
 pub fn push_plain<T: Text>(out: &mut T, v: f64) {
-    push_between(out, v, i32::MIN, i32::MAX);
+    push(out, v, &PLAIN_FORM);
 }
 
 /// Appends `v` as in the values of Prometheus' JSON answers, without the quotes around it.
 pub fn push_json<T: Text>(out: &mut T, v: f64) {
-    push_between(out, v, -6, 21);
+    push(out, v, &JSON_FORM);
 }
 
 /// Appends `v` as dumps of samples hold it.
-pub fn push_general(out: &mut impl Text, v: f64) {
-    push_between(out, v, -4, 21);
+pub fn push_general<T: Text>(out: &mut T, v: f64) {
+    push(out, v, &GENERAL_FORM);
 }
 
 /// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`.
@@ -76,8 +76,44 @@ impl fmt::Display for G {
     }
 }
 
-/// Appends `v` positionally when `min <= its decimal exponent < end`, else with an exponent.
-fn push_between(out: &mut impl Text, v: f64, min: i32, end: i32) {
+/// Which floats are written without an exponent.
+struct Form {
+    /// Those whose decimal exponent is this or more,
+    min: i32,
+    /// and less than this.
+    end: i32,
+    /// Whole numbers below this are integers that are written without an exponent.
+    whole_end: f64,
+}
+
+/// The first integer whose successor is no float.
+const INTEGERS_END: f64 = (1_u64 << 53) as f64;
+
+const G_FORM: Form = Form {
+    min: -4,
+    end: 6,
+    whole_end: 1e6,
+};
+
+const GENERAL_FORM: Form = Form {
+    min: -4,
+    end: 21,
+    whole_end: INTEGERS_END,
+};
+
+const PLAIN_FORM: Form = Form {
+    min: i32::MIN,
+    end: i32::MAX,
+    whole_end: INTEGERS_END,
+};
+
+const JSON_FORM: Form = Form {
+    min: -6,
+    end: 21,
+    whole_end: INTEGERS_END,
+};
+
+fn push(out: &mut impl Text, v: f64, form: &Form) {
     if !v.is_finite() {
         out.push_text(match v {
             f64::INFINITY => "+Inf",
@@ -90,6 +126,11 @@ fn push_between(out: &mut impl Text, v: f64, min: i32, end: i32) {
         out.push_text(if v.is_sign_negative() { "-0" } else { "0" });
         return;
     }
+    let whole = v as i64;
+    if v.abs() < form.whole_end && whole as f64 == v {
+        out.push_text(itoa::Buffer::new().format(whole));
+        return;
+    }
     let mut buffer = zmij::Buffer::new();
     let mut shortest = buffer.format_finite(v);
     if let Some(magnitude) = shortest.strip_prefix('-') {
@@ -97,7 +138,7 @@ fn push_between(out: &mut impl Text, v: f64, min: i32, end: i32) {
         shortest = magnitude;
     }
     let decimal = Decimal::parse(shortest);
-    if decimal.exponent < min || decimal.exponent >= end {
+    if decimal.exponent < form.min || decimal.exponent >= form.end {
         decimal.push_scientific(out);
     } else if decimal.is_positional {
         // What nearly all values take: the digits are laid out already.
@@ -239,6 +280,8 @@ mod tests {
             (1e6, "1e+06", "1000000", "1000000"),
             (1234567.0, "1.234567e+06", "1234567", "1234567"),
             (-12345678.5, "-1.23456785e+07", "-12345678.5", "-12345678.5"),
+            (-9007199254740991.0, "-9.007199254740991e+15", "-9007199254740991", "-9007199254740991"),
+            (9007199254740994.0, "9.007199254740994e+15", "9007199254740994", "9007199254740994"),
             (1e15, "1e+15", "1000000000000000", "1000000000000000"),
             (1e16, "1e+16", "10000000000000000", "10000000000000000"),
             (1.5e17, "1.5e+17", "150000000000000000", "150000000000000000"),
@@ -290,6 +333,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whole_numbers_are_written_as_integers(i in -(1_i64 << 53)..1 << 53) {
+            prop_assert_eq!(text(push_plain, i as f64), i.to_string());
+            prop_assert_eq!(text(push_json, i as f64), i.to_string());
+        }
+
         #[test]
         fn every_form_reads_back(v in any::<f64>()) {
             for push in [push_g, push_plain, push_json, push_openmetrics] {
