@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use ulid::Ulid;
 
+use super::files::replace;
 use super::json::to_go_json;
 use crate::error::{Corruption, Error, Result};
 
@@ -313,6 +314,14 @@ impl Meta {
             return Err(Corruption::new(0, "minTime not after maxTime").in_file(path));
         }
         Ok(meta)
+    }
+
+    /// Replaces the file of the block in `dir`, so that a crash leaves the old or the new one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn replace_in(&self, dir: &Path) -> Result<()> {
+        replace(dir, META_FILE, &self.to_bytes())
     }
 
     /// The file's bytes, as Prometheus writes them, or with a `thanos` part, as Thanos does.

@@ -3,9 +3,11 @@
 //! The format is described in `docs/format/tombstones.md`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::files::replace;
 use crate::cursor::{Cursor, crc32c, put_uvarint, put_varint};
-use crate::error::Corruption;
+use crate::error::{Corruption, Result};
 
 /// Name of the file in a block.
 pub const TOMBSTONES_FILE: &str = "tombstones";
@@ -157,6 +159,14 @@ impl Tombstones {
             tombstones.add(series, interval);
         }
         Ok(tombstones)
+    }
+
+    /// Replaces the file of the block in `dir`, so that a crash leaves the old or the new one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub fn replace_in(&self, dir: &Path) -> Result<()> {
+        replace(dir, TOMBSTONES_FILE, &self.encode())
     }
 
     /// The file's bytes.

@@ -5,9 +5,11 @@
 //! that accepts it selects everything but the union of the values that it refuses. Sets of strings
 //! that a regular expression stands for are looked up, prefixes narrow the values that are tried.
 
+use std::collections::BTreeSet;
+
 use model::{MatchOp, Matcher};
 
-use super::{Postings, Reader, postings::UnionBuilder};
+use super::{Postings, Reader, SeriesEntry, SeriesRef, postings::UnionBuilder};
 use crate::error::Result;
 
 impl Reader {
@@ -43,6 +45,73 @@ impl Reader {
             kept.push(self.all_postings()?);
         }
         Ok(Postings::intersect(kept).without(Postings::union(dropped)))
+    }
+
+    /// The names of the labels of the series that all of `matchers` select, in ascending order.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn label_names_matching(&self, matchers: &[Matcher]) -> Result<Vec<String>> {
+        if matchers.is_empty() {
+            return Ok(self.label_names().map(str::to_owned).collect());
+        }
+        let mut symbols = BTreeSet::new();
+        let mut entry = SeriesEntry::default();
+        for series in self.postings_for_matchers(matchers)? {
+            self.series(series, &mut entry)?;
+            symbols.extend(entry.labels.iter().map(|(name, _)| *name));
+        }
+        self.texts(symbols)
+    }
+
+    /// The values that the label `name` has in the series that all of `matchers` select, in
+    /// ascending order.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn label_values_matching(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut values = self.label_values(name, "")?;
+        if matchers.is_empty() {
+            while let Some(entry) = values.next()? {
+                found.push(entry.value.to_owned());
+            }
+            return Ok(found);
+        }
+        let selected: Vec<u32> = self.postings_for_matchers(matchers)?.map(|s| s.0).collect();
+        // Read the series or the postings, whichever are fewer.
+        if selected.len() <= self.label_value_count(name) {
+            return self.values_of(name, &selected);
+        }
+        while let Some(entry) = values.next()? {
+            if self.postings_at(entry.postings)?.meet(&selected) {
+                found.push(entry.value.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The values that a label has in some series, read from the series.
+    fn values_of(&self, name: &str, selected: &[u32]) -> Result<Vec<String>> {
+        let Some((name, _)) = self.names.iter().find(|(_, n)| **n == *name) else {
+            return Ok(Vec::new());
+        };
+        let mut symbols = BTreeSet::new();
+        let mut entry = SeriesEntry::default();
+        for &series in selected {
+            self.series(SeriesRef(series), &mut entry)?;
+            let of_name = entry.labels.iter().filter(|(n, _)| n == name);
+            symbols.extend(of_name.map(|(_, value)| *value));
+        }
+        self.texts(symbols)
+    }
+
+    /// The texts of symbols, whose order is that of the texts.
+    fn texts(&self, symbols: BTreeSet<u32>) -> Result<Vec<String>> {
+        symbols
+            .into_iter()
+            .map(|symbol| self.with_symbol(symbol, str::to_owned))
+            .collect()
     }
 
     /// The series that have the label with a value that `matcher` accepts.

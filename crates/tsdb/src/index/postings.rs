@@ -108,6 +108,20 @@ impl Postings {
         Node::Without(Box::new(self.node), Box::new(other.node)).into()
     }
 
+    /// True when any of the series left is in `sorted`, which ascends.
+    pub(super) fn meet(mut self, sorted: &[u32]) -> bool {
+        let mut pos = 0;
+        while let Some(SeriesRef(next)) = self.peek() {
+            pos = gallop(pos, sorted.len(), |i| sorted[i] < next);
+            match sorted.get(pos) {
+                None => return false,
+                Some(&found) if found == next => return true,
+                Some(&found) => self.skip_to(SeriesRef(found)),
+            }
+        }
+        false
+    }
+
     /// Upper bound of the number of series left.
     pub fn len_max(&self) -> usize {
         self.node.len_max()

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use model::{Histogram, Labels, Matcher, Sample, Span, TimeRange, Value};
-use tsdb::block::{Block, BlockWriter, Interval, Meta, SEGMENT_SIZE, TOMBSTONES_FILE, Tombstones};
+use tsdb::block::{Block, BlockWriter, Interval, Meta, SEGMENT_SIZE, Tombstones};
 use tsdb::chunk::SeriesEncoder;
 use tsdb::{Error, Result};
 
@@ -55,7 +55,7 @@ fn small_block(parent: &Path) -> PathBuf {
     let mut tombstones = Tombstones::default();
     let series = block.index().all_postings().unwrap().next().unwrap();
     tombstones.add(u64::from(series.0), Interval { min: 100, max: 300 });
-    fs::write(path.join(TOMBSTONES_FILE), tombstones.encode()).unwrap();
+    tombstones.replace_in(&path).unwrap();
     path
 }
 
@@ -171,9 +171,9 @@ fn verification_finds_what_reading_does_not() {
     let with_meta = |change: &dyn Fn(&mut Meta)| {
         let mut changed = meta.clone();
         change(&mut changed);
-        fs::write(path.join("meta.json"), changed.to_bytes()).unwrap();
+        changed.replace_in(&path).unwrap();
         let text = problems(&path);
-        fs::write(path.join("meta.json"), meta.to_bytes()).unwrap();
+        meta.replace_in(&path).unwrap();
         text
     };
     let text = with_meta(&|m| m.stats.num_samples += 1);
@@ -211,7 +211,7 @@ fn verification_finds_what_reading_does_not() {
 
     let mut tombstones = Tombstones::default();
     tombstones.add(12345, Interval { min: 0, max: 1 });
-    fs::write(path.join(TOMBSTONES_FILE), tombstones.encode()).unwrap();
+    tombstones.replace_in(&path).unwrap();
     let text = problems(&path);
     assert!(text.contains("tombstone of series 12345"), "{text}");
 }
