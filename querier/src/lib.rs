@@ -3,6 +3,8 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Querier::run`].
 
+pub mod blocks;
+
 use runtime::{Error, ForeignFlags, ServerConfig, ServerFlags};
 
 /// What was said on the command line.

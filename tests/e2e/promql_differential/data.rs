@@ -1,0 +1,134 @@
+//! The series that both engines are asked about, as one block.
+//!
+//! Times are off every grid that expressions use (.141 s past 15 s steps), so that it does not matter
+//! whether ranges include their left end. Counters stay far above zero, where the two versions
+//! extrapolate alike. Values are multiples of a quarter, so that sums are exact in any order.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use model::{Labels, TimeRange, sample};
+use tsdb::block::{BlockWriter, Meta};
+use tsdb::chunk::SeriesEncoder;
+use ulid::Ulid;
+
+use super::rng::Rng;
+
+/// Where the data starts, in milliseconds: a multiple of two hours.
+pub(super) const START_MS: i64 = 1_700_006_400_000;
+/// Where it ends.
+pub(super) const END_MS: i64 = START_MS + 2 * 3_600_000;
+
+const INTERVAL_MS: i64 = 15_000;
+const OFF_GRID_MS: i64 = 141;
+
+/// How the values of a series go on.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Odd,
+}
+
+/// Writes the block into `dir`.
+pub(super) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
+    let mut rng = Rng::new(seed);
+    let mut series = describe();
+    series.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut symbols: Vec<&str> = series
+        .iter()
+        .flat_map(|(l, _)| l)
+        .flat_map(|(n, v)| [n, v])
+        .collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    let ulid = Ulid::from_parts(START_MS as u64, 1);
+    let mut writer = BlockWriter::create(dir, ulid)?;
+    for symbol in symbols {
+        writer.add_symbol(symbol)?;
+    }
+    for (labels, kind) in &series {
+        let mut encoder = SeriesEncoder::new();
+        let mut chunks = Vec::new();
+        for (t, v) in samples(&mut rng, *kind) {
+            chunks.extend(encoder.push_float(t, v)?);
+        }
+        chunks.extend(encoder.finish());
+        writer.add_series(labels, &chunks)?;
+    }
+    let meta = Meta::new(ulid, TimeRange::new(START_MS, END_MS));
+    writer.finish(meta)?.context("the block holds series")?;
+    Ok(())
+}
+
+fn describe() -> Vec<(Labels, Kind)> {
+    let mut series = Vec::new();
+    for (i, job) in ["api", "db", "web"].into_iter().enumerate() {
+        for instance in ["i0", "i1", "i2", "i3"] {
+            let zone =
+                ["a", "b", "c", ""][(i + instance.len() + usize::from(instance.as_bytes()[1])) % 4];
+            let with = |name: &str, more: &[(&str, &str)]| {
+                let own = [
+                    ("__name__", name),
+                    ("job", job),
+                    ("instance", instance),
+                    ("zone", zone),
+                ];
+                Labels::from_pairs(own.iter().chain(more).copied())
+            };
+            for code in ["200", "404", "500"] {
+                series.push((with("requests_total", &[("code", code)]), Kind::Counter));
+            }
+            series.push((with("bytes_total", &[]), Kind::Counter));
+            series.push((with("temperature", &[]), Kind::Gauge));
+            series.push((with("queue_depth", &[("code", "200")]), Kind::Gauge));
+            series.push((with("odd_values", &[]), Kind::Odd));
+            for le in ["0.1", "0.5", "1", "+Inf"] {
+                series.push((with("latency_seconds_bucket", &[("le", le)]), Kind::Counter));
+            }
+        }
+    }
+    series
+}
+
+fn samples(rng: &mut Rng, kind: Kind) -> Vec<(i64, f64)> {
+    // Some series start late or end early with a stale marker.
+    let first = if rng.below(4) == 0 {
+        rng.below(200) as i64
+    } else {
+        0
+    };
+    let steps = (END_MS - START_MS) / INTERVAL_MS;
+    let last = if rng.below(4) == 0 {
+        steps - 1 - rng.below(150) as i64
+    } else {
+        steps - 1
+    };
+    let jitter = rng.below(9) as i64 * 1000;
+    let mut value = 1e6 + (rng.below(1000) as f64) * 0.25;
+    if !matches!(kind, Kind::Counter) {
+        value = 200.0;
+    }
+    (first..=last)
+        .map(|i| {
+            let t = START_MS + i * INTERVAL_MS + jitter + OFF_GRID_MS;
+            let step = rng.below(400) as f64 * 0.25;
+            value = match kind {
+                Kind::Counter if rng.below(120) == 0 => 5e5 + step,
+                Kind::Counter => value + step,
+                Kind::Gauge => (value + step - 50.0).clamp(1.0, 900.0),
+                Kind::Odd => *rng.pick(&[
+                    0.0,
+                    1.0,
+                    -1.0,
+                    2.5,
+                    f64::NAN,
+                    f64::INFINITY,
+                    f64::NEG_INFINITY,
+                ]),
+            };
+            let ends = i == last && last != steps - 1;
+            (t, if ends { sample::STALE_NAN } else { value })
+        })
+        .collect()
+}

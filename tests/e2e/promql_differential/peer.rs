@@ -1,0 +1,112 @@
+//! The Prometheus that knows the right answers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use promontory_tests::http::{self, encode};
+use promontory_tests::process::Server;
+use promontory_tests::{free_port, peer};
+use serde_json::Value;
+
+use super::When;
+
+/// A result: values by time in milliseconds, by labels in Prometheus' notation.
+pub(super) type Series = BTreeMap<String, Vec<(i64, f64)>>;
+
+pub(super) struct Prometheus {
+    port: u16,
+    _server: Server,
+}
+
+impl Prometheus {
+    /// Starts one on the blocks in `data`; `None` after saying that it is not installed.
+    pub(super) fn start(data: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(program) = peer("prometheus") else {
+            return Ok(None);
+        };
+        let config = dir.join("prometheus.yml");
+        std::fs::write(&config, "global: {scrape_interval: 15s}\n")?;
+        let port = free_port();
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg("--storage.tsdb.retention.time=100y")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
+        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+        Ok(Some(Self {
+            port,
+            _server: server,
+        }))
+    }
+
+    /// The result of an expression; `None` when Prometheus refuses it or fails.
+    pub(super) fn ask(&self, expr: &str, when: When) -> anyhow::Result<Option<Series>> {
+        let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
+        let path = match when {
+            When::Instant(t) => {
+                format!("/api/v1/query?query={}&time={}", encode(expr), seconds(t))
+            }
+            When::Range { start, end, step } => format!(
+                "/api/v1/query_range?query={}&start={}&end={}&step={}",
+                encode(expr),
+                seconds(start),
+                seconds(end),
+                seconds(step)
+            ),
+        };
+        let answer = http::get(self.port, &path)?;
+        let body: Value =
+            serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+        if body["status"] != "success" {
+            return Ok(None);
+        }
+        series(&body["data"]).map(Some)
+    }
+}
+
+fn series(data: &Value) -> anyhow::Result<Series> {
+    let result = &data["result"];
+    let mut all = Series::new();
+    match data["resultType"].as_str() {
+        Some("scalar") => {
+            all.insert("{}".to_owned(), vec![point(result)?]);
+        }
+        Some("vector") => {
+            for item in result.as_array().context("a vector is a list")? {
+                all.insert(labels(&item["metric"])?, vec![point(&item["value"])?]);
+            }
+        }
+        Some("matrix") => {
+            for item in result.as_array().context("a matrix is a list")? {
+                let values = item["values"].as_array().context("a series has values")?;
+                let points = values.iter().map(point).collect::<anyhow::Result<_>>()?;
+                all.insert(labels(&item["metric"])?, points);
+            }
+        }
+        other => bail!("unknown result type {other:?}"),
+    }
+    Ok(all)
+}
+
+fn labels(metric: &Value) -> anyhow::Result<String> {
+    let metric = metric.as_object().context("a metric is an object")?;
+    let pairs = metric
+        .iter()
+        .map(|(name, value)| (name, value.as_str().unwrap_or_default()));
+    Ok(model::Labels::from_pairs(pairs).to_string())
+}
+
+fn point(pair: &Value) -> anyhow::Result<(i64, f64)> {
+    let t = pair[0].as_f64().context("a time is a number")?;
+    let v = match pair[1].as_str().context("a value is a string")? {
+        "+Inf" => f64::INFINITY,
+        "-Inf" => f64::NEG_INFINITY,
+        text => text.parse()?,
+    };
+    Ok(((t * 1000.0).round() as i64, v))
+}
