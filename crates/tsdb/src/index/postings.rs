@@ -157,6 +157,28 @@ impl Iterator for Postings {
     fn size_hint(&self) -> (usize, Option<usize>) {
         (0, Some(self.len_max()))
     }
+
+    /// Walks plain lists without asking for each series what kind of node it comes from.
+    fn fold<B, F: FnMut(B, SeriesRef) -> B>(self, init: B, mut f: F) -> B {
+        match self.node {
+            Node::Encoded(list) => {
+                let refs = list.rest().iter();
+                refs.fold(init, |acc, r| f(acc, SeriesRef(u32::from_be_bytes(*r))))
+            }
+            Node::Sorted { refs, pos } => {
+                let refs = refs[pos..].iter();
+                refs.fold(init, |acc, r| f(acc, SeriesRef(*r)))
+            }
+            mut node => {
+                let mut acc = init;
+                while let Some(next) = node.peek() {
+                    node.bump();
+                    acc = f(acc, SeriesRef(next));
+                }
+                acc
+            }
+        }
+    }
 }
 
 impl Node {

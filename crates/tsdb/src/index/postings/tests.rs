@@ -49,7 +49,12 @@ proptest! {
         let expected: Vec<u32> = set.iter().copied().collect();
         for form in all_forms(&set) {
             prop_assert!(form.len_max() >= set.len());
-            prop_assert_eq!(refs(form), expected.clone());
+            let mut one_by_one = form.clone();
+            let stepped: Vec<u32> = std::iter::from_fn(|| one_by_one.next()).map(|r| r.0).collect();
+            prop_assert_eq!(&stepped, &expected);
+            let mut folded = Vec::new();
+            form.for_each(|r| folded.push(r.0));
+            prop_assert_eq!(&folded, &expected);
         }
     }
 
