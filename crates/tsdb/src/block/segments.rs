@@ -93,11 +93,13 @@ impl ChunkReader {
     pub(super) fn locate(&self, reference: u64) -> Result<(Chunk, u64)> {
         let number = (reference >> 32) as usize;
         let Some(segment) = self.segments.get(number) else {
-            return Err(Error::Invalid(format!(
-                "chunk reference {reference} names segment {:06}, where the block has {}",
-                number + 1,
-                self.segments.len()
-            )));
+            let name = format!("{:06}", number + 1);
+            let file = match self.segments.first() {
+                Some(segment) => segment.path().with_file_name(name),
+                None => Path::new(CHUNKS_DIR).join(name),
+            };
+            let expected = format!("a segment with the chunk of reference {reference}");
+            return Err(Corruption::new(0, expected).in_file(&file));
         };
         read_chunk(&**segment, reference & 0xffff_ffff)
     }

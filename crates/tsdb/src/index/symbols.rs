@@ -96,14 +96,11 @@ impl Symbols {
         f: impl FnOnce(&str) -> R,
     ) -> Result<R> {
         let (bytes, at, skip) = match self.version {
-            Version::V1 => {
-                let payload = self.base + 4..self.base + u64::from(self.len);
-                let at = u64::from(reference);
-                if !payload.contains(&at) {
-                    return Err(self.unknown(source, reference));
-                }
-                (view(source, at..payload.end)?, at, 0)
-            }
+            Version::V1 => (
+                self.view_of_version_1(source, reference)?,
+                u64::from(reference),
+                0,
+            ),
             Version::V2 | Version::V3 => {
                 if reference >= self.count {
                     return Err(self.unknown(source, reference));
@@ -112,13 +109,30 @@ impl Symbols {
                 (bytes, at, reference % STEP)
             }
         };
-        let mut c = Cursor::new(&bytes);
-        for _ in 0..skip {
-            c.uvarint_bytes(SYMBOL)
-                .map_err(|d| corrupt(source, at, d))?;
+        let read = || {
+            let mut c = Cursor::new(&bytes);
+            for _ in 0..skip {
+                c.uvarint_bytes(SYMBOL)?;
+            }
+            c.uvarint_str(SYMBOL)
+        };
+        Ok(f(read().map_err(|d| corrupt(source, at, d))?))
+    }
+
+    /// The bytes of the symbol at an offset, and what follows it.
+    fn view_of_version_1<'a>(&self, source: &'a dyn ByteSource, at: u32) -> Result<View<'a>> {
+        /// Most symbols are shorter; others take a second read.
+        const GUESS: u64 = 128;
+        let end = self.base + u64::from(self.len);
+        let at = u64::from(at);
+        if !(self.base + 4..end).contains(&at) {
+            return Err(self.unknown(source, at as u32));
         }
-        let symbol = c.uvarint_str(SYMBOL).map_err(|d| corrupt(source, at, d))?;
-        Ok(f(symbol))
+        let bytes = view(source, at..end.min(at + GUESS))?;
+        match Cursor::new(&bytes).uvarint_bytes(SYMBOL) {
+            Ok(_) => Ok(bytes),
+            Err(_) => view(source, at..end),
+        }
     }
 
     #[cold]
