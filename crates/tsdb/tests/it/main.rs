@@ -10,3 +10,4 @@ mod corruption;
 mod prometheus_242;
 mod promtool;
 mod replay;
+mod wal_corruption;
