@@ -113,7 +113,7 @@ fn content(series: impl IntoIterator<Item = Labels>) -> Content {
 
 /// A small index that has everything: many values (so several groups), long names, no chunks.
 fn small() -> Content {
-    content((0..70).map(|i| {
+    content((0..40).map(|i| {
         Labels::from_pairs([
             ("__name__", format!("m{}", i % 2)),
             ("i", i.to_string()),
@@ -122,7 +122,7 @@ fn small() -> Content {
                 if i % 3 == 0 {
                     String::new()
                 } else {
-                    "x".repeat(i * 3)
+                    "x".repeat(i * 4)
                 },
             ),
         ])
@@ -302,7 +302,7 @@ fn version_1_is_read() {
     assert_eq!(read, content);
     let matcher = Matcher::new(MatchOp::Regex, "i", "1.").unwrap();
     assert_eq!(selected(&index, &[matcher]).unwrap().len(), 10);
-    assert_eq!(values(&index, "i", "6").unwrap().len(), 11);
+    assert_eq!(values(&index, "i", "3").unwrap().len(), 11);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index");
     std::fs::write(&path, as_version_1(&content)).unwrap();
@@ -350,7 +350,7 @@ fn every_flipped_byte_is_noticed_or_harmless() {
     for bytes in [bytes_of(&small()), as_version_1(&small())] {
         let expected = everything(&open(bytes.clone()).unwrap()).unwrap();
         for i in 0..bytes.len() {
-            for flip in [1, 0x80, 0xff] {
+            for flip in [1, 0x80] {
                 let mut bad = bytes.clone();
                 bad[i] ^= flip;
                 check_damaged(bad, &expected, &format!("byte {i} ^ {flip}"));
