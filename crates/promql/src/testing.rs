@@ -21,5 +21,5 @@ mod compare;
 mod nhcb;
 mod rewrite;
 
-pub use runner::{Failure, Report, run_script};
+pub use runner::{Failure, Report, run_script, run_script_with, script_options};
 pub use storage::MemoryStorage;

@@ -144,5 +144,5 @@ pub(crate) fn negate<'q>(input: BoxedOperator<'q>, ctx: &'q Context<'q>) -> Boxe
         }
     };
     let negated = Box::new(Elementwise { input, change, ctx });
-    Box::new(DropName::new(negated, true, ctx))
+    Box::new(DropName::new(negated, false, ctx))
 }

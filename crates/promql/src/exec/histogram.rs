@@ -160,7 +160,7 @@ impl HistogramOperator<'_> {
             if column.valid.any() {
                 let le = series.labels.get(BUCKET_LABEL).unwrap_or_default();
                 let Some(bound) = parse_bound(le) else {
-                    let name = series.labels.metric_name().to_owned();
+                    let name = self.name(&series.labels);
                     let value = le.to_owned();
                     self.ctx
                         .notes
@@ -194,7 +194,7 @@ impl HistogramOperator<'_> {
             *clash = family.native.iter().any(|c| c.hist(i).is_some())
                 && family.classic.iter().any(|(_, c)| c.valid.get(i));
             if *clash {
-                let name = family.labels.metric_name().to_owned();
+                let name = self.name(&family.labels);
                 self.ctx
                     .notes
                     .add(Note::MixedClassicNative { name }, self.pos);
@@ -265,9 +265,9 @@ impl HistogramOperator<'_> {
     }
 
     /// The name in annotations, which is gone already when names are dropped at once.
-    fn name(&self, family: &Family) -> String {
+    fn name(&self, labels: &Labels) -> String {
         if self.ctx.options.delayed_name_removal {
-            family.labels.metric_name().to_owned()
+            labels.metric_name().to_owned()
         } else {
             String::new()
         }
@@ -277,7 +277,7 @@ impl HistogramOperator<'_> {
         match ask {
             Ask::Quantile(q) => {
                 let (v, effect) = native::quantile(q.at(i), h);
-                let name = self.name(family);
+                let name = self.name(&family.labels);
                 match effect {
                     NanEffect::None => {}
                     NanEffect::Result => {
@@ -292,7 +292,7 @@ impl HistogramOperator<'_> {
             Ask::Fraction(lower, upper) => {
                 let (v, has_nans) = native::fraction(lower.at(i), upper.at(i), h);
                 if has_nans {
-                    let name = self.name(family);
+                    let name = self.name(&family.labels);
                     self.ctx.notes.add(Note::FractionNans { name }, self.pos);
                 }
                 v
@@ -313,7 +313,7 @@ impl HistogramOperator<'_> {
                 if let Some(repair) = repair {
                     let t = self.steps.at(i);
                     let note = Note::ForcedMonotonicity(ForcedMonotonicity {
-                        name: self.name(family),
+                        name: self.name(&family.labels),
                         ts: (t, t),
                         buckets: repair.buckets,
                         max_diff: repair.max_diff,

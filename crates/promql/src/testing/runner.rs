@@ -55,9 +55,17 @@ pub fn script_options() -> Options {
 /// # Errors
 /// When the text is not a script; an evaluation that fails is part of the report.
 pub fn run_script(text: &str) -> Result<Report, ScriptError> {
+    run_script_with(text, script_options())
+}
+
+/// As [`run_script`], on an engine with other options.
+///
+/// # Errors
+/// When the text is not a script.
+pub fn run_script_with(text: &str, options: Options) -> Result<Report, ScriptError> {
     let commands = script::parse(text)?;
     let mut runner = Runner {
-        engine: Engine::new(script_options()),
+        engine: Engine::new(options),
         storage: MemoryStorage::new(),
     };
     let mut report = Report::default();

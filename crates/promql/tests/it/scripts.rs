@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use promql::testing::{Report, run_script};
+use promql::testing::{Report, run_script, run_script_with, script_options};
 
 /// Evaluations in Prometheus' 21 scripts.
 const PROMETHEUS_EVALS: usize = 2214;
@@ -33,6 +33,30 @@ fn prometheus_scripts_pass() {
         return;
     };
     assert_eq!(run_folder(&folder).passed, PROMETHEUS_EVALS);
+}
+
+/// Scripts assume that names are dropped at the end. With names dropped at once Prometheus' own
+/// engine fails as often.
+#[test]
+fn names_dropped_at_once_change_as_many_results_as_in_prometheus() {
+    let Some(folder) = super::conformance::find("promql") else {
+        return;
+    };
+    let mut options = script_options();
+    options.delayed_name_removal = false;
+    for (name, failures) in [
+        ("native_histograms", 13),
+        ("histograms", 12),
+        ("name_label_dropping", 8),
+        ("type_and_unit", 4),
+        ("operators", 0),
+        ("functions", 0),
+    ] {
+        let text =
+            std::fs::read_to_string(folder.join(format!("{name}.test"))).expect("a script is text");
+        let report = run_script_with(&text, options.clone()).unwrap();
+        assert_eq!(report.failures.len(), failures, "{name}");
+    }
 }
 
 #[test]
