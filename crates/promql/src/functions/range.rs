@@ -144,6 +144,17 @@ impl Windowed<'_> {
         }
     }
 
+    /// Every step with the indices of its floats.
+    fn float_windows(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
+        (0..self.windows.count()).map(|i| (i, self.windows.floats(i)))
+    }
+
+    /// How many windows a float is in, on average.
+    fn overlap(&self) -> usize {
+        let total: usize = self.float_windows().map(|(_, w)| w.len()).sum();
+        total / self.samples.ts.len().max(1)
+    }
+
     /// True when the window of step `i` has samples of both kinds.
     fn is_mixed(&self, i: usize) -> bool {
         !self.windows.floats(i).is_empty() && !self.windows.hists(i).is_empty()

@@ -1,5 +1,6 @@
 //! `sum_over_time` and `avg_over_time`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{FloatHistogram, kahan};
@@ -7,19 +8,19 @@ use model::{FloatHistogram, kahan};
 use crate::annotations::{HistogramOp, Note};
 use crate::columns::Column;
 use crate::functions::hist_sum::{HistMean, HistSum, Joined};
+use crate::functions::lanes::{self, fold};
 
 use super::{Remarks, Windowed};
 
 pub(super) fn sum(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
     let values = &input.samples.values;
-    input.each_floats(|i, window| {
-        if input.is_mixed(i) {
-            return remarks.mixed();
-        }
-        let (sum, lost) = values[window]
-            .iter()
-            .fold((0.0, 0.0), |(sum, lost), &v| kahan::add(v, sum, lost));
-        out.set_float(i, if sum.is_infinite() { sum } else { sum + lost });
+    each_sum(input, remarks, |i, window, (sum, lost)| {
+        let v = if (sum + lost).is_finite() {
+            sum + lost
+        } else {
+            plain_sum(&values[window])
+        };
+        out.set_float(i, v);
     });
     each_hists(input, out, remarks, |hists, remarks| {
         let mut sum = HistSum::new(&hists[0]);
@@ -33,11 +34,14 @@ pub(super) fn sum(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>)
 
 pub(super) fn avg(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
     let values = &input.samples.values;
-    input.each_floats(|i, window| {
-        if input.is_mixed(i) {
-            return remarks.mixed();
-        }
-        out.set_float(i, mean(&values[window]));
+    each_sum(input, remarks, |i, window, (sum, lost)| {
+        let count = window.len() as f64;
+        let v = if (sum + lost).is_finite() {
+            sum / count + lost / count
+        } else {
+            mean(&values[window])
+        };
+        out.set_float(i, v);
     });
     each_hists(input, out, remarks, |hists, remarks| {
         let mut mean = HistMean::new(&hists[0]);
@@ -47,6 +51,30 @@ pub(super) fn avg(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>)
         finish(mean.collides(), remarks);
         Some(mean.mean())
     });
+}
+
+/// Calls `each` with the compensated sum of every window that has floats only, which may not be
+/// finite.
+fn each_sum(
+    input: &Windowed<'_>,
+    remarks: &Remarks<'_>,
+    mut each: impl FnMut(usize, Range<usize>, (f64, f64)),
+) {
+    fold::<lanes::Sum>(&input.samples.values, input.float_windows(), |i, sum| {
+        if input.is_mixed(i) {
+            remarks.mixed();
+        } else {
+            each(i, input.windows.floats(i), sum);
+        }
+    });
+}
+
+/// The sum, also where it overflows or something is not finite.
+fn plain_sum(values: &[f64]) -> f64 {
+    let (sum, lost) = values
+        .iter()
+        .fold((0.0, 0.0), |(sum, lost), &v| kahan::add(v, sum, lost));
+    if sum.is_infinite() { sum } else { sum + lost }
 }
 
 /// The mean: the sum over the count, or, once the sum would overflow, a running mean.

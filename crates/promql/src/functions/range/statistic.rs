@@ -8,7 +8,9 @@ use crate::annotations::Note;
 use crate::ast::FunctionId;
 use crate::columns::Column;
 use crate::exec::ScalarColumn;
+use crate::functions::lanes::{self, fold};
 use crate::functions::quantile as plain;
+use crate::functions::sliding::{ExtremeWindow, SortedWindow};
 
 use super::{Remarks, Windowed};
 
@@ -34,26 +36,29 @@ pub(super) fn extreme(
     remarks: &Remarks<'_>,
 ) {
     let (values, ts) = (&input.samples.values, &input.samples.ts);
-    let replaces = |old: f64, new: f64| {
-        old.is_nan()
-            || match func {
-                FunctionId::MinOverTime => new < old,
-                FunctionId::MaxOverTime => new > old,
-                FunctionId::TsOfMinOverTime => new <= old,
-                _ => new >= old,
-            }
+    let beats = |old: f64, new: f64| match func {
+        FunctionId::MinOverTime => new < old,
+        FunctionId::MaxOverTime => new > old,
+        FunctionId::TsOfMinOverTime => new <= old,
+        _ => new >= old,
     };
     let wants_time = matches!(
         func,
         FunctionId::TsOfMinOverTime | FunctionId::TsOfMaxOverTime
     );
+    if !wants_time && input.overlap() < SCAN_OVERLAP_MAX {
+        let scan = match func {
+            FunctionId::MaxOverTime => scan_extreme::<true>,
+            _ => scan_extreme::<false>,
+        };
+        input.each_statistic(remarks, |i, window| out.set_float(i, scan(&values[window])));
+        return;
+    }
+    let mut extreme = ExtremeWindow::default();
     input.each_statistic(remarks, |i, window| {
-        let mut best = window.start;
-        for k in window.start + 1..window.end {
-            if replaces(values[best], values[k]) {
-                best = k;
-            }
-        }
+        // Of NaNs alone the last stands for all.
+        let last = window.end - 1;
+        let best = extreme.slide(values, window, beats).unwrap_or(last);
         out.set_float(
             i,
             if wants_time {
@@ -65,22 +70,65 @@ pub(super) fn extreme(
     });
 }
 
+/// How often each sample is looked at from which on a queue is faster than to scan each window.
+const SCAN_OVERLAP_MAX: usize = 100;
+
+/// The largest or smallest value that is not NaN, found without branches; of zeros the first.
+fn scan_extreme<const MAX: bool>(values: &[f64]) -> f64 {
+    let pick = |a: f64, b: f64| {
+        let replaces = if MAX { b > a } else { b < a };
+        if replaces { b } else { a }
+    };
+    let worst = if MAX {
+        f64::NEG_INFINITY
+    } else {
+        f64::INFINITY
+    };
+    let (blocks, tail) = values.as_chunks::<8>();
+    let mut best = [worst; 8];
+    for block in blocks {
+        for (best, &v) in best.iter_mut().zip(block) {
+            *best = pick(*best, v);
+        }
+    }
+    let result = best.iter().chain(tail).fold(worst, |a, &b| pick(a, b));
+    if result != 0.0 && result != worst {
+        return result;
+    }
+    // NaNs alone, infinities, or zeros, whose signs depend on their order.
+    values
+        .iter()
+        .copied()
+        .reduce(|a, b| if a.is_nan() { b } else { pick(a, b) })
+        .unwrap_or(f64::NAN)
+}
+
 /// `stdvar_over_time`, or `stddev_over_time` (`root`): Welford's method with compensated sums.
 pub(super) fn variance(input: &Windowed<'_>, root: bool, out: &mut Column, remarks: &Remarks<'_>) {
     let values = &input.samples.values;
-    input.each_statistic(remarks, |i, window| {
-        let mut count = 0.0;
-        let (mut mean, mut mean_lost) = (0.0, 0.0);
-        let (mut aux, mut aux_lost) = (0.0, 0.0);
-        for &v in &values[window] {
-            count += 1.0;
-            let delta = v - (mean + mean_lost);
-            (mean, mean_lost) = kahan::add(delta / count, mean, mean_lost);
-            (aux, aux_lost) = kahan::add(delta * (v - (mean + mean_lost)), aux, aux_lost);
-        }
-        let variance: f64 = (aux + aux_lost) / count;
+    input.each_statistic(remarks, |_, _| {});
+    fold::<lanes::Variance>(values, input.float_windows(), |i, variance| {
+        let variance = if variance.is_finite() {
+            variance
+        } else {
+            plain_variance(&values[input.windows.floats(i)])
+        };
         out.set_float(i, if root { variance.sqrt() } else { variance });
     });
+}
+
+/// As [`lanes::Variance`], also where something overflows or is not finite.
+fn plain_variance(values: &[f64]) -> f64 {
+    let mut count = 0.0;
+    let (mut mean, mut mean_lost) = (0.0, 0.0);
+    let (mut aux, mut aux_lost) = (0.0, 0.0);
+    for &v in values {
+        count += 1.0;
+        let delta = v - (mean + mean_lost);
+        (mean, mean_lost) = kahan::add(delta / count, mean, mean_lost);
+        (aux, aux_lost) = kahan::add(delta * (v - (mean + mean_lost)), aux, aux_lost);
+    }
+    (aux + aux_lost) / count
 }
 
 /// `quantile_over_time`.
@@ -90,15 +138,14 @@ pub(super) fn quantile(
     out: &mut Column,
     remarks: &Remarks<'_>,
 ) {
-    let mut sorted = Vec::new();
+    let mut sorted = SortedWindow::default();
     input.each_statistic(remarks, |i, window| {
         let q = q.at(i);
         if !(0.0..=1.0).contains(&q) {
             remarks.add(Note::InvalidQuantile { got: q });
         }
-        sorted.clear();
-        sorted.extend_from_slice(&input.samples.values[window]);
-        out.set_float(i, plain::quantile(q, &mut sorted));
+        let sorted = sorted.slide(&input.samples.values, window);
+        out.set_float(i, plain::quantile_of_sorted(q, sorted));
     });
 }
 
