@@ -1,6 +1,7 @@
 //! Histogram records: types 7 to 10, 12 and 13.
 
-use model::histogram::CUSTOM_BUCKETS_SCHEMA;
+use model::histogram::CannotReduce;
+use model::histogram::schema::{CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, is_known_schema};
 use model::{CounterResetHint, FloatHistogram, Histogram, Span};
 
 use super::values::{decode_rows, encode_rows};
@@ -8,10 +9,18 @@ use super::{RecordType, RefFloatHistogram, RefHistogram, RefValue};
 use crate::cursor::{Cursor, put_uvarint, put_varint};
 use crate::error::Corruption;
 
-/// Schemas that this version can store; histograms of others are skipped, as Prometheus does with
-/// those that it does not know.
-fn is_known_schema(schema: i64) -> bool {
-    (-4..=8).contains(&schema) || schema == i64::from(CUSTOM_BUCKETS_SCHEMA)
+/// Brings a histogram's schema into the range that chunks hold. False for histograms of schemas
+/// that nobody knows, which are skipped.
+fn bring_down(
+    schema: i32,
+    reduce: impl FnOnce(i32) -> Result<(), CannotReduce>,
+    at: usize,
+) -> Result<bool, Corruption> {
+    if schema > EXPONENTIAL_SCHEMA_MAX && is_known_schema(schema) {
+        reduce(EXPONENTIAL_SCHEMA_MAX)
+            .map_err(|e| Corruption::new(at, format!("buckets ({e})")))?;
+    }
+    Ok(is_known_schema(schema))
 }
 
 fn hint_from(byte: u8) -> CounterResetHint {
@@ -55,8 +64,14 @@ fn decode_buckets<T>(
     (0..count).map(|_| decode(cursor)).collect()
 }
 
-fn decode_custom_values(cursor: &mut Cursor<'_>, schema: i64) -> Result<Vec<f64>, Corruption> {
-    if schema != i64::from(CUSTOM_BUCKETS_SCHEMA) {
+fn decode_schema(cursor: &mut Cursor<'_>) -> Result<i32, Corruption> {
+    let at = cursor.pos();
+    let schema = cursor.varint("a histogram schema")?;
+    i32::try_from(schema).map_err(|_| Corruption::new(at, "a histogram schema of 32 bits"))
+}
+
+fn decode_custom_values(cursor: &mut Cursor<'_>, schema: i32) -> Result<Vec<f64>, Corruption> {
+    if schema != CUSTOM_BUCKETS_SCHEMA {
         return Ok(Vec::new());
     }
     let count = cursor.count(8, "a number of custom bucket bounds")?;
@@ -67,7 +82,8 @@ fn decode_custom_values(cursor: &mut Cursor<'_>, schema: i64) -> Result<Vec<f64>
 
 fn decode_histogram(cursor: &mut Cursor<'_>) -> Result<Option<Histogram>, Corruption> {
     let counter_reset_hint = hint_from(cursor.byte("a counter reset hint")?);
-    let schema = cursor.varint("a histogram schema")?;
+    let at = cursor.pos();
+    let schema = decode_schema(cursor)?;
     let zero_threshold = cursor.be_f64("a zero threshold")?;
     let zero_count = cursor.uvarint("a zero count")?;
     let count = cursor.uvarint("a count")?;
@@ -77,12 +93,9 @@ fn decode_histogram(cursor: &mut Cursor<'_>) -> Result<Option<Histogram>, Corrup
     let positive_buckets = decode_buckets(cursor, &positive_spans, 1, |c| c.varint("a bucket"))?;
     let negative_buckets = decode_buckets(cursor, &negative_spans, 1, |c| c.varint("a bucket"))?;
     let custom_values = decode_custom_values(cursor, schema)?;
-    if !is_known_schema(schema) {
-        return Ok(None);
-    }
-    Ok(Some(Histogram {
+    let mut histogram = Histogram {
         counter_reset_hint,
-        schema: schema as i32,
+        schema,
         zero_threshold,
         zero_count,
         count,
@@ -92,12 +105,15 @@ fn decode_histogram(cursor: &mut Cursor<'_>) -> Result<Option<Histogram>, Corrup
         positive_buckets,
         negative_buckets,
         custom_values,
-    }))
+    };
+    let is_known = bring_down(schema, |to| histogram.reduce_resolution(to), at)?;
+    Ok(is_known.then_some(histogram))
 }
 
 fn decode_float_histogram(cursor: &mut Cursor<'_>) -> Result<Option<FloatHistogram>, Corruption> {
     let counter_reset_hint = hint_from(cursor.byte("a counter reset hint")?);
-    let schema = cursor.varint("a histogram schema")?;
+    let at = cursor.pos();
+    let schema = decode_schema(cursor)?;
     let zero_threshold = cursor.be_f64("a zero threshold")?;
     let zero_count = cursor.be_f64("a zero count")?;
     let count = cursor.be_f64("a count")?;
@@ -107,12 +123,9 @@ fn decode_float_histogram(cursor: &mut Cursor<'_>) -> Result<Option<FloatHistogr
     let positive_buckets = decode_buckets(cursor, &positive_spans, 8, |c| c.be_f64("a bucket"))?;
     let negative_buckets = decode_buckets(cursor, &negative_spans, 8, |c| c.be_f64("a bucket"))?;
     let custom_values = decode_custom_values(cursor, schema)?;
-    if !is_known_schema(schema) {
-        return Ok(None);
-    }
-    Ok(Some(FloatHistogram {
+    let mut histogram = FloatHistogram {
         counter_reset_hint,
-        schema: schema as i32,
+        schema,
         zero_threshold,
         zero_count,
         count,
@@ -122,7 +135,9 @@ fn decode_float_histogram(cursor: &mut Cursor<'_>) -> Result<Option<FloatHistogr
         positive_buckets,
         negative_buckets,
         custom_values,
-    }))
+    };
+    let is_known = bring_down(schema, |to| histogram.reduce_resolution(to), at)?;
+    Ok(is_known.then_some(histogram))
 }
 
 /// Appends the histograms of a record of type 7, 9 or 12 to `out`; those of schemas that this

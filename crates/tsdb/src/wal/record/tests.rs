@@ -177,6 +177,20 @@ proptest! {
     }
 
     #[test]
+    fn any_histogram_of_a_high_resolution_is_reduced_or_refused(
+        mut of in any_histogram(),
+        schema in 9i32..=52,
+    ) {
+        of.schema = schema;
+        of.custom_values.clear();
+        for record in encode_histograms(&[RefHistogram { series: 1, t: 1, value: of }]) {
+            let mut found = Vec::new();
+            let result = decode_histograms(&record, &mut found);
+            prop_assert_eq!(result.is_ok(), found.iter().any(|h| h.value.schema == 8));
+        }
+    }
+
+    #[test]
     fn any_bytes_are_decoded_or_refused(kind in 0u8..20, bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let mut record = vec![kind];
         record.extend(bytes);
@@ -255,6 +269,33 @@ fn histograms_of_unknown_schemas_are_skipped() {
     let mut found = Vec::new();
     decode_histograms(&record, &mut found).unwrap();
     assert_eq!(found.iter().map(|h| h.series).collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn histograms_of_too_high_a_resolution_are_reduced() {
+    let value = Histogram {
+        schema: 9,
+        count: 3,
+        positive_spans: vec![Span {
+            offset: 1,
+            length: 2,
+        }],
+        positive_buckets: vec![1, 1],
+        ..Histogram::default()
+    };
+    let record = encode_histograms(&[RefHistogram {
+        series: 1,
+        t: 0,
+        value,
+    }])
+    .remove(0);
+    let mut found = Vec::new();
+    decode_histograms(&record, &mut found).unwrap();
+    let reduced = &found[0].value;
+    assert_eq!(
+        (reduced.schema, &reduced.positive_buckets[..]),
+        (8, &[3][..])
+    );
 }
 
 #[test]
