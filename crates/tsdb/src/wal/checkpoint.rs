@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::SegmentReader;
-use super::dir::{LogDir, Segment, sync_dir};
+use super::dir::{LogDir, sync_dir};
 use super::record::{self, RecordType, RefMetadata};
-use super::segment::SegmentError;
 use super::writer::{Writer, WriterOptions};
 use crate::error::{Corruption, Error, Result};
 
@@ -72,7 +70,7 @@ pub fn write(
             .filter(|s| (from..=to).contains(&s.index)),
     );
     for segment in &sources {
-        for_each_record(segment, |record| filter.record(record, &segment.path))?;
+        segment.for_each_record(|record| filter.record(record, &segment.path))?;
     }
     let stats = filter.finish()?;
     let parent = sync_dir(&unfinished)
@@ -100,26 +98,6 @@ pub fn truncate(log: &LogDir) -> Result<()> {
         fs::remove_dir_all(&old.path).map_err(|e| Error::io("remove", &old.path, e))?;
     }
     Ok(())
-}
-
-/// Hands every record of a segment to `f`; its damage, and damage that `f` finds in a record, gets
-/// the segment's name.
-pub(super) fn for_each_record(
-    segment: &Segment,
-    mut f: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let file = fs::File::open(&segment.path).map_err(|e| Error::io("open", &segment.path, e))?;
-    let mut reader = SegmentReader::new(file);
-    loop {
-        match reader.next_record() {
-            Ok(Some(record)) => f(record)?,
-            Ok(None) => return Ok(()),
-            Err(SegmentError::Io(e)) => return Err(Error::io("read", &segment.path, e)),
-            Err(SegmentError::Damaged { corruption, .. }) => {
-                return Err(corruption.in_file(&segment.path));
-            }
-        }
-    }
 }
 
 struct Filter<K> {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::segment::{SegmentError, SegmentReader};
 use crate::error::{Error, Result};
 
 /// A segment open for appending.
@@ -43,6 +44,27 @@ pub struct Segment {
     pub index: u32,
     /// Its path.
     pub path: PathBuf,
+}
+
+impl Segment {
+    /// Hands every record to `f`, until it fails.
+    ///
+    /// # Errors
+    /// Those of `f`; [`Error::Corrupt`] at the first damage, [`Error::Io`].
+    pub fn for_each_record(&self, mut f: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, e))?;
+        let mut reader = SegmentReader::new(file);
+        loop {
+            match reader.next_record() {
+                Ok(Some(record)) => f(record)?,
+                Ok(None) => return Ok(()),
+                Err(SegmentError::Io(e)) => return Err(Error::io("read", &self.path, e)),
+                Err(SegmentError::Damaged { corruption, .. }) => {
+                    return Err(corruption.in_file(&self.path));
+                }
+            }
+        }
+    }
 }
 
 /// The directory of a log.

@@ -3,8 +3,10 @@
 //! Records after damage cannot be trusted to make sense: the series that they refer to may have
 //! been in what is lost. Prometheus deletes them; here the damaged segment and all later ones are
 //! moved, unchanged, into `quarantine/` within the log's directory, which readers ignore, and the
-//! sound beginning of the damaged segment takes its place. A record that the end of the last segment cuts off, as a crash
-//! leaves it, was never whole: it is cut away without further ado.
+//! sound beginning of the damaged segment takes its place. A record that the end of the last
+//! segment cuts off, as a crash leaves it, was never whole: it is cut away without further ado.
+//!
+//! Head chunk files are set aside whole: the log still has what they hold.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::PAGE_SIZE;
 use super::SegmentReader;
 use super::dir::{LogDir, Segment, sync_dir};
+use super::head_chunks::{self, HeadChunks};
 use super::record;
 use super::segment::SegmentError;
 use crate::error::{Error, Result};
@@ -38,7 +41,7 @@ pub enum Outcome {
     SetAside {
         /// The damage: file, offset, what was expected.
         damage: Error,
-        /// Where the damaged segment and those after it are now.
+        /// The damaged file and those after it, and where each is now.
         moved: Vec<(PathBuf, PathBuf)>,
     },
 }
@@ -68,26 +71,64 @@ pub fn repair(log: &LogDir) -> Result<Outcome> {
     if found.torn && found.at + 1 == segments.len() {
         return cut(&damaged.path, found.sound_end);
     }
-    let quarantine = log.path().join(QUARANTINE);
-    fs::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
-    let mut moved = Vec::new();
-    // From the last on, so that what stays in between never has a gap.
-    for segment in segments[found.at + 1..].iter().rev() {
-        let to = free_name(&quarantine, &segment.path);
-        fs::rename(&segment.path, &to).map_err(|e| Error::io("move", &segment.path, e))?;
-        moved.push((segment.path.clone(), to));
-    }
+    let quarantine = make_quarantine(log.path())?;
+    let mut moved = set_aside(&segments[found.at + 1..], &quarantine)?;
     let to = free_name(&quarantine, &damaged.path);
     keep_prefix(damaged, found.sound_end, &to)
         .and_then(|()| sync_dir(&quarantine))
         .and_then(|()| sync_dir(log.path()))
         .map_err(|e| Error::io("repair", &damaged.path, e))?;
-    moved.push((damaged.path.clone(), to));
-    moved.reverse();
+    moved.insert(0, (damaged.path.clone(), to));
     Ok(Outcome::SetAside {
         damage: found.damage,
         moved,
     })
+}
+
+/// Repairs the head chunk files in `dir`: the first damaged one and all later ones are set aside. A
+/// replay then takes their samples from the log.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be read or moved.
+pub fn repair_head_chunks(dir: &Path) -> Result<Outcome> {
+    let files = head_chunks::files(dir)?;
+    for (at, file) in files.iter().enumerate() {
+        let bytes = fs::read(&file.path).map_err(|e| Error::io("read", &file.path, e))?;
+        let damage = match HeadChunks::new(&bytes) {
+            Ok(mut chunks) => chunks.find_map(Result::err),
+            Err(corruption) => Some(corruption),
+        };
+        if let Some(corruption) = damage {
+            let quarantine = make_quarantine(dir)?;
+            let moved = set_aside(&files[at..], &quarantine)?;
+            sync_dir(&quarantine)
+                .and_then(|()| sync_dir(dir))
+                .map_err(|e| Error::io("sync", dir, e))?;
+            return Ok(Outcome::SetAside {
+                damage: corruption.in_file(&file.path),
+                moved,
+            });
+        }
+    }
+    Ok(Outcome::Sound)
+}
+
+fn make_quarantine(dir: &Path) -> Result<PathBuf> {
+    let quarantine = dir.join(QUARANTINE);
+    fs::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
+    Ok(quarantine)
+}
+
+/// Moves files, and says whence and whither. From the last on, so that what stays has no gap.
+fn set_aside(files: &[Segment], quarantine: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut moved = Vec::new();
+    for file in files.iter().rev() {
+        let to = free_name(quarantine, &file.path);
+        fs::rename(&file.path, &to).map_err(|e| Error::io("move", &file.path, e))?;
+        moved.push((file.path.clone(), to));
+    }
+    moved.reverse();
+    Ok(moved)
 }
 
 /// Reads everything, and decodes every record, up to the first damage.

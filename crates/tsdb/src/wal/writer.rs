@@ -67,14 +67,23 @@ impl<S: SegmentStore> fmt::Debug for Writer<S> {
 }
 
 impl Writer<LogDir> {
-    /// Opens the log in `dir`, made if absent, and begins a segment after its last one.
+    /// Opens the log in `dir`, made if absent, and begins a segment after its last one, which is
+    /// read: readers stop at damage, so that nothing behind it would be found again.
     ///
     /// # Errors
-    /// [`Error::Io`] when the directory or the segment cannot be made.
+    /// [`Error::Corrupt`] when the last segment is damaged or torn: [`repair`](super::repair) it
+    /// first. [`Error::Io`] when it cannot be read, or the directory or a segment cannot be made.
     pub fn open(dir: &Path, options: WriterOptions) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let store = LogDir::new(dir);
-        let next = store.segments()?.last().map_or(0, |last| last.index + 1);
+        let segments = store.segments()?;
+        let next = match segments.last() {
+            Some(last) => {
+                last.for_each_record(|_| Ok(()))?;
+                last.index + 1
+            }
+            None => 0,
+        };
         Self::create(store, next, options)
     }
 }

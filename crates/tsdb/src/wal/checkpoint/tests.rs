@@ -65,11 +65,12 @@ fn records() -> Vec<Vec<u8>> {
 fn read(checkpoint: &Path) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     for segment in LogDir::new(checkpoint).segments().unwrap() {
-        for_each_record(&segment, |r| {
-            records.push(r.to_vec());
-            Ok(())
-        })
-        .unwrap();
+        segment
+            .for_each_record(|r| {
+                records.push(r.to_vec());
+                Ok(())
+            })
+            .unwrap();
     }
     records
 }

@@ -36,11 +36,12 @@ fn log() -> (tempfile::TempDir, LogDir) {
 fn times(log: &LogDir) -> Vec<i64> {
     let mut samples = Vec::new();
     for segment in log.segments().unwrap() {
-        crate::wal::checkpoint::for_each_record(&segment, |r| {
-            record::decode_samples(r, &mut samples).unwrap();
-            Ok(())
-        })
-        .unwrap();
+        segment
+            .for_each_record(|r| {
+                record::decode_samples(r, &mut samples).unwrap();
+                Ok(())
+            })
+            .unwrap();
     }
     samples.into_iter().map(|s| s.t).collect()
 }
@@ -140,4 +141,54 @@ fn a_record_that_does_not_decode_is_damage() {
     };
     assert!(damage.to_string().contains("a float value"), "{damage}");
     assert_eq!(times(&log), [1]);
+}
+
+#[test]
+fn head_chunk_files_are_set_aside_whole() {
+    use crate::chunk::Encoding;
+    use crate::wal::head_chunks::{HeadChunkWriter, NewHeadChunk, files};
+
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let mut writer = HeadChunkWriter::open(dir.path()).unwrap();
+        let chunk = NewHeadChunk {
+            series: 1,
+            min_time: 1,
+            max_time: 2,
+            encoding: Encoding::Xor,
+            out_of_order: false,
+            data: b"abc",
+        };
+        writer.write(&chunk).unwrap();
+    }
+    assert!(matches!(
+        repair_head_chunks(dir.path()).unwrap(),
+        Outcome::Sound
+    ));
+    let bytes = flip(&dir.path().join("000002"), 20);
+    let Outcome::SetAside { damage, moved } = repair_head_chunks(dir.path()).unwrap() else {
+        panic!("damage must be found");
+    };
+    assert!(damage.to_string().contains("000002"), "{damage}");
+    assert_eq!(moved.len(), 2);
+    assert_eq!(fs::read(&moved[0].1).unwrap(), bytes);
+    assert_eq!(files(dir.path()).unwrap().len(), 1);
+    assert!(matches!(
+        repair_head_chunks(dir.path()).unwrap(),
+        Outcome::Sound
+    ));
+}
+
+#[test]
+fn a_log_that_needs_repair_is_not_appended_to() {
+    let (dir, log) = log();
+    let path = dir.path().join("00000002");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+    let error = Writer::open(dir.path(), OPTIONS).unwrap_err();
+    assert_eq!(error.kind(), model::ErrorKind::Corrupt);
+    repair(&log).unwrap();
+    let mut writer = Writer::open(dir.path(), OPTIONS).unwrap();
+    writer.log(&[record(30)]).unwrap();
+    assert_eq!(times(&log), [0, 1, 2, 10, 11, 12, 20, 21, 30]);
 }
