@@ -4,4 +4,5 @@
 //! one line that registers it. The exit code is 0 for success, 1 for "looked and found problems"
 //! and for errors, 2 for a wrong command line.
 
+pub(crate) mod bench;
 pub(crate) mod promql;

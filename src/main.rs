@@ -36,6 +36,9 @@ enum Command {
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
     Compactor(Component<compactor::Flags>),
+    /// Benchmarks.
+    #[command(subcommand)]
+    Bench(commands::bench::Command),
     /// Tools for PromQL.
     #[command(subcommand)]
     Promql(commands::promql::Command),
@@ -109,6 +112,7 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
         Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
         Command::Compactor(c) => compactor::build(c.start(ignored).resolve()?).run()?,
+        Command::Bench(command) => return tool(|out| commands::bench::run(command, out)),
         Command::Promql(command) => {
             let mut input = io::stdin().lock();
             return tool(|out| commands::promql::run(command, &mut input, out));

@@ -1,5 +1,7 @@
 //! PromQL over blocks on this machine.
 
+mod metadata;
+
 use std::sync::Arc;
 use std::vec;
 

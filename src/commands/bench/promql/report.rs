@@ -1,0 +1,146 @@
+//! Printing what queries took, as a table or as JSON.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::Output;
+use super::clock::memory_peak;
+use super::measure::Measured;
+
+/// Prints as results come in; JSON is printed at the end.
+pub(super) struct Report<'a> {
+    out: &'a mut dyn Write,
+    output: Output,
+    rows: Vec<Value>,
+    /// Sum of the logarithms of the wall times.
+    log_sum: f64,
+    succeeded: u32,
+    failed: u32,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn begin(out: &'a mut dyn Write, output: Output) -> anyhow::Result<Self> {
+        if output == Output::Table {
+            writeln!(
+                out,
+                "{:26} {:>8} {:>9} {:>10} {:>10} {:>11} {:>9} {:>10}  sum",
+                "query",
+                "series",
+                "points",
+                "min ms",
+                "cpu ms",
+                "samples",
+                "ns/sample",
+                "memory kB"
+            )?;
+        }
+        Ok(Self {
+            out,
+            output,
+            rows: Vec::new(),
+            log_sum: 0.0,
+            succeeded: 0,
+            failed: 0,
+        })
+    }
+
+    /// Adds what the query `id` took, or why it failed.
+    pub(super) fn add(&mut self, id: &str, result: anyhow::Result<Measured>) -> anyhow::Result<()> {
+        match (result, self.output) {
+            (Ok(m), output) => {
+                self.succeeded += 1;
+                self.log_sum += m.wall_ms.ln();
+                match output {
+                    Output::Table => self.print(id, &m)?,
+                    Output::Json => self.rows.push(row(id, &m)),
+                }
+            }
+            (Err(error), output) => {
+                self.failed += 1;
+                match output {
+                    Output::Table => writeln!(self.out, "{id:26} failed: {error:#}")?,
+                    Output::Json => self
+                        .rows
+                        .push(json!({"id": id, "error": format!("{error:#}")})),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, id: &str, m: &Measured) -> anyhow::Result<()> {
+        writeln!(
+            self.out,
+            "{id:26} {:8} {:9} {:10.3} {:10.3} {:11} {:>9} {:10}  {:.9e}",
+            m.size.series,
+            m.size.points,
+            m.wall_ms,
+            m.cpu_ms,
+            m.samples,
+            ns_per_sample(m).map_or_else(|| "-".to_owned(), |ns| format!("{ns:.1}")),
+            m.bytes_peak / 1000,
+            m.size.sum,
+        )?;
+        // A query may take long: what is done is shown.
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Prints what is known of all queries together; the exit code tells whether all succeeded.
+    pub(super) fn finish(self) -> anyhow::Result<ExitCode> {
+        let geomean =
+            (self.succeeded > 0).then(|| (self.log_sum / f64::from(self.succeeded)).exp());
+        let memory = memory_peak();
+        match self.output {
+            Output::Table => {
+                if let Some(geomean) = geomean {
+                    writeln!(
+                        self.out,
+                        "geometric mean of {} queries: {geomean:.3} ms",
+                        self.succeeded
+                    )?;
+                }
+                if let Some(bytes) = memory {
+                    writeln!(
+                        self.out,
+                        "peak memory of the process: {} MB",
+                        bytes / 1_000_000
+                    )?;
+                }
+            }
+            Output::Json => {
+                let report = json!({
+                    "results": self.rows,
+                    "geomean_ms": geomean,
+                    "memory_peak_bytes": memory,
+                });
+                writeln!(self.out, "{report:#}")?;
+            }
+        }
+        Ok(match self.failed {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    }
+}
+
+/// Processor time per sample decoded.
+fn ns_per_sample(m: &Measured) -> Option<f64> {
+    (m.samples > 0).then(|| m.cpu_ms * 1e6 / m.samples as f64)
+}
+
+fn row(id: &str, m: &Measured) -> Value {
+    json!({
+        "id": id,
+        "series": m.size.series,
+        "points": m.size.points,
+        "check": m.size.sum,
+        "min_ms": m.wall_ms,
+        "cpu_ms": m.cpu_ms,
+        "samples": m.samples,
+        "ns_per_sample": ns_per_sample(m),
+        "bytes_peak": m.bytes_peak,
+    })
+}
