@@ -123,88 +123,91 @@ impl Series for Reader {
     }
 }
 
+/// Name, expression, range in hours, step in seconds.
+const QUERIES: [(&str, &str, i64, i64); 15] = [
+    (
+        "rate_1h_15s",
+        "sum by (job) (rate(requests_total[5m]))",
+        1,
+        15,
+    ),
+    (
+        "rate_6h_60s",
+        "sum by (job) (rate(requests_total[5m]))",
+        6,
+        60,
+    ),
+    (
+        "rate_24h_300s",
+        "sum by (job) (rate(requests_total[5m]))",
+        24,
+        300,
+    ),
+    (
+        "increase_24h_of_1h",
+        "sum by (job) (increase(requests_total[1h]))",
+        24,
+        300,
+    ),
+    ("sum_gauge_24h_60s", "sum by (job) (temperature)", 24, 60),
+    (
+        "avg_over_time_1h",
+        "avg_over_time(temperature[1h])",
+        24,
+        300,
+    ),
+    (
+        "max_over_time_1h",
+        "max_over_time(temperature[1h])",
+        24,
+        300,
+    ),
+    (
+        "quantile_over_time_30m",
+        "quantile_over_time(0.9, temperature[30m])",
+        6,
+        60,
+    ),
+    (
+        "stddev_over_time_1h",
+        "stddev_over_time(temperature[1h])",
+        24,
+        300,
+    ),
+    ("deriv_1h", "deriv(temperature[1h])", 24, 300),
+    (
+        "quantile_6h_60s",
+        "quantile by (job) (0.95, temperature)",
+        6,
+        60,
+    ),
+    ("topk_6h_60s", "topk(10, rate(requests_total[5m]))", 6, 60),
+    (
+        "join_6h_60s",
+        "sum by (job) (rate(requests_total[5m]) * on (pod) group_left (job) target_meta)",
+        6,
+        60,
+    ),
+    (
+        "histogram_quantile_6h_60s",
+        "histogram_quantile(0.9, sum by (le) (rate(duration_bucket[5m])))",
+        6,
+        60,
+    ),
+    (
+        "subquery_6h",
+        "max_over_time(sum by (job) (rate(requests_total[1m]))[1h:1m])",
+        6,
+        300,
+    ),
+];
+
 fn queries(c: &mut Criterion) {
     let memory = Memory::new();
     let engine = Engine::new(Options::default());
     let mut group = c.benchmark_group("engine");
     group.sample_size(20);
-    for (name, text, hours, step) in [
-        (
-            "rate_1h_15s",
-            "sum by (job) (rate(requests_total[5m]))",
-            1,
-            15,
-        ),
-        (
-            "rate_6h_60s",
-            "sum by (job) (rate(requests_total[5m]))",
-            6,
-            60,
-        ),
-        (
-            "rate_24h_300s",
-            "sum by (job) (rate(requests_total[5m]))",
-            24,
-            300,
-        ),
-        (
-            "increase_24h_of_1h",
-            "sum by (job) (increase(requests_total[1h]))",
-            24,
-            300,
-        ),
-        ("sum_gauge_24h_60s", "sum by (job) (temperature)", 24, 60),
-        (
-            "avg_over_time_1h",
-            "avg_over_time(temperature[1h])",
-            24,
-            300,
-        ),
-        (
-            "max_over_time_1h",
-            "max_over_time(temperature[1h])",
-            24,
-            300,
-        ),
-        (
-            "quantile_over_time_30m",
-            "quantile_over_time(0.9, temperature[30m])",
-            6,
-            60,
-        ),
-        (
-            "stddev_over_time_1h",
-            "stddev_over_time(temperature[1h])",
-            24,
-            300,
-        ),
-        ("deriv_1h", "deriv(temperature[1h])", 24, 300),
-        (
-            "quantile_6h_60s",
-            "quantile by (job) (0.95, temperature)",
-            6,
-            60,
-        ),
-        ("topk_6h_60s", "topk(10, rate(requests_total[5m]))", 6, 60),
-        (
-            "join_6h_60s",
-            "sum by (job) (rate(requests_total[5m]) * on (pod) group_left (job) target_meta)",
-            6,
-            60,
-        ),
-        (
-            "histogram_quantile_6h_60s",
-            "histogram_quantile(0.9, sum by (le) (rate(duration_bucket[5m])))",
-            6,
-            60,
-        ),
-        (
-            "subquery_6h",
-            "max_over_time(sum by (job) (rate(requests_total[1m]))[1h:1m])",
-            6,
-            300,
-        ),
-    ] {
+    for (name, text, hours, step) in QUERIES {
         let expr = parse_expr(text, ParseOptions::all_features()).expect("the query is valid");
         let steps = Steps::range(END_MS - hours * HOUR_MS, END_MS, step * 1000);
         let samples = SERIES as i64 * hours * HOUR_MS / SCRAPE_MS;
