@@ -10,6 +10,7 @@ use crate::ast::Expr;
 use crate::columns::{StepSeries, StepValue, Steps};
 use crate::error::Error;
 use crate::exec::{self, Context, RangeSeries, eval_scalar, merge, range_source};
+use crate::executor::{Executor, Sequential};
 use crate::limits::{Cancellation, Limits, Tracker};
 use crate::plan::{self, Plan, PlanContext, RangeNode, VectorNode};
 use crate::source::Source;
@@ -70,6 +71,8 @@ pub struct Query<'a> {
     pub is_instant: bool,
     /// Stops it from outside.
     pub cancellation: Cancellation,
+    /// Where work on series is done.
+    pub executor: &'a dyn Executor,
 }
 
 impl Engine {
@@ -101,6 +104,7 @@ impl Engine {
                 steps: Steps::instant(t),
                 is_instant: true,
                 cancellation: Cancellation::new(),
+                executor: &Sequential,
             },
         )
     }
@@ -123,6 +127,7 @@ impl Engine {
                 steps,
                 is_instant: false,
                 cancellation: Cancellation::new(),
+                executor: &Sequential,
             },
         )
     }
@@ -141,6 +146,7 @@ impl Engine {
         let plan = self.plan(query)?;
         let ctx = Context {
             source,
+            executor: query.executor,
             options: &self.options,
             tracker: Tracker::new(self.options.limits, query.cancellation.clone()),
             notes: Notes::default(),

@@ -10,6 +10,7 @@
 
 mod absent;
 mod aggregate;
+mod batch;
 mod binary;
 mod binary_scalar;
 mod distinct;
@@ -30,6 +31,7 @@ use crate::annotations::Notes;
 use crate::columns::{StepSeries, Steps};
 use crate::engine::Options;
 use crate::error::Error;
+use crate::executor::Executor;
 use crate::limits::Tracker;
 use crate::plan::VectorNode;
 use crate::source::Source;
@@ -42,6 +44,7 @@ pub(crate) use scalar::{ScalarColumn, eval as eval_scalar};
 /// What all operators of a running query share.
 pub(crate) struct Context<'q> {
     pub(crate) source: &'q dyn Source,
+    pub(crate) executor: &'q dyn Executor,
     pub(crate) options: &'q Options,
     pub(crate) tracker: Tracker,
     pub(crate) notes: Notes,

@@ -19,6 +19,7 @@ mod cursor;
 pub mod engine;
 pub mod error;
 mod exec;
+pub mod executor;
 mod functions;
 pub mod limits;
 pub mod parse;

@@ -1,13 +1,18 @@
 //! Functions of range vectors.
 
+use model::{Labels, TimeRange};
+
 use crate::annotations::Note;
 use crate::ast::{FunctionId, PosRange};
 use crate::columns::{StepSeries, Steps, hist_weight};
 use crate::error::Error;
 use crate::functions::range::{Remarks, Windowed, Windows, evaluate};
-use crate::plan::{RangeNode, ScalarNode, VectorNode};
+use crate::plan::{RangeNode, ScalarNode, Selector, VectorNode};
 
+use super::batch::Batches;
 use super::distinct::DropName;
+use super::ranges::{read, samples_range};
+use super::scan::select;
 use super::{
     BoxedOperator, Context, Operator, RangeSeries, RangeSource, ScalarColumn, eval_scalar,
     range_source,
@@ -28,16 +33,33 @@ pub(crate) fn build<'q>(
     else {
         return Err(Error::execution("not a call of a range function"));
     };
-    let call = RangeCall {
+    let evaluator = Evaluator {
         func: *func,
         args: eval_args(args, steps, ctx)?,
-        source: range_source(input, steps, ctx)?,
         node: input,
         note_pos: *note_pos,
-        windows: Windows::new(input, steps, ctx.options.lookback_ms),
-        series: RangeSeries::default(),
         ctx,
     };
+    let job = || Job {
+        series: RangeSeries::default(),
+        windows: Windows::new(input, steps, ctx.options.lookback_ms),
+    };
+    let feed = match &**input {
+        RangeNode::Matrix { selector, .. } => {
+            let range = samples_range(input, steps, ctx.options.lookback_ms);
+            let set = select(selector, range, ctx)?;
+            Feed::Selector {
+                selector,
+                range,
+                batches: Batches::new(set, job, ctx),
+            }
+        }
+        RangeNode::Subquery(_) => Feed::Subquery {
+            source: range_source(input, steps, ctx)?,
+            job: job(),
+        },
+    };
+    let call = RangeCall { evaluator, feed };
     Ok(match func {
         FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime => {
             Box::new(call)
@@ -55,56 +77,99 @@ fn eval_args(
 }
 
 struct RangeCall<'q> {
+    evaluator: Evaluator<'q>,
+    feed: Feed<'q>,
+}
+
+/// Where the samples come from.
+enum Feed<'q> {
+    Selector {
+        selector: &'q Selector,
+        range: TimeRange,
+        batches: Batches<'q, Job>,
+    },
+    Subquery {
+        source: Box<dyn RangeSource + 'q>,
+        job: Job,
+    },
+}
+
+/// The memory that the evaluation of one series works in.
+struct Job {
+    series: RangeSeries,
+    windows: Windows,
+}
+
+/// What the evaluations of all series share.
+struct Evaluator<'q> {
     func: FunctionId,
     args: Vec<ScalarColumn>,
-    source: Box<dyn RangeSource + 'q>,
     node: &'q RangeNode,
     note_pos: PosRange,
-    windows: Windows,
-    series: RangeSeries,
     ctx: &'q Context<'q>,
 }
 
 impl Operator for RangeCall<'_> {
     fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
-        while self.source.next(&mut self.series)? {
-            out.column.reset(self.windows.count());
-            self.windows.fit(&self.series.samples);
-            self.record();
-            let remarks = Remarks {
-                notes: &self.ctx.notes,
-                name: self.series.labels.metric_name(),
-                pos: self.note_pos,
-            };
-            let input = Windowed {
-                samples: &self.series.samples,
-                windows: &self.windows,
-            };
-            evaluate(self.func, &input, &self.args, &mut out.column, &remarks)?;
-            if !out.column.is_absent() {
-                self.suspect_counter(out);
-                out.labels = std::mem::take(&mut self.series.labels);
-                out.drop_name = self.series.drop_name;
-                return Ok(true);
+        let evaluator = &self.evaluator;
+        match &mut self.feed {
+            Feed::Selector {
+                selector,
+                range,
+                batches,
+            } => batches.next(out, &|job, series, out| {
+                Ok(read(selector, *range, series, &mut job.series)?
+                    && evaluator.evaluate(job, out)?)
+            }),
+            Feed::Subquery { source, job } => {
+                while source.next(&mut job.series)? {
+                    if evaluator.evaluate(job, out)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
         }
-        Ok(false)
     }
 }
 
-impl RangeCall<'_> {
+impl Evaluator<'_> {
+    /// Evaluates the series of `job` at all steps; false when no step has a value.
+    fn evaluate(&self, job: &mut Job, out: &mut StepSeries) -> Result<bool, Error> {
+        let Job { series, windows } = job;
+        out.column.reset(windows.count());
+        windows.fit(&series.samples);
+        self.record(series, windows);
+        let remarks = Remarks {
+            notes: &self.ctx.notes,
+            name: series.labels.metric_name(),
+            pos: self.note_pos,
+        };
+        let input = Windowed {
+            samples: &series.samples,
+            windows,
+        };
+        evaluate(self.func, &input, &self.args, &mut out.column, &remarks)?;
+        if out.column.is_absent() {
+            return Ok(false);
+        }
+        self.suspect_counter(&series.labels, out);
+        out.labels = std::mem::take(&mut series.labels);
+        out.drop_name = series.drop_name;
+        Ok(true)
+    }
+
     /// Counts the samples that the windows look at.
-    fn record(&self) {
-        let hists = &self.series.samples.hists;
+    fn record(&self, series: &RangeSeries, windows: &Windows) {
+        let hists = &series.samples.hists;
         let size = |i| {
-            let h = self
-                .windows
+            let h = windows
                 .hists(i)
                 .map(|k| hist_weight(&hists[k]))
                 .sum::<u64>();
-            self.windows.floats(i).len() as u64 + h
+            windows.floats(i).len() as u64 + h
         };
-        let count = self.windows.count();
+        let count = windows.count();
         self.ctx.stats.add_samples((0..count).map(size).sum());
         if self.ctx.stats.wants_steps() {
             self.ctx.stats.add_steps((0..count).map(size));
@@ -112,16 +177,16 @@ impl RangeCall<'_> {
     }
 
     /// Remarks on rates of what does not look like a counter.
-    fn suspect_counter(&self, out: &StepSeries) {
+    fn suspect_counter(&self, labels: &Labels, out: &StepSeries) {
         let is_rate = matches!(self.func, FunctionId::Rate | FunctionId::Increase);
-        let name = self.series.labels.metric_name();
+        let name = labels.metric_name();
         if !is_rate || name.is_empty() || !out.column.valid.any() {
             return;
         }
         let name = name.to_owned();
         let pos = self.node.pos();
         if self.ctx.options.type_and_unit_labels {
-            let kind = self.series.labels.get("__type__").unwrap_or_default();
+            let kind = labels.get("__type__").unwrap_or_default();
             if !matches!(kind, "" | "unknown" | "counter" | "histogram") {
                 let kind = kind.to_owned();
                 self.ctx

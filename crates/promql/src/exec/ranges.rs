@@ -6,7 +6,7 @@ use crate::ast::RangeExtension;
 use crate::columns::{Samples, Steps};
 use crate::error::Error;
 use crate::plan::{RangeNode, Selector};
-use crate::source::SeriesSet;
+use crate::source::{Series, SeriesSet};
 
 use super::scan::{finish, select};
 use super::{Context, subquery};
@@ -44,7 +44,7 @@ pub(crate) fn range_source<'q>(
 }
 
 /// The range that holds every sample that a window may need.
-fn samples_range(node: &RangeNode, steps: Steps, lookback: i64) -> TimeRange {
+pub(crate) fn samples_range(node: &RangeNode, steps: Steps, lookback: i64) -> TimeRange {
     let (behind, ahead) = match node {
         RangeNode::Matrix { selector, .. } => match selector.extension {
             None => (0, 0),
@@ -82,18 +82,31 @@ impl RangeSource for MatrixScan<'_> {
                 finish(&mut **set, self.ctx);
                 return Ok(false);
             };
-            out.samples.clear();
-            series.read(self.range, &mut out.samples)?;
             self.ctx.stats.add_series();
-            out.samples.drop_stale();
-            if self.selector.hints.histogram_stats {
-                out.samples.resolve_resets();
-            }
-            if !out.samples.is_empty() {
-                out.labels = series.labels().clone();
-                out.drop_name = false;
+            if read(self.selector, self.range, &mut *series, out)? {
                 return Ok(true);
             }
         }
     }
+}
+
+/// Reads the samples of `series` in `range` into `out`; false when there are none.
+pub(crate) fn read(
+    selector: &Selector,
+    range: TimeRange,
+    series: &mut dyn Series,
+    out: &mut RangeSeries,
+) -> Result<bool, Error> {
+    out.samples.clear();
+    series.read(range, &mut out.samples)?;
+    out.samples.drop_stale();
+    if selector.hints.histogram_stats {
+        out.samples.resolve_resets();
+    }
+    if out.samples.is_empty() {
+        return Ok(false);
+    }
+    out.labels = series.labels().clone();
+    out.drop_name = false;
+    Ok(true)
 }

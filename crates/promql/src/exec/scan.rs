@@ -15,6 +15,7 @@ use crate::functions::range::interpolate_hist;
 use crate::plan::Selector;
 use crate::source::{SelectRequest, SeriesSet};
 
+use super::batch::Batches;
 use super::{Context, Operator};
 
 /// What a scan yields of the sample it finds.
@@ -36,8 +37,7 @@ pub(crate) struct Scan<'q> {
     what: Yield,
     steps: Steps,
     ctx: &'q Context<'q>,
-    set: Option<Box<dyn SeriesSet>>,
-    samples: Samples,
+    batches: Option<Batches<'q, Samples>>,
 }
 
 impl<'q> Scan<'q> {
@@ -52,8 +52,7 @@ impl<'q> Scan<'q> {
             what,
             steps,
             ctx,
-            set: None,
-            samples: Samples::default(),
+            batches: None,
         }
     }
 
@@ -101,42 +100,42 @@ impl Operator for Scan<'_> {
             return Ok(false);
         }
         let range = self.range();
-        let set = match &mut self.set {
-            Some(set) => set,
-            None => self.set.insert(select(self.selector, range, self.ctx)?),
+        let (selector, what, steps, ctx) = (self.selector, self.what, self.steps, self.ctx);
+        let batches = match &mut self.batches {
+            Some(batches) => batches,
+            None => {
+                let set = select(selector, range, ctx)?;
+                self.batches
+                    .insert(Batches::new(set, Samples::default, ctx))
+            }
         };
-        loop {
-            self.ctx.tracker.check()?;
-            let Some(mut series) = set.next()? else {
-                finish(&mut **set, self.ctx);
-                return Ok(false);
-            };
-            self.samples.clear();
-            series.read(range, &mut self.samples)?;
-            self.ctx.stats.add_series();
-            if self.selector.hints.histogram_stats {
-                self.samples.resolve_resets();
+        batches.next(out, &|samples, series, out| {
+            samples.clear();
+            series.read(range, samples)?;
+            if selector.hints.histogram_stats {
+                samples.resolve_resets();
             }
-            out.column.reset(self.steps.count);
+            out.column.reset(steps.count);
             let lookup = Lookup {
-                samples: &self.samples,
-                selector: self.selector,
-                steps: self.steps,
-                lookback: self.ctx.options.lookback_ms,
+                samples,
+                selector,
+                steps,
+                lookback: ctx.options.lookback_ms,
             };
-            match self.selector.extension {
-                Some(RangeExtension::Smoothed) if self.what == Yield::Values => {
-                    lookup.smoothed(&mut out.column, series.labels().metric_name(), self.ctx);
+            match selector.extension {
+                Some(RangeExtension::Smoothed) if what == Yield::Values => {
+                    lookup.smoothed(&mut out.column, series.labels().metric_name(), ctx);
                 }
-                _ => lookup.latest(self.what, &mut out.column),
+                _ => lookup.latest(what, &mut out.column),
             }
-            if !out.column.is_absent() {
-                out.labels = series.labels().clone();
-                out.drop_name = false;
-                record(&out.column, self.ctx);
-                return Ok(true);
+            if out.column.is_absent() {
+                return Ok(false);
             }
-        }
+            out.labels = series.labels().clone();
+            out.drop_name = false;
+            record(&out.column, ctx);
+            Ok(true)
+        })
     }
 }
 

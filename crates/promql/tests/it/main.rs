@@ -1,6 +1,7 @@
 //! Tests of the crate through its public interface.
 
 mod conformance;
+mod engine;
 mod entry_points;
 mod expressions;
 mod limits;
