@@ -1,5 +1,8 @@
 //! End-to-end tests: the real binary beside real peers.
-#![allow(clippy::print_stdout, reason = "a test with random input says which seed repeats it")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test with random input says which seed repeats it"
+)]
 
 mod promql_differential;
 mod reference;

@@ -136,6 +136,7 @@ fn evaluate(kind: &Kind, source: &dyn Source, end: i64) -> anyhow::Result<(Resul
             steps,
             is_instant,
             cancellation: Cancellation::new(),
+            executor: &promql::executor::Sequential,
         },
     )?;
     Ok((result_size(&result.value), result.stats.bytes_peak))
