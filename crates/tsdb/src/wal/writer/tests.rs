@@ -1,5 +1,8 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::wal::SegmentReader;
+use crate::wal::segment::SegmentError;
 use crate::wal::testing::MemoryStore;
 
 const OPTIONS: WriterOptions = WriterOptions {
@@ -21,6 +24,54 @@ fn what_was_synced_survives_a_power_cut() {
     writer.log(&[b"three"]).unwrap();
     assert_eq!(count(&store.after_power_cut()[0]), 2);
     assert_eq!(count(&store.segments()[0]), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_was_synced_is_read_after_a_power_cut_at_any_byte(
+        batches in prop::collection::vec(
+            (prop::collection::vec(0usize..20_000, 0..4), any::<bool>()),
+            1..12,
+        ),
+        cut in 0.0..1.0f64,
+    ) {
+        let store = MemoryStore::default();
+        let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+        let (mut logged, mut synced) = (Vec::new(), 0);
+        for (sizes, sync) in batches {
+            let batch: Vec<_> = sizes.iter().map(|&size| vec![logged.len() as u8; size]).collect();
+            writer.log(&batch).unwrap();
+            logged.extend(batch);
+            if sync {
+                writer.sync().unwrap();
+                synced = logged.len();
+            }
+        }
+        // Of what was not synced, any prefix may have reached the disk.
+        let mut segments = store.segments();
+        let durable = store.after_power_cut();
+        let (last, durable) = (segments.last_mut().unwrap(), durable.last().unwrap().len());
+        last.truncate(durable + ((last.len() - durable) as f64 * cut) as usize);
+        let mut found = Vec::new();
+        for (i, segment) in segments.iter().enumerate() {
+            let mut reader = SegmentReader::new(&segment[..]);
+            loop {
+                match reader.next_record() {
+                    Ok(Some(record)) => found.push(record.to_vec()),
+                    Ok(None) => break,
+                    Err(SegmentError::Damaged { torn, .. }) => {
+                        prop_assert!(torn && i + 1 == segments.len());
+                        break;
+                    }
+                    Err(SegmentError::Io(e)) => panic!("slices cannot fail: {e}"),
+                }
+            }
+        }
+        prop_assert!(found.len() >= synced);
+        prop_assert!(logged.starts_with(&found));
+    }
 }
 
 #[test]
