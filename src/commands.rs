@@ -6,3 +6,5 @@
 
 pub(crate) mod bench;
 pub(crate) mod promql;
+mod table;
+pub(crate) mod tsdb;

@@ -42,6 +42,9 @@ enum Command {
     /// Tools for PromQL.
     #[command(subcommand)]
     Promql(commands::promql::Command),
+    /// Tools for data directories and blocks.
+    #[command(subcommand)]
+    Tsdb(commands::tsdb::Command),
 }
 
 /// What every component takes, beside flags of its own.
@@ -117,6 +120,7 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
             let mut input = io::stdin().lock();
             return tool(|out| commands::promql::run(command, &mut input, out));
         }
+        Command::Tsdb(command) => return tool(|out| commands::tsdb::run(command, out)),
     }
     Ok(ExitCode::SUCCESS)
 }

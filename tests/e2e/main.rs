@@ -6,3 +6,4 @@
 
 mod promql_differential;
 mod reference;
+mod tsdb_commands;

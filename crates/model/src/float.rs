@@ -8,7 +8,6 @@
 //! | [`push_g`] | below 1e-4, from 1e6 on | histograms, number literals, the text exposition format |
 //! | [`push_plain`] | never | labels made from values, as by `count_values` |
 //! | [`push_json`] | below 1e-6, from 1e21 on | sample values in JSON answers |
-//! | [`push_general`] | below 1e-4, from 1e21 on | dumps of samples |
 //! | [`push_openmetrics`] | as [`push_g`] | the labels `le` and `quantile` |
 //!
 //! `NaN`, `+Inf` and `-Inf` are spelt so in all forms, and negative zero is `-0`. An exponent has
@@ -51,11 +50,6 @@ pub fn push_json<T: Text>(out: &mut T, v: f64) {
     push(out, v, &JSON_FORM);
 }
 
-/// Appends `v` as dumps of samples hold it.
-pub fn push_general<T: Text>(out: &mut T, v: f64) {
-    push(out, v, &GENERAL_FORM);
-}
-
 /// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`.
 pub fn push_openmetrics<T: Text>(out: &mut T, v: f64) {
     push_g(out, v);
@@ -93,12 +87,6 @@ const G_FORM: Form = Form {
     min: -4,
     end: 6,
     whole_end: 1e6,
-};
-
-const GENERAL_FORM: Form = Form {
-    min: -4,
-    end: 21,
-    whole_end: INTEGERS_END,
 };
 
 const PLAIN_FORM: Form = Form {

@@ -4,6 +4,7 @@
 //! [`ByteSource`](crate::source::ByteSource); [`BlockWriter`] writes one with
 //! bounded memory; [`Block::verify`] checks everything that reading alone does not.
 
+pub mod analyze;
 mod files;
 mod json;
 pub mod meta;
@@ -89,6 +90,12 @@ impl Block {
     /// What is deleted.
     pub fn tombstones(&self) -> &Tombstones {
         &self.tombstones
+    }
+
+    /// Bytes of the index and the chunk segments.
+    pub fn size_bytes(&self) -> u64 {
+        let segments = self.chunks.segments().iter().map(|s| s.size());
+        self.index.source().size() + segments.sum::<u64>()
     }
 
     /// Reads a chunk; from a mapped block without copying its payload.

@@ -6,6 +6,7 @@
 
 pub mod dump;
 mod series;
+pub mod verify;
 
 use std::collections::HashSet;
 use std::fs;
@@ -33,6 +34,17 @@ pub struct DataDir {
     report: DataDirReport,
 }
 
+/// The blocks of a data directory.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// Those to read, in order of time.
+    pub readable: Vec<Block>,
+    /// Those that could not be opened.
+    pub unreadable: Vec<(PathBuf, Error)>,
+    /// Those that a newer block was made from.
+    pub superseded: Vec<Ulid>,
+}
+
 /// What opening a data directory met.
 #[derive(Debug, Default)]
 pub struct DataDirReport {
@@ -52,20 +64,31 @@ impl DataDir {
     /// [`Error::Io`] when a directory or a log cannot be read, [`Error::Invalid`] when a segment of
     /// a log is missing.
     pub fn open(path: &Path, workers: usize) -> Result<Self> {
-        let mut report = DataDirReport::default();
-        let blocks = open_blocks(path, &mut report)?;
+        let blocks = Blocks::open(path)?;
         let options = ReplayOptions {
-            min_valid_time: in_order_end(&blocks).unwrap_or(i64::MIN),
+            min_valid_time: in_order_end(&blocks.readable).unwrap_or(i64::MIN),
             workers,
             ..ReplayOptions::default()
         };
-        let head;
-        (head, report.replay) = replay(path, &options)?;
+        let (head, replay) = replay(path, &options)?;
         Ok(Self {
-            blocks,
+            blocks: blocks.readable,
             head,
-            report,
+            report: DataDirReport {
+                unreadable_blocks: blocks.unreadable,
+                superseded_blocks: blocks.superseded,
+                replay,
+            },
         })
+    }
+
+    /// A view of one block alone.
+    pub fn of_block(block: Block) -> Self {
+        Self {
+            blocks: vec![block],
+            head: Head::default(),
+            report: DataDirReport::default(),
+        }
     }
 
     /// The blocks, in order of time.
@@ -93,38 +116,42 @@ impl DataDir {
     }
 }
 
-/// Opens all blocks in `path` that no other block was made from.
-fn open_blocks(path: &Path, report: &mut DataDirReport) -> Result<Vec<Block>> {
-    let mut blocks = Vec::new();
-    for entry in fs::read_dir(path).map_err(|e| Error::io("list", path, e))? {
-        let entry = entry.map_err(|e| Error::io("list", path, e))?;
-        let name = entry.file_name();
-        if name
-            .to_str()
-            .and_then(|n| Ulid::from_string(n).ok())
-            .is_none()
-        {
-            continue;
+impl Blocks {
+    /// Opens all blocks in the directory `path`; what is no block is left alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the directory cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut found = Self::default();
+        for entry in fs::read_dir(path).map_err(|e| Error::io("list", path, e))? {
+            let entry = entry.map_err(|e| Error::io("list", path, e))?;
+            let name = entry.file_name();
+            let is_block = name.to_str().is_some_and(|n| Ulid::from_string(n).is_ok());
+            if !is_block {
+                continue;
+            }
+            match Block::open(&entry.path()) {
+                Ok(block) => found.readable.push(block),
+                Err(error) => found.unreadable.push((entry.path(), error)),
+            }
         }
-        match Block::open(&entry.path()) {
-            Ok(block) => blocks.push(block),
-            Err(error) => report.unreadable_blocks.push((entry.path(), error)),
-        }
+        let parents: HashSet<Ulid> = found
+            .readable
+            .iter()
+            .flat_map(|b| b.meta().compaction.parents.iter().map(|p| p.ulid))
+            .collect();
+        found.readable.retain(|block| {
+            let ulid = block.meta().ulid;
+            let is_superseded = parents.contains(&ulid);
+            if is_superseded {
+                found.superseded.push(ulid);
+            }
+            !is_superseded
+        });
+        let by_time = |b: &Block| (b.meta().min_time, b.meta().ulid);
+        found.readable.sort_by_key(by_time);
+        Ok(found)
     }
-    let parents: HashSet<Ulid> = blocks
-        .iter()
-        .flat_map(|b| b.meta().compaction.parents.iter().map(|p| p.ulid))
-        .collect();
-    blocks.retain(|block| {
-        let ulid = block.meta().ulid;
-        let is_superseded = parents.contains(&ulid);
-        if is_superseded {
-            report.superseded_blocks.push(ulid);
-        }
-        !is_superseded
-    });
-    blocks.sort_by_key(|b| (b.meta().min_time, b.meta().ulid));
-    Ok(blocks)
 }
 
 /// The time up to which blocks hold everything that came in order.

@@ -169,6 +169,14 @@ impl Reader {
         self.symbols.for_each(&*self.source, f)
     }
 
+    /// The number of a symbol, unless the table does not hold it.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn find_symbol(&self, symbol: &str) -> Result<Option<u32>> {
+        self.symbols.find(&*self.source, symbol)
+    }
+
     /// Calls `f` with the symbol that a series entry refers to.
     ///
     /// # Errors

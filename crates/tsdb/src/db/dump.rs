@@ -1,12 +1,12 @@
 //! Samples as lines of text, one sample a line, for people and for comparing storages.
 //!
 //! Tab-separated: labels as `{name="value", ...}`; milliseconds; `float`, `histogram` or
-//! `float_histogram`; the value in its shortest form, histograms in Prometheus' string form; last,
+//! `float_histogram`; the value as Go's `%g` prints it, histograms in Prometheus' string form; last,
 //! what a text cannot lose: 16 hex digits of the float's bits, or the histogram's fields.
 
 use std::fmt::Write as _;
 
-use model::float::{G, push_general};
+use model::float::{G, push_g};
 use model::{FloatHistogram, Histogram, Labels, Sample, Span, Value};
 
 /// Writes samples of one series at a time.
@@ -35,7 +35,7 @@ impl Line {
         match &sample.value {
             Value::Float(v) => {
                 out.push_str("\tfloat\t");
-                push_general(out, *v);
+                push_g(out, *v);
                 put(out, format_args!("\t{:016x}", v.to_bits()));
             }
             Value::Histogram(h) => {
@@ -135,7 +135,7 @@ mod tests {
         let mut line = Line::new(&labels);
         for (v, text) in [
             (42.0, "42\t4045000000000000"),
-            (1e6, "1000000\t412e848000000000"),
+            (1e6, "1e+06\t412e848000000000"),
             (1e21, "1e+21\t444b1ae4d6e2ef50"),
             (0.00001, "1e-05\t3ee4f8b588e368f1"),
             (f64::NEG_INFINITY, "-Inf\tfff0000000000000"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, time};
 
 use model::TimeRange;
+use tsdb::block::Block;
 use tsdb::db::DataDir;
 use tsdb::db::dump::Line;
 
@@ -59,5 +60,25 @@ fn every_sample_is_that_of_the_dump() {
             }
         }
         assert_eq!((different, found.len()), (0, expected.len()), "{name}");
+    }
+}
+
+#[test]
+fn every_line_of_a_block_is_in_its_dump() {
+    let Some(dir) = tsdb_dir() else { return };
+    for name in ["float", "hist", "fhist", "nhcb", "utf8"] {
+        let parent = dir.join("blocks").join(name);
+        let block = fs::read_dir(&parent)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path();
+        let opened = DataDir::of_block(Block::open(&block).unwrap());
+        let mut expected = dump_lines(&dir.join(format!("blocks/{name}.dump.tsv.gz")));
+        let mut found = lines(&opened, TimeRange::ALL);
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert!(found == expected, "{name}");
     }
 }
