@@ -189,8 +189,11 @@ impl Engine {
     }
 
     fn plan(&self, query: &Query<'_>) -> Result<Plan, Error> {
-        let plan = plan::build(query.expr, self.plan_context(query))?;
-        Ok(plan::optimize::all(plan))
+        let context = self.plan_context(query);
+        Ok(plan::optimize::all(
+            plan::build(query.expr, context)?,
+            context,
+        ))
     }
 }
 

@@ -39,7 +39,7 @@ use crate::stats::Recorder;
 
 pub(crate) use merge::Merged;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};
-pub(crate) use scalar::{ScalarColumn, eval as eval_scalar};
+pub(crate) use scalar::{ScalarColumn, apply as apply_scalar, eval as eval_scalar};
 
 /// What all operators of a running query share.
 pub(crate) struct Context<'q> {

@@ -8,6 +8,7 @@
 mod build;
 mod explain;
 pub(crate) mod optimize;
+mod walk;
 
 use model::Matcher;
 

@@ -43,7 +43,8 @@ pub struct Hints {
     /// `grouping` is the labels to keep (`by`), not those to drop (`without`).
     pub by: bool,
     /// Labels that the query looks at; `None` when it may look at all. Labels outside may be left
-    /// out of [`Series::labels`] if the series stay distinct.
+    /// out of [`Series::labels`] if the series stay distinct, even without `__name__`, `__type__` and
+    /// `__unit__`, which functions drop.
     pub projection: Option<Vec<String>>,
     /// Of histograms only count and sum are looked at.
     pub histogram_stats: bool,

@@ -13,7 +13,7 @@ pub(crate) fn explain(expr: &Expr, context: PlanContext) -> Result<String, Error
     let mut out = String::from("plan\n");
     write_plan(&mut out, &plan);
     out.push_str("optimized\n");
-    write_plan(&mut out, &optimize::all(plan));
+    write_plan(&mut out, &optimize::all(plan, context));
     Ok(out)
 }
 

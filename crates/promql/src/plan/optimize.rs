@@ -1,8 +1,121 @@
 //! Rewrites of a plan that keep its meaning, each in a file of its own.
 
-use super::Plan;
+mod eliminate_sorts;
+mod fold_constants;
+mod project_labels;
+mod propagate_matchers;
+
+use super::walk::Rewrite;
+use super::{Plan, PlanContext};
 
 /// Applies all optimizers.
-pub(crate) fn all(plan: Plan) -> Plan {
+pub(crate) fn all(mut plan: Plan, context: PlanContext) -> Plan {
+    let optimizers: [&mut dyn Rewrite; 4] = [
+        &mut fold_constants::FoldConstants,
+        &mut eliminate_sorts::EliminateSorts::new(context.is_instant),
+        &mut propagate_matchers::PropagateMatchers,
+        &mut project_labels::ProjectLabels,
+    ];
+    for optimizer in optimizers {
+        plan.rewrite(optimizer);
+    }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::columns::Steps;
+    use crate::parse::{Options, parse_expr};
+    use crate::plan::{PlanContext, explain};
+
+    /// The optimized plan of an instant query.
+    fn optimized(query: &str) -> String {
+        let expr = parse_expr(query, Options::all_features()).unwrap();
+        let context = PlanContext {
+            steps: Steps::instant(0),
+            is_instant: true,
+            default_step_ms: 60_000,
+            start_timestamps: false,
+        };
+        let text = explain(&expr, context).unwrap();
+        let (_, optimized) = text.split_once("optimized\n").unwrap();
+        optimized.trim_end().to_owned()
+    }
+
+    #[track_caller]
+    fn check(query: &str, expected: &str) {
+        assert_eq!(optimized(query), expected, "{query}");
+    }
+
+    #[test]
+    fn constants_are_folded() {
+        check("1 + 2 * 3 > bool -(4 ^ 2)", "  number 1");
+        check("vector(max_of(1, 2))", "  once\n    vector\n      number 2");
+    }
+
+    #[test]
+    fn matchers_reach_the_other_side_of_a_join() {
+        check(
+            r#"a{x="1",y="2"} * on (x) b{z="3"}"#,
+            concat!(
+                "  join * on (x) one-to-one\n",
+                "    latest {x=\"1\",y=\"2\",__name__=\"a\"}\n",
+                "    latest {z=\"3\",__name__=\"b\",x=\"1\"}",
+            ),
+        );
+        check(
+            r#"rate(a{x="1"}[5m]) and ignoring (y) b{y="2"}"#,
+            concat!(
+                "  join and ignoring (y) many-to-many\n",
+                "    range function Rate\n",
+                "      samples {x=\"1\",__name__=\"a\"} over 300000 ms\n",
+                "    latest {y=\"2\",__name__=\"b\",x=\"1\"}",
+            ),
+        );
+        // Nothing is known of series that are filled in, joined by `or`, or have other labels.
+        for query in [
+            r#"a{x="1"} + fill(0) b"#,
+            r#"a{x="1"} or b"#,
+            r#"label_replace(a{x="1"}, "x", "2", "", "") + b"#,
+        ] {
+            assert!(
+                optimized(query).contains("latest {__name__=\"b\"}"),
+                "{query}"
+            );
+        }
+        let unless = optimized(r#"a unless b{x="1"}"#);
+        assert!(unless.contains("latest {__name__=\"a\"}"), "{unless}");
+    }
+
+    #[test]
+    fn aggregations_say_which_labels_they_look_at() {
+        check(
+            "sum by (job) (rate(a[5m]))",
+            concat!(
+                "  sum by (job)\n",
+                "    range function Rate\n",
+                "      samples {__name__=\"a\"} labels (__name__,__type__,__unit__,job) over 300000 ms",
+            ),
+        );
+        assert!(!optimized("sum without (job) (a)").contains("labels ("));
+        assert!(!optimized("topk by (job) (1, a)").contains("labels ("));
+    }
+
+    #[test]
+    fn sorts_that_nobody_sees_are_gone() {
+        for query in [
+            "count(sort_by_label(a, \"x\"))",
+            "absent(sort_by_label(a, \"x\"))",
+        ] {
+            assert!(!optimized(query).contains("sort"), "{query}");
+        }
+        // Sorting by value drops histograms, and the order shows in sums and results.
+        for query in [
+            "count(sort(a))",
+            "sum(sort_by_label(a, \"x\"))",
+            "sort_by_label(a, \"x\")",
+        ] {
+            assert!(optimized(query).contains("sort"), "{query}");
+        }
+    }
 }
