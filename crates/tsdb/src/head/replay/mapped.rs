@@ -19,6 +19,8 @@ pub(super) struct MappedChunks {
     unreadable: HashSet<u64, ahash::RandomState>,
     /// The last chunk that was read.
     last: Option<u64>,
+    /// About the first chunk of an encoding that cannot be read.
+    unsupported: Option<Error>,
 }
 
 /// Completed chunks of one series.
@@ -70,15 +72,8 @@ pub(super) fn load(
             break;
         }
     }
-    for series in mapped.by_series.values().filter(|s| s.is_cut_off).take(1) {
-        let first = series.in_order.last().map(|c| c.max_time);
-        report.damage.push(Error::Unsupported {
-            what: match first {
-                Some(t) => format!("a head chunk's encoding, in {} after {t}", dir.display()),
-                None => format!("a head chunk's encoding, in {}", dir.display()),
-            },
-            advice: "its samples are taken from the write-ahead log",
-        });
+    if let Some(error) = mapped.unsupported.take() {
+        report.damage.push(error);
     }
     Ok(mapped)
 }
@@ -90,8 +85,16 @@ impl MappedChunks {
         let Some(encoding) = encoding else {
             if found.out_of_order {
                 self.unreadable.insert(reference);
+            } else {
+                series.is_cut_off = true;
             }
-            series.is_cut_off = true;
+            self.unsupported.get_or_insert_with(|| Error::Unsupported {
+                what: format!(
+                    "encoding {} of head chunk {reference:#x} of series {}",
+                    found.encoding, found.series
+                ),
+                advice: "its samples are taken from the write-ahead logs",
+            });
             return Ok(());
         };
         let chunk = TimedChunk {
