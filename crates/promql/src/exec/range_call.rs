@@ -163,16 +163,17 @@ impl Evaluator<'_> {
     fn record(&self, series: &RangeSeries, windows: &Windows) {
         let hists = &series.samples.hists;
         let size = |i| {
-            let h = windows
-                .hists(i)
-                .map(|k| hist_weight(&hists[k]))
-                .sum::<u64>();
-            windows.floats(i).len() as u64 + h
+            let weights = windows.hists(i).map(|k| hist_weight(&hists[k]));
+            windows.floats(i).len() as u64 + weights.sum::<u64>()
         };
-        let count = windows.count();
-        self.ctx.stats.add_samples((0..count).map(size).sum());
+        let steps = 0..windows.count();
+        self.ctx.stats.add_samples(if hists.is_empty() {
+            windows.float_count()
+        } else {
+            steps.clone().map(size).sum()
+        });
         if self.ctx.stats.wants_steps() {
-            self.ctx.stats.add_steps((0..count).map(size));
+            self.ctx.stats.add_steps(steps.map(size));
         }
     }
 

@@ -34,6 +34,10 @@ impl<'q> Subquery<'q> {
                 limit: ctx.options.limits.subquery_steps_max,
             });
         }
+        // Fail before a column of so many steps is made, not after.
+        let column_bytes = steps.count as u64 * 8;
+        ctx.tracker.acquire(0, column_bytes)?;
+        ctx.tracker.release(0, column_bytes);
         // Windows look at whole series.
         let input = Box::new(Merged::new(vector(&node.input, steps, ctx)?, ctx));
         Ok(Self {

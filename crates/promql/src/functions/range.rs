@@ -113,6 +113,14 @@ impl Windows {
         }));
     }
 
+    /// Number of floats in all windows; one in several windows counts as often.
+    pub(crate) fn float_count(&self) -> u64 {
+        self.floats
+            .iter()
+            .map(|&(first, end)| u64::from(end - first))
+            .sum()
+    }
+
     /// Indices of the floats in the window of step `i`.
     #[inline]
     pub(crate) fn floats(&self, i: usize) -> Range<usize> {
@@ -151,8 +159,7 @@ impl Windowed<'_> {
 
     /// How many windows a float is in, on average.
     fn overlap(&self) -> usize {
-        let total: usize = self.float_windows().map(|(_, w)| w.len()).sum();
-        total / self.samples.ts.len().max(1)
+        self.windows.float_count() as usize / self.samples.ts.len().max(1)
     }
 
     /// True when the window of step `i` has samples of both kinds.
