@@ -3,6 +3,7 @@
 mod conformance;
 mod engine;
 mod entry_points;
+mod evaluation;
 mod expressions;
 mod limits;
 mod round_trip;
