@@ -102,10 +102,36 @@ impl BlockWriter {
         if chunks.is_empty() {
             return Ok(());
         }
+        self.add_chunks(chunks).map_err(|e| match e {
+            Error::Invalid(what) => Error::Invalid(format!("series {labels}: {what}")),
+            other => other,
+        })?;
+        self.index.add_series(labels, &self.metas).map(drop)
+    }
+
+    /// Adds a series whose labels are given as symbols, name and value, numbered in the order in
+    /// which they were added; otherwise as [`add_series`](Self::add_series).
+    ///
+    /// # Errors
+    /// As [`Writer::add_series_symbols`].
+    pub fn add_series_symbols(
+        &mut self,
+        labels: &[(u32, u32)],
+        chunks: &[TimedChunk],
+    ) -> Result<()> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        self.add_chunks(chunks)?;
+        self.index.add_series_symbols(labels, &self.metas).map(drop)
+    }
+
+    /// Writes the chunks of a series and notes where they are.
+    fn add_chunks(&mut self, chunks: &[TimedChunk]) -> Result<()> {
         self.chunks.begin_series();
         self.metas.clear();
         for timed in chunks {
-            self.count_samples(labels, timed)?;
+            self.count_samples(timed)?;
             self.metas.push(ChunkMeta {
                 min_time: timed.min_time,
                 max_time: timed.max_time,
@@ -119,24 +145,19 @@ impl BlockWriter {
                 }
             });
         }
-        self.index.add_series(labels, &self.metas)?;
         self.stats.num_series += 1;
         self.stats.num_chunks += chunks.len() as u64;
         Ok(())
     }
 
-    fn count_samples(&mut self, labels: &Labels, timed: &TimedChunk) -> Result<()> {
-        let count = timed.chunk.sample_count().map_err(|damage| {
-            Error::Invalid(format!(
-                "series {labels}: chunk at {}: {damage}",
-                timed.min_time
-            ))
-        })?;
+    fn count_samples(&mut self, timed: &TimedChunk) -> Result<()> {
+        let invalid = |what: String| Error::Invalid(format!("chunk at {}: {what}", timed.min_time));
+        let count = timed
+            .chunk
+            .sample_count()
+            .map_err(|damage| invalid(damage.to_string()))?;
         if count == 0 {
-            return Err(Error::Invalid(format!(
-                "series {labels}: chunk at {} has no samples",
-                timed.min_time
-            )));
+            return Err(invalid("no samples".to_owned()));
         }
         let count = u64::from(count);
         self.stats.num_samples += count;

@@ -378,7 +378,7 @@ fn the_writer_refuses_what_readers_rely_on() {
     };
     let a = |v: &str| Labels::from_pairs([("a", v)]);
     let mut writer = Writer::create(&dir.path().join("index")).unwrap();
-    for symbol in ["", "1", "2", "a"] {
+    for symbol in ["", "0", "1", "2", "a"] {
         writer.add_symbol(symbol).unwrap();
     }
     for bad in ["a", "1"] {

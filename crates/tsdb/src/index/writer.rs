@@ -45,7 +45,9 @@ pub struct Writer {
     entry: SeriesEntry,
     buf: Vec<u8>,
     series: u64,
-    last_series: Option<Labels>,
+    /// Symbols of the labels of the series that is added.
+    symbols: Vec<(u32, u32)>,
+    has_empty_symbol: bool,
     last_chunk: u64,
 }
 
@@ -109,7 +111,8 @@ impl Writer {
             entry: SeriesEntry::default(),
             buf: Vec::new(),
             series: 0,
-            last_series: None,
+            symbols: Vec::new(),
+            has_empty_symbol: false,
             last_chunk: 0,
         })
     }
@@ -134,6 +137,8 @@ impl Writer {
             none => *none = Some(symbol.to_owned()),
         }
         *count += 1;
+        // Nothing sorts before it, so it is symbol 0.
+        self.has_empty_symbol |= symbol.is_empty();
         self.buf.clear();
         put_uvarint_str(&mut self.buf, symbol);
         self.out.put(&self.buf)
@@ -167,14 +172,36 @@ impl Writer {
     /// [`Error::Invalid`] when an order is broken, a label is no symbol, a label name is empty, or
     /// the index would grow beyond 64 GiB; [`Error::Io`].
     pub fn add_series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<SeriesRef> {
-        self.check_series(labels, chunks)?;
+        let mut symbols = std::mem::take(&mut self.symbols);
+        symbols.clear();
+        let lookup = self.lookup()?;
+        for (name, value) in labels {
+            symbols.push((lookup.find(name)?, lookup.find(value)?));
+        }
+        let added = self.add_series_symbols(&symbols, chunks);
+        self.symbols = symbols;
+        added.map_err(|e| match e {
+            Error::Invalid(what) => Error::Invalid(format!("series {labels}: {what}")),
+            other => other,
+        })
+    }
+
+    /// Adds a series whose labels are given as symbols, name and value, numbered in the order in
+    /// which they were added; otherwise as [`add_series`](Self::add_series).
+    ///
+    /// # Errors
+    /// As [`add_series`](Self::add_series).
+    pub fn add_series_symbols(
+        &mut self,
+        labels: &[(u32, u32)],
+        chunks: &[ChunkMeta],
+    ) -> Result<SeriesRef> {
+        self.check_labels(labels)?;
+        self.check_chunks(chunks)?;
         let mut entry = std::mem::take(&mut self.entry);
         entry.labels.clear();
         entry.chunks.clear();
-        let lookup = self.lookup()?;
-        for (name, value) in labels {
-            entry.labels.push((lookup.find(name)?, lookup.find(value)?));
-        }
+        entry.labels.extend_from_slice(labels);
         entry.chunks.extend_from_slice(chunks);
 
         self.out.pad(SERIES_ALIGN)?;
@@ -200,20 +227,35 @@ impl Writer {
         self.series += 1;
         self.buf = payload;
         self.entry = entry;
-        self.last_series = Some(labels.clone());
         self.last_chunk = chunks.last().map_or(self.last_chunk, |c| c.reference);
         Ok(SeriesRef(series))
     }
 
-    /// Checks the order of what is added next.
-    fn check_series(&self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<()> {
-        let invalid = |what: String| Err(Error::Invalid(format!("series {labels}: {what}")));
-        if let Some(last) = self.last_series.as_ref().filter(|last| *last >= labels) {
-            return invalid(format!("does not come after {last}"));
+    /// Checks the labels of what is added next. Symbols are numbered in their order, so numbers
+    /// compare as strings do.
+    fn check_labels(&mut self, labels: &[(u32, u32)]) -> Result<()> {
+        let symbols = &self.lookup()?.symbols;
+        let (count, has_empty) = (symbols.count(), self.has_empty_symbol);
+        let invalid = |what: &str| Err(Error::Invalid(what.to_owned()));
+        if labels.is_empty() || has_empty && labels.iter().any(|&(name, _)| name == 0) {
+            return invalid("every series needs a label, and every label a name");
         }
-        if labels.is_empty() || labels.get("").is_some() {
-            return invalid("every series needs a label, and every label a name".to_owned());
+        if labels.iter().any(|&(n, v)| n >= count || v >= count) {
+            return invalid("a label refers to a symbol that was not added");
         }
+        if labels.windows(2).any(|w| w[0].0 >= w[1].0) {
+            return invalid("label names do not ascend");
+        }
+        // Empty before the first series.
+        if labels <= self.entry.labels.as_slice() {
+            return invalid("does not come after the series before it");
+        }
+        Ok(())
+    }
+
+    /// Checks the order of the chunks of what is added next.
+    fn check_chunks(&self, chunks: &[ChunkMeta]) -> Result<()> {
+        let invalid = |what: String| Err(Error::Invalid(what));
         let mut last_reference = self.last_chunk;
         let mut last_end = None;
         for c in chunks {
