@@ -3,15 +3,14 @@
 mod metadata;
 
 use std::sync::Arc;
-use std::vec;
 
 use model::{Labels, Sample, TimeRange, Value};
 use promql::columns::Samples;
 use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
-use tsdb::block::{Block, BlockSeries};
+use tsdb::block::{Block, BlockSeries, Select};
 use tsdb::chunk::{TimedChunk, xor};
 use tsdb::merge::samples::merged_samples;
-use tsdb::{Chunk, Corruption, Encoding};
+use tsdb::{Corruption, Encoding};
 
 /// Blocks that are queried together.
 #[derive(Debug, Clone, Default)]
@@ -30,29 +29,21 @@ impl Blocks {
 
 impl Source for Blocks {
     fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let mut found = Vec::new();
+        let mut heads = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            if !block.meta().range().overlaps(request.range) {
-                continue;
-            }
-            for series in block
-                .select(&request.matchers, request.range)
-                .map_err(failed)?
-            {
-                found.push(Part {
+            if block.meta().range().overlaps(request.range) {
+                let rest = Select::new(Arc::clone(block), &request.matchers, request.range)
+                    .map_err(failed)?;
+                let mut head = Head {
                     block: Arc::clone(block),
-                    series: series.map_err(failed)?,
-                });
+                    next: None,
+                    rest,
+                };
+                head.advance()?;
+                heads.push(head);
             }
         }
-        // Each block's series are sorted; the sort is stable and merges what is.
-        if self.blocks.len() > 1 {
-            found.sort_by(|a, b| a.series.labels.cmp(&b.series.labels));
-        }
-        Ok(Box::new(Found {
-            parts: found.into_iter(),
-            ahead: None,
-        }))
+        Ok(Box::new(Found { heads }))
     }
 }
 
@@ -66,25 +57,57 @@ struct Part {
     series: BlockSeries,
 }
 
-/// The series found, part by part.
+/// The series that one block holds, in order of labels.
+struct Head {
+    block: Arc<Block>,
+    next: Option<BlockSeries>,
+    rest: Select<Arc<Block>>,
+}
+
+impl Head {
+    /// Takes the next series.
+    fn advance(&mut self) -> Result<Option<Part>, SourceError> {
+        let following = self.rest.next().transpose().map_err(failed)?;
+        let taken = std::mem::replace(&mut self.next, following);
+        Ok(taken.map(|series| Part {
+            block: Arc::clone(&self.block),
+            series,
+        }))
+    }
+}
+
+/// The series found, merged as they are asked for: a query's memory does not depend on their number.
 struct Found {
-    parts: vec::IntoIter<Part>,
-    /// The first part of the next series.
-    ahead: Option<Part>,
+    /// One per block, in order of the blocks' times.
+    heads: Vec<Head>,
 }
 
 impl SeriesSet for Found {
     fn next(&mut self) -> Result<Option<Box<dyn Series>>, SourceError> {
-        let Some(first) = self.ahead.take().or_else(|| self.parts.next()) else {
+        let least = |head: &Head, least: &Head| match (&head.next, &least.next) {
+            (Some(a), Some(b)) => a.labels < b.labels,
+            (next, _) => next.is_some(),
+        };
+        let mut first = 0;
+        for i in 1..self.heads.len() {
+            if least(&self.heads[i], &self.heads[first]) {
+                first = i;
+            }
+        }
+        let Some(head) = self.heads.get_mut(first) else {
             return Ok(None);
         };
-        let mut parts = vec![first];
-        for part in self.parts.by_ref() {
-            if part.series.labels != parts[0].series.labels {
-                self.ahead = Some(part);
-                break;
+        let Some(part) = head.advance()? else {
+            return Ok(None);
+        };
+        let mut parts = vec![part];
+        // Of blocks with the same series the first was found.
+        for head in &mut self.heads[first + 1..] {
+            if let Some(next) = &head.next
+                && next.labels == parts[0].series.labels
+            {
+                parts.extend(head.advance()?);
             }
-            parts.push(part);
         }
         Ok(Some(Box::new(BlocksSeries { parts })))
     }
@@ -136,8 +159,7 @@ impl BlocksSeries {
                 if meta.min_time >= range.max || meta.max_time < range.min {
                     continue;
                 }
-                let chunk = part.block.chunk(meta.reference).map_err(failed)?;
-                decode(&chunk, out).map_err(damaged)?;
+                decode(&part.block, meta.reference, out)?;
             }
         }
         Ok(())
@@ -167,12 +189,13 @@ fn damaged(corruption: Corruption) -> SourceError {
 }
 
 /// Appends a chunk's samples to the columns.
-fn decode(chunk: &Chunk, out: &mut Samples) -> Result<(), Corruption> {
-    if chunk.encoding == Encoding::Xor {
-        return xor::decode_columns(&chunk.data, &mut out.ts, &mut out.values);
+fn decode(block: &Block, reference: u64, out: &mut Samples) -> Result<(), SourceError> {
+    let view = block.chunks().view(reference).map_err(failed)?;
+    if view.encoding() == Encoding::Xor {
+        return xor::decode_columns(view.data(), &mut out.ts, &mut out.values).map_err(damaged);
     }
-    for sample in chunk.samples() {
-        push(sample?, out);
+    for sample in block.chunk(reference).map_err(failed)?.samples() {
+        push(sample.map_err(damaged)?, out);
     }
     Ok(())
 }

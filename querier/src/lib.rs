@@ -4,6 +4,7 @@
 //! [`Querier::run`].
 
 pub mod blocks;
+pub mod pool;
 
 use runtime::{Error, ForeignFlags, ServerConfig, ServerFlags};
 

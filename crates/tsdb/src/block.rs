@@ -27,7 +27,7 @@ use crate::source::Memory;
 
 pub use meta::{META_FILE, Meta};
 pub use segment_writer::SEGMENT_SIZE;
-pub use segments::{CHUNKS_DIR, ChunkReader, SegmentWalk};
+pub use segments::{CHUNKS_DIR, ChunkReader, ChunkView, SegmentWalk};
 pub use select::{BlockSeries, Select};
 pub use tombstones::{Interval, Intervals, TOMBSTONES_FILE, Tombstones};
 pub use verify::Problem;

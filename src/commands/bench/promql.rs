@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use querier::blocks::Blocks;
+use querier::pool::Pool;
 use tsdb::block::Block;
 
 use generate::DataSet;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// How often each query runs against the clock.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Threads that evaluate a query; 0 for as many as the machine runs at once.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
     /// Series to generate.
     #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "dir", value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     series: u32,
@@ -86,14 +90,20 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         (None, None) => bail!("no directory of blocks"),
     };
     let (blocks, data_end) = open_blocks(dir)?;
-    let end = args.end.map_or(data_end, |seconds| seconds * 1000);
     let suite = match &args.queries {
         Some(path) => Suite::read(path, &args.set)?,
         None => Suite::own(),
     };
+    let pool = Pool::start(args.threads).context("start threads")?;
+    let bench = measure::Bench {
+        blocks,
+        pool,
+        end: args.end.map_or(data_end, |seconds| seconds * 1000),
+        runs: args.runs,
+    };
     let mut report = report::Report::begin(out, args.output)?;
     for query in suite.queries.iter().filter(|q| q.id.contains(&args.only)) {
-        report.add(&query.id, measure::measure(query, &blocks, end, args.runs))?;
+        report.add(&query.id, bench.measure(query))?;
     }
     report.finish()
 }

@@ -6,13 +6,19 @@
 
 use std::fs;
 use std::io;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::chunk::{Chunk, Encoding};
 use crate::cursor::{Cursor, crc32c};
 use crate::error::{Corruption, Error, Result};
-use crate::source::{ByteSource, Memory, corrupt, view};
+use crate::source::{ByteSource, Memory, View, corrupt, view};
+
+/// Bytes of a chunk's checksum.
+const CRC_LEN: u64 = 4;
 
 /// Name of the directory in a block.
 pub const CHUNKS_DIR: &str = "chunks";
@@ -25,6 +31,22 @@ pub(super) const HEADER_LEN: u64 = 8;
 /// What is read for a chunk at first; longer chunks take a second read. A chunk of 120 floats has
 /// 50 to 900 bytes.
 const CHUNK_GUESS: u64 = 1024;
+
+/// A chunk whose payload is borrowed from the segment, where that lies in memory.
+#[derive(Debug)]
+pub struct ChunkView<'a>(Located<View<'a>>);
+
+impl ChunkView<'_> {
+    /// How the payload is encoded; an encoding that can be read.
+    pub fn encoding(&self) -> Encoding {
+        self.0.encoding
+    }
+
+    /// The payload.
+    pub fn data(&self) -> &[u8] {
+        &self.0.bytes[self.0.payload.clone()]
+    }
+}
 
 /// The chunks of a block.
 #[derive(Debug)]
@@ -89,19 +111,35 @@ impl ChunkReader {
         self.locate(reference).map(|(chunk, _)| chunk)
     }
 
+    /// Looks at the chunk at `reference`, as [`ChunkReader::chunk`] does but without taking hold of
+    /// the segment: for decoding on the spot.
+    ///
+    /// # Errors
+    /// As [`ChunkReader::chunk`].
+    pub fn view(&self, reference: u64) -> Result<ChunkView<'_>> {
+        let (segment, at) = self.place(reference)?;
+        locate(segment, at, |range| view(segment, range)).map(ChunkView)
+    }
+
     /// The chunk at `reference`, and how many bytes of its segment it takes.
     pub(super) fn locate(&self, reference: u64) -> Result<(Chunk, u64)> {
+        let (segment, at) = self.place(reference)?;
+        read_chunk(segment, at)
+    }
+
+    /// The segment and the offset that `reference` stands for.
+    fn place(&self, reference: u64) -> Result<(&dyn ByteSource, u64)> {
         let number = (reference >> 32) as usize;
-        let Some(segment) = self.segments.get(number) else {
-            let name = format!("{:06}", number + 1);
-            let file = match self.segments.first() {
-                Some(segment) => segment.path().with_file_name(name),
-                None => Path::new(CHUNKS_DIR).join(name),
-            };
-            let expected = format!("a segment with the chunk of reference {reference}");
-            return Err(Corruption::new(0, expected).in_file(&file));
+        if let Some(segment) = self.segments.get(number) {
+            return Ok((&**segment, reference & 0xffff_ffff));
+        }
+        let name = format!("{:06}", number + 1);
+        let file = match self.segments.first() {
+            Some(segment) => segment.path().with_file_name(name),
+            None => Path::new(CHUNKS_DIR).join(name),
         };
-        read_chunk(&**segment, reference & 0xffff_ffff)
+        let expected = format!("a segment with the chunk of reference {reference}");
+        Err(Corruption::new(0, expected).in_file(&file))
     }
 
     /// The segment that holds `reference`, for errors.
@@ -137,6 +175,29 @@ fn check_header(segment: &dyn ByteSource) -> Result<()> {
 
 /// Reads the chunk at offset `at` of a segment; returns it and the bytes that it takes.
 fn read_chunk(segment: &dyn ByteSource, at: u64) -> Result<(Chunk, u64)> {
+    let found = locate(segment, at, |range| segment.read(range))?;
+    let len = found.payload.end as u64 + CRC_LEN;
+    let chunk = Chunk {
+        encoding: found.encoding,
+        data: Bytes::slice(&found.bytes, found.payload),
+    };
+    Ok((chunk, len))
+}
+
+/// Bytes that start with a chunk, and where its payload is.
+#[derive(Debug)]
+struct Located<B> {
+    bytes: B,
+    encoding: Encoding,
+    payload: Range<usize>,
+}
+
+/// Finds the chunk at offset `at` of a segment and verifies it; `load` reads bytes of the segment.
+fn locate<B: Deref<Target = [u8]>>(
+    segment: &dyn ByteSource,
+    at: u64,
+    load: impl Fn(Range<u64>) -> Result<B>,
+) -> Result<Located<B>> {
     let damage = |offset: usize, expected: &'static str| {
         Err(corrupt(segment, at, Corruption::new(offset, expected)))
     };
@@ -144,25 +205,29 @@ fn read_chunk(segment: &dyn ByteSource, at: u64) -> Result<(Chunk, u64)> {
     if at < HEADER_LEN || left == 0 {
         return damage(0, "an offset inside of the segment");
     }
-    let mut bytes = segment.read(at..at + left.min(CHUNK_GUESS))?;
+    let mut bytes = load(at..at + left.min(CHUNK_GUESS))?;
     let mut c = Cursor::new(&bytes);
     let len = c
         .uvarint("a chunk's length")
         .map_err(|d| corrupt(segment, at, d))?;
     let start = c.pos();
     // Behind the length: encoding, payload, checksum.
-    let Some(end) = len.checked_add(start as u64 + 5).filter(|&e| e <= left) else {
+    let Some(end) = len
+        .checked_add(start as u64 + 1 + CRC_LEN)
+        .filter(|&e| e <= left)
+    else {
         return damage(0, "a chunk that ends inside of the segment");
     };
     if end > bytes.len() as u64 {
-        bytes = segment.read(at..at + end)?;
+        bytes = load(at..at + end)?;
     }
     let end = end as usize;
     let (body, crc) = bytes[start..end]
         .split_last_chunk()
         .expect("the range has the encoding, the payload and four bytes");
+    let payload = start + 1..start + body.len();
     if u32::from_be_bytes(*crc) != crc32c(body) {
-        return damage(end - 4, "the checksum of the chunk");
+        return damage(payload.end, "the checksum of the chunk");
     }
     let Some(encoding) = Encoding::from_byte(body[0]) else {
         return damage(start, "a known chunk encoding");
@@ -178,11 +243,11 @@ fn read_chunk(segment: &dyn ByteSource, at: u64) -> Result<(Chunk, u64)> {
         }
         Err(_) => return damage(start, "a chunk with an encoding"),
     }
-    let chunk = Chunk {
+    Ok(Located {
+        bytes,
         encoding,
-        data: bytes.slice(start + 1..end - 4),
-    };
-    Ok((chunk, end as u64))
+        payload,
+    })
 }
 
 /// Walks a segment front to back, without an index; ends after the first error.

@@ -1,5 +1,7 @@
 //! Selecting series of a block by matchers and time.
 
+use std::ops::Deref;
+
 use model::{Labels, Matcher, TimeRange};
 
 use super::{Block, Intervals};
@@ -20,10 +22,11 @@ pub struct BlockSeries {
     pub deleted: Intervals,
 }
 
-/// The selected series in order of labels; see [`Block::select`].
+/// The selected series in order of labels, see [`Block::select`]. `B` is how the block is held: a
+/// reference, or an `Arc` that keeps it open.
 #[derive(Debug)]
-pub struct Select<'a> {
-    block: &'a Block,
+pub struct Select<B> {
+    block: B,
     postings: Postings,
     range: TimeRange,
     entry: SeriesEntry,
@@ -35,17 +38,25 @@ impl Block {
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<'_>> {
-        Ok(Select {
-            block: self,
-            postings: self.index.postings_for_matchers(matchers)?,
+    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<&Self>> {
+        Select::new(self, matchers, range)
+    }
+}
+
+impl<B: Deref<Target = Block>> Select<B> {
+    /// As [`Block::select`], of a block that is held as `B`.
+    ///
+    /// # Errors
+    /// As [`Block::select`].
+    pub fn new(block: B, matchers: &[Matcher], range: TimeRange) -> Result<Self> {
+        Ok(Self {
+            postings: block.index.postings_for_matchers(matchers)?,
+            block,
             range,
             entry: SeriesEntry::default(),
         })
     }
-}
 
-impl Select<'_> {
     /// Reads a series; `None` when no chunk of it is wanted.
     fn read(&mut self, reference: SeriesRef) -> Result<Option<BlockSeries>> {
         let index = &self.block.index;
@@ -69,7 +80,7 @@ impl Select<'_> {
     }
 }
 
-impl Iterator for Select<'_> {
+impl<B: Deref<Target = Block>> Iterator for Select<B> {
     type Item = Result<BlockSeries>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -29,7 +29,7 @@ pub struct SeriesSet<'a> {
 struct BlockSelect<'a> {
     block: &'a Block,
     next: Option<BlockSeries>,
-    rest: Select<'a>,
+    rest: Select<&'a Block>,
 }
 
 /// A series and where its samples are.

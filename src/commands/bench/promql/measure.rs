@@ -12,6 +12,7 @@ use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
 use promql::value::QueryValue;
 use promql::{Engine, Query};
 use querier::blocks::Blocks;
+use querier::pool::Pool;
 
 use super::clock::{Clock, Cost};
 use super::queries::{self, Kind};
@@ -39,76 +40,105 @@ pub(super) struct ResultSize {
     pub(super) sum: f64,
 }
 
-/// Runs `query` at `end` over `blocks`, `runs` times and once before.
-pub(super) fn measure(
-    query: &queries::Query,
-    blocks: &Blocks,
-    end: i64,
-    runs: u32,
-) -> anyhow::Result<Measured> {
-    let counting = Counting {
-        blocks: blocks.clone(),
-        samples: Arc::default(),
-    };
-    let (size, bytes_peak) = run_once(&query.kind, &counting, blocks, end)?;
-    let mut best: Option<Cost> = None;
-    for _ in 0..runs {
-        let clock = Clock::start();
-        let (again, _) = run_once(&query.kind, blocks, blocks, end)?;
-        let cost = clock.stop();
-        anyhow::ensure!(
-            again == size,
-            "the result changed from {size:?} to {again:?} between runs"
-        );
-        let so_far = best.get_or_insert(cost);
-        so_far.wall = so_far.wall.min(cost.wall);
-        so_far.cpu = so_far.cpu.min(cost.cpu);
-    }
-    let best = best.context("no runs")?;
-    Ok(Measured {
-        size,
-        wall_ms: best.wall.as_secs_f64() * 1e3,
-        cpu_ms: best.cpu.as_secs_f64() * 1e3,
-        samples: counting.samples.load(Ordering::Relaxed),
-        bytes_peak,
-    })
+/// What queries run over, and how.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) blocks: Blocks,
+    pub(super) pool: Pool,
+    /// When queries end, in milliseconds.
+    pub(super) end: i64,
+    pub(super) runs: u32,
 }
 
-/// Runs a query; returns its size and its peak of memory.
-fn run_once(
-    kind: &Kind,
-    source: &dyn Source,
-    blocks: &Blocks,
-    end: i64,
-) -> anyhow::Result<(ResultSize, u64)> {
-    let listed = |count| ResultSize {
-        series: count,
-        ..ResultSize::default()
-    };
-    let range = |ms: &i64| TimeRange::closed(end - ms, end);
-    Ok(match kind {
-        Kind::Instant { .. } | Kind::Range { .. } => evaluate(kind, source, end)?,
-        Kind::Labels { selector, range_ms } => {
-            let matchers = matchers(selector.as_deref())?;
-            (
-                listed(blocks.label_names(&matchers, range(range_ms))?.len()),
-                0,
-            )
+impl Bench {
+    /// Runs `query` once to count, then against the clock.
+    pub(super) fn measure(&self, query: &queries::Query) -> anyhow::Result<Measured> {
+        self.pool.enter(|| self.measure_here(query))
+    }
+
+    fn measure_here(&self, query: &queries::Query) -> anyhow::Result<Measured> {
+        let counting = Counting {
+            blocks: self.blocks.clone(),
+            samples: Arc::default(),
+        };
+        let (size, bytes_peak) = self.run_once(&query.kind, &counting)?;
+        let mut best: Option<Cost> = None;
+        for _ in 0..self.runs {
+            let clock = Clock::start();
+            let (again, _) = self.run_once(&query.kind, &self.blocks)?;
+            let cost = clock.stop();
+            anyhow::ensure!(
+                again == size,
+                "the result changed from {size:?} to {again:?} between runs"
+            );
+            let so_far = best.get_or_insert(cost);
+            so_far.wall = so_far.wall.min(cost.wall);
+            so_far.cpu = so_far.cpu.min(cost.cpu);
         }
-        Kind::LabelValues {
-            label,
-            selector,
-            range_ms,
-        } => {
-            let matchers = matchers(selector.as_deref())?;
-            let values = blocks.label_values(label, &matchers, range(range_ms))?;
-            (listed(values.len()), 0)
-        }
-        Kind::Series { selector, range_ms } => {
-            let matchers = matchers(selector.as_deref())?;
-            (listed(blocks.series(&matchers, range(range_ms))?.len()), 0)
-        }
-    })
+        let best = best.context("no runs")?;
+        Ok(Measured {
+            size,
+            wall_ms: best.wall.as_secs_f64() * 1e3,
+            cpu_ms: best.cpu.as_secs_f64() * 1e3,
+            samples: counting.samples.load(Ordering::Relaxed),
+            bytes_peak,
+        })
+    }
+
+    /// Runs a query; returns its size and its peak of memory. Of the source, metadata does not
+    /// come.
+    fn run_once(&self, kind: &Kind, source: &dyn Source) -> anyhow::Result<(ResultSize, u64)> {
+        let range = |ms: &i64| TimeRange::closed(self.end - ms, self.end);
+        let count = match kind {
+            Kind::Instant { .. } | Kind::Range { .. } => return self.evaluate(kind, source),
+            Kind::Labels { selector, range_ms } => {
+                let matchers = matchers(selector.as_deref())?;
+                self.blocks.label_names(&matchers, range(range_ms))?.len()
+            }
+            Kind::LabelValues {
+                label,
+                selector,
+                range_ms,
+            } => {
+                let matchers = matchers(selector.as_deref())?;
+                let range = range(range_ms);
+                self.blocks.label_values(label, &matchers, range)?.len()
+            }
+            Kind::Series { selector, range_ms } => {
+                let matchers = matchers(selector.as_deref())?;
+                self.blocks.series(&matchers, range(range_ms))?.len()
+            }
+        };
+        let size = ResultSize {
+            series: count,
+            ..ResultSize::default()
+        };
+        Ok((size, 0))
+    }
+
+    fn evaluate(&self, kind: &Kind, source: &dyn Source) -> anyhow::Result<(ResultSize, u64)> {
+        let (text, steps, is_instant) = kind.expression(self.end).context("not an expression")?;
+        let engine = Engine::new(promql::engine::Options {
+            limits: Limits {
+                samples_max: u64::MAX,
+                bytes_max: u64::MAX,
+                ..Limits::default()
+            },
+            ..promql::engine::Options::default()
+        });
+        let result = engine.run(
+            source,
+            &Query {
+                expr: &parse_expr(text, Options::all_features())?,
+                text,
+                steps,
+                is_instant,
+                cancellation: Cancellation::new(),
+                executor: &self.pool,
+            },
+        )?;
+        Ok((result_size(&result.value), result.stats.bytes_peak))
+    }
 }
 
 fn matchers(selector: Option<&str>) -> anyhow::Result<Vec<Matcher>> {
@@ -116,30 +146,6 @@ fn matchers(selector: Option<&str>) -> anyhow::Result<Vec<Matcher>> {
         Some(selector) => parse_selector(selector, Options::all_features())?,
         None => Vec::new(),
     })
-}
-
-fn evaluate(kind: &Kind, source: &dyn Source, end: i64) -> anyhow::Result<(ResultSize, u64)> {
-    let (text, steps, is_instant) = kind.expression(end).context("not an expression")?;
-    let engine = Engine::new(promql::engine::Options {
-        limits: Limits {
-            samples_max: u64::MAX,
-            bytes_max: u64::MAX,
-            ..Limits::default()
-        },
-        ..promql::engine::Options::default()
-    });
-    let result = engine.run(
-        source,
-        &Query {
-            expr: &parse_expr(text, Options::all_features())?,
-            text,
-            steps,
-            is_instant,
-            cancellation: Cancellation::new(),
-            executor: &promql::executor::Sequential,
-        },
-    )?;
-    Ok((result_size(&result.value), result.stats.bytes_peak))
 }
 
 fn result_size(value: &QueryValue) -> ResultSize {

@@ -10,6 +10,7 @@ fn args(more: impl FnOnce(&mut Args)) -> Args {
         only: String::new(),
         end: None,
         runs: 1,
+        threads: 2,
         series: 60,
         hours: 2,
         output: Output::Json,
