@@ -8,3 +8,17 @@ pub(crate) mod bench;
 pub(crate) mod promql;
 mod table;
 pub(crate) mod tsdb;
+
+use std::io::{Read, Write};
+
+/// The standard streams of a tool.
+pub(crate) struct Stdio<'a> {
+    /// What it reads when told `-`.
+    pub(crate) input: &'a mut (dyn Read + Send),
+    /// Where results go.
+    pub(crate) out: &'a mut dyn Write,
+    /// Where progress goes.
+    pub(crate) notes: &'a mut dyn Write,
+    /// Somebody watches the progress.
+    pub(crate) notes_on_terminal: bool,
+}

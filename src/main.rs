@@ -6,7 +6,7 @@
 mod commands;
 
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -120,7 +120,17 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
             let mut input = io::stdin().lock();
             return tool(|out| commands::promql::run(command, &mut input, out));
         }
-        Command::Tsdb(command) => return tool(|out| commands::tsdb::run(command, out)),
+        Command::Tsdb(command) => {
+            return tool(|out| {
+                let stdio = commands::Stdio {
+                    input: &mut io::stdin(),
+                    out,
+                    notes: &mut io::stderr(),
+                    notes_on_terminal: io::stderr().is_terminal(),
+                };
+                commands::tsdb::run(command, stdio)
+            });
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,9 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Ingester::run`].
 //!
-//! Beside it: [`exposition`], the decoders of what targets expose.
+//! Beside it: [`exposition`], the decoders of what targets expose; [`backfill`], blocks from files.
 
+pub mod backfill;
 pub mod exposition;
 
 use std::path::PathBuf;

@@ -1,14 +1,16 @@
-//! Tools for data directories and blocks. None of them writes to what it looks at.
+//! Tools for data directories and blocks. Only `create-blocks-from` writes.
 
 mod analyze;
+mod create_blocks_from;
 mod dump;
 mod list;
 mod selectors;
 mod target;
 mod verify;
 
-use std::io::Write;
 use std::process::ExitCode;
+
+use super::Stdio;
 
 /// Tools for data directories and blocks.
 #[derive(Debug, clap::Subcommand)]
@@ -21,14 +23,18 @@ pub(crate) enum Command {
     Analyze(analyze::Args),
     /// Check blocks, WAL and head chunks in depth; exit code 1 when something is damaged.
     Verify(verify::Args),
+    /// Make blocks of samples in another format.
+    #[command(subcommand)]
+    CreateBlocksFrom(create_blocks_from::Source),
 }
 
 /// Runs the tool.
-pub(crate) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: Command, stdio: Stdio<'_>) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List(args) => list::run(&args, out),
-        Command::Dump(args) => dump::run(&args, out),
-        Command::Analyze(args) => analyze::run(&args, out),
-        Command::Verify(args) => verify::run(&args, out),
+        Command::List(args) => list::run(&args, stdio.out),
+        Command::Dump(args) => dump::run(&args, stdio.out),
+        Command::Analyze(args) => analyze::run(&args, stdio.out),
+        Command::Verify(args) => verify::run(&args, stdio.out),
+        Command::CreateBlocksFrom(source) => create_blocks_from::run(source, stdio),
     }
 }

@@ -50,7 +50,12 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     })
 }
 
-fn print_table(blocks: &[Block], human: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Prints a row for each block.
+pub(super) fn print_table(
+    blocks: &[Block],
+    human: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let right = Align::Right;
     let mut table = Table::new(&[
         ("BLOCK ULID", Align::Left),
@@ -88,7 +93,8 @@ fn print_table(blocks: &[Block], human: bool, out: &mut dyn Write) -> anyhow::Re
     Ok(table.print(out)?)
 }
 
-fn as_json(block: &Block) -> serde_json::Value {
+/// The block for programs.
+pub(super) fn as_json(block: &Block) -> serde_json::Value {
     let meta = block.meta();
     json!({
         "ulid": meta.ulid.to_string(),
