@@ -4,6 +4,7 @@
     reason = "a test with random input says which seed repeats it"
 )]
 
+mod create_blocks;
 mod promql_differential;
 mod reference;
 mod tsdb_commands;
