@@ -12,7 +12,9 @@
 //!
 //! Reading order: [`script`] (text to commands), [`storage`] (what `load` fills), `compare` (expected
 //! against actual), `rewrite` (the variations that every evaluation is checked in), [`runner`].
+//! Apart from that, [`generate`] makes random expressions and series.
 
+pub mod generate;
 pub mod runner;
 pub mod script;
 pub mod storage;
