@@ -268,7 +268,7 @@ pub(crate) struct AggregateNode {
     /// Labels of `by` or `without`, sorted.
     pub(crate) grouping: Vec<String>,
     pub(crate) without: bool,
-    /// Where the aggregated expression stands.
+    /// What annotations about the input point at.
     pub(crate) input_pos: PosRange,
     /// Where the parameter stands; the aggregated expression when there is none.
     pub(crate) param_pos: PosRange,

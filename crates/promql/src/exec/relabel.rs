@@ -2,7 +2,7 @@
 
 use model::Labels;
 use model::labels::METRIC_NAME;
-use regex::Regex;
+use model::regex::{CaptureRegex, Template};
 
 use crate::columns::StepSeries;
 use crate::error::Error;
@@ -18,7 +18,9 @@ pub(crate) fn build<'q>(
     ctx: &'q Context<'q>,
 ) -> Result<BoxedOperator<'q>, Error> {
     let regex = match rule {
-        RelabelRule::Replace { regex, .. } => Some(compile(regex)?),
+        RelabelRule::Replace {
+            regex, replacement, ..
+        } => Some((compile(regex)?, Template::new(replacement))),
         RelabelRule::Join { .. } => None,
     };
     let guard = StepGuard::new(false);
@@ -31,8 +33,8 @@ pub(crate) fn build<'q>(
     }))
 }
 
-fn compile(pattern: &str) -> Result<Regex, Error> {
-    Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+fn compile(pattern: &str) -> Result<CaptureRegex, Error> {
+    CaptureRegex::new(pattern).map_err(|_| {
         Error::execution(format!(
             "invalid regular expression in label_replace(): {pattern}"
         ))
@@ -42,8 +44,8 @@ fn compile(pattern: &str) -> Result<Regex, Error> {
 struct Relabel<'q> {
     input: BoxedOperator<'q>,
     rule: &'q RelabelRule,
-    /// The compiled expression of a replacement.
-    regex: Option<Regex>,
+    /// The expression of a replacement and what to put in.
+    regex: Option<(CaptureRegex, Template)>,
     guard: StepGuard,
     ctx: &'q Context<'q>,
 }
@@ -69,17 +71,11 @@ impl Operator for Relabel<'_> {
 impl<'q> Relabel<'q> {
     /// The label to set and its value; `None` when the regular expression does not match.
     fn relabel(&self, labels: &Labels) -> Option<(&'q str, String)> {
-        let mut value = String::new();
         match self.rule {
-            RelabelRule::Replace {
-                target,
-                replacement,
-                source,
-                ..
-            } => {
+            RelabelRule::Replace { target, source, .. } => {
                 let from = labels.get(source).unwrap_or_default();
-                let captures = self.regex.as_ref()?.captures(from)?;
-                captures.expand(replacement, &mut value);
+                let (regex, template) = self.regex.as_ref()?;
+                let value = template.expand(&regex.captures(from)?).into_owned();
                 Some((target, value))
             }
             RelabelRule::Join {

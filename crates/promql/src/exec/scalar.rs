@@ -73,10 +73,21 @@ pub(crate) fn apply(op: ScalarOp, a: f64, b: f64) -> f64 {
             Some(holds) => f64::from(u8::from(holds)),
             None => arithmetic::float(op, a, b),
         },
-        // Go's Min and Max yield NaN when either side is NaN.
-        ScalarOp::Max | ScalarOp::Min if a.is_nan() || b.is_nan() => f64::NAN,
-        ScalarOp::Max => a.max(b),
-        ScalarOp::Min => a.min(b),
+        ScalarOp::Max => max(a, b),
+        ScalarOp::Min => -max(-a, -b),
+    }
+}
+
+/// Go's `math.Max`: infinity is more than NaN, NaN more than all else, and `+0` more than `-0`.
+fn max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { b } else { a }
+    } else {
+        a.max(b)
     }
 }
 

@@ -270,12 +270,18 @@ fn smooth_hist(
     let Some(before) = next.checked_sub(1).filter(|k| window.contains(k)) else {
         return Ok(None);
     };
-    if s.hist_ts[before] == t || !window.contains(&next) {
+    if s.hist_ts[before] == t {
         return Ok(Some(Arc::clone(&s.hists[before])));
+    }
+    if !window.contains(&next) {
+        // The hint tells of a sample and the one before it, not of a value carried on.
+        let mut h = FloatHistogram::clone(&s.hists[before]);
+        h.counter_reset_hint = CounterResetHint::Unknown;
+        return Ok(Some(Arc::new(h)));
     }
     let a = (s.hist_ts[before], &*s.hists[before]);
     let b = (s.hist_ts[next], &*s.hists[next]);
     let is_counter = a.1.counter_reset_hint != CounterResetHint::Gauge
-        && b.1.counter_reset_hint != CounterResetHint::Gauge;
+        || b.1.counter_reset_hint != CounterResetHint::Gauge;
     interpolate_hist(a, b, t, is_counter).map(|h| Some(Arc::new(h)))
 }

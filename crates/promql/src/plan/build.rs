@@ -267,7 +267,11 @@ impl Builder {
         self.hints = outer;
 
         let mut invariant = input.invariant;
-        let input_pos = a.expr.pos();
+        // Of topk and bottomk Prometheus names the aggregation, of others what they aggregate.
+        let input_pos = match a.op {
+            AggregateOp::Topk | AggregateOp::Bottomk => a.pos,
+            _ => a.expr.pos(),
+        };
         let mut param_pos = input_pos;
         let mut scalar = None;
         let mut label = None;
@@ -275,7 +279,7 @@ impl Builder {
             (None, _) => {}
             (Some(expr), AggregateOp::CountValues) => label = Some(call::label_arg(expr)?),
             (Some(expr), _) => {
-                param_pos = expr.pos();
+                param_pos = expr.unwrap_parens().pos();
                 let built = self.scalar(expr)?;
                 invariant &= built.invariant;
                 scalar = Some(built);

@@ -16,8 +16,16 @@ use super::{Groups, Input};
 
 pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<StepSeries>, Error> {
     let steps = input.steps.count;
-    if !check(&input, param)? {
-        return Ok(Vec::new());
+    match check(&input, param) {
+        Ok(true) => {}
+        // What is wrong with the input comes before what is wrong with the parameter.
+        outcome => {
+            let mut series = StepSeries::default();
+            while input.operator.next(&mut series)? {
+                input.ctx.tracker.check()?;
+            }
+            return outcome.map(|_| Vec::new());
+        }
     }
     let op = input.node.op;
     let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
@@ -74,11 +82,11 @@ fn check(input: &Input<'_>, param: &ScalarColumn) -> Result<bool, Error> {
         }
         return Ok(max != 0.0 || min != 0.0);
     }
+    if max < 1.0 && !has_nan {
+        return Ok(false);
+    }
     if has_nan {
         return Err(Error::execution("Parameter value is NaN"));
-    }
-    if max < 1.0 {
-        return Ok(false);
     }
     let flow = if max >= i64::MAX as f64 {
         Some((max, "overflows"))

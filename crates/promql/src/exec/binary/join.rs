@@ -25,7 +25,7 @@ pub(super) struct Join<'q> {
     many: BoxedOperator<'q>,
     one: Option<BoxedOperator<'q>>,
     groups: HashMap<u128, MatchGroup>,
-    /// A step at which two series of the "one" side are in one match group, and the two.
+    /// Where two series of the "one" side are in one match group, and the first such two.
     clash: Option<Clash>,
     /// Results of label sets that `group_left` or `group_right` made, by match group and labels.
     inserted: HashMap<(u128, u128), Bitmap>,
@@ -40,9 +40,7 @@ pub(super) struct Join<'q> {
 #[derive(Default)]
 struct MatchGroup {
     one: Vec<StepSeries>,
-    /// Steps at which the "many" side has a value.
-    many_present: Option<Bitmap>,
-    /// Steps that have a result (one-to-one).
+    /// Steps at which two values were matched, if only to be filtered out.
     matched: Option<Bitmap>,
 }
 
@@ -101,7 +99,9 @@ impl<'q> Join<'q> {
             for other in &group.one {
                 let mut both = other.column.present();
                 both.intersect(&present);
-                if both.any() && self.clash.is_none() {
+                if let Some(clash) = self.clash.as_mut().filter(|_| both.any()) {
+                    clash.steps.union(&both);
+                } else if both.any() {
                     let mut pair = [&series.labels, &other.labels];
                     pair.sort_unstable();
                     let side = if matches!(self.node.matching.cardinality, Cardinality::OneToMany) {
@@ -122,7 +122,12 @@ impl<'q> Join<'q> {
             }
             group.one.push(series);
         }
-        Ok(())
+        // Without fill values the many side must have a value there too.
+        let fills = self.fill_one().is_some() || self.fill_many().is_some();
+        match &self.clash {
+            Some(clash) if fills => Err(Error::execution(clash.message.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// Joins a series of the "many" side with its match group.
@@ -140,7 +145,7 @@ impl<'q> Join<'q> {
             None if fill.is_some() => MatchGroup::default(),
             None => return Ok(()),
         };
-        let mut unmatched = present.clone();
+        let mut unmatched = present;
         let ones = std::mem::take(&mut group.one);
         for one in &ones {
             unmatched.subtract(&one.column.present());
@@ -152,10 +157,6 @@ impl<'q> Join<'q> {
         {
             let one = filled(&self.filter, &many.labels, (v, &unmatched));
             self.emit(key, &mut group, many, &one)?;
-        }
-        match &mut group.many_present {
-            Some(p) => p.union(&present),
-            none => *none = Some(present),
         }
         self.groups.insert(key, group);
         Ok(())
@@ -175,7 +176,10 @@ impl<'q> Join<'q> {
             return Ok(());
         }
         let mut column = Column::absent(self.steps.count);
-        self.compute(&many.column, &one.column, &mut column);
+        both.subtract(&self.compute(&many.column, &one.column, &mut column));
+        if !both.any() {
+            return Ok(());
+        }
         let mut series = StepSeries {
             labels: self.result_labels(&many.labels, &one.labels),
             drop_name: many.drop_name,
@@ -200,16 +204,17 @@ impl<'q> Join<'q> {
         labels: &Labels,
         both: Bitmap,
     ) -> Result<(), Error> {
-        if self.node.matching.cardinality == Cardinality::OneToOne {
-            if group.matched.as_ref().is_some_and(|m| m.intersects(&both)) {
+        let is_one_to_one = self.node.matching.cardinality == Cardinality::OneToOne;
+        match &mut group.matched {
+            Some(m) if is_one_to_one && m.intersects(&both) => {
                 return Err(Error::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));
             }
-            match &mut group.matched {
-                Some(m) => m.union(&both),
-                none => *none = Some(both),
-            }
+            Some(m) => m.union(&both),
+            none => *none = Some(both.clone()),
+        }
+        if is_one_to_one {
             return Ok(());
         }
         match self.inserted.entry((key, labels::hash(labels))) {
@@ -224,7 +229,10 @@ impl<'q> Join<'q> {
         Ok(())
     }
 
-    fn compute(&self, many: &Column, one: &Column, out: &mut Column) {
+    /// Puts results into `out`. Returns the steps at which the operator has no meaning for the two
+    /// values, which count as not matched.
+    fn compute(&self, many: &Column, one: &Column, out: &mut Column) -> Bitmap {
+        let mut undefined = Bitmap::zeros(out.len());
         let (lhs, rhs) = if self.is_swapped() {
             (one, many)
         } else {
@@ -237,7 +245,7 @@ impl<'q> Join<'q> {
             let mut both = lhs.valid.clone();
             both.intersect(&rhs.valid);
             self.compute_floats(lhs, rhs, (&both, out));
-            return;
+            return undefined;
         }
         for i in 0..out.len() {
             if let (Some(a), Some(b)) = (lhs.get(i), rhs.get(i)) {
@@ -250,10 +258,12 @@ impl<'q> Join<'q> {
                         out.set_float(i, f64::from(u8::from(outcome.keep)));
                     }
                     Some(v) if outcome.keep => out.set(i, v),
-                    _ => {}
+                    Some(_) => {}
+                    None => undefined.set(i),
                 }
             }
         }
+        undefined
     }
 
     fn compute_floats(&self, lhs: &Column, rhs: &Column, (both, out): (&Bitmap, &mut Column)) {
@@ -298,8 +308,8 @@ impl<'q> Join<'q> {
             let ones = std::mem::take(&mut group.one);
             for one in &ones {
                 let mut missing = one.column.present();
-                if let Some(present) = &group.many_present {
-                    missing.subtract(present);
+                if let Some(matched) = &group.matched {
+                    missing.subtract(matched);
                 }
                 if missing.any() {
                     let many = filled(&self.filter, &one.labels, (v, &missing));
