@@ -1,75 +1,69 @@
-//! Evaluates expressions under tight limits: no panic, no hang, whatever is written.
+//! Any expression, arbitrary text as well as one generated from the bytes, is evaluated or refused
+//! within tight limits, over series of every kind.
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use model::Labels;
-use promql::columns::{StepValue, Steps};
-use promql::parse::{Options as ParseOptions, parse_expr};
+use promql::columns::Steps;
+use promql::limits::Limits;
 use promql::testing::MemoryStorage;
-use promql::testing::storage::LoadedSeries;
+use promql::testing::generate::choices::{Bytes, Choices, Seeded};
+use promql::testing::generate::{self, data};
+use promql::testing::script::{Command, parse};
 use promql::{Engine, Options};
 
 static STORAGE: LazyLock<MemoryStorage> = LazyLock::new(|| {
+    let text = data::load_script(&mut Seeded::new(1));
     let mut storage = MemoryStorage::new();
-    for (name, job) in [
-        ("a", "x"),
-        ("a", "y"),
-        ("b", "x"),
-        ("b_bucket", "x"),
-        ("h", "x"),
-        ("m", "y"),
-    ] {
-        let value = |i: i64| match name {
-            "h" => histogram(i),
-            "m" if i % 2 == 0 => histogram(i),
-            _ => StepValue::Float(((i * 7) % 11) as f64 - 3.0),
-        };
-        storage.append(LoadedSeries {
-            labels: Labels::from_pairs([("__name__", name), ("job", job), ("le", "1")]),
-            samples: (0..40)
-                .map(|i| (i * 15_000, i * 14_000, value(i)))
-                .collect(),
-        });
+    for command in parse(&text).expect("generated data is a script") {
+        if let Command::Load(load) = command {
+            load.series.into_iter().for_each(|s| storage.append(s));
+        }
     }
     storage
 });
 
-fn histogram(i: i64) -> StepValue {
-    let mut h = model::FloatHistogram {
-        count: i as f64,
-        sum: i as f64 * 2.0,
-        ..model::FloatHistogram::default()
+fn evaluate(text: &str, choices: &mut Bytes<'_>) {
+    let Ok(expr) = promql::parse::parse_expr(text, promql::parse::Options::all_features()) else {
+        return;
     };
-    h.positive_spans = vec![model::Span {
-        offset: 0,
-        length: 2,
-    }];
-    h.positive_buckets = vec![i as f64 / 2.0, i as f64 / 2.0];
-    StepValue::Histogram(Arc::new(h))
+    let options = Options {
+        delayed_name_removal: choices.below(2) == 1,
+        start_timestamps: choices.below(2) == 1,
+        type_and_unit_labels: choices.below(2) == 1,
+        per_step_stats: choices.below(2) == 1,
+        limits: Limits {
+            samples_max: 100_000,
+            bytes_max: 64 << 20,
+            steps_max: 50,
+            subquery_steps_max: 1000,
+            timeout: Duration::from_secs(1),
+        },
+        ..Options::default()
+    };
+    let engine = Engine::new(options);
+    let start = choices.below(45) as i64 * 30_000 + choices.below(3) as i64 - 1;
+    let begin = Instant::now();
+    let _ = if choices.below(2) == 0 {
+        engine.instant(&*STORAGE, (&expr, text), start)
+    } else {
+        let step = [1, 17_000, 30_000, 300_000][choices.below(4)];
+        let end = start + step * choices.below(20) as i64;
+        engine.range(&*STORAGE, (&expr, text), Steps::range(start, end, step))
+    };
+    // Sanitizers are slow; a hang is something else.
+    assert!(begin.elapsed() < Duration::from_secs(10), "{text}");
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(text) = std::str::from_utf8(data) else {
-        return;
-    };
-    let Ok(expr) = parse_expr(text, ParseOptions::all_features()) else {
-        return;
-    };
-    for delayed_name_removal in [false, true] {
-        let mut options = Options {
-            delayed_name_removal,
-            start_timestamps: true,
-            ..Options::default()
-        };
-        options.limits.samples_max = 100_000;
-        options.limits.bytes_max = 8 << 20;
-        options.limits.subquery_steps_max = 10_000;
-        options.limits.timeout = Duration::from_millis(500);
-        let engine = Engine::new(options);
-        let _ = engine.instant(&*STORAGE, (&expr, text), 300_000);
-        let _ = engine.range(&*STORAGE, (&expr, text), Steps::range(0, 600_000, 60_000));
+    let Some((&mode, rest)) = data.split_first() else { return };
+    let mut choices = Bytes::new(rest);
+    if mode % 2 == 0 {
+        let text = generate::expression(&mut choices);
+        evaluate(&text, &mut choices);
+    } else if let Ok(text) = std::str::from_utf8(rest) {
+        evaluate(text, &mut Bytes::new(&data[..1]));
     }
 });

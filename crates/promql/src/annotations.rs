@@ -65,8 +65,10 @@ pub(crate) enum Note {
     CounterResetCollision {
         op: HistogramOp,
     },
+    /// Merged over series and steps, which are counted.
     StartTimeOverlap {
         name: String,
+        count: usize,
     },
     PossibleNonCounter {
         name: String,
@@ -138,6 +140,9 @@ fn maybe_for_metric(mut text: String, name: &str) -> String {
 }
 
 impl Note {
+    const OVERLAP: &'static str =
+        "sample has start time that overlaps with previous sample timestamp";
+
     /// Infos are hints; the rest are warnings.
     pub(crate) const fn is_info(&self) -> bool {
         matches!(
@@ -213,10 +218,13 @@ impl Note {
                     op.as_str()
                 )
             }
-            Self::StartTimeOverlap { name } => format!(
-                "sample has start time that overlaps with previous sample timestamp for metric {}",
-                quoted(name)
-            ),
+            Self::StartTimeOverlap { name, count } => {
+                let mut text = format!("{} for metric {}", Self::OVERLAP, quoted(name));
+                if *count > 1 {
+                    let _ = write!(text, " ({count} occurrences)");
+                }
+                text
+            }
             _ => self.info_text(),
         }
     }
@@ -265,6 +273,7 @@ impl Note {
     /// What two annotations share when one stands for both.
     fn key(&self) -> String {
         match self {
+            Self::StartTimeOverlap { name, .. } => format!("{}{name}", Self::OVERLAP),
             Self::ForcedMonotonicity(f) => {
                 maybe_for_metric(ForcedMonotonicity::HEAD.to_owned(), &f.name)
             }
@@ -322,8 +331,13 @@ impl Notes {
         let mut notes = self.notes.lock().expect("no panic while adding a note");
         let key = (note.is_info(), note.key());
         if let Some((old, old_span)) = notes.get_mut(&key) {
-            if let (Note::ForcedMonotonicity(a), Note::ForcedMonotonicity(b)) = (&mut note, &*old) {
-                a.merge(b);
+            match (&mut note, &*old) {
+                (Note::ForcedMonotonicity(a), Note::ForcedMonotonicity(b)) => a.merge(b),
+                (
+                    Note::StartTimeOverlap { count, .. },
+                    Note::StartTimeOverlap { count: before, .. },
+                ) => *count += before,
+                _ => {}
             }
             *old = note;
             if span.map(|s| s.start) > old_span.map(|s| s.start) {

@@ -13,7 +13,7 @@ use crate::functions::classic::{self, ClassicBucket};
 use crate::functions::native::{self, NanEffect};
 use crate::plan::HistogramCall;
 
-use super::distinct::DropName;
+use super::distinct::{DropName, StepGuard};
 use super::labels::{hash, with_label};
 use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
 
@@ -49,6 +49,11 @@ pub(crate) fn build<'q>(
     };
     let operator = Box::new(HistogramOperator {
         input: Some(input),
+        // One label for two equal quantiles makes two equal series.
+        guard: asks
+            .iter()
+            .any(|(_, label)| label.is_some())
+            .then(StepGuard::default),
         asks,
         pos,
         steps,
@@ -79,6 +84,7 @@ struct HistogramOperator<'q> {
     asks: Vec<(Ask, Option<&'q str>)>,
     pos: PosRange,
     steps: Steps,
+    guard: Option<StepGuard>,
     ready: std::vec::IntoIter<StepSeries>,
     ctx: &'q Context<'q>,
 }
@@ -101,6 +107,9 @@ impl Operator for HistogramOperator<'_> {
         let Some(series) = self.ready.next() else {
             return Ok(false);
         };
+        if let Some(guard) = &mut self.guard {
+            guard.admit(&series)?;
+        }
         *out = series;
         Ok(true)
     }

@@ -2,7 +2,7 @@
 
 use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder};
-use twox_hash::XxHash3_128;
+use twox_hash::{XxHash3_128, XxHash64};
 
 use crate::columns::StepSeries;
 
@@ -47,6 +47,26 @@ pub(crate) fn hash_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) ->
         }
     }
     XxHash3_128::oneshot(&buffer)
+}
+
+/// The hash that decides which series `limit_ratio` keeps: over the bytes in which Prometheus holds
+/// labels in memory, which are names and values, each after its length. A length is one byte, or
+/// from 255 on `0xff` and three bytes, lowest first.
+pub(crate) fn ratio_hash(labels: &Labels) -> u64 {
+    let mut buffer = Vec::with_capacity(256);
+    for (name, value) in labels.iter() {
+        for text in [name, value] {
+            match u8::try_from(text.len()) {
+                Ok(len) if len < 0xff => buffer.push(len),
+                _ => {
+                    buffer.push(0xff);
+                    buffer.extend_from_slice(&(text.len() as u32).to_le_bytes()[..3]);
+                }
+            }
+            buffer.extend_from_slice(text.as_bytes());
+        }
+    }
+    XxHash64::oneshot(0, &buffer)
 }
 
 /// Which labels of a series take part in grouping or matching.

@@ -86,7 +86,7 @@ pub fn expression(choices: &mut dyn Choices) -> String {
     }
 }
 
-fn pick(choices: &mut dyn Choices, from: &[&'static str]) -> &'static str {
+fn pick<'a>(choices: &mut dyn Choices, from: &[&'a str]) -> &'a str {
     from[choices.below(from.len())]
 }
 
@@ -191,18 +191,22 @@ fn aggregation(choices: &mut dyn Choices, depth: u32) -> String {
 }
 
 fn matching(choices: &mut dyn Choices, operator: Matching) -> String {
-    const ON: [&str; 5] = [
-        "job, instance",
-        "job",
-        "",
-        "instance",
-        "job, instance, zone",
+    // With what may be included: no label may be matched on and included at once.
+    const ON: [(&str, &str); 5] = [
+        ("job, instance", "zone"),
+        ("job", "zone, instance"),
+        ("", "instance"),
+        ("instance", "zone"),
+        ("job, instance, zone", "le"),
     ];
     const IGNORING: [&str; 4] = ["zone", "instance", "zone, le", ""];
-    let modifier = match choices.below(4) {
-        0 | 1 => String::new(),
-        2 => format!(" on ({})", pick(choices, &ON)),
-        _ => format!(" ignoring ({})", pick(choices, &IGNORING)),
+    let (modifier, include) = match choices.below(4) {
+        0 | 1 => (String::new(), ""),
+        2 => {
+            let (on, include) = ON[choices.below(ON.len())];
+            (format!(" on ({on})"), include)
+        }
+        _ => (format!(" ignoring ({})", pick(choices, &IGNORING)), "zone"),
     };
     if operator == Matching::Set {
         return modifier;
@@ -212,9 +216,10 @@ fn matching(choices: &mut dyn Choices, operator: Matching) -> String {
     } else {
         choices.below(4)
     };
+    let include = pick(choices, &["", include]);
     let group = match group {
-        2 => format!(" group_left ({})", pick(choices, &["", "zone", "instance"])),
-        3 => format!(" group_right ({})", pick(choices, &["", "zone"])),
+        2 => format!(" group_left ({include})"),
+        3 => format!(" group_right ({include})"),
         _ => String::new(),
     };
     let fill = pick(

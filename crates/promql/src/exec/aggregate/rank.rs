@@ -9,7 +9,7 @@ use crate::annotations::Note;
 use crate::ast::AggregateOp;
 use crate::columns::{Bitmap, StepSeries};
 use crate::error::Error;
-use crate::exec::{ScalarColumn, merge};
+use crate::exec::{ScalarColumn, labels, merge};
 use crate::functions::quantile::order;
 
 use super::{Groups, Input};
@@ -105,7 +105,7 @@ fn check(input: &Input<'_>, param: &ScalarColumn) -> Result<bool, Error> {
 
 /// Keeps the values of a series at the steps whose ratio its hash falls into.
 fn limit_ratio(series: &mut StepSeries, ratio: &ScalarColumn) {
-    let share = series.labels.stable_hash() as f64 / u64::MAX as f64;
+    let share = labels::ratio_hash(&series.labels) as f64 / u64::MAX as f64;
     for i in 0..series.column.len() {
         let ratio = ratio.at(i);
         let keeps = if ratio >= 0.0 {

@@ -182,7 +182,8 @@ impl<'q> Join<'q> {
         }
         let mut series = StepSeries {
             labels: self.result_labels(&many.labels, &one.labels),
-            drop_name: many.drop_name,
+            // As Prometheus does: a comparison forgets that a name was to be dropped.
+            drop_name: false,
             column,
         };
         if self.node.return_bool {

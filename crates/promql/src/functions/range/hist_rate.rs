@@ -56,16 +56,13 @@ pub(super) fn difference(
     if is_counter && (is_gauge(first) || is_gauge(last)) {
         remarks.about(|name| Note::NotCounter { name });
     }
-    let is_reset = |k: usize| {
-        let (now, before) = (
-            Stamp::hist(samples, window.start + k),
-            Stamp::hist(samples, window.start + k - 1),
-        );
-        if !samples.hist_starts.is_empty() && now.overlaps(before) {
-            remarks.about(|name| Note::StartTimeOverlap { name });
-        }
-        points[k].detect_reset(&points[k - 1]) || now.is_reset_after(before)
-    };
+    let stamp = |k: usize| Stamp::hist(samples, window.start + k);
+    let is_reset =
+        |k: usize| points[k].detect_reset(&points[k - 1]) || stamp(k).is_reset_after(stamp(k - 1));
+    let overlaps = |k: usize| stamp(k).overlaps(stamp(k - 1));
+    if is_counter && !samples.hist_starts.is_empty() && (1..points.len()).any(overlaps) {
+        remarks.about(|name| Note::StartTimeOverlap { name, count: 1 });
+    }
     // With a reset right after it, the first histogram does not matter, whatever its buckets.
     let skips_first = is_counter && !from_zero && points.len() > 1 && is_reset(1);
     let relevant = &points[usize::from(skips_first)..];
@@ -92,7 +89,15 @@ pub(super) fn difference(
         }
     }
     let mut h = last.at_schema(schema);
-    if !(from_zero || skips_first) {
+    if skips_first {
+        // Only its bounds matter, which the difference is reconciled with.
+        let nothing = FloatHistogram {
+            schema: relevant[0].schema,
+            custom_values: relevant[0].custom_values.clone(),
+            ..FloatHistogram::default()
+        };
+        combine(&mut h, &nothing, HistogramOp::Subtraction, remarks)?;
+    } else if !from_zero {
         combine(&mut h, first, HistogramOp::Subtraction, remarks)?;
     }
     if is_counter {

@@ -33,7 +33,7 @@ pub(super) fn extrapolated(
     remarks: &Remarks<'_>,
 ) {
     let samples = input.samples;
-    let mut resets = Resets::find(samples, kind, remarks);
+    let mut resets = Resets::find(samples, kind);
     let range = seconds(input.windows.range_ms);
     for i in 0..input.windows.count() {
         let floats = input.windows.floats(i);
@@ -57,6 +57,9 @@ pub(super) fn extrapolated(
         let mut result = samples.values[last] - samples.values[first];
         if kind.is_counter {
             result = resets.add(&samples.values, first, last, result);
+        }
+        if resets.overlap(first, last) {
+            remarks.about(|name| Note::StartTimeOverlap { name, count: 1 });
         }
         let mut origin = samples.values[first];
         if zero_point.is_some() {
@@ -182,14 +185,16 @@ impl Extent {
 struct Resets {
     /// Indices of the first samples after resets, ascending.
     at: Vec<u32>,
+    /// Indices of the samples that claim to have started before the sample before them.
+    overlaps: Vec<u32>,
     /// Position of the first reset that the current window may contain.
     next: usize,
     last_first: usize,
 }
 
 impl Resets {
-    fn find(samples: &Samples, kind: Kind, remarks: &Remarks<'_>) -> Self {
-        let mut at = Vec::new();
+    fn find(samples: &Samples, kind: Kind) -> Self {
+        let (mut at, mut overlaps) = (Vec::new(), Vec::new());
         if kind.is_counter {
             let values = &samples.values;
             if samples.starts.is_empty() {
@@ -202,7 +207,7 @@ impl Resets {
                 at.extend((1..values.len()).filter_map(|k| {
                     let (now, before) = (Stamp::float(samples, k), Stamp::float(samples, k - 1));
                     if now.overlaps(before) {
-                        remarks.about(|name| Note::StartTimeOverlap { name });
+                        overlaps.push(k as u32);
                     }
                     (values[k] < values[k - 1] || now.is_reset_after(before)).then_some(k as u32)
                 }));
@@ -210,9 +215,16 @@ impl Resets {
         }
         Self {
             at,
+            overlaps,
             next: 0,
             last_first: 0,
         }
+    }
+
+    /// True when one of samples `first..=last` overlaps with the one before it.
+    fn overlap(&self, first: usize, last: usize) -> bool {
+        let next = self.overlaps.partition_point(|&k| k as usize <= first);
+        self.overlaps.get(next).is_some_and(|&k| k as usize <= last)
     }
 
     /// `result` plus the values that samples `first..=last` were reset from.
