@@ -1,12 +1,15 @@
 //! Process plumbing that every component shares and is given instead of reaching for it.
 //!
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
-//! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`].
+//! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
+//! [`process`] (threads, signals, shutdown), [`http`] (the HTTP server).
 
 pub mod clock;
 pub mod flags;
 pub mod foreign;
+pub mod http;
 pub mod log;
+pub mod process;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
@@ -22,6 +25,22 @@ pub enum Error {
         flag: &'static str,
         /// What is wrong and what would be right.
         reason: String,
+    },
+    /// The operating system refused what the process needs.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was attempted, as a verb with its object.
+        action: String,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// The component's data cannot be used.
+    #[error("cannot {action}")]
+    Data {
+        /// What was attempted, as a verb with its object.
+        action: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The component's servers are not part of this version.
     #[error(

@@ -1,0 +1,45 @@
+//! An HTTP/1.1 server for handlers that compute.
+//!
+//! [`Server`] owns the sockets: it bounds connections, headers, bodies, idle time and the number of
+//! requests that are answered at once, answers the probes, adds the headers of CORS, and compresses.
+//! A [`Handler`] is plain synchronous code that runs on a thread which may block; it returns a
+//! [`Response`] whose body may be a function that writes, so that an answer never exists whole.
+//!
+//! The requests and answers of gRPC do not come through here.
+
+mod body;
+mod connection;
+mod form;
+mod idle;
+mod request;
+mod response;
+mod server;
+mod writer;
+
+pub use form::{Form, FormError};
+pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+pub use hyper::{Method, StatusCode};
+pub use request::{Abandonment, Request};
+pub use response::Response;
+pub use server::{HttpLimits, Server, Service};
+
+/// What a request costs, so that many dear ones cannot keep cheap ones from being answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Answered from memory in no time.
+    Small,
+    /// May compute for long; waits for one of [`HttpLimits::large_max`] places.
+    Large,
+}
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// What a request for `path` costs.
+    fn cost(&self, path: &str) -> Cost;
+
+    /// The answer. Called on a thread that may block.
+    fn handle(&self, request: Request) -> Response;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! What happens to one request between the socket and the handler.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::body::{self, Outgoing};
+use super::request::{Abandonment, Request};
+use super::server::{HttpLimits, Service};
+use super::writer::{self, Answer};
+use super::{Cost, Handler, Response};
+
+/// What the requests of all connections share.
+pub(super) struct Shared {
+    pub(super) service: Service,
+    pub(super) limits: HttpLimits,
+    pub(super) small: Arc<Semaphore>,
+    pub(super) large: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Answers a request.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: hyper::Request<Incoming>,
+    ) -> Result<Answer, Infallible> {
+        let has_origin = request.headers().contains_key(header::ORIGIN);
+        let is_head = request.method() == Method::HEAD;
+        let mut answer = match self.route(request).await {
+            Ok(answer) | Err(answer) => answer,
+        };
+        if has_origin {
+            allow_origins(answer.headers_mut());
+        }
+        if is_head {
+            answer = answer.map(|_| Outgoing::Done);
+        }
+        Ok(answer)
+    }
+
+    /// Answers what the server itself knows; an error is an answer too.
+    async fn route(&self, request: hyper::Request<Incoming>) -> Result<Answer, Answer> {
+        let Some(handler) = self.service.handler() else {
+            return match request.uri().path() {
+                "/-/healthy" => Ok(line(StatusCode::OK, "Promontory is healthy.")),
+                _ => Err(line(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Promontory is not ready; it reads its data.",
+                )),
+            };
+        };
+        match request.uri().path() {
+            "/-/healthy" => return Ok(line(StatusCode::OK, "Promontory is healthy.")),
+            "/-/ready" => return Ok(line(StatusCode::OK, "Promontory is ready.")),
+            _ => {}
+        }
+        if request.method() == Method::OPTIONS {
+            let mut answer = Answer::new(Outgoing::Done);
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(answer);
+        }
+        self.handle(handler, request).await
+    }
+
+    /// Has the handler answer, on a thread of its own.
+    async fn handle(
+        &self,
+        handler: Arc<dyn Handler>,
+        request: hyper::Request<Incoming>,
+    ) -> Result<Answer, Answer> {
+        let (head, body) = request.into_parts();
+        let reading = body::read(body, self.limits.body_bytes_max);
+        let body = match timeout(self.limits.body_time_max, reading).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(status)) => return Err(closing(status, &self.limits)),
+            Err(_) => return Err(closing(StatusCode::REQUEST_TIMEOUT, &self.limits)),
+        };
+        let (places, name) = match handler.cost(head.uri.path()) {
+            Cost::Small => (&self.small, "small"),
+            Cost::Large => (&self.large, "large"),
+        };
+        let waiting = Arc::clone(places).acquire_owned();
+        let Ok(Ok(place)) = timeout(self.limits.queue_time_max, waiting).await else {
+            return Err(overloaded(name, self.limits.queue_time_max));
+        };
+        let gzip = accepts_gzip(&head.headers);
+        let abandonment = Abandonment::default();
+        let request = Request {
+            method: head.method,
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers,
+            body,
+            abandonment: abandonment.clone(),
+        };
+        let (sender, answer) = oneshot::channel();
+        let stall_max = self.limits.stall_max;
+        // Not awaited: the answer comes through the channel, before its body is complete.
+        drop(spawn_blocking(move || {
+            let _place = place;
+            let response = handler.handle(request);
+            if let Err(error) = writer::send(response, gzip, sender, stall_max) {
+                tracing::debug!(%error, "answer was cut");
+            }
+        }));
+        let waiting = AbandonOnDrop(Some(abandonment));
+        let answer = answer.await;
+        waiting.disarm();
+        // The sender is dropped unused when the handler panics, or fails before its first piece.
+        answer.map_err(|_| {
+            line(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error; see the log",
+            )
+        })
+    }
+}
+
+/// Abandons a request when the client goes away, which drops the future that waits.
+struct AbandonOnDrop(Option<Abandonment>);
+
+impl AbandonOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AbandonOnDrop {
+    fn drop(&mut self) {
+        if let Some(abandonment) = &self.0 {
+            abandonment.abandon();
+        }
+    }
+}
+
+/// A line of text.
+fn line(status: StatusCode, text: &str) -> Answer {
+    let response = Response::text(status, text);
+    let mut answer = Answer::new(Outgoing::whole(format!("{text}\n")));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = response.headers;
+    answer
+}
+
+/// Refuses a request whose body was not read to its end, so the connection cannot go on.
+fn closing(status: StatusCode, limits: &HttpLimits) -> Answer {
+    let text = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            format!("the body is larger than {} bytes", limits.body_bytes_max)
+        }
+        StatusCode::REQUEST_TIMEOUT => {
+            format!("the body did not arrive within {:?}", limits.body_time_max)
+        }
+        _ => "the body cannot be read".to_owned(),
+    };
+    let mut answer = line(status, &text);
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
+}
+
+/// Refuses a request that found no place.
+fn overloaded(name: &str, waited: Duration) -> Answer {
+    let mut answer = line(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &format!("overloaded: no place for a {name} request became free within {waited:?}"),
+    );
+    let seconds = HeaderValue::from_static("5");
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    answer
+}
+
+/// True when the client takes gzip: named, and not with a weight of zero.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().trim_start_matches("q=");
+        name.trim().eq_ignore_ascii_case("gzip") && weight.parse::<f32>() != Ok(0.0)
+    })
+}
+
+/// Lets pages of any origin read the answer, as Prometheus does unless told otherwise.
+fn allow_origins(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Accept, Authorization, Content-Type, Origin",
+        ),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        (header::VARY, "Origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_when_named() {
+        for (header, expected) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("br", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(header));
+            assert_eq!(accepts_gzip(&headers), expected, "{header}");
+        }
+    }
+}

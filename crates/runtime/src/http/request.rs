@@ -1,0 +1,91 @@
+//! A request, read whole.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Method, header};
+
+use super::form::{Form, FormError};
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path, still percent-encoded.
+    pub path: String,
+    /// What follows the question mark, still encoded.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Whether somebody still waits for the answer.
+    pub abandonment: Abandonment,
+}
+
+impl Request {
+    /// The parameters of a form in the body, then those of the query string.
+    ///
+    /// # Errors
+    /// When either is not encoded as it must be.
+    pub fn form(&self) -> Result<Form, FormError> {
+        let mut form = Form::default();
+        let content_type = self.headers.get(header::CONTENT_TYPE);
+        let is_form = content_type
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|value| {
+                value
+                    .trim()
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            });
+        if self.method == Method::POST && is_form {
+            form.add_encoded(&self.body)?;
+        }
+        form.add_encoded(self.query.as_bytes())?;
+        Ok(form)
+    }
+}
+
+/// Tells a handler that nobody waits for its answer any more. Clones speak of the same request.
+#[derive(Clone, Default)]
+pub struct Abandonment {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    is_abandoned: bool,
+    callbacks: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Abandonment {
+    /// Calls `stop` when the request is abandoned, or now if it is already.
+    pub fn on_abandon(&self, stop: impl FnOnce() + Send + 'static) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_abandoned {
+            drop(state);
+            stop();
+        } else {
+            state.callbacks.push(Box::new(stop));
+        }
+    }
+
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_abandoned = true;
+        let callbacks = std::mem::take(&mut state.callbacks);
+        drop(state);
+        for stop in callbacks {
+            stop();
+        }
+    }
+}
+
+impl fmt::Debug for Abandonment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Abandonment").finish_non_exhaustive()
+    }
+}

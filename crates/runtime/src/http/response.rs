@@ -1,0 +1,91 @@
+//! An answer, whose body is bytes or a function that writes them.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use hyper::{HeaderMap, StatusCode, header};
+
+use super::HeaderValue;
+
+/// Writes a body. An error ends the connection, so that the client sees that the answer is cut.
+pub(super) type WriteBody = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// An answer.
+pub struct Response {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+pub(super) enum Body {
+    Bytes(Bytes),
+    Written(WriteBody),
+}
+
+impl Response {
+    /// An answer with these bytes.
+    pub fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::new(status, content_type, Body::Bytes(body.into()))
+    }
+
+    /// An answer whose body `write` produces while it is sent.
+    pub fn written(
+        status: StatusCode,
+        content_type: &'static str,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        Self::new(status, content_type, Body::Written(Box::new(write)))
+    }
+
+    /// A line of text, as the errors of the server itself are.
+    pub fn text(status: StatusCode, line: &str) -> Self {
+        Self::bytes(status, "text/plain; charset=utf-8", format!("{line}\n"))
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The whole body, for a caller that is not a server.
+    ///
+    /// # Errors
+    /// What writing the body fails with.
+    pub fn into_bytes(self) -> io::Result<Bytes> {
+        match self.body {
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Written(write) => {
+                let mut bytes = Vec::new();
+                write(&mut bytes)?;
+                Ok(bytes.into())
+            }
+        }
+    }
+
+    fn new(status: StatusCode, content_type: &'static str, body: Body) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}

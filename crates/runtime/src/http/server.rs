@@ -1,0 +1,204 @@
+//! The server: sockets, their limits, and draining them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Handler;
+use super::connection::Shared;
+use super::idle::IdleStream;
+use crate::process::Shutdown;
+use crate::{Error, flags::ListenAddress};
+
+/// Bytes of a request's line and headers, and of a connection's buffers.
+const HEAD_BYTES_MAX: usize = 128 << 10;
+/// Pause after the system refused a connection, as it does when it is out of file handles.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Connections at once; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Time for the line and the headers of a request, which is how long a kept connection may
+    /// wait for its next request.
+    pub header_time_max: Duration,
+    /// Time for a request's body.
+    pub body_time_max: Duration,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// How long a socket may be still in both directions.
+    pub idle_max: Duration,
+    /// How long a client may take nothing of an answer that is being written.
+    pub stall_max: Duration,
+    /// Small requests answered at once; see [`super::Cost`].
+    pub small_max: usize,
+    /// Large requests answered at once.
+    pub large_max: usize,
+    /// How long a request waits for its place before it is refused.
+    pub queue_time_max: Duration,
+    /// How long a shutdown waits for requests that are being answered.
+    pub grace: Duration,
+}
+
+impl Default for HttpLimits {
+    /// Prometheus' limits where it has them: 512 connections, 5 minutes idle, 20 queries.
+    fn default() -> Self {
+        Self {
+            connections_max: 512,
+            header_time_max: Duration::from_secs(60),
+            body_time_max: Duration::from_secs(60),
+            body_bytes_max: 10 << 20,
+            idle_max: Duration::from_secs(300),
+            stall_max: Duration::from_secs(30),
+            small_max: 32,
+            large_max: 20,
+            queue_time_max: Duration::from_secs(10),
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl HttpLimits {
+    /// Threads that handlers may occupy together.
+    pub const fn threads_max(&self) -> usize {
+        self.small_max + self.large_max
+    }
+}
+
+/// What a server serves: nothing but its health until the handler is there. Clones share it.
+#[derive(Clone, Default)]
+pub struct Service {
+    handler: Arc<OnceLock<Arc<dyn Handler>>>,
+}
+
+impl Service {
+    /// Makes the server ready: requests go to `handler` from now on. A second call changes nothing.
+    pub fn ready(&self, handler: Arc<dyn Handler>) {
+        // The first handler stays.
+        let _ = self.handler.set(handler);
+    }
+
+    pub(super) fn handler(&self) -> Option<Arc<dyn Handler>> {
+        self.handler.get().cloned()
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("is_ready", &self.handler.get().is_some())
+            .finish()
+    }
+}
+
+/// A server with its socket bound.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: HttpLimits,
+}
+
+impl Server {
+    /// Binds the socket.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the address cannot be had.
+    pub async fn bind(address: &ListenAddress, limits: HttpLimits) -> Result<Self, Error> {
+        let (host, port) = (address.host.as_str(), address.port);
+        let listener = TcpListener::bind((host, port)).await;
+        let listener = listener.map_err(|source| Error::System {
+            action: format!("listen on {host}:{port}"),
+            source,
+        })?;
+        Ok(Self { listener, limits })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown`, then finishes the requests at hand within the grace period.
+    pub async fn serve(self, service: Service, mut shutdown: Shutdown) {
+        let limits = self.limits;
+        let shared = Arc::new(Shared {
+            service,
+            limits,
+            small: Arc::new(Semaphore::new(limits.small_max)),
+            large: Arc::new(Semaphore::new(limits.large_max)),
+        });
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        loop {
+            let stream = tokio::select! {
+                () = shutdown.requested() => break,
+                stream = accept(&self.listener, &places) => stream,
+                // Ended connections are taken out as they end.
+                Some(_) = connections.join_next() => continue,
+            };
+            let (stream, place) = stream;
+            let shared = Arc::clone(&shared);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.header_time_max)
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(
+                    TokioIo::new(IdleStream::new(stream, limits.idle_max)),
+                    service_fn(move |request| Arc::clone(&shared).answer(request)),
+                );
+            let connection = graceful.watch(connection);
+            connections.spawn(async move {
+                let _place = place;
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended early");
+                }
+            });
+        }
+        drop(self.listener);
+        if timeout(limits.grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "requests were not answered within the grace period"
+            );
+        }
+        connections.shutdown().await;
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let place = Arc::clone(places).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are written whole or in large pieces.
+                let _ = stream.set_nodelay(true);
+                return (stream, place);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The server against clients that behave and clients that do not.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+
+use super::*;
+use crate::flags::ListenAddress;
+use crate::process::Shutdown;
+
+/// Answers by path.
+struct Echo {
+    abandoned: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+impl Handler for Echo {
+    fn cost(&self, path: &str) -> Cost {
+        if path.starts_with("/large") {
+            Cost::Large
+        } else {
+            Cost::Small
+        }
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        let ok = StatusCode::OK;
+        match request.path.as_str() {
+            "/form" => match request.form() {
+                Ok(form) => Response::text(ok, &form.all("a").collect::<Vec<_>>().join(",")),
+                Err(e) => Response::text(StatusCode::BAD_REQUEST, &e.to_string()),
+            },
+            "/long" => Response::written(ok, "text/plain", |out| {
+                (0..100_000).try_for_each(|i| writeln!(out, "line {i}"))
+            }),
+            "/broken" => Response::written(ok, "text/plain", |out| {
+                out.write_all(&[b'x'; 200_000])?;
+                Err(std::io::Error::other("the data is damaged"))
+            }),
+            "/panic" => panic!("a bug"),
+            "/large/abandoned" => {
+                let (stop, stopped) = mpsc::channel::<()>();
+                let abandoned = self.abandoned.lock().unwrap().take();
+                request.abandonment.on_abandon(move || drop(stop));
+                let _ = stopped.recv();
+                drop(abandoned);
+                Response::text(ok, "late")
+            }
+            "/large/slow" => {
+                std::thread::sleep(Duration::from_millis(600));
+                Response::text(ok, "slow")
+            }
+            path => Response::text(StatusCode::NOT_FOUND, path),
+        }
+    }
+}
+
+/// Runs `client` against a server with these limits.
+fn with_server(limits: HttpLimits, client: impl FnOnce(SocketAddr, mpsc::Receiver<()>) + Send) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let address = ListenAddress {
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+    };
+    let server = runtime.block_on(Server::bind(&address, limits)).unwrap();
+    let address = server.local_addr().unwrap();
+    let (trigger, shutdown) = Shutdown::new();
+    let (abandoned, on_abandoned) = mpsc::channel();
+    let service = Service::default();
+    std::thread::scope(|scope| {
+        let starting = service.clone();
+        let serving = scope.spawn(|| runtime.block_on(server.serve(service, shutdown)));
+        assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 503 "));
+        assert!(ask(address, "GET /-/healthy HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
+        starting.ready(Arc::new(Echo {
+            abandoned: Mutex::new(Some(abandoned)),
+        }));
+        assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
+        client(address, on_abandoned);
+        trigger.request();
+        serving.join().unwrap();
+    });
+    assert!(TcpStream::connect(address).is_err(), "it still listens");
+}
+
+fn connect(address: SocketAddr, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let limit = Some(Duration::from_secs(20));
+    stream.set_read_timeout(limit).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// All that is answered until the server closes the connection.
+fn ask_bytes(address: SocketAddr, request: &str) -> Vec<u8> {
+    let mut answer = Vec::new();
+    let mut stream = connect(address, request);
+    // A connection that is reset ends the answer too.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+fn ask(address: SocketAddr, request: &str) -> String {
+    String::from_utf8_lossy(&ask_bytes(address, request)).into_owned()
+}
+
+#[test]
+fn forms_come_from_body_and_query() {
+    with_server(HttpLimits::default(), |address, _| {
+        let answer = ask(
+            address,
+            "POST /form?a=3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 7\r\n\
+             Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n\r\na=1&a=2",
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n1,2,3\n"), "{answer}");
+        assert!(!answer.contains("access-control"), "{answer}");
+        let answer = ask(address, "GET /form?a=%f HTTP/1.0\r\nOrigin: y\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.0 400 "), "{answer}");
+        assert!(
+            answer.contains("access-control-allow-origin: *"),
+            "{answer}"
+        );
+        let answer = ask(address, "OPTIONS /form HTTP/1.0\r\nOrigin: y\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
+    });
+}
+
+#[test]
+fn long_answers_are_streamed_and_compressed() {
+    with_server(HttpLimits::default(), |address, _| {
+        let plain = ask(address, "GET /long HTTP/1.0\r\n\r\n");
+        let (_, plain) = plain.split_once("\r\n\r\n").unwrap();
+        assert_eq!(plain.lines().count(), 100_000);
+        let answer = ask_bytes(
+            address,
+            "GET /long HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n",
+        );
+        let at = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let mut text = String::new();
+        GzDecoder::new(&answer[at + 4..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert!(text == plain, "the decompressed body differs");
+        assert!(answer.len() < plain.len() / 2);
+    });
+}
+
+#[test]
+fn failing_handlers_fail_alone() {
+    with_server(HttpLimits::default(), |address, _| {
+        let answer = ask(address, "GET /panic HTTP/1.0\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.0 500 "), "{answer}");
+        // A body that breaks off must not look complete.
+        let head = "GET /broken HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer = ask(address, head);
+        assert!(answer.starts_with("HTTP/1.1 200 "));
+        assert!(!answer.ends_with("0\r\n\r\n"));
+        assert!(ask(address, "GET /x HTTP/1.0\r\n\r\n").ends_with("\r\n\r\n/x\n"));
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_stops_its_request() {
+    with_server(HttpLimits::default(), |address, abandoned| {
+        let stream = connect(address, "GET /large/abandoned HTTP/1.1\r\nHost: x\r\n\r\n");
+        let early = abandoned.recv_timeout(Duration::from_millis(200));
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+        drop(stream);
+        let gone = abandoned.recv_timeout(Duration::from_secs(10));
+        assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
+    });
+}
+
+#[test]
+fn bodies_heads_and_stillness_are_bounded() {
+    let limits = HttpLimits {
+        body_bytes_max: 10,
+        body_time_max: Duration::from_millis(300),
+        header_time_max: Duration::from_millis(300),
+        ..HttpLimits::default()
+    };
+    with_server(limits, |address, _| {
+        let post = "POST /form HTTP/1.1\r\nHost: x\r\n";
+        let large = ask(address, &format!("{post}Content-Length: 11\r\n\r\n"));
+        assert!(large.starts_with("HTTP/1.1 413 "), "{large}");
+        let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n");
+        assert!(ask(address, &chunked).starts_with("HTTP/1.1 413 "));
+        let slow = ask(address, &format!("{post}Content-Length: 5\r\n\r\na="));
+        assert!(slow.starts_with("HTTP/1.1 408 "), "{slow}");
+        let begin = Instant::now();
+        ask(address, "GET /x HTTP/1.1\r\nHost: x\r\nX-Never");
+        // After its answer, too, a connection may not stay open for ever.
+        ask(address, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    });
+}
+
+#[test]
+fn small_requests_pass_large_ones() {
+    let limits = HttpLimits {
+        large_max: 1,
+        queue_time_max: Duration::from_millis(100),
+        ..HttpLimits::default()
+    };
+    with_server(limits, |address, _| {
+        let mut first = connect(address, "GET /large/slow HTTP/1.0\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(100));
+        let second = ask(address, "GET /large/slow HTTP/1.0\r\n\r\n");
+        assert!(second.starts_with("HTTP/1.0 503 "), "{second}");
+        assert!(second.contains("retry-after: 5"), "{second}");
+        assert!(ask(address, "GET /x HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404 "));
+        let mut answer = String::new();
+        first.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("slow\n"), "{answer}");
+    });
+}

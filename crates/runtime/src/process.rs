@@ -1,0 +1,125 @@
+//! A component's life as a process: its threads, and signals that end it.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::Error;
+
+/// Stack of every thread: deep enough for the deepest expression that the limits of PromQL allow.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Exit code of a process that was told twice to stop.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Tells the parts of a component to stop; clones are told together.
+#[derive(Debug, Clone)]
+pub struct Shutdown {
+    requested: watch::Receiver<bool>,
+}
+
+impl Shutdown {
+    /// A shutdown and the trigger that requests it.
+    pub fn new() -> (ShutdownTrigger, Self) {
+        let (trigger, requested) = watch::channel(false);
+        (ShutdownTrigger { trigger }, Self { requested })
+    }
+
+    /// Returns once the component is to stop, also when the trigger is gone.
+    pub async fn requested(&mut self) {
+        // An error means that the trigger is gone, and nobody else could request it.
+        let _ = self.requested.wait_for(|requested| *requested).await;
+    }
+}
+
+/// Requests a [`Shutdown`]. Dropping it does so too.
+#[derive(Debug)]
+pub struct ShutdownTrigger {
+    trigger: watch::Sender<bool>,
+}
+
+impl ShutdownTrigger {
+    /// Requests the shutdown.
+    pub fn request(&self) {
+        self.trigger.send_replace(true);
+    }
+}
+
+/// Runs a component until it ends, on two async workers and at most `blocking_max` threads for
+/// work that blocks or computes.
+///
+/// SIGINT or SIGTERM requests the shutdown; another one ends the process at once.
+///
+/// # Errors
+/// [`Error::System`] when threads or signal handlers cannot be had, and what `main` fails with.
+pub fn run<F, T>(blocking_max: usize, main: F) -> Result<T, Error>
+where
+    F: AsyncFnOnce(Shutdown) -> Result<T, Error>,
+{
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(blocking_max)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(|source| system("start threads", source))?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::install().map_err(|source| system("handle signals", source))?;
+        let (trigger, shutdown) = Shutdown::new();
+        until_done(main(shutdown), &mut signals, &trigger).await
+    });
+    // A query that nobody waits for may still compute; the process ends without it.
+    runtime.shutdown_background();
+    result
+}
+
+fn system(action: &str, source: io::Error) -> Error {
+    Error::System {
+        action: action.to_owned(),
+        source,
+    }
+}
+
+async fn until_done<T>(
+    main: impl Future<Output = T>,
+    signals: &mut Signals,
+    trigger: &ShutdownTrigger,
+) -> T {
+    let mut main = pin!(main);
+    tokio::select! {
+        result = &mut main => return result,
+        () = signals.next() => {}
+    }
+    tracing::info!("stopping; another signal ends the process at once");
+    trigger.request();
+    tokio::select! {
+        result = &mut main => result,
+        () = signals.next() => std::process::exit(EXIT_INTERRUPTED),
+    }
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
