@@ -1,209 +1,183 @@
-//! PromQL over blocks on this machine.
+//! PromQL, label names and label values over a data directory on this machine.
+//!
+//! The answers are those of a Prometheus on the same directory: a series is put together from all
+//! blocks that hold a part of it and from the head, and what is deleted in one of them is hidden
+//! there only.
 
-mod metadata;
+mod head;
+mod join;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Labels, Sample, TimeRange, Value};
-use promql::columns::Samples;
-use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
-use tsdb::block::{Block, BlockSeries, Select};
-use tsdb::chunk::{TimedChunk, xor};
-use tsdb::merge::samples::merged_samples;
-use tsdb::{Corruption, Encoding};
+use model::{Labels, Matcher, TimeRange};
+use promql::source::{Hints, SelectRequest, SeriesSet, Source, SourceError};
+use tsdb::db::{DataDir, DataDirReport};
+use tsdb::head::Head;
 
-/// Blocks that are queried together.
-#[derive(Debug, Clone, Default)]
-pub struct Blocks {
-    blocks: Vec<Arc<Block>>,
+use crate::blocks::Blocks;
+
+/// A data directory as the query API reads it.
+#[derive(Debug, Clone)]
+pub struct LocalSource {
+    blocks: Blocks,
+    head: Arc<Head>,
+    report: Arc<DataDirReport>,
 }
 
-impl Blocks {
-    /// The blocks, which may overlap, in any order.
-    pub fn new(blocks: impl IntoIterator<Item = Block>) -> Self {
-        let mut blocks: Vec<_> = blocks.into_iter().map(Arc::new).collect();
-        blocks.sort_by_key(|block| block.meta().min_time);
-        Self { blocks }
+impl LocalSource {
+    /// The blocks and the head of a data directory.
+    pub fn new(dir: DataDir) -> Self {
+        let (blocks, head, report) = dir.into_parts();
+        Self {
+            blocks: Blocks::new(blocks),
+            head: Arc::new(head),
+            report: Arc::new(report),
+        }
+    }
+
+    /// The blocks.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// What of the directory could not be read.
+    pub fn report(&self) -> &DataDirReport {
+        &self.report
+    }
+
+    /// The label names of the series that some of `selectors` select, of all series when there is
+    /// no selector, in ascending order. A block that overlaps `range` counts as a whole.
+    ///
+    /// # Errors
+    /// When a block's index cannot be read.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError> {
+        let mut lists = Vec::new();
+        for matchers in any_of(selectors) {
+            lists.push(self.blocks.label_names(matchers, range)?);
+            if let Some(head) = self.head_within(range) {
+                lists.push(head_label_names(head, matchers));
+            }
+        }
+        Ok(union(lists))
+    }
+
+    /// The values that the label `name` has in the series that some of `selectors` select, in all
+    /// series when there is no selector, in ascending order. A block that overlaps `range` counts
+    /// as a whole.
+    ///
+    /// # Errors
+    /// When a block's index cannot be read.
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<String>, SourceError> {
+        let mut lists = Vec::new();
+        for matchers in any_of(selectors) {
+            lists.push(self.blocks.label_values(name, matchers, range)?);
+            if let Some(head) = self.head_within(range) {
+                lists.push(head_label_values(head, name, matchers));
+            }
+        }
+        Ok(union(lists))
+    }
+
+    /// The label sets of the series that some of `selectors` select, of all series when there is no
+    /// selector, in order, each once. Only chunks that overlap `range` count.
+    ///
+    /// # Errors
+    /// When a block's index cannot be read.
+    pub fn label_sets(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<Labels>, SourceError> {
+        let mut found: Vec<Labels> = Vec::new();
+        for matchers in any_of(selectors) {
+            let mut set = self.select(&SelectRequest {
+                matchers: matchers.clone(),
+                range,
+                hints: Hints::default(),
+            })?;
+            while let Some(series) = set.next()? {
+                found.push(series.labels().clone());
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn head_within(&self, range: TimeRange) -> Option<&Arc<Head>> {
+        self.head
+            .time_range()?
+            .overlaps(range)
+            .then_some(&self.head)
     }
 }
 
-impl Source for Blocks {
+impl Source for LocalSource {
     fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let mut heads = Vec::with_capacity(self.blocks.len());
-        for block in &self.blocks {
-            if block.meta().range().overlaps(request.range) {
-                let rest = Select::new(Arc::clone(block), &request.matchers, request.range)
-                    .map_err(failed)?;
-                let mut head = Head {
-                    block: Arc::clone(block),
-                    next: None,
-                    rest,
-                };
-                head.advance()?;
-                heads.push(head);
-            }
-        }
-        Ok(Box::new(Found { heads }))
-    }
-}
-
-fn failed(error: tsdb::Error) -> SourceError {
-    SourceError::caused_by(error.kind(), "read block", error)
-}
-
-/// What one block holds of a series.
-struct Part {
-    block: Arc<Block>,
-    series: BlockSeries,
-}
-
-/// The series that one block holds, in order of labels.
-struct Head {
-    block: Arc<Block>,
-    next: Option<BlockSeries>,
-    rest: Select<Arc<Block>>,
-}
-
-impl Head {
-    /// Takes the next series.
-    fn advance(&mut self) -> Result<Option<Part>, SourceError> {
-        let following = self.rest.next().transpose().map_err(failed)?;
-        let taken = std::mem::replace(&mut self.next, following);
-        Ok(taken.map(|series| Part {
-            block: Arc::clone(&self.block),
-            series,
-        }))
-    }
-}
-
-/// The series found, merged as they are asked for: a query's memory does not depend on their number.
-struct Found {
-    /// One per block, in order of the blocks' times.
-    heads: Vec<Head>,
-}
-
-impl SeriesSet for Found {
-    fn next(&mut self) -> Result<Option<Box<dyn Series>>, SourceError> {
-        let least = |head: &Head, least: &Head| match (&head.next, &least.next) {
-            (Some(a), Some(b)) => a.labels < b.labels,
-            (next, _) => next.is_some(),
+        let blocks = self.blocks.select(request)?;
+        let Some(head) = self.head_within(request.range) else {
+            return Ok(blocks);
         };
-        let mut first = 0;
-        for i in 1..self.heads.len() {
-            if least(&self.heads[i], &self.heads[first]) {
-                first = i;
-            }
-        }
-        let Some(head) = self.heads.get_mut(first) else {
-            return Ok(None);
-        };
-        let Some(part) = head.advance()? else {
-            return Ok(None);
-        };
-        let mut parts = vec![part];
-        // Of blocks with the same series the first was found.
-        for head in &mut self.heads[first + 1..] {
-            if let Some(next) = &head.next
-                && next.labels == parts[0].series.labels
-            {
-                parts.extend(head.advance()?);
-            }
-        }
-        Ok(Some(Box::new(BlocksSeries { parts })))
+        let head = head::HeadSet::new(Arc::clone(head), request);
+        Ok(Box::new(join::Joined::new(blocks, head)?))
     }
 }
 
-/// One series of some blocks.
-struct BlocksSeries {
-    /// In order of the blocks' times; never empty.
-    parts: Vec<Part>,
+/// The selectors to go through; the one that selects everything when there is none.
+fn any_of(selectors: &[Vec<Matcher>]) -> &[Vec<Matcher>] {
+    const ALL: &[Vec<Matcher>] = &[Vec::new()];
+    if selectors.is_empty() { ALL } else { selectors }
 }
 
-impl Series for BlocksSeries {
-    fn labels(&self) -> &Labels {
-        &self.parts[0].series.labels
-    }
-
-    fn read(&mut self, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
-        if self.is_plain() {
-            return self.read_plain(range, out);
-        }
-        for sample in merged_samples(self.chunks(range)?) {
-            let sample = sample.map_err(damaged)?;
-            if !self
-                .parts
-                .iter()
-                .any(|part| part.series.deleted.contains(sample.t))
-            {
-                push(sample, out);
-            }
-        }
-        Ok(())
-    }
+/// The label names of some series of the head, ascending.
+fn head_label_names(head: &Head, matchers: &[Matcher]) -> Vec<String> {
+    let names: BTreeSet<&str> = if matchers.is_empty() {
+        head.index().label_names().into_iter().collect()
+    } else {
+        let series = head.index().select(matchers).into_iter();
+        series
+            .flat_map(|id| head.labels(id).iter().map(|(name, _)| name))
+            .collect()
+    };
+    names.into_iter().map(str::to_owned).collect()
 }
 
-impl BlocksSeries {
-    /// True when the chunks follow each other in time and nothing is deleted.
-    fn is_plain(&self) -> bool {
-        let metas = || self.parts.iter().flat_map(|part| &part.series.chunks);
-        self.parts.iter().all(|part| part.series.deleted.is_empty())
-            && metas()
-                .zip(metas().skip(1))
-                .all(|(a, b)| a.max_time < b.min_time)
+/// The values of a label of some series of the head, ascending.
+fn head_label_values(head: &Head, name: &str, matchers: &[Matcher]) -> Vec<String> {
+    if matchers.is_empty() {
+        return head.index().label_values(name).map(str::to_owned).collect();
     }
-
-    /// Decodes chunk after chunk.
-    fn read_plain(&self, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
-        for part in &self.parts {
-            for meta in &part.series.chunks {
-                if meta.min_time >= range.max || meta.max_time < range.min {
-                    continue;
-                }
-                decode(&part.block, meta.reference, out)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The chunks that may have samples in `range`, in order of their first times.
-    fn chunks(&self, range: TimeRange) -> Result<Vec<TimedChunk>, SourceError> {
-        let mut chunks = Vec::new();
-        for part in &self.parts {
-            for meta in &part.series.chunks {
-                if meta.min_time < range.max && meta.max_time >= range.min {
-                    chunks.push(TimedChunk {
-                        min_time: meta.min_time,
-                        max_time: meta.max_time,
-                        chunk: part.block.chunk(meta.reference).map_err(failed)?,
-                    });
-                }
-            }
-        }
-        chunks.sort_by_key(|chunk| chunk.min_time);
-        Ok(chunks)
-    }
+    let series = head.index().select(matchers).into_iter();
+    let values: BTreeSet<&str> = series.filter_map(|id| head.labels(id).get(name)).collect();
+    values.into_iter().map(str::to_owned).collect()
 }
 
-fn damaged(corruption: Corruption) -> SourceError {
-    SourceError::caused_by(model::ErrorKind::Corrupt, "decode chunk", corruption)
+/// What is in ascending lists, each item once.
+fn union(mut lists: Vec<Vec<String>>) -> Vec<String> {
+    if lists.len() == 1 {
+        return lists.remove(0);
+    }
+    // The sort finds the ascending runs and merges them.
+    let mut all = lists.concat();
+    all.sort();
+    all.dedup();
+    all
 }
 
-/// Appends a chunk's samples to the columns.
-fn decode(block: &Block, reference: u64, out: &mut Samples) -> Result<(), SourceError> {
-    let view = block.chunks().view(reference).map_err(failed)?;
-    if view.encoding() == Encoding::Xor {
-        return xor::decode_columns(view.data(), &mut out.ts, &mut out.values).map_err(damaged);
-    }
-    for sample in block.chunk(reference).map_err(failed)?.samples() {
-        push(sample.map_err(damaged)?, out);
-    }
-    Ok(())
-}
-
-fn push(sample: Sample, out: &mut Samples) {
-    match sample.value {
-        Value::Float(v) => out.push_float(sample.t, v, 0),
-        Value::Histogram(h) => out.push_hist(sample.t, Arc::new(h.to_float()), 0),
-        Value::FloatHistogram(h) => out.push_hist(sample.t, Arc::new(*h), 0),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! A `...Flags` struct holds what was said; its `resolve` checks it and yields the `...Config`
 //! that the component works with, in which nothing is optional that has a default.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::Error;
@@ -118,6 +119,16 @@ impl ListenAddress {
     }
 }
 
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// Where the servers listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -227,6 +238,7 @@ mod tests {
         ] {
             let a = ListenAddress::parse(s).unwrap();
             assert_eq!((a.host.as_str(), a.port), (host, port), "{s}");
+            assert_eq!(ListenAddress::parse(&a.to_string()), Ok(a), "{s}");
         }
         for s in ["", "host", "host:http", "host:65536", "::1:80", "[::1:80"] {
             assert!(ListenAddress::parse(s).is_err(), "{s}");

@@ -34,9 +34,9 @@ pub enum Error {
         /// The refusal.
         source: std::io::Error,
     },
-    /// The component's data cannot be used.
+    /// What the component works with cannot be had.
     #[error("cannot {action}")]
-    Data {
+    Start {
         /// What was attempted, as a verb with its object.
         action: String,
         /// Why it failed.

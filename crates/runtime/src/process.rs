@@ -77,6 +77,39 @@ where
     result
 }
 
+/// Runs `work` on a thread that may block.
+///
+/// # Panics
+/// When `work` does.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down cancels, and that polls nothing any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Runs `serving` to its end while `starting` makes ready what it serves; a failure of that ends
+/// both.
+///
+/// # Errors
+/// What `starting` fails with.
+pub async fn serve_while(
+    serving: impl Future<Output = ()>,
+    starting: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut serving = pin!(serving);
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        started = starting => started?,
+    }
+    serving.await;
+    Ok(())
+}
+
 fn system(action: &str, source: io::Error) -> Error {
     Error::System {
         action: action.to_owned(),

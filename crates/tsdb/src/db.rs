@@ -106,6 +106,11 @@ impl DataDir {
         &self.report
     }
 
+    /// The blocks, in order of time, the head, and what could not be read.
+    pub fn into_parts(self) -> (Vec<Block>, Head, DataDirReport) {
+        (self.blocks, self.head, self.report)
+    }
+
     /// The series that all of `matchers` select, in order of their labels, with their samples in
     /// `range`. Series without any may be among them.
     ///

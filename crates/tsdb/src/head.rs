@@ -77,6 +77,11 @@ impl Head {
         self.series[series as usize].chunks(range)
     }
 
+    /// True when a series has chunks that overlap `range`.
+    pub fn has_chunks(&self, series: SeriesId, range: TimeRange) -> bool {
+        self.series[series as usize].has_chunks(range)
+    }
+
     /// What is deleted of a series; `None` when nothing is. It hides samples of the head only.
     pub fn deleted(&self, series: SeriesId) -> Option<&Intervals> {
         self.deleted.get(&series)

@@ -28,9 +28,17 @@ impl Form {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &b""[..]),
             };
-            self.pairs.push((decode(name)?, decode(value)?));
+            self.pairs.push((decode(name, b' ')?, decode(value, b' ')?));
         }
         Ok(())
+    }
+
+    /// Decodes a segment of a path, where a plus sign is one.
+    ///
+    /// # Errors
+    /// [`FormError`] when it cannot be decoded.
+    pub fn decode_path(segment: &str) -> Result<String, FormError> {
+        decode(segment.as_bytes(), b'+')
     }
 
     /// The first value of a parameter.
@@ -45,14 +53,14 @@ impl Form {
     }
 }
 
-/// Decodes plus signs and percent escapes.
-fn decode(text: &[u8]) -> Result<String, FormError> {
+/// Decodes percent escapes, and a plus sign to `plus`.
+fn decode(text: &[u8], plus: u8) -> Result<String, FormError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         match first {
-            b'+' => bytes.push(b' '),
+            b'+' => bytes.push(plus),
             b'%' => match after {
                 [a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
                     bytes.push(hex(*a) << 4 | hex(*b));
@@ -96,6 +104,7 @@ mod tests {
         assert_eq!(form.get("x"), Some(""));
         assert_eq!(form.get("y"), Some("a=b"));
         assert_eq!(form.get("z"), None);
+        assert_eq!(Form::decode_path("a+b%2Fc").unwrap(), "a+b/c");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Abandonment {
         }
     }
 
-    pub(super) fn abandon(&self) {
+    /// Says that nobody waits any more.
+    pub fn abandon(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_abandoned = true;
         let callbacks = std::mem::take(&mut state.callbacks);

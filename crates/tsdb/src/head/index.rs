@@ -71,6 +71,12 @@ impl HeadIndex {
         values.flat_map(|values| values.keys().map(|value| &**value))
     }
 
+    /// How many series have the label `name` with this value.
+    pub fn series_count(&self, name: &str, value: &str) -> usize {
+        let values = self.postings.get(name);
+        values.and_then(|v| v.get(value)).map_or(0, Vec::len)
+    }
+
     /// The series that all matchers accept, ascending. Without matchers, all series.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
         // Matchers that need the label come first, for they make the result small.

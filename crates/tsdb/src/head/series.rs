@@ -348,6 +348,20 @@ impl HeadSeries {
         });
     }
 
+    /// True when some chunk overlaps `range`.
+    pub fn has_chunks(&self, range: TimeRange) -> bool {
+        let overlaps = |min: i64, max: i64| min < range.max && max >= range.min;
+        overlaps(self.open_min, self.max_time)
+            || self
+                .completed
+                .iter()
+                .any(|c| overlaps(c.min_time, c.max_time))
+            || self
+                .out_of_order
+                .as_ref()
+                .is_some_and(|o| o.chunks().any(|c| overlaps(c.min_time, c.max_time)))
+    }
+
     /// All chunks that overlap `range`, in order of their first times.
     pub fn chunks(&self, range: TimeRange) -> Vec<TimedChunk> {
         let overlaps = |c: &TimedChunk| c.min_time < range.max && c.max_time >= range.min;

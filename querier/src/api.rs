@@ -1,0 +1,213 @@
+//! Prometheus' HTTP API over a local data directory.
+//!
+//! One file per endpoint: a function from the parameters to an [`answer::Answer`] or an error. The
+//! table in this file is all there is to routing. Parameters, error types, codes and texts are those
+//! of Prometheus 3; answers are written by [`json`], never built as a tree.
+
+mod answer;
+mod empty;
+mod format_query;
+pub mod json;
+mod label_values;
+mod labels;
+mod params;
+mod parse_query;
+mod query;
+mod query_exemplars;
+mod query_range;
+mod series;
+mod status;
+mod status_tsdb;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use promql::Engine;
+use promql::limits::Limits;
+use runtime::Clock;
+use runtime::http::{
+    Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
+};
+
+use crate::local::LocalSource;
+use crate::pool::Pool;
+use answer::{Answer, ApiError};
+
+/// The page at `/`.
+const PAGE: &str = include_str!("page.html");
+const PREFIX: &str = "/api/v1/";
+
+/// What the API says about the process it runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Version of this build.
+    pub version: &'static str,
+    /// When the process started, in milliseconds.
+    pub started_ms: i64,
+    /// The flags, by name, as they took effect.
+    pub flags: BTreeMap<String, String>,
+}
+
+/// Answers the requests of the API.
+#[derive(Debug)]
+pub struct Api {
+    source: LocalSource,
+    pool: Pool,
+    options: promql::Options,
+    clock: Arc<dyn Clock>,
+    about: About,
+    head_statistics: OnceLock<status_tsdb::HeadStatistics>,
+}
+
+/// One call of an endpoint.
+struct Call<'a> {
+    request: &'a Request,
+    form: Form,
+    /// When it arrived, in milliseconds.
+    now_ms: i64,
+}
+
+type Endpoint = fn(&Api, &Call<'_>) -> Result<Answer, ApiError>;
+
+/// Which methods an endpoint takes, and whether it may compute for long.
+struct Route {
+    takes_post: bool,
+    cost: Cost,
+    endpoint: Endpoint,
+}
+
+impl Route {
+    const fn get(cost: Cost, endpoint: Endpoint) -> Self {
+        Self {
+            takes_post: false,
+            cost,
+            endpoint,
+        }
+    }
+
+    const fn get_or_post(cost: Cost, endpoint: Endpoint) -> Self {
+        Self {
+            takes_post: true,
+            cost,
+            endpoint,
+        }
+    }
+}
+
+/// The endpoint at a path.
+fn route(path: &str) -> Option<Route> {
+    let name = path.strip_prefix(PREFIX)?;
+    Some(match name {
+        "query" => Route::get_or_post(Cost::Large, query::answer),
+        "query_range" => Route::get_or_post(Cost::Large, query_range::answer),
+        "query_exemplars" => Route::get_or_post(Cost::Small, query_exemplars::answer),
+        "format_query" => Route::get_or_post(Cost::Small, format_query::answer),
+        "parse_query" => Route::get_or_post(Cost::Small, parse_query::answer),
+        "labels" => Route::get_or_post(Cost::Large, labels::answer),
+        "series" => Route::get_or_post(Cost::Large, series::answer),
+        "metadata" => Route::get(Cost::Small, empty::metadata),
+        "targets" => Route::get(Cost::Small, empty::targets),
+        "rules" => Route::get(Cost::Small, empty::rules),
+        "alerts" => Route::get(Cost::Small, empty::alerts),
+        "alertmanagers" => Route::get(Cost::Small, empty::alertmanagers),
+        "status/buildinfo" => Route::get(Cost::Small, status::build_info),
+        "status/config" => Route::get(Cost::Small, status::config),
+        "status/flags" => Route::get(Cost::Small, status::flags),
+        "status/runtimeinfo" => Route::get(Cost::Small, status::runtime_info),
+        "status/tsdb" => Route::get(Cost::Large, status_tsdb::answer),
+        "status/tsdb/blocks" => Route::get(Cost::Small, status_tsdb::blocks),
+        _ if label_values::name_in(name).is_some() => Route::get(Cost::Large, label_values::answer),
+        _ => return None,
+    })
+}
+
+impl Api {
+    /// The API over `source`; queries are evaluated on `pool` with `options`.
+    pub fn new(
+        source: LocalSource,
+        pool: Pool,
+        mut options: promql::Options,
+        clock: Arc<dyn Clock>,
+        about: About,
+    ) -> Self {
+        // Prometheus checks the distance, which is one less than the number of steps.
+        options.limits.steps_max = query_range::INTERVALS_MAX + 1;
+        Self {
+            source,
+            pool,
+            options,
+            clock,
+            about,
+            head_statistics: OnceLock::new(),
+        }
+    }
+
+    /// An engine for one request, which may ask for less time or another lookback.
+    fn engine(&self, wanted: &params::QueryOptions) -> Engine {
+        let mut options = self.options.clone();
+        if let Some(timeout) = wanted.timeout {
+            options.limits = Limits {
+                timeout: timeout.min(options.limits.timeout),
+                ..options.limits
+            };
+        }
+        options.lookback_ms = wanted.lookback_ms.unwrap_or(options.lookback_ms);
+        options.per_step_stats = wanted.stats == params::Stats::PerStep;
+        Engine::new(options)
+    }
+
+    fn call(&self, route: &Route, request: &Request) -> Response {
+        let is_taken = match request.method {
+            Method::GET => true,
+            Method::POST => route.takes_post,
+            _ => false,
+        };
+        if !is_taken {
+            let methods = if route.takes_post {
+                "GET, OPTIONS, POST"
+            } else {
+                "GET, OPTIONS"
+            };
+            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                .with_header(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        let form = match request.form() {
+            Ok(form) => form,
+            Err(error) => {
+                let error = ApiError::bad_data(format_args!("error parsing form values: {error}"));
+                return error.respond();
+            }
+        };
+        let call = Call {
+            request,
+            form,
+            now_ms: self.clock.now_ms(),
+        };
+        match (route.endpoint)(self, &call) {
+            Ok(answer) => answer.respond(),
+            Err(error) => error.respond(),
+        }
+    }
+}
+
+impl Handler for Api {
+    fn cost(&self, path: &str) -> Cost {
+        route(path).map_or(Cost::Small, |route| route.cost)
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        if let Some(route) = route(&request.path) {
+            return self.call(&route, &request);
+        }
+        match request.path.as_str() {
+            "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),
+            // Where Prometheus and Thanos have their page, and links from alerts lead.
+            "/graph" => Response::text(StatusCode::FOUND, "the page is at /")
+                .with_header(header::LOCATION, HeaderValue::from_static("/")),
+            _ => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

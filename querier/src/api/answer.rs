@@ -1,0 +1,183 @@
+//! The envelope around every answer: status, data or error, warnings and infos.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use model::ErrorKind;
+use promql::source::SourceError;
+use runtime::http::{Response, StatusCode};
+
+use super::json;
+
+const JSON: &str = "application/json";
+
+/// The classes of errors that clients tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorType {
+    /// The request is wrong.
+    BadData,
+    /// The query cannot be evaluated.
+    Execution,
+    /// The client gave up.
+    Canceled,
+    /// The query took too long.
+    Timeout,
+    /// The storage failed.
+    Internal,
+}
+
+impl ErrorType {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BadData => "bad_data",
+            Self::Execution => "execution",
+            Self::Canceled => "canceled",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadData => StatusCode::BAD_REQUEST,
+            Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            // Nobody reads it; the code is that of Prometheus.
+            Self::Canceled => StatusCode::from_u16(499).expect("three digits"),
+            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// Why a request gets no data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ApiError {
+    pub(super) kind: ErrorType,
+    pub(super) message: String,
+}
+
+impl ApiError {
+    pub(super) fn bad_data(message: impl Display) -> Self {
+        Self {
+            kind: ErrorType::BadData,
+            message: message.to_string(),
+        }
+    }
+
+    /// A parameter that cannot be used, and why.
+    pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
+        Self::bad_data(format_args!("invalid parameter \"{name}\": {reason}"))
+    }
+
+    /// The answer that says it.
+    pub(super) fn respond(&self) -> Response {
+        let mut body = Vec::new();
+        body.extend_from_slice(b"{\"status\":\"error\",\"errorType\":\"");
+        body.extend_from_slice(self.kind.name().as_bytes());
+        body.extend_from_slice(b"\",\"error\":");
+        json::push_string(&mut body, &self.message);
+        body.push(b'}');
+        Response::bytes(self.kind.status(), JSON, body)
+    }
+}
+
+impl From<promql::Error> for ApiError {
+    fn from(error: promql::Error) -> Self {
+        use promql::Error;
+        let kind = match error {
+            Error::Source(source) => return source.into(),
+            Error::Parse(reason) | Error::Parameters(reason) => {
+                return Self::parameter("query", reason);
+            }
+            Error::TooManySteps { .. } => ErrorType::BadData,
+            Error::Cancelled => ErrorType::Canceled,
+            Error::Timeout => ErrorType::Timeout,
+            Error::Execution(_) | Error::TooManySamples | Error::TooManyBytes { .. } => {
+                ErrorType::Execution
+            }
+        };
+        Self {
+            kind,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<SourceError> for ApiError {
+    fn from(error: SourceError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::Cancelled => ErrorType::Canceled,
+            ErrorKind::Exhausted => ErrorType::Execution,
+            _ => ErrorType::Internal,
+        };
+        Self {
+            kind,
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Writes the value of `data`.
+pub(super) type WriteData = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+/// Data with what is to be said about it.
+pub(super) struct Answer {
+    data: WriteData,
+    pub(super) warnings: Vec<String>,
+    pub(super) infos: Vec<String>,
+}
+
+impl Answer {
+    /// Data that `write` writes as JSON.
+    pub(super) fn new(
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        Self {
+            data: Box::new(write),
+            warnings: Vec::new(),
+            infos: Vec::new(),
+        }
+    }
+
+    /// Data that is JSON text already.
+    pub(super) fn text(data: &'static str) -> Self {
+        Self::new(move |out| out.write_all(data.as_bytes()))
+    }
+
+    /// Data as a tree, for what is small.
+    pub(super) fn tree(data: serde_json::Value) -> Self {
+        Self::new(move |out| Ok(serde_json::to_writer(out, &data)?))
+    }
+
+    /// A list of strings, of which at most `limit` are shown; see [`truncate`].
+    pub(super) fn strings(mut all: Vec<String>, limit: usize) -> Self {
+        let warnings = truncate(&mut all, limit);
+        let mut answer = Self::new(move |out| json::write_strings(out, &all));
+        answer.warnings = warnings;
+        answer
+    }
+
+    /// The response around it, whose body is written as it is sent.
+    pub(super) fn respond(self) -> Response {
+        Response::written(StatusCode::OK, JSON, move |out| {
+            out.write_all(b"{\"status\":\"success\",\"data\":")?;
+            (self.data)(out)?;
+            for (name, notes) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+                if !notes.is_empty() {
+                    write!(out, ",\"{name}\":")?;
+                    json::write_strings(out, notes)?;
+                }
+            }
+            out.write_all(b"}")
+        })
+    }
+}
+
+/// Cuts a list to `limit` items, 0 for all, and returns the warning that is due.
+pub(super) fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Vec<String> {
+    if limit == 0 || items.len() <= limit {
+        return Vec::new();
+    }
+    items.truncate(limit);
+    vec!["results truncated due to limit".to_owned()]
+}

@@ -1,0 +1,162 @@
+//! Parameters that several endpoints take, read as Prometheus reads them.
+
+use std::time::Duration;
+
+use model::labels::quoted;
+use model::time::{DurationMs, MAX_TIME_MS, MIN_TIME_MS, parse_timestamp};
+use model::{Matcher, TimeRange};
+use promql::ast::Expr;
+use promql::parse::{self, parse_expr, parse_selector};
+use runtime::http::Form;
+
+use super::answer::ApiError;
+
+/// An instant in milliseconds; `default` when it is not given.
+pub(super) fn time(form: &Form, name: &str, default: i64) -> Result<i64, ApiError> {
+    match form.get(name) {
+        None | Some("") => Ok(default),
+        Some(text) => parse_timestamp(text).map_err(|e| ApiError::parameter(name, e)),
+    }
+}
+
+/// An instant in milliseconds that must be given.
+pub(super) fn required_time(form: &Form, name: &str) -> Result<i64, ApiError> {
+    let text = form.get(name).unwrap_or_default();
+    parse_timestamp(text).map_err(|e| ApiError::parameter(name, e))
+}
+
+/// The range from `start` to `end`, both included; all time when they are not given.
+pub(super) fn range(form: &Form) -> Result<TimeRange, ApiError> {
+    let start = time(form, "start", MIN_TIME_MS)?;
+    let end = time(form, "end", MAX_TIME_MS)?;
+    Ok(TimeRange::closed(start, end))
+}
+
+/// Nanoseconds from seconds, with a fraction, or a duration as PromQL writes it.
+pub(super) fn duration_ns(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ns = seconds * 1e9;
+        if ns.is_nan() || ns.abs() > i64::MAX as f64 {
+            let text = quoted(text);
+            return Err(format!(
+                "cannot parse {text} to a valid duration. It overflows int64"
+            ));
+        }
+        return Ok(ns as i64);
+    }
+    let DurationMs(ms) = text
+        .parse()
+        .map_err(|_| format!("cannot parse {} to a valid duration", quoted(text)))?;
+    Ok(ms.saturating_mul(1_000_000))
+}
+
+/// Most items of an answer; 0 for no limit.
+pub(super) fn limit(form: &Form) -> Result<usize, ApiError> {
+    let text = form.get("limit").unwrap_or_default();
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let limit: i64 = text.parse().map_err(|_| {
+        let text = quoted(text);
+        ApiError::parameter("limit", format_args!("{text} is not an integer"))
+    })?;
+    usize::try_from(limit).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))
+}
+
+/// Which statistics of a query are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stats {
+    None,
+    Totals,
+    PerStep,
+}
+
+/// What a query may ask of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QueryOptions {
+    pub(super) timeout: Option<Duration>,
+    pub(super) lookback_ms: Option<i64>,
+    pub(super) stats: Stats,
+}
+
+/// The options of a query.
+pub(super) fn query_options(form: &Form) -> Result<QueryOptions, ApiError> {
+    let timeout = match form.get("timeout") {
+        None | Some("") => None,
+        Some(text) => {
+            let ns = duration_ns(text).map_err(|e| ApiError::parameter("timeout", e))?;
+            Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)))
+        }
+    };
+    let lookback_ms = match form.get("lookback_delta") {
+        None | Some("") => None,
+        Some(text) => {
+            let ns = duration_ns(text).map_err(|e| {
+                ApiError::bad_data(format_args!("error parsing lookback delta duration: {e}"))
+            })?;
+            // Zero and less mean the default.
+            Some(ns / 1_000_000).filter(|ms| *ms > 0)
+        }
+    };
+    Ok(QueryOptions {
+        timeout,
+        lookback_ms,
+        stats: match form.get("stats") {
+            None | Some("") => Stats::None,
+            Some("all") => Stats::PerStep,
+            Some(_) => Stats::Totals,
+        },
+    })
+}
+
+/// The expression in the parameter `query`, with its text.
+pub(super) fn expression(form: &Form) -> Result<(Expr, &str), ApiError> {
+    let text = form.get("query").unwrap_or_default();
+    let expr =
+        parse_expr(text, parse::Options::default()).map_err(|e| ApiError::parameter("query", e))?;
+    Ok((expr, text))
+}
+
+/// The selectors in the parameters `match[]`, each of which must refuse series without labels.
+pub(super) fn selectors(form: &Form) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let mut selectors = Vec::new();
+    for text in form.all("match[]") {
+        let selector = parse_selector(text, parse::Options::default())
+            .map_err(|e| ApiError::parameter("match[]", e))?;
+        if selector.iter().all(Matcher::matches_empty) {
+            return Err(ApiError::parameter(
+                "match[]",
+                "match[] must contain at least one non-empty matcher",
+            ));
+        }
+        selectors.push(selector);
+    }
+    Ok(selectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_or_written_as_in_promql() {
+        for (text, expected) in [
+            ("15", Ok(15_000_000_000)),
+            ("0.5", Ok(500_000_000)),
+            ("-1", Ok(-1_000_000_000)),
+            ("1m30s", Ok(90_000_000_000)),
+            ("", Err(r#"cannot parse "" to a valid duration"#)),
+            (
+                "5 minutes",
+                Err(r#"cannot parse "5 minutes" to a valid duration"#),
+            ),
+            (
+                "1e300",
+                Err(r#"cannot parse "1e300" to a valid duration. It overflows int64"#),
+            ),
+        ] {
+            let expected = expected.map_err(str::to_owned);
+            assert_eq!(duration_ns(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `/api/v1/status/...`: what the process says about itself.
+
+use model::time::Rfc3339;
+use serde_json::json;
+
+use super::answer::{Answer, ApiError};
+use super::{Api, Call};
+
+/// The Prometheus whose API this is. Clients such as Grafana compare it to learn what they may ask.
+const PROMETHEUS_VERSION: &str = "3.14.0";
+
+/// Versions. Grafana takes a server that names features for a Mimir, so there are none.
+pub(super) fn build_info(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::tree(json!({
+        "version": PROMETHEUS_VERSION,
+        "revision": "",
+        "branch": "",
+        "buildUser": "",
+        "buildDate": "",
+        "goVersion": "",
+        "application": "Promontory",
+        "applicationVersion": api.about.version,
+    })))
+}
+
+/// The configuration file, of which a querier has none.
+pub(super) fn config(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::text(r#"{"yaml":"{}\n"}"#))
+}
+
+/// The flags as they took effect.
+pub(super) fn flags(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::tree(json!(api.about.flags)))
+}
+
+/// How the process runs.
+pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+    let started = Rfc3339(api.about.started_ms).to_string();
+    let report = api.source.report();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Answer::tree(json!({
+        "startTime": started,
+        "serverTime": Rfc3339(call.now_ms).to_string(),
+        "reloadConfigSuccess": true,
+        "lastConfigTime": started,
+        "corruptionCount": report.unreadable_blocks.len(),
+        "goroutineCount": 0,
+        "GOMAXPROCS": threads,
+        "GOMEMLIMIT": i64::MAX,
+        "GOGC": "",
+        "GODEBUG": "",
+        "storageRetention": "",
+    })))
+}

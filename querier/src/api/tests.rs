@@ -1,0 +1,359 @@
+//! Endpoint by endpoint over a small block: 2 series of 10 samples, and one that ended.
+
+use std::path::Path;
+
+use model::{Labels, TimeRange};
+use runtime::ManualClock;
+use runtime::http::{Abandonment, HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tsdb::block::{BlockWriter, Meta};
+use tsdb::chunk::SeriesEncoder;
+use tsdb::db::DataDir;
+use ulid::Ulid;
+
+use super::*;
+
+fn write_block(dir: &Path) {
+    let ulid = Ulid::from_parts(1, 1);
+    let mut writer = BlockWriter::create(dir, ulid).unwrap();
+    for symbol in ["__name__", "a.b", "job", "up", "x", "y", "z"] {
+        writer.add_symbol(symbol).unwrap();
+    }
+    for (labels, count) in [
+        (Labels::from_pairs([("__name__", "up"), ("a.b", "z")]), 1),
+        (Labels::from_pairs([("__name__", "up"), ("job", "x")]), 10),
+        (Labels::from_pairs([("__name__", "up"), ("job", "y")]), 10),
+    ] {
+        let mut encoder = SeriesEncoder::new();
+        let mut chunks = Vec::new();
+        for i in 0..count {
+            chunks.extend(encoder.push_float(i * 60_000, i as f64).unwrap());
+        }
+        chunks.extend(encoder.finish());
+        writer.add_series(&labels, &chunks).unwrap();
+    }
+    let meta = Meta::new(ulid, TimeRange::new(0, 600_000));
+    writer.finish(meta).unwrap().unwrap();
+}
+
+struct Fixture {
+    api: Api,
+    _dir: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        write_block(dir.path());
+        let about = About {
+            version: "1.2.3",
+            started_ms: 0,
+            flags: [("data-dir".to_owned(), "x".to_owned())].into(),
+        };
+        Self {
+            api: Api::new(
+                LocalSource::new(DataDir::open(dir.path(), 0).unwrap()),
+                Pool::start(2).unwrap(),
+                promql::Options::default(),
+                Arc::new(ManualClock::new(540_000)),
+                about,
+            ),
+            _dir: dir,
+        }
+    }
+
+    fn send(&self, method: Method, target: &str) -> (u16, String) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let response = self.api.handle(Request {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            body: Default::default(),
+            abandonment: Abandonment::default(),
+        });
+        let status = response.status().as_u16();
+        let body = response.into_bytes().unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn get(&self, target: &str) -> (u16, Value) {
+        let (status, body) = self.send(Method::GET, &format!("{PREFIX}{target}"));
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    /// The data of an answer that is a success.
+    fn data(&self, target: &str) -> Value {
+        let (status, mut answer) = self.get(target);
+        assert_eq!((status, &answer["status"]), (200, &json!("success")));
+        answer["data"].take()
+    }
+
+    /// Status, type and text of an error.
+    fn error(&self, target: &str) -> (u16, String, String) {
+        let (status, answer) = self.get(target);
+        assert_eq!(answer["status"], "error", "{answer}");
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        (status, text("errorType"), text("error"))
+    }
+}
+
+#[test]
+fn query() {
+    let f = Fixture::new();
+    assert_eq!(
+        f.data("query?query=up{job='x'}%2b1"),
+        json!({"resultType": "vector", "result": [{"metric": {"job": "x"}, "value": [540, "10"]}]})
+    );
+    assert_eq!(
+        f.data("query?query=1&time=1970-01-01T00:00:01.5Z"),
+        json!({"resultType": "scalar", "result": [1.5, "1"]})
+    );
+    // The one sample of the series is older than 5 minutes, but not than 10.
+    let ended = "query?query=count(up)";
+    assert_eq!(f.data(ended)["result"][0]["value"][1], "2");
+    let longer = format!("{ended}&lookback_delta=10m");
+    assert_eq!(f.data(&longer)["result"][0]["value"][1], "3");
+}
+
+#[test]
+fn query_shows_what_was_left_out_and_what_it_took() {
+    let f = Fixture::new();
+    let (_, answer) = f.get("query?query=up&limit=1&stats=all");
+    assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        answer["warnings"],
+        json!(["results truncated due to limit"])
+    );
+    let samples = &answer["data"]["stats"]["samples"];
+    assert_eq!(samples["totalQueryableSamples"], 2);
+    assert_eq!(samples["totalQueryableSamplesPerStep"], json!([[540, 2]]));
+    assert!(answer["data"]["stats"]["timings"]["evalTotalTime"].is_number());
+    let (_, answer) = f.get("query?query=rate(up[5m])&stats=1");
+    assert!(
+        answer["infos"][0]
+            .as_str()
+            .unwrap()
+            .contains("metric might not be a counter")
+    );
+    let samples = &answer["data"]["stats"]["samples"];
+    assert!(samples.get("totalQueryableSamplesPerStep").is_none());
+}
+
+#[test]
+fn query_range() {
+    let f = Fixture::new();
+    assert_eq!(
+        f.data("query_range?query=up{job='y'}&start=0&end=120.0&step=1m"),
+        json!({"resultType": "matrix", "result": [
+            {"metric": {"__name__": "up", "job": "y"}, "values": [[0, "0"], [60, "1"], [120, "2"]]}
+        ]})
+    );
+    // 11,000 intervals are allowed, which are 11,001 points.
+    let data = f.data("query_range?query=1&start=0&end=11000&step=1");
+    assert_eq!(
+        data["result"][0]["values"].as_array().unwrap().len(),
+        11_001
+    );
+}
+
+/// Target of a request; status, type and text of the error that it gets.
+type Refusal = (&'static str, u16, &'static str, &'static str);
+
+const REFUSALS: &[Refusal] = &[
+    (
+        "query?query=",
+        400,
+        "bad_data",
+        r#"invalid parameter "query": unknown position: parse error: no expression found in input"#,
+    ),
+    (
+        "query?query=1&time=x",
+        400,
+        "bad_data",
+        r#"invalid parameter "time": cannot parse "x" to a valid timestamp"#,
+    ),
+    (
+        "query?query=1&timeout=x",
+        400,
+        "bad_data",
+        r#"invalid parameter "timeout": cannot parse "x" to a valid duration"#,
+    ),
+    (
+        "query?query=1&limit=-1",
+        400,
+        "bad_data",
+        r#"invalid parameter "limit": limit must be non-negative"#,
+    ),
+    (
+        "query?query=%zz",
+        400,
+        "bad_data",
+        r#"error parsing form values: invalid URL escape "%zz""#,
+    ),
+    (
+        "query?query=up&timeout=0s",
+        503,
+        "timeout",
+        "query timed out in query execution",
+    ),
+    (
+        "query_range?query=up",
+        400,
+        "bad_data",
+        r#"invalid parameter "start": cannot parse "" to a valid timestamp"#,
+    ),
+    (
+        "query_range?query=up&start=1&end=0&step=1",
+        400,
+        "bad_data",
+        r#"invalid parameter "end": end timestamp must not be before start time"#,
+    ),
+    (
+        "query_range?query=up&start=0&end=1&step=0",
+        400,
+        "bad_data",
+        r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+    ),
+    (
+        "query_range?query=up&start=0&end=11001&step=1",
+        400,
+        "bad_data",
+        "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+    ),
+    (
+        "query_range?query=up[1m]&start=0&end=1&step=1",
+        400,
+        "bad_data",
+        r#"invalid parameter "query": invalid expression type "range vector" for range query, must be Scalar or instant Vector"#,
+    ),
+    (
+        "query_exemplars?query=(",
+        400,
+        "bad_data",
+        r#"invalid parameter "query": 1:2: parse error: unclosed left parenthesis"#,
+    ),
+    ("series", 400, "bad_data", "no match[] parameter provided"),
+    (
+        "series?match[]={}",
+        400,
+        "bad_data",
+        r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#,
+    ),
+    (
+        "label//values",
+        400,
+        "bad_data",
+        r#"invalid label name: """#,
+    ),
+    (
+        "status/tsdb?limit=0",
+        400,
+        "bad_data",
+        r#"invalid parameter "limit": limit must be between 1 and 10000"#,
+    ),
+];
+
+#[test]
+fn requests_are_refused_with_prometheus_words() {
+    let f = Fixture::new();
+    for (target, status, kind, error) in REFUSALS {
+        let expected = (*status, (*kind).to_owned(), (*error).to_owned());
+        assert_eq!(f.error(target), expected, "{target}");
+    }
+}
+
+#[test]
+fn a_query_that_is_abandoned_stops() {
+    let f = Fixture::new();
+    let abandonment = Abandonment::default();
+    abandonment.abandon();
+    let response = f.api.handle(Request {
+        method: Method::GET,
+        path: format!("{PREFIX}query"),
+        query: "query=up".to_owned(),
+        headers: HeaderMap::new(),
+        body: Default::default(),
+        abandonment,
+    });
+    assert_eq!(response.status().as_u16(), 499);
+}
+
+#[test]
+fn labels_and_series() {
+    let f = Fixture::new();
+    assert_eq!(f.data("labels"), json!(["__name__", "a.b", "job"]));
+    assert_eq!(
+        f.data("labels?match[]=up{job='x'}"),
+        json!(["__name__", "job"])
+    );
+    assert_eq!(f.data("labels?start=700"), json!([]));
+    assert_eq!(f.data("label/job/values"), json!(["x", "y"]));
+    assert_eq!(f.data("label/U__a_2e_b/values"), json!(["z"]));
+    assert_eq!(f.data("label/a.b/values"), json!(["z"]));
+    assert_eq!(f.data("label/none/values"), json!([]));
+    let (_, answer) = f.get("label/job/values?limit=1");
+    assert_eq!(answer["data"], json!(["x"]));
+    assert_eq!(answer["warnings"][0], "results truncated due to limit");
+    assert_eq!(
+        f.data("series?match[]=up{job='y'}&match[]={job=~'x|y'}"),
+        json!([{"__name__": "up", "job": "x"}, {"__name__": "up", "job": "y"}])
+    );
+    // The series that ended has no chunk there.
+    let late = f.data("series?match[]=up&start=300");
+    assert_eq!(late.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn expressions_are_formatted_and_parsed() {
+    let f = Fixture::new();
+    assert_eq!(
+        f.data("format_query?query=sum(up)by(job)"),
+        "sum by (job) (up)"
+    );
+    assert_eq!(f.data("parse_query?query=-x")["type"], "unaryExpr");
+}
+
+#[test]
+fn status() {
+    let f = Fixture::new();
+    let build = f.data("status/buildinfo");
+    assert!(build["version"].as_str().unwrap().starts_with("3."));
+    assert!(build.get("features").is_none());
+    assert_eq!(f.data("status/flags"), json!({"data-dir": "x"}));
+    assert!(f.data("status/config")["yaml"].is_string());
+    assert_eq!(
+        f.data("status/runtimeinfo")["startTime"],
+        "1970-01-01T00:00:00Z"
+    );
+    assert_eq!(f.data("status/tsdb")["headStats"]["numSeries"], 0);
+    let blocks = f.data("status/tsdb/blocks");
+    assert_eq!(blocks["blocks"][0]["stats"]["numSeries"], 3);
+}
+
+#[test]
+fn what_is_not_there_is_empty() {
+    let f = Fixture::new();
+    assert_eq!(f.data("metadata?limit=3"), json!({}));
+    assert_eq!(f.data("rules?type=alert"), json!({"groups": []}));
+    assert_eq!(f.data("alerts"), json!({"alerts": []}));
+    assert_eq!(f.data("targets")["activeTargets"], json!([]));
+    assert_eq!(f.data("alertmanagers")["activeAlertmanagers"], json!([]));
+    assert_eq!(f.data("query_exemplars?query=up&start=0&end=1"), json!([]));
+}
+
+#[test]
+fn paths_and_methods() {
+    let f = Fixture::new();
+    let (status, page) = f.send(Method::GET, "/");
+    assert!(status == 200 && page.starts_with("<!doctype html>"));
+    assert_eq!(f.send(Method::GET, "/graph").0, 302);
+    assert_eq!(f.send(Method::GET, "/api/v1/nothing").0, 404);
+    assert_eq!(f.send(Method::GET, "/api/v2/query").0, 404);
+    assert_eq!(f.send(Method::PUT, "/api/v1/query").0, 405);
+    assert_eq!(f.send(Method::POST, "/api/v1/rules").0, 405);
+    assert_eq!(f.send(Method::POST, "/api/v1/query?query=1").0, 200);
+    assert_eq!(f.api.cost("/api/v1/query"), Cost::Large);
+    assert_eq!(f.api.cost("/api/v1/status/buildinfo"), Cost::Small);
+}
