@@ -39,7 +39,7 @@ use input::{Lines, quick_sample};
 use journal::{Journal, PlannedBlock, Record, Settings};
 use partition::Partition;
 
-pub use journal::FileStamp;
+pub use journal::{DIR as JOURNAL_DIR, FileStamp};
 
 /// Duration of a block unless a longer one is allowed, in milliseconds.
 pub const BLOCK_DURATION_MS: i64 = 2 * 60 * 60 * 1000;
@@ -91,7 +91,7 @@ pub struct Options {
 
 /// What a run needs from outside.
 pub struct Deps<'a> {
-    /// Makes names of blocks, each later than the one before.
+    /// Makes names of blocks.
     pub new_ulid: &'a mut dyn FnMut() -> Ulid,
     /// Hears how far the run is, and may stop it.
     pub progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,

@@ -27,8 +27,8 @@ use ulid::Ulid;
 
 use super::input::Digest;
 
-/// The folder in the output directory.
-pub(super) const DIR: &str = ".promontory-backfill";
+/// Folder in the output directory with what runs before did; deleting it forgets them.
+pub const DIR: &str = ".promontory-backfill";
 
 /// One input and the blocks made of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,7 +113,12 @@ fn print(args: &Args, report: &Report, out: &mut dyn Write) -> anyhow::Result<()
             list::print_table(&blocks, args.human_readable, out)?;
             if report.blocks_before > 0 {
                 let n = report.blocks_before;
-                writeln!(out, "blocks that an earlier run made of this input: {n}")?;
+                let journal = args.dir.join(backfill::JOURNAL_DIR);
+                writeln!(
+                    out,
+                    "blocks that an earlier run made of this input: {n} (to make them again, delete {})",
+                    journal.display()
+                )?;
             }
             if report.dropped > 0 {
                 let n = report.dropped;
