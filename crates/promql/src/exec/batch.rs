@@ -19,7 +19,7 @@ pub(crate) type Evaluate<'a, W> =
     dyn Fn(&mut W, &mut dyn Series, &mut StepSeries) -> Result<bool, Error> + Sync + 'a;
 
 /// Series that each slot of an executor gets in a batch.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 16;
 
 /// The memory that one job works in.
 struct Slot<W> {

@@ -103,14 +103,22 @@ impl Windows {
         };
         let mut low = Cursor::default();
         let mut high = Cursor::default();
-        out.extend((0..self.steps.count).map(|i| {
+        // Where one window ends, that many steps later another one starts.
+        let steps_apart = match (behind, ahead) {
+            (0, 0) => self.range_ms.checked_div(self.steps.step),
+            _ => None,
+        };
+        let steps_apart = steps_apart.and_then(|n| usize::try_from(n).ok());
+        out.reserve(self.steps.count);
+        for i in 0..self.steps.count {
             let end = self.end(i);
-            let first = low.seek(ts, end.saturating_sub(self.range_ms).saturating_sub(behind));
-            (
-                first as u32,
-                high.seek(ts, end.saturating_add(ahead)) as u32,
-            )
-        }));
+            let start = end.saturating_sub(self.range_ms).saturating_sub(behind);
+            let first = match steps_apart.and_then(|n| i.checked_sub(n)) {
+                Some(before) if self.end(before) == start => out[before].1,
+                _ => low.seek(ts, start) as u32,
+            };
+            out.push((first, high.seek(ts, end.saturating_add(ahead)) as u32));
+        }
     }
 
     /// Number of floats in all windows; one in several windows counts as often.

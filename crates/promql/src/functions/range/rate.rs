@@ -34,6 +34,9 @@ pub(super) fn extrapolated(
 ) {
     let samples = input.samples;
     let mut resets = Resets::find(samples, kind);
+    if samples.hist_ts.is_empty() && samples.starts.is_empty() {
+        return floats(input, kind, &mut resets, out);
+    }
     let range = seconds(input.windows.range_ms);
     for i in 0..input.windows.count() {
         let floats = input.windows.floats(i);
@@ -73,11 +76,90 @@ pub(super) fn extrapolated(
             zero_point,
         };
         let to_zero = (kind.is_counter && result > 0.0 && origin >= 0.0).then(|| origin / result);
-        let mut factor = extent.factor(window, to_zero);
+        let mut factor = extent.reach(window).factor(to_zero);
         if kind.is_rate {
             factor /= range;
         }
         out.set_float(i, result * factor);
+    }
+}
+
+/// Evaluates a series of floats whose starts are not known.
+fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Column) {
+    let (ts, values) = (&input.samples.ts, &input.samples.values);
+    let divisor = match kind.is_rate {
+        true => seconds(input.windows.range_ms),
+        false => 1.0,
+    };
+    let mut alike: Option<Alike> = None;
+    for (i, window) in input.float_windows() {
+        if window.len() < 2 {
+            continue;
+        }
+        let (first, last) = (window.start, window.end - 1);
+        let origin = values[first];
+        let mut result = values[last] - origin;
+        if kind.is_counter {
+            result = resets.add(values, first, last, result);
+        }
+        let extent = Extent {
+            first_t: ts[first],
+            last_t: ts[last],
+            gaps: window.len() - 1,
+            zero_point: None,
+        };
+        let start = input.windows.start(i);
+        let alike = match &alike {
+            Some(alike) if alike.holds(&extent, start) => alike,
+            _ => alike.insert(Alike::new(&extent, (start, input.windows.end(i)), divisor)),
+        };
+        let may_reach_zero = kind.is_counter && result > 0.0 && origin >= 0.0;
+        let factor = if may_reach_zero && !alike.starts_before_zero(origin, result) {
+            alike.reach.factor(Some(origin / result)) / divisor
+        } else {
+            alike.factor
+        };
+        out.set_float(i, result * factor);
+    }
+}
+
+/// The extrapolation of a window, for all that have their samples at the same places: scrapes are
+/// regular, so most windows of a series do, and are spared six divisions.
+struct Alike {
+    /// From the start of the window to its first sample.
+    before_ms: i64,
+    sampled_ms: i64,
+    gaps: usize,
+    reach: Reach,
+    /// Of windows whose extrapolation does not meet zero; with what makes a rate of it.
+    factor: f64,
+}
+
+impl Alike {
+    fn new(extent: &Extent, window: (i64, i64), divisor: f64) -> Self {
+        let reach = extent.reach(window);
+        Self {
+            before_ms: extent.first_t - window.0,
+            sampled_ms: extent.last_t - extent.first_t,
+            gaps: extent.gaps,
+            factor: reach.factor(None) / divisor,
+            reach,
+        }
+    }
+
+    /// True when it is the extrapolation of a window that starts at `start`; all are equally wide.
+    fn holds(&self, extent: &Extent, start: i64) -> bool {
+        self.before_ms == extent.first_t - start
+            && self.sampled_ms == extent.last_t - extent.first_t
+            && self.gaps == extent.gaps
+    }
+
+    /// True when it is certain without a division that a counter which grew from `origin` by
+    /// `result` was not zero yet where the extrapolation starts. The margins are far wider than
+    /// what rounding may change.
+    fn starts_before_zero(&self, origin: f64, result: f64) -> bool {
+        let to_zero = origin * self.reach.sampled;
+        to_zero > 1e-280 && to_zero > self.reach.to_start * result * 1.000_001
     }
 }
 
@@ -126,7 +208,7 @@ fn hist(input: &Windowed<'_>, i: usize, kind: Kind, (out, remarks): (&mut Column
         None => samples.hists[first].count,
     };
     let to_zero = (kind.is_counter && h.count > 0.0 && origin >= 0.0).then(|| origin / h.count);
-    let mut factor = extent.factor(bounds, to_zero);
+    let mut factor = extent.reach(bounds).factor(to_zero);
     if kind.is_rate {
         factor /= seconds(input.windows.range_ms);
     }
@@ -145,13 +227,9 @@ struct Extent {
 }
 
 impl Extent {
-    /// By how much the difference between the first and last sample grows when it is extrapolated
-    /// to the window `(start, end]`.
-    ///
-    /// The extrapolation goes to the end of the window if that is about as far as one sample from
-    /// another, else half as far; and no further than where a counter was zero, `to_zero` being the
-    /// first value as a share of the difference.
-    fn factor(&self, (start, end): (i64, i64), to_zero: Option<f64>) -> f64 {
+    /// How far an extrapolation to the window `(start, end]` goes: to its end if that is about as
+    /// far as one sample from another, else half as far.
+    fn reach(&self, (start, end): (i64, i64)) -> Reach {
         let mut sampled = (self.last_t - self.first_t) as f64 / 1000.0;
         let average = if self.gaps == 0 {
             0.0
@@ -168,16 +246,53 @@ impl Extent {
         if to_start >= threshold {
             to_start = average / 2.0;
         }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        Reach {
+            sampled,
+            to_start,
+            to_end,
+        }
+    }
+}
+
+/// What is extrapolated from and how far, in seconds.
+struct Reach {
+    /// Between the first and the last sample.
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+impl Reach {
+    /// By how much the difference between the first and last sample grows when it is extrapolated,
+    /// but no further than where a counter was zero, `to_zero` being the first value as a share of
+    /// the difference.
+    fn factor(&self, to_zero: Option<f64>) -> f64 {
+        let mut to_start = self.to_start;
         if let Some(share) = to_zero {
-            let to_zero = sampled * share;
+            let to_zero = self.sampled * share;
             if to_zero < to_start {
                 to_start = to_zero;
             }
         }
-        if to_end >= threshold {
-            to_end = average / 2.0;
+        (self.sampled + to_start + self.to_end) / self.sampled
+    }
+}
+
+/// Appends the indices of the values that are less than the one before.
+fn find_decreases(values: &[f64], at: &mut Vec<u32>) {
+    /// Values that are looked at together, most often to find that none decreases.
+    const RUN: usize = 64;
+    for from in (1..values.len()).step_by(RUN) {
+        let now = &values[from..values.len().min(from + RUN)];
+        let before = &values[from - 1..];
+        let decreases = now.iter().zip(before).map(|(now, before)| now < before);
+        if decreases.clone().fold(false, |any, d| any | d) {
+            let found = decreases.enumerate().filter(|(_, d)| *d);
+            at.extend(found.map(|(k, _)| (from + k) as u32));
         }
-        (sampled + to_start + to_end) / sampled
     }
 }
 
@@ -198,11 +313,7 @@ impl Resets {
         if kind.is_counter {
             let values = &samples.values;
             if samples.starts.is_empty() {
-                for (k, pair) in values.windows(2).enumerate() {
-                    if pair[1] < pair[0] {
-                        at.push(k as u32 + 1);
-                    }
-                }
+                find_decreases(values, &mut at);
             } else {
                 at.extend((1..values.len()).filter_map(|k| {
                     let (now, before) = (Stamp::float(samples, k), Stamp::float(samples, k - 1));
