@@ -435,6 +435,12 @@ impl Samples {
         self.hist_starts.get(i).copied().unwrap_or(0)
     }
 
+    /// Forgets start timestamps, which a source may yield though the query does not want them.
+    pub(crate) fn drop_starts(&mut self) {
+        self.starts.clear();
+        self.hist_starts.clear();
+    }
+
     /// Removes stale markers, which no range vector shows.
     pub(crate) fn drop_stale(&mut self) {
         // Without leaving early, runs are compared several values at a time.

@@ -61,10 +61,7 @@ impl<'q> Info<'q> {
             self.ctx.tracker.check()?;
             merge::release(&series, self.ctx);
             if is_info(&series) {
-                results.push(StepSeries {
-                    drop_name: false,
-                    ..series
-                });
+                results.push(series);
             } else {
                 self.enrich(&series, infos.get(&target(&series.labels)), &mut results)?;
             }
@@ -174,8 +171,7 @@ impl<'q> Info<'q> {
                 hashbrown::hash_map::Entry::Vacant(slot) => {
                     results.push(StepSeries {
                         labels: self.enriched_labels(&series.labels, &chosen)?,
-                        // As Prometheus does: it forgets that a name was to be dropped.
-                        drop_name: false,
+                        drop_name: series.drop_name,
                         column: Column::absent(self.steps.count),
                     });
                     *slot.insert(results.len() - 1)

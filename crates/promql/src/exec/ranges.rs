@@ -99,6 +99,9 @@ pub(crate) fn read(
 ) -> Result<bool, Error> {
     out.samples.clear();
     series.read(range, &mut out.samples)?;
+    if !selector.hints.start_timestamps {
+        out.samples.drop_starts();
+    }
     out.samples.drop_stale();
     if selector.hints.histogram_stats {
         out.samples.resolve_resets();

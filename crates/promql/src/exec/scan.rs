@@ -112,6 +112,9 @@ impl Operator for Scan<'_> {
         batches.next(out, &|samples, series, out| {
             samples.clear();
             series.read(range, samples)?;
+            if !selector.hints.start_timestamps {
+                samples.drop_starts();
+            }
             if selector.hints.histogram_stats {
                 samples.resolve_resets();
             }

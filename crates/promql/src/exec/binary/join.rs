@@ -182,8 +182,7 @@ impl<'q> Join<'q> {
         }
         let mut series = StepSeries {
             labels: self.result_labels(&many.labels, &one.labels),
-            // As Prometheus does: a comparison forgets that a name was to be dropped.
-            drop_name: false,
+            drop_name: many.drop_name,
             column,
         };
         if self.node.return_bool {
