@@ -42,11 +42,22 @@ pub(super) fn combine(
     }
 }
 
-/// The difference between the last and the first of the histograms `window`, resets of a counter
+/// Which histograms of a counter follow a reset; found once for all windows.
+pub(super) fn resets(samples: &Samples) -> Vec<bool> {
+    let mut resets = vec![false; samples.hists.len()];
+    for (k, reset) in resets.iter_mut().enumerate().skip(1) {
+        let now = Stamp::hist(samples, k);
+        let before = Stamp::hist(samples, k - 1);
+        *reset = samples.hists[k].detect_reset(&samples.hists[k - 1]) || now.is_reset_after(before);
+    }
+    resets
+}
+
+/// The difference between the last and the first of the histograms `window`, `resets` of a counter
 /// accounted for; `None` when there is none, which leaves a warning.
 pub(super) fn difference(
     samples: &Samples,
-    window: Range<usize>,
+    (window, resets): (Range<usize>, &[bool]),
     (is_counter, from_zero): (bool, bool),
     remarks: &Remarks<'_>,
 ) -> Option<FloatHistogram> {
@@ -57,8 +68,7 @@ pub(super) fn difference(
         remarks.about(|name| Note::NotCounter { name });
     }
     let stamp = |k: usize| Stamp::hist(samples, window.start + k);
-    let is_reset =
-        |k: usize| points[k].detect_reset(&points[k - 1]) || stamp(k).is_reset_after(stamp(k - 1));
+    let is_reset = |k: usize| resets[window.start + k];
     let overlaps = |k: usize| stamp(k).overlaps(stamp(k - 1));
     if is_counter && !samples.hist_starts.is_empty() && (1..points.len()).any(overlaps) {
         remarks.about(|name| Note::StartTimeOverlap { name, count: 1 });

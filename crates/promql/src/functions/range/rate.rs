@@ -37,6 +37,11 @@ pub(super) fn extrapolated(
     if samples.hist_ts.is_empty() && samples.starts.is_empty() {
         return floats(input, kind, &mut resets, out);
     }
+    let hist_resets = if kind.is_counter {
+        hist_rate::resets(samples)
+    } else {
+        Vec::new()
+    };
     let range = seconds(input.windows.range_ms);
     for i in 0..input.windows.count() {
         let floats = input.windows.floats(i);
@@ -47,7 +52,7 @@ pub(super) fn extrapolated(
         }
         let window = (input.windows.start(i), input.windows.end(i));
         if !hists.is_empty() {
-            hist(input, i, kind, (out, remarks));
+            hist(input, (i, kind), &hist_resets, (out, remarks));
             continue;
         }
         let zero_point = zero_point(kind, floats.start, &floats, window.0, |k| {
@@ -178,7 +183,12 @@ fn zero_point(
     }
 }
 
-fn hist(input: &Windowed<'_>, i: usize, kind: Kind, (out, remarks): (&mut Column, &Remarks<'_>)) {
+fn hist(
+    input: &Windowed<'_>,
+    (i, kind): (usize, Kind),
+    resets: &[bool],
+    (out, remarks): (&mut Column, &Remarks<'_>),
+) {
     let samples = input.samples;
     let window = input.windows.hists(i);
     let bounds = (input.windows.start(i), input.windows.end(i));
@@ -191,7 +201,7 @@ fn hist(input: &Windowed<'_>, i: usize, kind: Kind, (out, remarks): (&mut Column
     let gaps = window.len() - 1;
     let Some(mut h) = hist_rate::difference(
         samples,
-        window,
+        (window, resets),
         (kind.is_counter, zero_point.is_some()),
         remarks,
     ) else {
