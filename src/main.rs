@@ -31,7 +31,7 @@ enum Command {
     Sidecar(Component<sidecar::Flags>),
     /// Serve the blocks of a bucket over the StoreAPI.
     Store(Component<store::Flags>),
-    /// Answer PromQL over every endpoint that speaks the StoreAPI.
+    /// Answer PromQL over a local data directory; over endpoints that speak the StoreAPI: not yet.
     Querier(Component<querier::Flags>),
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]

@@ -4,7 +4,11 @@
     reason = "a test with random input says which seed repeats it"
 )]
 
+mod block_data;
 mod create_blocks;
+mod http_api;
+mod prometheus;
 mod promql_differential;
 mod reference;
+mod rng;
 mod tsdb_commands;

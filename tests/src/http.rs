@@ -1,4 +1,4 @@
-//! A GET over HTTP/1.0 to a server on 127.0.0.1, enough to ask a peer a question.
+//! Requests over HTTP/1.0 to a server on 127.0.0.1, enough to ask a peer a question.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,11 +18,25 @@ pub struct Answer {
 /// # Errors
 /// When the connection fails, times out after 30 s, or the answer is not HTTP.
 pub fn get(port: u16, path: &str) -> io::Result<Answer> {
+    send(port, "GET", path, "")
+}
+
+/// Sends a form, which is encoded already, to `path` of `127.0.0.1:port`.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_form(port: u16, path: &str, form: &str) -> io::Result<Answer> {
+    send(port, "POST", path, form)
+}
+
+fn send(port: u16, method: &str, path: &str, form: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(
         stream,
-        "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+        form.len()
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// The component's servers are not part of this version.
     #[error(
-        "serving as {component} is not in this build yet; its flags were read and are valid. The `tsdb` commands work"
+        "serving as {component} is not in this build yet; its flags were read and are valid. The querier and the `tsdb` commands work"
     )]
     NotServing {
         /// Name of the subcommand.

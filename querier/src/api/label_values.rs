@@ -25,7 +25,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let limit = params::limit(&call.form)?;
     let range = params::range(&call.form)?;
-    let selectors = params::selectors(&call.form)?;
+    let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
     let values = api.source.label_values(&name, &selectors, range)?;
     Ok(Answer::strings(values, limit))
 }

@@ -15,7 +15,10 @@ use super::answer::ApiError;
 pub(super) fn time(form: &Form, name: &str, default: i64) -> Result<i64, ApiError> {
     match form.get(name) {
         None | Some("") => Ok(default),
-        Some(text) => parse_timestamp(text).map_err(|e| ApiError::parameter(name, e)),
+        Some(text) => parse_timestamp(text).map_err(|e| {
+            let reason = format!("Invalid time value for '{name}': {e}");
+            ApiError::parameter(name, reason)
+        }),
     }
 }
 
@@ -117,17 +120,15 @@ pub(super) fn expression(form: &Form) -> Result<(Expr, &str), ApiError> {
     Ok((expr, text))
 }
 
-/// The selectors in the parameters `match[]`, each of which must refuse series without labels.
-pub(super) fn selectors(form: &Form) -> Result<Vec<Vec<Matcher>>, ApiError> {
+/// The selectors in the parameters `match[]`, each of which must refuse series without labels; what
+/// is wrong with them otherwise.
+pub(super) fn selectors(form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
     let mut selectors = Vec::new();
     for text in form.all("match[]") {
-        let selector = parse_selector(text, parse::Options::default())
-            .map_err(|e| ApiError::parameter("match[]", e))?;
+        let selector =
+            parse_selector(text, parse::Options::default()).map_err(|e| e.to_string())?;
         if selector.iter().all(Matcher::matches_empty) {
-            return Err(ApiError::parameter(
-                "match[]",
-                "match[] must contain at least one non-empty matcher",
-            ));
+            return Err("match[] must contain at least one non-empty matcher".to_owned());
         }
         selectors.push(selector);
     }

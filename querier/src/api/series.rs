@@ -9,7 +9,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let limit = params::limit(&call.form)?;
     let range = params::range(&call.form)?;
-    let selectors = params::selectors(&call.form)?;
+    let selectors = params::selectors(&call.form).map_err(|e| ApiError::parameter("match[]", e))?;
     let mut sets = api.source.label_sets(&selectors, range)?;
     let warnings = truncate(&mut sets, limit);
     let mut answer = Answer::new(move |out| json::write_label_sets(out, &sets));

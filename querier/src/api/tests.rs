@@ -172,7 +172,7 @@ const REFUSALS: &[Refusal] = &[
         "query?query=1&time=x",
         400,
         "bad_data",
-        r#"invalid parameter "time": cannot parse "x" to a valid timestamp"#,
+        r#"invalid parameter "time": Invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
     ),
     (
         "query?query=1&timeout=x",

@@ -5,7 +5,7 @@
 //! later versions treat otherwise on purpose; and what makes a large difference of the last bit of its
 //! argument (the sine of a large number, the deviation or a reset of almost equal values, the order of ties).
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// Deepest nesting of operators.
 const DEPTH_MAX: u32 = 4;

@@ -3,17 +3,18 @@
 //!
 //! `PROMQL_SEED` repeats a run; `PROMQL_EXPRESSIONS` sets how many expressions it has.
 
-mod data;
 mod generate;
 mod ours;
 mod peer;
-mod rng;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use peer::{Prometheus, Series};
-use rng::Rng;
+use peer::{Series, ask};
+
+use crate::block_data as data;
+use crate::prometheus::Prometheus;
+use crate::rng::Rng;
 
 /// Expressions when nothing else is asked for.
 const EXPRESSIONS: u64 = 2000;
@@ -96,7 +97,7 @@ fn answers_equal_prometheus() -> anyhow::Result<()> {
             break;
         }
         let (expr, when) = (generate::expression(&mut rng), when(&mut rng));
-        let theirs = prometheus.ask(&expr, when).with_context(|| expr.clone())?;
+        let theirs = ask(&prometheus, &expr, when).with_context(|| expr.clone())?;
         let ours = engine.ask(&expr, when);
         asked += 1;
         match (theirs, ours) {

@@ -1,72 +1,42 @@
-//! The Prometheus that knows the right answers.
+//! What the Prometheus that knows the right answers makes of an expression.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use promontory_tests::http::{self, encode};
-use promontory_tests::process::Server;
-use promontory_tests::{free_port, peer};
 use serde_json::Value;
 
 use super::When;
+use crate::prometheus::Prometheus;
 
 /// A result: values by time in milliseconds, by labels in Prometheus' notation.
 pub(super) type Series = BTreeMap<String, Vec<(i64, f64)>>;
 
-pub(super) struct Prometheus {
-    port: u16,
-    _server: Server,
-}
-
-impl Prometheus {
-    /// Starts one on the blocks in `data`; `None` after saying that it is not installed.
-    pub(super) fn start(data: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(program) = peer("prometheus") else {
-            return Ok(None);
-        };
-        let config = dir.join("prometheus.yml");
-        std::fs::write(&config, "global: {scrape_interval: 15s}\n")?;
-        let port = free_port();
-        let mut command = Command::new(program);
-        command
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", data.display()))
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
-        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
-        Ok(Some(Self {
-            port,
-            _server: server,
-        }))
-    }
-
-    /// The result of an expression; `None` when Prometheus refuses it or fails.
-    pub(super) fn ask(&self, expr: &str, when: When) -> anyhow::Result<Option<Series>> {
-        let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
-        let path = match when {
-            When::Instant(t) => {
-                format!("/api/v1/query?query={}&time={}", encode(expr), seconds(t))
-            }
-            When::Range { start, end, step } => format!(
-                "/api/v1/query_range?query={}&start={}&end={}&step={}",
-                encode(expr),
-                seconds(start),
-                seconds(end),
-                seconds(step)
-            ),
-        };
-        let answer = http::get(self.port, &path)?;
-        let body: Value =
-            serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
-        if body["status"] != "success" {
-            return Ok(None);
+/// The result of an expression; `None` when Prometheus refuses it or fails.
+pub(super) fn ask(
+    prometheus: &Prometheus,
+    expr: &str,
+    when: When,
+) -> anyhow::Result<Option<Series>> {
+    let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
+    let path = match when {
+        When::Instant(t) => {
+            format!("/api/v1/query?query={}&time={}", encode(expr), seconds(t))
         }
-        series(&body["data"]).map(Some)
+        When::Range { start, end, step } => format!(
+            "/api/v1/query_range?query={}&start={}&end={}&step={}",
+            encode(expr),
+            seconds(start),
+            seconds(end),
+            seconds(step)
+        ),
+    };
+    let answer = http::get(prometheus.port(), &path)?;
+    let body: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+    if body["status"] != "success" {
+        return Ok(None);
     }
+    series(&body["data"]).map(Some)
 }
 
 fn series(data: &Value) -> anyhow::Result<Series> {

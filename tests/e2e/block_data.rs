@@ -1,4 +1,4 @@
-//! The series that both engines are asked about, as one block.
+//! The series that tests ask about us and a Prometheus, as one block.
 //!
 //! Times are off every grid that expressions use (.141 s past 15 s steps), so that it does not matter
 //! whether ranges include their left end. Counters stay far above zero, where the two versions
@@ -12,12 +12,12 @@ use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
 use ulid::Ulid;
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// Where the data starts, in milliseconds: a multiple of two hours.
-pub(super) const START_MS: i64 = 1_700_006_400_000;
+pub(crate) const START_MS: i64 = 1_700_006_400_000;
 /// Where it ends.
-pub(super) const END_MS: i64 = START_MS + 2 * 3_600_000;
+pub(crate) const END_MS: i64 = START_MS + 2 * 3_600_000;
 
 const INTERVAL_MS: i64 = 15_000;
 const OFF_GRID_MS: i64 = 141;
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 /// Writes the block into `dir`.
-pub(super) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
+pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
     let mut rng = Rng::new(seed);
     let mut series = describe();
     series.sort_by(|a, b| a.0.cmp(&b.0));

@@ -1,0 +1,43 @@
+//! A real Prometheus on a data directory.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use promontory_tests::process::Server;
+use promontory_tests::{free_port, peer};
+
+pub(crate) struct Prometheus {
+    port: u16,
+    _server: Server,
+}
+
+impl Prometheus {
+    /// Starts one on the data in `data`; `None` after saying that it is not installed. Its own
+    /// files go to `dir`.
+    pub(crate) fn start(data: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(program) = peer("prometheus") else {
+            return Ok(None);
+        };
+        let config = dir.join("prometheus.yml");
+        std::fs::write(&config, "global: {scrape_interval: 15s}\n")?;
+        let port = free_port();
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg("--storage.tsdb.retention.time=100y")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
+        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+        Ok(Some(Self {
+            port,
+            _server: server,
+        }))
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
