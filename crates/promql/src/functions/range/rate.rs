@@ -369,3 +369,73 @@ impl Resets {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Windows;
+    use super::*;
+    use crate::annotations::Notes;
+    use crate::ast::PosRange;
+    use crate::columns::Steps;
+
+    fn evaluate(samples: &Samples, steps: Steps, range_ms: i64, kind: Kind) -> Column {
+        let mut windows = Windows {
+            steps,
+            at: None,
+            offset_ms: 0,
+            range_ms,
+            extension: None,
+            lookback_ms: 300_000,
+            floats: Vec::new(),
+            hists: Vec::new(),
+        };
+        windows.fit(samples);
+        let input = Windowed {
+            samples,
+            windows: &windows,
+        };
+        let remarks = Remarks {
+            notes: &Notes::default(),
+            name: "x",
+            pos: PosRange::default(),
+        };
+        let mut out = Column::absent(steps.count);
+        extrapolated(&input, kind, &mut out, &remarks);
+        out
+    }
+
+    proptest! {
+        /// Without starts a shorter way is taken; with starts that are not known, the long one.
+        #[test]
+        fn the_short_way_yields_the_same_bits(
+            scrapes in prop::collection::vec(
+                (
+                    prop_oneof![9 => Just(15_000), 1 => 1..40_000i64],
+                    prop_oneof![2 => Just(0.0), 8 => 0.0..100.0f64, 1 => -1e4..0.0f64],
+                ),
+                1..200,
+            ),
+            step in prop::sample::select(vec![5_000, 15_000, 60_000, 70_000, 300_000]),
+            range_ms in prop::sample::select(vec![30_000, 60_000, 300_000]),
+            (is_counter, is_rate) in any::<(bool, bool)>(),
+        ) {
+            let (mut t, mut v) = (0, 0.0);
+            let mut samples = Samples::default();
+            for (gap, change) in scrapes {
+                t += gap;
+                v = f64::max(v + change, 0.0);
+                samples.push_float(t, v, 0);
+            }
+            let steps = Steps::range(0, t + 100_000, step);
+            let kind = Kind { is_counter, is_rate };
+            let short = evaluate(&samples, steps, range_ms, kind);
+            samples.starts = vec![0; samples.ts.len()];
+            let long = evaluate(&samples, steps, range_ms, kind);
+            prop_assert_eq!(&short.valid, &long.valid);
+            let bits = |c: &Column| c.floats.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&short), bits(&long));
+        }
+    }
+}
