@@ -23,94 +23,58 @@ pub fn load_script(choices: &mut dyn Choices) -> String {
             line(
                 &mut text,
                 &format!("c{labels}"),
-                40,
                 choices,
                 Counter::default(),
             );
-            line(&mut text, &format!("g{labels}"), 40, choices, Gauge);
+            line(&mut text, &format!("g{labels}"), choices, Gauge);
             line(
                 &mut text,
                 &format!("h{labels}"),
-                40,
                 choices,
                 Exponential::default(),
             );
         }
-        // Prometheus finds `@st` before the first space.
-        let labels = format!("{{job=\"{job}\",instance=\"0\"}}");
-        line(
-            &mut text,
-            &format!("hg{labels}"),
-            40,
-            choices,
-            GaugeHistogram,
-        );
-        line(
-            &mut text,
-            &format!("hc{labels}"),
-            40,
-            choices,
-            Custom::default(),
-        );
-        line(
-            &mut text,
-            &format!("mix{labels}"),
-            40,
-            choices,
-            Mixed::default(),
-        );
-        let versions = format!(
-            "{{job=\"{job}\", instance=\"0\", version=\"{}\"}}",
-            choices.below(3)
-        );
-        line(
-            &mut text,
-            &format!("target_info{versions}"),
-            40,
-            choices,
-            One,
-        );
-        line(
-            &mut text,
-            &format!("build_info{versions}"),
-            40,
-            choices,
-            One,
-        );
-        classic(&mut text, job, choices);
-        started(
-            &mut text,
-            &format!("st{labels}"),
-            choices,
-            &mut Counter::default(),
-        );
-        started(
-            &mut text,
-            &format!("sth{labels}"),
-            choices,
-            &mut Exponential::default(),
-        );
+        of_job(&mut text, job, choices);
     }
     text += "\nload 17s\n";
     for zone in ["", "x", "y"] {
         let series = format!("irr{{job=\"a\", zone=\"{zone}\"}}");
-        line(&mut text, &series, 70, choices, Counter::default());
+        line(&mut text, &series, choices, Counter::default());
     }
     line(
         &mut text,
         "hc{job=\"a\", instance=\"1\"}",
-        70,
         choices,
         Custom::default(),
     );
-    line(
-        &mut text,
-        "g{job=\"b\", instance=\"7\"}",
-        70,
-        choices,
-        Gauge,
-    );
+    line(&mut text, "g{job=\"b\", instance=\"7\"}", choices, Gauge);
     text
+}
+
+/// The series of which a job has one.
+fn of_job(text: &mut String, job: &str, choices: &mut dyn Choices) {
+    // Prometheus finds `@st` before the first space.
+    let labels = format!("{{job=\"{job}\",instance=\"0\"}}");
+    line(text, &format!("hg{labels}"), choices, GaugeHistogram);
+    line(text, &format!("hc{labels}"), choices, Custom::default());
+    line(text, &format!("mix{labels}"), choices, Mixed::default());
+    let version = choices.below(3);
+    let labels_of_info = format!("{{job=\"{job}\", instance=\"0\", version=\"{version}\"}}");
+    line(text, &format!("target_info{labels_of_info}"), choices, One);
+    line(text, &format!("build_info{labels_of_info}"), choices, One);
+    classic(text, job, choices);
+    started(
+        text,
+        &format!("st{labels}"),
+        choices,
+        &mut Counter::default(),
+    );
+    started(
+        text,
+        &format!("sth{labels}"),
+        choices,
+        &mut Exponential::default(),
+    );
 }
 
 /// Makes the values of a series one by one.
@@ -118,14 +82,9 @@ trait Values {
     fn next(&mut self, choices: &mut dyn Choices) -> String;
 }
 
-/// Appends a series of `count` values with gaps.
-fn line(
-    text: &mut String,
-    series: &str,
-    count: usize,
-    choices: &mut dyn Choices,
-    mut values: impl Values,
-) {
+/// Appends a series with gaps that spans [`SPAN_MS`] at the interval of the last `load`.
+fn line(text: &mut String, series: &str, choices: &mut dyn Choices, mut values: impl Values) {
+    let count = if text.contains("load 17s") { 70 } else { 40 };
     let _ = write!(text, "  {series}");
     let mut gap = 0;
     for _ in 0..count {
