@@ -141,40 +141,62 @@ fn at(seconds: i64) -> String {
     format!("{}.007", START_MS / 1000 + seconds)
 }
 
-fn requests() -> Vec<Request> {
-    let mut all = Vec::new();
-    let mut add = |path: String, form: Option<String>, same| {
-        all.push(Request { path, form, same });
-    };
-    for expr in QUERIES {
-        let form = format!("query={}&time={}", encode(expr), at(3600));
-        add(format!("query?{form}"), None, Same::Everything);
+/// A GET whose answer must be the same.
+fn get(path: String) -> Request {
+    Request {
+        path,
+        form: None,
+        same: Same::Everything,
     }
-    for expr in RANGES {
+}
+
+fn requests() -> Vec<Request> {
+    let mut all: Vec<_> = queries().into_iter().chain(posted()).collect();
+    all.extend(metadata().into_iter().chain(refused()).map(get));
+    all.extend(failing().into_iter().map(|path| Request {
+        same: Same::AllButError,
+        ..get(path)
+    }));
+    all
+}
+
+fn queries() -> Vec<Request> {
+    let instants = QUERIES.iter().map(|expr| {
+        let form = format!("query={}&time={}", encode(expr), at(3600));
+        get(format!("query?{form}"))
+    });
+    let ranges = RANGES.iter().map(|expr| {
         let (start, end) = (at(1200), at(4800));
         let form = format!("query={}&start={start}&end={end}&step=75s", encode(expr));
-        add(format!("query_range?{form}"), None, Same::Everything);
-    }
-    let posted = format!(
-        "query={}&time={}",
-        encode("sum by (job) (rate(requests_total[5m]))"),
-        at(3600)
-    );
-    add("query".to_owned(), Some(posted), Same::Everything);
-    let posted = format!("query=temperature&start={}&end={}&step=60", at(0), at(3600));
-    add("query_range".to_owned(), Some(posted), Same::Everything);
-    add(
-        "labels".to_owned(),
-        Some("match[]=temperature".to_owned()),
-        Same::Everything,
-    );
-    add(
-        "series".to_owned(),
-        Some(format!("match[]={}", encode("queue_depth{zone=\"a\"}"))),
-        Same::Everything,
-    );
+        get(format!("query_range?{form}"))
+    });
+    instants.chain(ranges).collect()
+}
+
+/// Requests that carry their parameters in the body.
+fn posted() -> Vec<Request> {
+    let sum = encode("sum by (job) (rate(requests_total[5m]))");
+    let series = encode("queue_depth{zone=\"a\"}");
+    [
+        ("query", format!("query={sum}&time={}", at(3600))),
+        (
+            "query_range",
+            format!("query=temperature&start={}&end={}&step=60", at(0), at(3600)),
+        ),
+        ("labels", "match[]=temperature".to_owned()),
+        ("series", format!("match[]={series}")),
+    ]
+    .into_iter()
+    .map(|(path, form)| Request {
+        form: Some(form),
+        ..get(path.to_owned())
+    })
+    .collect()
+}
+
+fn metadata() -> Vec<String> {
     let (start, end) = (START_MS / 1000, END_MS / 1000);
-    for path in [
+    vec![
         "labels".to_owned(),
         format!("labels?match[]={}", encode("latency_seconds_bucket")),
         format!(
@@ -215,10 +237,12 @@ fn requests() -> Vec<Request> {
         ),
         "query?query=1&time=2023-11-15T01:00:00.5Z".to_owned(),
         "query?query=1%2b1&time=4".to_owned(),
-    ] {
-        add(path, None, Same::Everything);
-    }
-    for path in [
+    ]
+}
+
+/// What both refuse in the same words.
+fn refused() -> Vec<String> {
+    vec![
         "query?query=sum(".to_owned(),
         "query?query=1&time=yesterday".to_owned(),
         "query?query=1&timeout=soon".to_owned(),
@@ -234,11 +258,13 @@ fn requests() -> Vec<Request> {
         "labels?end=x".to_owned(),
         format!("labels?match[]={}", encode("{a=~\"\"}")),
         "query_exemplars?query=up&start=2&end=1".to_owned(),
-    ] {
-        add(path, None, Same::Everything);
-    }
+    ]
+}
+
+/// What both refuse, each in its own words.
+fn failing() -> Vec<String> {
     let fails = |expr: &str| format!("query?query={}&time={}", encode(expr), at(3600));
-    for path in [
+    vec![
         "query".to_owned(),
         format!(
             "query_range?query={}&start=0&end=1&step=1",
@@ -248,10 +274,7 @@ fn requests() -> Vec<Request> {
         format!("label/job/values?match[]={}", encode("{a=~\"(\"}")),
         fails("temperature + on(job) queue_depth"),
         fails("label_replace(temperature, \"instance\", \"\", \"\", \"\")"),
-    ] {
-        add(path, None, Same::AllButError);
-    }
-    all
+    ]
 }
 
 const QUERIES: [&str; 14] = [
