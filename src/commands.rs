@@ -9,7 +9,7 @@ pub(crate) mod promql;
 mod table;
 pub(crate) mod tsdb;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
 /// The standard streams of a tool.
 pub(crate) struct Stdio<'a> {
@@ -21,4 +21,12 @@ pub(crate) struct Stdio<'a> {
     pub(crate) notes: &'a mut dyn Write,
     /// Somebody watches the progress.
     pub(crate) notes_on_terminal: bool,
+}
+
+/// True when the reader of our output went away, as `head` does.
+pub(crate) fn closed_early(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

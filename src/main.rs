@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     };
     match run(cli.command, &ignored) {
         Ok(code) => code,
-        Err(e) if closed_early(&e) => ExitCode::SUCCESS,
+        Err(e) if commands::closed_early(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let _ = writeln!(io::stderr(), "error: {e:#}");
             ExitCode::FAILURE
@@ -143,12 +143,4 @@ fn tool(
     let code = run(&mut out)?;
     out.flush().context("write to standard output")?;
     Ok(code)
-}
-
-/// True when the reader of our output went away, as `head` does.
-fn closed_early(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|e| e.downcast_ref::<io::Error>())
-        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
