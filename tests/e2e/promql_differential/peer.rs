@@ -12,12 +12,12 @@ use crate::prometheus::Prometheus;
 /// A result: values by time in milliseconds, by labels in Prometheus' notation.
 pub(super) type Series = BTreeMap<String, Vec<(i64, f64)>>;
 
-/// The result of an expression; `None` when Prometheus refuses it or fails.
+/// The result of an expression, or what Prometheus says when it refuses it or fails.
 pub(super) fn ask(
     prometheus: &Prometheus,
     expr: &str,
     when: When,
-) -> anyhow::Result<Option<Series>> {
+) -> anyhow::Result<Result<Series, String>> {
     let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
     let path = match when {
         When::Instant(t) => {
@@ -34,9 +34,9 @@ pub(super) fn ask(
     let answer = http::get(prometheus.port(), &path)?;
     let body: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
     if body["status"] != "success" {
-        return Ok(None);
+        return Ok(Err(body["error"].as_str().unwrap_or_default().to_owned()));
     }
-    series(&body["data"]).map(Some)
+    series(&body["data"]).map(Ok)
 }
 
 fn series(data: &Value) -> anyhow::Result<Series> {
