@@ -155,7 +155,8 @@ mod tests {
         let wal = dir.path().join("wal");
         let mut writer = Writer::open(&wal, WriterOptions::default()).unwrap();
         // A record of an unknown type is sound.
-        writer.log(&[[99u8; 40], [99u8; 40]]).unwrap();
+        let record: [u8; 40] = std::array::from_fn(|i| 99 + i as u8);
+        writer.log(&[record, record]).unwrap();
         drop(writer);
         let sound = logs(dir.path()).unwrap();
         assert_eq!((sound.segments, sound.records), (1, 2));

@@ -395,7 +395,7 @@ fn the_writer_refuses_what_readers_rely_on() {
     refused(
         Labels::from_pairs([("a", "2"), ("", "1")]),
         &[],
-        "does not come after",
+        "every label a name",
     );
     refused(
         a("2"),
