@@ -36,7 +36,9 @@ fuzz_target!(|text: &str| {
     let Ok(tree) = parse_expr(text, options) else { return };
     let printed = tree.to_string();
     to_json(&tree);
-    if is_exact(&tree) {
+    // As in Prometheus, infinity is printed with its sign, which then belongs to the power.
+    let signed_power = printed.contains("Inf") && printed.contains('^');
+    if is_exact(&tree) && !signed_power {
         for form in [&printed, &pretty(&tree)] {
             match parse_expr(form, options) {
                 Ok(again) => assert_eq!(again.to_string(), printed),

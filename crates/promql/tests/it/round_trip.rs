@@ -228,6 +228,10 @@ fn check(text: &str) -> Result<bool, TestCaseError> {
         return Ok(false);
     };
     let printed = tree.to_string();
+    // As in Prometheus, infinity is printed with its sign, which then belongs to the power.
+    if printed.contains("Inf") && printed.contains('^') {
+        return Ok(false);
+    }
     for form in [&printed, &pretty(&tree)] {
         let again = parse_expr(form, options)
             .map_err(|e| TestCaseError::fail(format!("{e}: {form} of {text}")))?;
