@@ -62,10 +62,26 @@ impl Regex {
     /// # Errors
     /// When Go's RE2 refuses the pattern, or when it is too large.
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
+        Self::of(pattern, parse_anchored)
+    }
+
+    /// Compiles `pattern` as relabelling does: it is anchored first, so that it need not be an
+    /// expression by itself, and error messages speak of the anchored one.
+    ///
+    /// # Errors
+    /// As [`Regex::new`].
+    pub fn rewriting(pattern: &str) -> Result<Self, RegexError> {
+        Self::of(pattern, |pattern| syntax::parse(&anchored(pattern), false))
+    }
+
+    fn of(
+        pattern: &str,
+        parse: impl FnOnce(&str) -> Result<syntax::Parsed, RegexError>,
+    ) -> Result<Self, RegexError> {
         let shape = if is_literal(pattern) {
             Shape::literal(pattern)
         } else {
-            Shape::of(&parse_anchored(pattern)?.hir)?
+            Shape::of(&parse(pattern)?.hir)?
         };
         Ok(Self {
             shape: Arc::new(shape),

@@ -328,3 +328,17 @@ proptest! {
         let _ = Template::new(&pattern);
     }
 }
+
+#[test]
+fn rewriting_anchors_before_it_parses() {
+    let regex = Regex::rewriting("foo)|(bar").unwrap();
+    for (value, expected) in [
+        ("foo", true),
+        ("fooey", true),
+        ("crowbar", true),
+        ("xfoox", false),
+    ] {
+        assert_eq!(regex.is_match(value), expected, "{value}");
+    }
+    assert!(Regex::new("foo)|(bar").is_err());
+}

@@ -165,8 +165,8 @@ impl RelabelConfig {
                     && !target.contains('$')
                     && !replacement.contains('$'),
             }),
-            A::Keep => Step::Keep(Regex::new(pattern)?),
-            A::Drop => Step::Drop(Regex::new(pattern)?),
+            A::Keep => Step::Keep(Regex::rewriting(pattern)?),
+            A::Drop => Step::Drop(Regex::rewriting(pattern)?),
             A::KeepEqual => Step::KeepEqual(target.into()),
             A::DropEqual => Step::DropEqual(target.into()),
             A::HashMod => Step::HashMod {
@@ -180,8 +180,8 @@ impl RelabelConfig {
                 regex: CaptureRegex::new(pattern)?,
                 replacement: Template::new(replacement),
             },
-            A::LabelDrop => Step::LabelDrop(Regex::new(pattern)?),
-            A::LabelKeep => Step::LabelKeep(Regex::new(pattern)?),
+            A::LabelDrop => Step::LabelDrop(Regex::rewriting(pattern)?),
+            A::LabelKeep => Step::LabelKeep(Regex::rewriting(pattern)?),
             A::Lowercase => Step::Lowercase(target.into()),
             A::Uppercase => Step::Uppercase(target.into()),
         };
