@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use tsdb::wal::SegmentReader;
 use tsdb::wal::record::Checker;
 use tsdb::wal::segment::SegmentError;
-use tsdb::wal::SegmentReader;
 
 use crate::conformance::tsdb_dir;
 
