@@ -57,17 +57,45 @@ impl Labels {
     /// In debug builds when the pairs are not sorted or a value is empty.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut data = String::with_capacity(256);
+        Self::encode_sorted(pairs, &mut data);
+        Self {
+            data: data.into_boxed_str(),
+        }
+    }
+
+    /// Appends the encoding of a label set to `out`: what [`Labels::as_encoded`] gives for the set
+    /// that [`Labels::from_sorted`] makes of the same pairs. For whoever holds many label sets in one
+    /// buffer, or looks one up without making it.
+    pub fn encode_sorted<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        out: &mut String,
+    ) {
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(last.is_none_or(|l| l < name), "label {name:?} out of order");
             debug_assert!(!value.is_empty(), "label {name:?} has an empty value");
             last = Some(name);
-            push_str(&mut data, name);
-            push_str(&mut data, value);
+            push_str(out, name);
+            push_str(out, value);
         }
+    }
+
+    /// The label set's bytes; equal exactly when the label sets are.
+    pub fn as_encoded(&self) -> &str {
+        &self.data
+    }
+
+    /// The label set with these bytes, which [`Labels::as_encoded`] or [`Labels::encode_sorted`]
+    /// gave. They never come from outside of the process; other bytes lead to panics.
+    pub fn from_encoded(encoded: &str) -> Self {
         Self {
-            data: data.into_boxed_str(),
+            data: encoded.into(),
         }
+    }
+
+    /// The labels of a set that lies encoded in a buffer.
+    pub fn iter_encoded(encoded: &str) -> Iter<'_> {
+        Iter { data: encoded }
     }
 
     /// The labels in order of names.

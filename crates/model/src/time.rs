@@ -25,6 +25,13 @@ pub struct TimeRange {
     pub max: i64,
 }
 
+impl Default for TimeRange {
+    /// All of time.
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 impl TimeRange {
     /// Everything that fits into a timestamp, but for the very last millisecond.
     pub const ALL: Self = Self {

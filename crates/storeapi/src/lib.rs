@@ -1,8 +1,15 @@
-//! What every StoreAPI server shares.
+//! The StoreAPI: how components ask each other for series.
 //!
-//! External labels identify the producer of a block or a head; they are not stored with its series
-//! but added to them on the way out, and they win over a series' own label of the same name.
+//! [`Store`] is the seam; whoever has series implements it. External labels identify the producer of
+//! a block or a head; they are not stored with its series but added to them on the way out, and they
+//! win over a series' own label of the same name ([`external_labels`]).
 //!
-//! So far: [`external_labels`], how a request's matchers meet external labels.
+//! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`].
 
 pub mod external_labels;
+pub mod store;
+
+pub use store::{
+    Aggregate, Aggregates, ChunkData, Frame, Info, InfoPart, LabelsRequest, PartialResponse,
+    QueryHints, Series, SeriesChunk, SeriesRequest, Shard, Store, StoreError, Strings,
+};

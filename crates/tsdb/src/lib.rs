@@ -6,9 +6,10 @@
 //!
 //! Reading order: `chunk` (samples to bytes), `source` (where bytes come from), `index` (labels to
 //! chunks), `block` (a directory of both), `wal` (records, segments, checkpoints, head chunk
-//! files), `head` (replay of those into queryable series), `merge` (k-way merge of series sets),
+//! files), `batch` (what is written), `head` (replay of logs into queryable series), `merge` (k-way merge of series sets),
 //! `db` (a whole data directory).
 
+pub mod batch;
 pub mod block;
 pub mod chunk;
 pub mod cursor;
