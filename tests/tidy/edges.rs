@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &["model"]),
     ("tsdb", &["model"]),
     ("promql", &["model"]),
-    ("bucket", &["model"]),
+    ("bucket", &["model", "tsdb"]),
     // F2
     (
         "storeapi",
