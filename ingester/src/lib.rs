@@ -3,8 +3,9 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Ingester::run`].
 //!
-//! Beside it: [`exposition`], the decoders of what targets expose; [`backfill`], blocks from files.
+//! [`append`] is the seam between receivers and storage. Beside it: [`exposition`], the decoders of what targets expose; [`backfill`], blocks from files.
 
+pub mod append;
 pub mod backfill;
 pub mod exposition;
 

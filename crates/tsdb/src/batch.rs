@@ -4,8 +4,11 @@
 //! filled, appended and cleared, so that a write allocates nothing once its columns have grown.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
+use model::{ErrorKind, Exemplar, FloatHistogram, Histogram, Labels, Metadata};
+
+use crate::error::Error;
 
 /// A series of one head, for as long as the head has it. Numbers are never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -261,6 +264,39 @@ pub struct Appended {
     pub rejected: Vec<Rejection>,
     /// Until where the log must be durable before the write may be acknowledged.
     pub commit: CommitPoint,
+}
+
+/// Why a whole batch was not taken, or cannot be made durable. It may be sent again when its kind
+/// is [`ErrorKind::Unavailable`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// Whoever was asked does not take it, for a reason that is for the writer to read.
+    #[error("{reason}")]
+    Refused {
+        /// What the writer should do about it.
+        kind: ErrorKind,
+        /// What is wrong and what to do, lowercase.
+        reason: String,
+    },
+    /// The logs cannot be written.
+    #[error(transparent)]
+    Storage(Arc<Error>),
+}
+
+impl WriteError {
+    /// What the writer should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { kind, .. } => *kind,
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Storage(Arc::new(error))
+    }
 }
 
 #[cfg(test)]
