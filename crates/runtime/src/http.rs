@@ -13,6 +13,7 @@ mod form;
 mod idle;
 mod request;
 mod response;
+mod routes;
 mod server;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
 pub use request::{Abandonment, Request};
 pub use response::Response;
+pub use routes::{PathPattern, Routes};
 pub use server::{HttpLimits, Server, Service};
 
 /// What a request costs, so that many dear ones cannot keep cheap ones from being answered.

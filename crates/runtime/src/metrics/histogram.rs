@@ -1,0 +1,66 @@
+//! Distributions with fixed buckets.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts observations by upper bounds.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    /// One more than bounds: the last counts what is above all of them.
+    counts: Box<[AtomicU64]>,
+    sum_bits: AtomicU64,
+}
+
+impl Histogram {
+    /// Bounds in seconds for requests, as Prometheus' client libraries have them.
+    pub const SECONDS: &'static [f64] = &[
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
+    ];
+
+    /// A histogram over ascending bounds.
+    pub fn new(bounds: &'static [f64]) -> Self {
+        Self {
+            bounds,
+            counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            sum_bits: AtomicU64::new(0f64.to_bits()),
+        }
+    }
+
+    /// Counts an observation.
+    pub fn observe(&self, value: f64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        let add = |bits| Some((f64::from_bits(bits) + value).to_bits());
+        // Always `Ok`: `add` never gives up.
+        let _ = (self.sum_bits).fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+
+    /// Bounds with the number of observations up to each, the number of all, and their sum.
+    pub(super) fn read(&self) -> (Vec<(f64, u64)>, u64, f64) {
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
+        let mut below = 0;
+        let buckets: Vec<_> = (bounds.zip(&self.counts))
+            .map(|(bound, count)| {
+                below += count.load(Ordering::Relaxed);
+                (bound, below)
+            })
+            .collect();
+        let sum = f64::from_bits(self.sum_bits.load(Ordering::Relaxed));
+        (buckets, below, sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_inside() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        for value in [0.5, 1.0, 1.5, 3.0] {
+            histogram.observe(value);
+        }
+        let expected = vec![(1.0, 2), (2.0, 3), (f64::INFINITY, 4)];
+        assert_eq!(histogram.read(), (expected, 4, 6.0));
+    }
+}
