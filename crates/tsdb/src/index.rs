@@ -16,6 +16,7 @@ mod toc;
 mod walk;
 mod writer;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,9 +26,10 @@ use crate::cursor::{Cursor, crc32c};
 use crate::error::{Corruption, Error, Result};
 use crate::source::{ByteSource, View, corrupt, view};
 
+pub use matching::{ListGroup, PostingsPlan};
 pub use postings::{Postings, SeriesRef};
 pub use series::SeriesEntry;
-pub use table::{LabelValue, Values};
+pub use table::{LabelValue, ListAt, Values};
 pub use toc::Toc;
 pub use walk::SeriesWalk;
 pub use writer::Writer;
@@ -48,7 +50,7 @@ const SERIES_ALIGN: u64 = 16;
 
 /// What is read for a series at first; longer entries take a second read. Most have 10 to 20
 /// labels and less than 20 chunks of 6 to 8 bytes each.
-const SERIES_GUESS: u64 = 512;
+pub const SERIES_GUESS: u64 = 512;
 
 /// Version of the index format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,12 @@ pub struct Reader {
     source: Arc<dyn ByteSource>,
     version: Version,
     toc: Toc,
+    parts: Arc<Parts>,
+}
+
+/// What an open index keeps in memory.
+#[derive(Debug)]
+struct Parts {
     symbols: Symbols,
     table: PostingsTable,
     /// The label names by their symbols, which ascend: half of what labels are made of.
@@ -106,10 +114,25 @@ impl Reader {
             source,
             version,
             toc,
-            symbols,
-            table,
-            names,
+            parts: Arc::new(Parts {
+                symbols,
+                table,
+                names,
+            }),
         })
+    }
+
+    /// The same index, read from another source of its bytes, which must hold them at the same
+    /// offsets. Such a source may hold a part only, and fail for reads of the rest: that is how an
+    /// index in object storage is read, ranges first and then what they mean.
+    #[must_use]
+    pub fn over(&self, source: Arc<dyn ByteSource>) -> Self {
+        Self {
+            source,
+            version: self.version,
+            toc: self.toc,
+            parts: Arc::clone(&self.parts),
+        }
     }
 
     fn version(source: &dyn ByteSource) -> Result<Version> {
@@ -151,14 +174,14 @@ impl Reader {
 
     /// Bytes of memory that the open index holds beside its source.
     pub fn heap_bytes(&self) -> usize {
-        let names = self.names.iter();
+        let names = self.parts.names.iter();
         let names = names.map(|(_, name)| size_of::<(u32, Box<str>)>() + name.len());
-        self.symbols.heap_bytes() + self.table.heap_bytes() + names.sum::<usize>()
+        self.parts.symbols.heap_bytes() + self.parts.table.heap_bytes() + names.sum::<usize>()
     }
 
     /// Number of symbols.
     pub fn symbol_count(&self) -> u32 {
-        self.symbols.count()
+        self.parts.symbols.count()
     }
 
     /// Calls `f` with each symbol in ascending order.
@@ -166,7 +189,7 @@ impl Reader {
     /// # Errors
     /// Those of `f`, and damage.
     pub fn for_each_symbol(&self, f: impl FnMut(&str) -> Result<()>) -> Result<()> {
-        self.symbols.for_each(&*self.source, f)
+        self.parts.symbols.for_each(&*self.source, f)
     }
 
     /// The number of a symbol, unless the table does not hold it.
@@ -174,7 +197,7 @@ impl Reader {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn find_symbol(&self, symbol: &str) -> Result<Option<u32>> {
-        self.symbols.find(&*self.source, symbol)
+        self.parts.symbols.find(&*self.source, symbol)
     }
 
     /// Calls `f` with the symbol that a series entry refers to.
@@ -182,17 +205,17 @@ impl Reader {
     /// # Errors
     /// [`Error::Corrupt`] when there is no such symbol.
     pub fn with_symbol<R>(&self, reference: u32, f: impl FnOnce(&str) -> R) -> Result<R> {
-        self.symbols.with(&*self.source, reference, f)
+        self.parts.symbols.with(&*self.source, reference, f)
     }
 
     /// The label names, in ascending order.
     pub fn label_names(&self) -> impl Iterator<Item = &str> {
-        self.table.names()
+        self.parts.table.names()
     }
 
     /// Number of values that the label `name` has, without reading them.
     pub fn label_value_count(&self, name: &str) -> usize {
-        self.table.value_count(name)
+        self.parts.table.value_count(name)
     }
 
     /// The values of the label `name` that start with `prefix`, in ascending order.
@@ -203,7 +226,7 @@ impl Reader {
         if name.is_empty() {
             return Ok(Values::none(&*self.source));
         }
-        self.table.values(&*self.source, name, prefix)
+        self.parts.table.values(&*self.source, name, prefix)
     }
 
     /// The series that have the label `name="value"`.
@@ -211,8 +234,8 @@ impl Reader {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`].
     pub fn postings(&self, name: &str, value: &str) -> Result<Postings> {
-        match self.table.find(&*self.source, name, value)? {
-            Some(at) => self.postings_at(at),
+        match self.parts.table.find(&*self.source, name, value)? {
+            Some(list) => self.postings_at(list.offset),
             None => Ok(Postings::empty()),
         }
     }
@@ -274,8 +297,20 @@ impl Reader {
         Ok(())
     }
 
+    /// The bytes that hold a postings list, as far as the table tells: they end where the list of
+    /// the table's next entry starts. Lists follow each other in the order of the table in what
+    /// Prometheus writes since 2.1; elsewhere the range may be too short.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`].
+    pub fn list_range(&self, list: ListAt) -> Result<Range<u64>> {
+        let next = self.parts.table.list_after(&*self.source, list)?;
+        let end = next.unwrap_or(self.toc.postings_table);
+        Ok(list.offset..end.max(list.offset))
+    }
+
     /// Where the entry of `series` starts, in bytes.
-    fn series_offset(&self, series: SeriesRef) -> u64 {
+    pub fn series_offset(&self, series: SeriesRef) -> u64 {
         match self.version {
             Version::V1 => u64::from(series.0),
             Version::V2 | Version::V3 => u64::from(series.0) * SERIES_ALIGN,
@@ -336,8 +371,8 @@ impl Reader {
         let mut text = String::with_capacity(256);
         let mut ends = Vec::with_capacity(entry.labels.len() * 2);
         for &(name, value) in &entry.labels {
-            match self.names.binary_search_by_key(&name, |n| n.0) {
-                Ok(i) => text.push_str(&self.names[i].1),
+            match self.parts.names.binary_search_by_key(&name, |n| n.0) {
+                Ok(i) => text.push_str(&self.parts.names[i].1),
                 Err(_) => self.with_symbol(name, |s| text.push_str(s))?,
             }
             ends.push(text.len());

@@ -30,7 +30,7 @@ pub(super) const HEADER_LEN: u64 = 8;
 
 /// What is read for a chunk at first; longer chunks take a second read. A chunk of 120 floats has
 /// 50 to 900 bytes.
-const CHUNK_GUESS: u64 = 1024;
+pub const CHUNK_GUESS: u64 = 1024;
 
 /// A chunk whose payload is borrowed from the segment, where that lies in memory.
 #[derive(Debug)]
@@ -94,6 +94,12 @@ impl ChunkReader {
             check_header(&**segment)?;
         }
         Ok(Self { segments })
+    }
+
+    /// Reads chunks from segments, given in order, without looking at their headers: of segments
+    /// that hold ranges only, as they were fetched.
+    pub fn of_ranges(segments: Vec<Arc<dyn ByteSource>>) -> Self {
+        Self { segments }
     }
 
     /// The segments in order.

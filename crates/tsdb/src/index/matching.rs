@@ -9,8 +9,27 @@ use std::collections::BTreeSet;
 
 use model::{MatchOp, Matcher};
 
-use super::{Postings, Reader, SeriesEntry, SeriesRef, postings::UnionBuilder};
+use super::{ListAt, Postings, Reader, SeriesEntry, SeriesRef, postings::UnionBuilder};
 use crate::error::Result;
+
+/// The postings lists that decide what matchers select: known from the offset table, before any is
+/// read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PostingsPlan {
+    /// A series must be in a list of every group; without groups, none is selected.
+    pub kept: Vec<ListGroup>,
+    /// A series must be in no list of any group.
+    pub dropped: Vec<ListGroup>,
+}
+
+/// Postings lists of one label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListGroup {
+    /// Which of the matchers asks for the group; `None` for the list of all series.
+    pub matcher: Option<usize>,
+    /// The lists.
+    pub lists: Vec<ListAt>,
+}
 
 impl Reader {
     /// The series that all of `matchers` select; without matchers, all series.
@@ -18,33 +37,80 @@ impl Reader {
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn postings_for_matchers(&self, matchers: &[Matcher]) -> Result<Postings> {
+        self.planned_postings(&self.plan_postings(matchers)?)
+    }
+
+    /// Which postings lists tell what all of `matchers` select. Reads the offset table only.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn plan_postings(&self, matchers: &[Matcher]) -> Result<PostingsPlan> {
         let must_be_set = |name: &str| {
             matchers
                 .iter()
                 .any(|m| m.name() == name && !m.matches_empty())
         };
-        let mut kept = Vec::new();
-        let mut dropped = Vec::new();
-        for matcher in matchers {
+        let mut plan = PostingsPlan::default();
+        for (i, matcher) in matchers.iter().enumerate() {
+            let group = |lists| ListGroup {
+                matcher: Some(i),
+                lists,
+            };
             if !matcher.matches_empty() {
-                let postings = self.accepted(matcher)?;
-                if postings.len_max() == 0 {
-                    return Ok(postings);
+                let lists = self.accepted(matcher)?;
+                if lists.is_empty() {
+                    return Ok(PostingsPlan::default());
                 }
-                kept.push(postings);
+                plan.kept.push(group(lists));
             } else if is_anything(matcher) {
                 continue;
             } else if !matcher.op().is_negative() && must_be_set(matcher.name()) {
                 // Series without the label are out already, by another matcher.
-                kept.push(self.accepted(matcher)?);
+                plan.kept.push(group(self.accepted(matcher)?));
             } else {
-                dropped.push(self.accepted(&matcher.inverse())?);
+                plan.dropped.push(group(self.accepted(&matcher.inverse())?));
             }
         }
-        if kept.is_empty() {
-            kept.push(self.all_postings()?);
+        if plan.kept.is_empty() {
+            let all = self.parts.table.find(&*self.source, "", "")?;
+            plan.kept.push(ListGroup {
+                matcher: None,
+                lists: all.into_iter().collect(),
+            });
+        }
+        Ok(plan)
+    }
+
+    /// The series that a plan selects.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
+    pub fn planned_postings(&self, plan: &PostingsPlan) -> Result<Postings> {
+        let mut kept = Vec::with_capacity(plan.kept.len());
+        for group in &plan.kept {
+            let postings = self.postings_of(group)?;
+            if postings.len_max() == 0 {
+                return Ok(postings);
+            }
+            kept.push(postings);
+        }
+        let mut dropped = Vec::with_capacity(plan.dropped.len());
+        for group in &plan.dropped {
+            dropped.push(self.postings_of(group)?);
         }
         Ok(Postings::intersect(kept).without(Postings::union(dropped)))
+    }
+
+    /// The series of any list of a group.
+    fn postings_of(&self, group: &ListGroup) -> Result<Postings> {
+        if let [list] = &group.lists[..] {
+            return self.postings_at(list.offset);
+        }
+        let mut union = UnionBuilder::default();
+        for list in &group.lists {
+            self.add_postings_at(list.offset, &mut union)?;
+        }
+        Ok(union.finish())
     }
 
     /// The names of the labels of the series that all of `matchers` select, in ascending order.
@@ -84,7 +150,7 @@ impl Reader {
             return self.values_of(name, &selected);
         }
         while let Some(entry) = values.next()? {
-            if self.postings_at(entry.postings)?.meet(&selected) {
+            if self.postings_at(entry.postings.offset)?.meet(&selected) {
                 found.push(entry.value.to_owned());
             }
         }
@@ -93,7 +159,7 @@ impl Reader {
 
     /// The values that a label has in some series, read from the series.
     fn values_of(&self, name: &str, selected: &[u32]) -> Result<Vec<String>> {
-        let Some((name, _)) = self.names.iter().find(|(_, n)| **n == *name) else {
+        let Some((name, _)) = self.parts.names.iter().find(|(_, n)| **n == *name) else {
             return Ok(Vec::new());
         };
         let mut symbols = BTreeSet::new();
@@ -114,34 +180,33 @@ impl Reader {
             .collect()
     }
 
-    /// The series that have the label with a value that `matcher` accepts.
-    fn accepted(&self, matcher: &Matcher) -> Result<Postings> {
+    /// The lists of the values that `matcher` accepts.
+    fn accepted(&self, matcher: &Matcher) -> Result<Vec<ListAt>> {
         match (matcher.op().is_negative(), matcher.set_matches()) {
-            (false, Some(values)) => self.postings_of_values(matcher.name(), values),
+            (false, Some(values)) => self.lists_of_values(matcher.name(), values),
             // What is known of a negative matcher is what it refuses.
-            (false, None) => self.postings_that_match(matcher, matcher.prefix()),
-            (true, _) => self.postings_that_match(matcher, ""),
+            (false, None) => self.lists_that_match(matcher, matcher.prefix()),
+            (true, _) => self.lists_that_match(matcher, ""),
         }
     }
 
-    fn postings_of_values(&self, name: &str, values: &[Box<str>]) -> Result<Postings> {
-        let lists = values
-            .iter()
-            .filter(|value| !value.is_empty())
-            .map(|value| self.postings(name, value))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Postings::union(lists))
+    fn lists_of_values(&self, name: &str, values: &[Box<str>]) -> Result<Vec<ListAt>> {
+        let mut lists = Vec::with_capacity(values.len());
+        for value in values.iter().filter(|value| !value.is_empty()) {
+            lists.extend(self.parts.table.find(&*self.source, name, value)?);
+        }
+        Ok(lists)
     }
 
-    fn postings_that_match(&self, matcher: &Matcher, prefix: &str) -> Result<Postings> {
+    fn lists_that_match(&self, matcher: &Matcher, prefix: &str) -> Result<Vec<ListAt>> {
         let mut values = self.label_values(matcher.name(), prefix)?;
-        let mut union = UnionBuilder::default();
+        let mut lists = Vec::new();
         while let Some(entry) = values.next()? {
             if matcher.matches(entry.value) {
-                self.add_postings_at(entry.postings, &mut union)?;
+                lists.push(entry.postings);
             }
         }
-        Ok(union.finish())
+        Ok(lists)
     }
 }
 

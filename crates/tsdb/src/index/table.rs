@@ -36,6 +36,8 @@ struct Name {
 pub(super) struct PostingsTable {
     /// Offset in the file of the payload.
     base: u64,
+    /// Offset in the file of the payload's end.
+    end: u64,
     /// In order of names. The name `""` holds the postings of all series.
     names: Vec<Name>,
 }
@@ -79,6 +81,7 @@ impl PostingsTable {
         };
         Ok(Self {
             base,
+            end: base + payload.len() as u64,
             names: names.map_err(|c| corrupt(source, base, c))?,
         })
     }
@@ -212,18 +215,35 @@ impl PostingsTable {
         Ok(values)
     }
 
-    /// Offset of the postings of `name="value"`, or `None` when no series has that label.
+    /// The postings of `name="value"`, or `None` when no series has that label.
     pub(super) fn find(
         &self,
         source: &dyn ByteSource,
         name: &str,
         value: &str,
-    ) -> Result<Option<u64>> {
+    ) -> Result<Option<ListAt>> {
         let mut values = self.values(source, name, value)?;
         Ok(match values.next()? {
             Some(entry) if entry.value == value => Some(entry.postings),
             _ => None,
         })
+    }
+
+    /// Offset of the postings of the entry after that of `list`; `None` after the last.
+    pub(super) fn list_after(&self, source: &dyn ByteSource, list: ListAt) -> Result<Option<u64>> {
+        /// Most entries are shorter; others take a second read.
+        const GUESS: u64 = 256;
+        let at = list.next_entry;
+        if at >= self.end {
+            return Ok(None);
+        }
+        let bytes = view(source, at..self.end.min(at + GUESS))?;
+        if let Ok(entry) = Entry::decode(&mut Cursor::new(&bytes)) {
+            return Ok(Some(entry.postings));
+        }
+        let bytes = view(source, at..self.end)?;
+        let entry = Entry::decode(&mut Cursor::new(&bytes)).map_err(|d| corrupt(source, at, d))?;
+        Ok(Some(entry.postings))
     }
 }
 
@@ -248,8 +268,17 @@ pub struct Values<'a> {
 pub struct LabelValue<'a> {
     /// The value.
     pub value: &'a str,
-    /// Offset in the index of the postings of the label pair.
-    pub(super) postings: u64,
+    /// Where the postings of the label pair are.
+    pub postings: ListAt,
+}
+
+/// Where a postings list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListAt {
+    /// Offset of the list in the index.
+    pub offset: u64,
+    /// Offset in the index of the table's entry after that of the list.
+    next_entry: u64,
 }
 
 impl<'a> Values<'a> {
@@ -282,6 +311,7 @@ impl<'a> Values<'a> {
         let entry = Entry::decode(&mut c)
             .map_err(|d| corrupt(self.source, self.view_at + self.pos as u64, d))?;
         self.pos += c.pos();
+        let next_entry = self.view_at + self.pos as u64;
         if !entry.value.starts_with(&*self.prefix) {
             self.groups = &[];
             self.pos = self.view.len();
@@ -289,7 +319,10 @@ impl<'a> Values<'a> {
         }
         Ok(Some(LabelValue {
             value: entry.value,
-            postings: entry.postings,
+            postings: ListAt {
+                offset: entry.postings,
+                next_entry,
+            },
         }))
     }
 

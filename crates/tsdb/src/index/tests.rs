@@ -412,3 +412,73 @@ fn the_writer_refuses_what_readers_rely_on() {
     writer.add_series(&a("2"), &[chunk(0, 1, 60)]).unwrap();
     writer.finish().unwrap();
 }
+
+/// A source that holds some ranges only, as of an object that is fetched in parts.
+#[derive(Debug)]
+struct Parts {
+    whole: Memory,
+    held: Vec<Range<u64>>,
+}
+
+impl ByteSource for Parts {
+    fn path(&self) -> &Path {
+        self.whole.path()
+    }
+
+    fn size(&self) -> u64 {
+        self.whole.size()
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let is_held = |held: &Range<u64>| held.start <= range.start && range.end <= held.end;
+        match self.held.iter().any(is_held) {
+            true => self.whole.read(range),
+            false => Err(Error::Invalid(format!("{range:?} is not held"))),
+        }
+    }
+}
+
+#[test]
+fn a_plan_names_the_ranges_that_answer_it() {
+    let series = (0..200).map(|i| {
+        Labels::from_pairs([
+            ("__name__", format!("m{}", i % 3)),
+            ("i", format!("{i:03}")),
+            ("job", format!("j{}", i % 7)),
+        ])
+    });
+    let whole = Memory::new("index", bytes_of(&content(series)));
+    let index = Reader::open(Arc::new(whole.clone())).unwrap();
+    let toc = *index.toc();
+    let matcher = |op, name, value| Matcher::new(op, name, value).unwrap();
+    for matchers in [
+        vec![],
+        vec![Matcher::equal("__name__", "m1")],
+        vec![
+            Matcher::equal("__name__", "m2"),
+            matcher(MatchOp::Regex, "i", "1.*"),
+            matcher(MatchOp::NotEqual, "job", "j3"),
+        ],
+        vec![matcher(MatchOp::Regex, "job", "j1|j6|nothing")],
+        vec![Matcher::equal("job", "none")],
+    ] {
+        let plan = index.plan_postings(&matchers).unwrap();
+        let groups = plan.kept.iter().chain(&plan.dropped);
+        let lists = groups.flat_map(|g| &g.lists);
+        let mut held: Vec<_> = lists.map(|l| index.list_range(*l).unwrap()).collect();
+        held.push(toc.symbols..toc.series);
+        held.push(toc.postings_table..whole.size());
+        let parts = index.over(Arc::new(Parts {
+            whole: whole.clone(),
+            held,
+        }));
+        let found: Vec<_> = parts.planned_postings(&plan).unwrap().collect();
+        let expected: Vec<_> = index.postings_for_matchers(&matchers).unwrap().collect();
+        assert_eq!(found, expected, "{matchers:?}");
+        assert!(
+            parts
+                .series(SeriesRef(7), &mut SeriesEntry::default())
+                .is_err()
+        );
+    }
+}
