@@ -5,6 +5,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "prometheus.proto",
         "thanos/store.proto",
         "thanos/info.proto",
+        "thanos/hints.proto",
+        "thanos/query.proto",
+        "thanos/rules.proto",
+        "thanos/targets.proto",
+        "thanos/metadata.proto",
+        "thanos/exemplars.proto",
+        "thanos/status.proto",
     ];
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(files, ["proto"])?;

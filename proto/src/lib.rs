@@ -20,6 +20,9 @@ pub use convert::ConvertError;
     reason = "generated"
 )]
 mod generated {
+    pub mod hintspb {
+        tonic::include_proto!("hintspb");
+    }
     pub mod prometheus_copy {
         tonic::include_proto!("prometheus_copy");
     }
@@ -31,7 +34,10 @@ mod generated {
     }
 }
 
+/// What Thanos' store gateway takes and gives as hints.
+pub use generated::hintspb as hints;
 /// Prometheus' remote read and write messages.
 pub use generated::prometheus_copy as prometheus;
-/// Thanos' StoreAPI, WriteableStore and Info messages and services.
+/// Thanos' StoreAPI, WriteableStore, Info, Query, Rules, Targets, Metadata, Exemplars and Status
+/// messages and services.
 pub use generated::thanos;

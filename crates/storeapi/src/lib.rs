@@ -4,10 +4,12 @@
 //! a block or a head; they are not stored with its series but added to them on the way out, and they
 //! win over a series' own label of the same name ([`external_labels`]).
 //!
-//! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`].
+//! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`], [`wire`] (the
+//! same as messages).
 
 pub mod external_labels;
 pub mod store;
+pub mod wire;
 
 pub use store::{
     Aggregate, Aggregates, ChunkData, Frame, Info, InfoPart, LabelsRequest, PartialResponse,

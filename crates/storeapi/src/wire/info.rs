@@ -1,0 +1,122 @@
+//! What a component says of itself.
+
+use model::{ErrorKind, Labels};
+use proto::thanos::LabelSet;
+use proto::thanos::info::{InfoResponse, StoreInfo, TsdbInfo};
+
+use crate::store::{Info, InfoPart, StoreError};
+
+/// What an endpoint is and serves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndpointInfo {
+    /// Its kind in Thanos' words: `sidecar`, `store`, `receive`, `rule`, `query`.
+    pub component: String,
+    /// What its StoreAPI has, if it serves one.
+    pub store: Option<Info>,
+    /// First and last time of exemplars, if it serves them.
+    pub exemplars: Option<(i64, i64)>,
+    /// It serves rules.
+    pub rules: bool,
+    /// It serves metadata of metrics.
+    pub metadata: bool,
+    /// It serves scrape targets.
+    pub targets: bool,
+    /// It serves the Query API.
+    pub query: bool,
+    /// It serves statistics of its TSDBs.
+    pub status: bool,
+}
+
+/// An endpoint's answer to the question what it is.
+pub fn to_wire(info: &EndpointInfo) -> InfoResponse {
+    let label_sets = info.store.iter().flat_map(|store| &store.label_sets);
+    InfoResponse {
+        label_sets: label_sets.map(LabelSet::from).collect(),
+        component_type: info.component.clone(),
+        store: info.store.as_ref().map(store_to_wire),
+        rules: info.rules.then(Default::default),
+        metric_metadata: info.metadata.then(Default::default),
+        targets: info.targets.then(Default::default),
+        exemplars: info
+            .exemplars
+            .map(|(min_time, max_time)| proto::thanos::info::ExemplarsInfo { min_time, max_time }),
+        query: info.query.then(Default::default),
+        status: info.status.then(Default::default),
+    }
+}
+
+fn store_to_wire(info: &Info) -> StoreInfo {
+    let part = |part: &InfoPart| TsdbInfo {
+        labels: Some(LabelSet::from(&part.labels)),
+        min_time: part.min_time,
+        max_time: part.max_time,
+    };
+    StoreInfo {
+        min_time: info.min_time,
+        max_time: info.max_time,
+        supports_sharding: info.supports_sharding,
+        supports_without_replica_labels: info.supports_without_replica_labels,
+        tsdb_infos: info.parts.iter().map(part).collect(),
+        supports_projections: false,
+    }
+}
+
+/// What an endpoint's answer says.
+///
+/// # Errors
+/// When its labels are not text.
+pub fn from_wire(response: InfoResponse) -> Result<EndpointInfo, StoreError> {
+    let label_sets = &response.label_sets;
+    let store = response
+        .store
+        .map(|store| store_from_wire(store, label_sets));
+    Ok(EndpointInfo {
+        component: response.component_type,
+        store: store.transpose()?,
+        exemplars: response.exemplars.map(|e| (e.min_time, e.max_time)),
+        rules: response.rules.is_some(),
+        metadata: response.metric_metadata.is_some(),
+        targets: response.targets.is_some(),
+        query: response.query.is_some(),
+        status: response.status.is_some(),
+    })
+}
+
+fn store_from_wire(store: StoreInfo, label_sets: &[LabelSet]) -> Result<Info, StoreError> {
+    let part = |part: &TsdbInfo| {
+        Ok(InfoPart {
+            labels: part
+                .labels
+                .as_ref()
+                .map(read_labels)
+                .transpose()?
+                .unwrap_or_default(),
+            min_time: part.min_time,
+            max_time: part.max_time,
+        })
+    };
+    Ok(Info {
+        label_sets: label_sets
+            .iter()
+            .map(read_labels)
+            .collect::<Result<_, _>>()?,
+        min_time: store.min_time,
+        max_time: store.max_time,
+        parts: store
+            .tsdb_infos
+            .iter()
+            .map(part)
+            .collect::<Result<_, _>>()?,
+        supports_without_replica_labels: store.supports_without_replica_labels,
+        supports_sharding: store.supports_sharding,
+    })
+}
+
+fn read_labels(set: &LabelSet) -> Result<Labels, StoreError> {
+    Labels::try_from(set).map_err(|error| {
+        StoreError::new(
+            ErrorKind::Corrupt,
+            format!("the endpoint's labels cannot be read: {error}"),
+        )
+    })
+}
