@@ -150,6 +150,7 @@ impl Engine {
             options: &self.options,
             tracker: Tracker::new(self.options.limits, query.cancellation.clone()),
             notes: Notes::default(),
+            shared: exec::SharedSets::default(),
             stats: Recorder::new(self.options.per_step_stats.then_some(query.steps.count)),
         };
         let planned = Instant::now();
@@ -182,6 +183,7 @@ impl Engine {
     const fn plan_context(&self, query: &Query<'_>) -> PlanContext {
         PlanContext {
             steps: query.steps,
+            lookback_ms: self.options.lookback_ms,
             is_instant: query.is_instant,
             default_step_ms: self.options.default_subquery_step_ms,
             start_timestamps: self.options.start_timestamps,

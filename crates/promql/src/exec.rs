@@ -24,6 +24,7 @@ mod ranges;
 mod relabel;
 mod scalar;
 mod scan;
+mod shared;
 mod sort;
 mod subquery;
 
@@ -40,6 +41,7 @@ use crate::stats::Recorder;
 pub(crate) use merge::Merged;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};
 pub(crate) use scalar::{ScalarColumn, apply as apply_scalar, eval as eval_scalar};
+pub(crate) use shared::SharedSets;
 
 /// What all operators of a running query share.
 pub(crate) struct Context<'q> {
@@ -48,6 +50,7 @@ pub(crate) struct Context<'q> {
     pub(crate) options: &'q Options,
     pub(crate) tracker: Tracker,
     pub(crate) notes: Notes,
+    pub(crate) shared: SharedSets,
     pub(crate) stats: Recorder,
 }
 

@@ -10,7 +10,7 @@ mod explain;
 pub(crate) mod optimize;
 mod walk;
 
-use model::Matcher;
+use model::{Matcher, TimeRange};
 
 use crate::ast::{AggregateOp, BinaryOp, FunctionId, PosRange, RangeExtension, VectorMatching};
 use crate::source::Hints;
@@ -72,8 +72,23 @@ pub(crate) struct Selector {
     pub(crate) extension: Option<RangeExtension>,
     /// What the samples are for.
     pub(crate) hints: Hints,
+    /// Samples outside are not looked at.
+    pub(crate) range: TimeRange,
+    /// Others read the same series.
+    pub(crate) share: Option<Box<Share>>,
     /// Where it stands.
     pub(crate) pos: PosRange,
+}
+
+/// How a selector takes its series from a set that several selectors read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Share {
+    /// Number of the set.
+    pub(crate) group: usize,
+    /// How many selectors read it.
+    pub(crate) readers: usize,
+    /// What this one asks of a series beside the matchers of the set.
+    pub(crate) filter: Vec<Matcher>,
 }
 
 impl Selector {

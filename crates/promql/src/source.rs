@@ -72,7 +72,8 @@ pub trait Series: Send {
     fn labels(&self) -> &Labels;
 
     /// Appends the samples inside `range` to the columns of `out`, in order of time. Stale markers
-    /// are samples. Samples outside the range may be appended too, if they are in order.
+    /// are samples. Samples outside the range may be appended too, if they are in order. May be called
+    /// again for the same samples.
     ///
     /// # Errors
     /// When the samples cannot be read or decoded.

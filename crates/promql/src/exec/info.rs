@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use model::labels::METRIC_NAME;
-use model::{Labels, LabelsBuilder, MatchOp, Matcher};
+use model::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
 
 use crate::columns::{Column, StepSeries, Steps};
 use crate::error::Error;
@@ -120,14 +120,17 @@ impl<'q> Info<'q> {
             }
         }
         matchers.extend(self.data_matchers().cloned());
-        let selector = Selector {
+        let mut selector = Selector {
             matchers,
             offset_ms: self.node.offset_ms,
             at: self.node.at,
             extension: None,
             hints: Hints::default(),
+            range: TimeRange::ALL,
+            share: None,
             pos: self.node.pos,
         };
+        selector.range = selector.instants_range(self.steps, self.ctx.options.lookback_ms);
         let mut scan = Scan::new(&selector, Yield::FloatTimes, self.steps, self.ctx);
         let mut series = StepSeries::default();
         while scan.next(&mut series)? {

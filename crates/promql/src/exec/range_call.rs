@@ -1,6 +1,6 @@
 //! Functions of range vectors.
 
-use model::{Labels, TimeRange};
+use model::Labels;
 
 use crate::annotations::Note;
 use crate::ast::{FunctionId, PosRange};
@@ -11,7 +11,7 @@ use crate::plan::{RangeNode, ScalarNode, Selector, VectorNode};
 
 use super::batch::Batches;
 use super::distinct::DropName;
-use super::ranges::{read, samples_range};
+use super::ranges::read;
 use super::scan::select;
 use super::{
     BoxedOperator, Context, Operator, RangeSeries, RangeSource, ScalarColumn, eval_scalar,
@@ -46,17 +46,15 @@ pub(crate) fn build<'q>(
     };
     let feed = match &**input {
         RangeNode::Matrix { selector, .. } => {
-            let range = samples_range(input, steps, ctx.options.lookback_ms);
-            let set = select(selector, range, ctx)?;
+            let set = select(selector, ctx)?;
             Feed::Selector {
                 selector,
-                range,
                 batches: Batches::new(set, job, ctx),
             }
         }
         RangeNode::Subquery(_) => Feed::Subquery {
             source: range_source(input, steps, ctx)?,
-            job: job(),
+            job: Box::new(job()),
         },
     };
     let call = RangeCall { evaluator, feed };
@@ -85,12 +83,11 @@ struct RangeCall<'q> {
 enum Feed<'q> {
     Selector {
         selector: &'q Selector,
-        range: TimeRange,
         batches: Batches<'q, Job>,
     },
     Subquery {
         source: Box<dyn RangeSource + 'q>,
-        job: Job,
+        job: Box<Job>,
     },
 }
 
@@ -113,13 +110,8 @@ impl Operator for RangeCall<'_> {
     fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
         let evaluator = &self.evaluator;
         match &mut self.feed {
-            Feed::Selector {
-                selector,
-                range,
-                batches,
-            } => batches.next(out, &|job, series, out| {
-                Ok(read(selector, *range, series, &mut job.series)?
-                    && evaluator.evaluate(job, out)?)
+            Feed::Selector { selector, batches } => batches.next(out, &|job, series, out| {
+                Ok(read(selector, series, &mut job.series)? && evaluator.evaluate(job, out)?)
             }),
             Feed::Subquery { source, job } => {
                 while source.next(&mut job.series)? {

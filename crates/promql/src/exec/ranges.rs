@@ -1,8 +1,7 @@
 //! Range vectors: series with all the samples that the windows of a range function may look at.
 
-use model::{Labels, TimeRange};
+use model::Labels;
 
-use crate::ast::RangeExtension;
 use crate::columns::{Samples, Steps};
 use crate::error::Error;
 use crate::plan::{RangeNode, Selector};
@@ -31,39 +30,19 @@ pub(crate) fn range_source<'q>(
     steps: Steps,
     ctx: &'q Context<'q>,
 ) -> Result<Box<dyn RangeSource + 'q>, Error> {
-    let range = samples_range(node, steps, ctx.options.lookback_ms);
     Ok(match node {
         RangeNode::Matrix { selector, .. } => Box::new(MatrixScan {
             selector,
-            range,
             ctx,
             set: None,
         }),
-        RangeNode::Subquery(s) => Box::new(subquery::Subquery::new(s, range, ctx)?),
+        RangeNode::Subquery(s) => Box::new(subquery::Subquery::new(s, steps, ctx)?),
     })
-}
-
-/// The range that holds every sample that a window may need.
-pub(crate) fn samples_range(node: &RangeNode, steps: Steps, lookback: i64) -> TimeRange {
-    let (behind, ahead) = match node {
-        RangeNode::Matrix { selector, .. } => match selector.extension {
-            None => (0, 0),
-            Some(RangeExtension::Anchored) => (lookback, 0),
-            Some(RangeExtension::Smoothed) => (lookback, lookback),
-        },
-        RangeNode::Subquery(_) => (0, 0),
-    };
-    let first = node.reference(steps.start).saturating_sub(node.range_ms());
-    TimeRange::closed(
-        first.saturating_sub(behind).saturating_add(1),
-        node.reference(steps.end()).saturating_add(ahead),
-    )
 }
 
 /// Reads the series of a range selector.
 struct MatrixScan<'q> {
     selector: &'q Selector,
-    range: TimeRange,
     ctx: &'q Context<'q>,
     set: Option<Box<dyn SeriesSet>>,
 }
@@ -72,9 +51,7 @@ impl RangeSource for MatrixScan<'_> {
     fn next(&mut self, out: &mut RangeSeries) -> Result<bool, Error> {
         let set = match &mut self.set {
             Some(set) => set,
-            None => self
-                .set
-                .insert(select(self.selector, self.range, self.ctx)?),
+            None => self.set.insert(select(self.selector, self.ctx)?),
         };
         loop {
             self.ctx.tracker.check()?;
@@ -83,22 +60,21 @@ impl RangeSource for MatrixScan<'_> {
                 return Ok(false);
             };
             self.ctx.stats.add_series();
-            if read(self.selector, self.range, &mut *series, out)? {
+            if read(self.selector, &mut *series, out)? {
                 return Ok(true);
             }
         }
     }
 }
 
-/// Reads the samples of `series` in `range` into `out`; false when there are none.
+/// Reads the samples of `series` into `out`; false when there are none.
 pub(crate) fn read(
     selector: &Selector,
-    range: TimeRange,
     series: &mut dyn Series,
     out: &mut RangeSeries,
 ) -> Result<bool, Error> {
     out.samples.clear();
-    series.read(range, &mut out.samples)?;
+    series.read(selector.range, &mut out.samples)?;
     if !selector.hints.start_timestamps {
         out.samples.drop_starts();
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::sample::is_stale;
-use model::{CounterResetHint, FloatHistogram, TimeRange};
+use model::{CounterResetHint, FloatHistogram};
 
 use crate::annotations::Note;
 use crate::ast::RangeExtension;
@@ -55,36 +55,23 @@ impl<'q> Scan<'q> {
             batches: None,
         }
     }
-
-    /// The range that holds every sample the scan may need.
-    fn range(&self) -> TimeRange {
-        let lookback = self.ctx.options.lookback_ms;
-        let first = self.selector.reference(self.steps.start);
-        let last = self.selector.reference(self.steps.end());
-        let ahead = match self.selector.extension {
-            Some(RangeExtension::Smoothed) => lookback,
-            _ => 0,
-        };
-        TimeRange::closed(
-            first.saturating_sub(lookback).saturating_add(1),
-            last.saturating_add(ahead),
-        )
-    }
 }
 
-/// Asks the source for the series of `selector` in `range`.
-pub(crate) fn select(
-    selector: &Selector,
-    range: TimeRange,
-    ctx: &Context<'_>,
-) -> Result<Box<dyn SeriesSet>, Error> {
+/// The series of `selector`: from the source, or from what another selector reads too.
+pub(crate) fn select(selector: &Selector, ctx: &Context<'_>) -> Result<Box<dyn SeriesSet>, Error> {
     ctx.tracker.check()?;
-    let request = SelectRequest {
-        matchers: selector.matchers.clone(),
-        range,
-        hints: selector.hints.clone(),
+    let open = || {
+        let request = SelectRequest {
+            matchers: selector.matchers.clone(),
+            range: selector.range,
+            hints: selector.hints.clone(),
+        };
+        Ok(ctx.source.select(&request)?)
     };
-    Ok(ctx.source.select(&request)?)
+    match &selector.share {
+        Some(share) => ctx.shared.reader(share, open),
+        None => open(),
+    }
 }
 
 /// Passes on what the source wants the user to know.
@@ -99,19 +86,18 @@ impl Operator for Scan<'_> {
         if self.steps.count == 0 {
             return Ok(false);
         }
-        let range = self.range();
         let (selector, what, steps, ctx) = (self.selector, self.what, self.steps, self.ctx);
         let batches = match &mut self.batches {
             Some(batches) => batches,
             None => {
-                let set = select(selector, range, ctx)?;
+                let set = select(selector, ctx)?;
                 self.batches
                     .insert(Batches::new(set, Samples::default, ctx))
             }
         };
         batches.next(out, &|samples, series, out| {
             samples.clear();
-            series.read(range, samples)?;
+            series.read(selector.range, samples)?;
             if !selector.hints.start_timestamps {
                 samples.drop_starts();
             }

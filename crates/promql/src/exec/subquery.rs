@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CounterResetHint, FloatHistogram, TimeRange};
+use model::{CounterResetHint, FloatHistogram};
 
 use crate::columns::{StepSeries, Steps};
 use crate::error::Error;
@@ -19,16 +19,13 @@ pub(crate) struct Subquery<'q> {
 }
 
 impl<'q> Subquery<'q> {
-    /// The subquery with samples in `range`, at multiples of its step.
+    /// The subquery with the samples that the windows of `steps` look at.
     pub(crate) fn new(
         node: &'q SubqueryNode,
-        range: TimeRange,
+        steps: Steps,
         ctx: &'q Context<'q>,
     ) -> Result<Self, Error> {
-        let step = node.step_ms.max(1);
-        let first = range.min.div_euclid(step) + i64::from(range.min.rem_euclid(step) != 0);
-        let start = first.saturating_mul(step);
-        let steps = Steps::range(start, range.max.saturating_sub(1), step);
+        let steps = node.inner_steps(steps);
         if steps.count > ctx.options.limits.subquery_steps_max {
             return Err(Error::TooManySteps {
                 limit: ctx.options.limits.subquery_steps_max,

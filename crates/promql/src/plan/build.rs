@@ -2,6 +2,8 @@
 
 mod call;
 
+use model::TimeRange;
+
 use crate::ast::{
     self, AggregateOp, At, DurationContext, Expr, RangeExtension, UnaryOp, ValueType,
 };
@@ -19,6 +21,8 @@ use super::{
 pub(crate) struct PlanContext {
     /// The steps of the query.
     pub(crate) steps: Steps,
+    /// How old a sample may be to count at an instant, in milliseconds.
+    pub(crate) lookback_ms: i64,
     /// True for an instant query.
     pub(crate) is_instant: bool,
     /// Step of subqueries that do not say one.
@@ -254,6 +258,8 @@ impl Builder {
             at: self.context.at(v.at),
             extension: v.extension,
             hints,
+            range: TimeRange::ALL,
+            share: None,
             pos: v.pos,
         })
     }

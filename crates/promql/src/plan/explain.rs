@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use model::TimeRange;
+
 use crate::ast::Expr;
 use crate::error::Error;
 
@@ -64,7 +66,7 @@ fn range(out: &mut String, node: &RangeNode, depth: usize) {
             line(
                 out,
                 depth,
-                &format!("samples {} over {range_ms} ms", selector(s)),
+                &format!("samples {} over {range_ms} ms{}", selector(s), time(s)),
             );
         }
         RangeNode::Subquery(s) => {
@@ -93,19 +95,36 @@ fn selector(s: &Selector) -> String {
     if let Some(names) = &s.hints.projection {
         let _ = write!(text, " labels ({})", names.join(","));
     }
+    if let Some(share) = &s.share {
+        let filter: Vec<_> = share.filter.iter().map(ToString::to_string).collect();
+        let _ = write!(text, " shared #{}", share.group);
+        if !filter.is_empty() {
+            let _ = write!(text, " {{{}}}", filter.join(","));
+        }
+    }
     text
+}
+
+/// The time that a selector looks at, once that is known.
+fn time(s: &Selector) -> String {
+    if s.range == TimeRange::ALL {
+        return String::new();
+    }
+    format!(" in [{}, {})", s.range.min, s.range.max)
 }
 
 fn vector(out: &mut String, node: &VectorNode, depth: usize) {
     let below = depth + 1;
     match node {
-        VectorNode::Selector(s) => line(out, depth, &format!("latest {}", selector(s))),
+        VectorNode::Selector(s) => {
+            line(out, depth, &format!("latest {}{}", selector(s), time(s)));
+        }
         VectorNode::SelectorTimes {
             selector: s,
             starts,
         } => {
             let what = if *starts { "start times" } else { "times" };
-            line(out, depth, &format!("{what} {}", selector(s)));
+            line(out, depth, &format!("{what} {}{}", selector(s), time(s)));
         }
         VectorNode::FromScalar(s) => {
             line(out, depth, "vector");

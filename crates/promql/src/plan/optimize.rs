@@ -2,8 +2,10 @@
 
 mod eliminate_sorts;
 mod fold_constants;
+mod narrow_time;
 mod project_labels;
 mod propagate_matchers;
+mod share_selectors;
 
 use super::walk::Rewrite;
 use super::{Plan, PlanContext};
@@ -19,6 +21,12 @@ pub(crate) fn all(mut plan: Plan, context: PlanContext) -> Plan {
     for optimizer in optimizers {
         plan.rewrite(optimizer);
     }
+    let narrow_time = narrow_time::NarrowTime {
+        lookback_ms: context.lookback_ms,
+    };
+    narrow_time.apply(&mut plan, context.steps);
+    // Last, since it compares selectors as they will be read.
+    share_selectors::ShareSelectors::apply(&mut plan);
     plan
 }
 
@@ -33,6 +41,7 @@ mod tests {
         let expr = parse_expr(query, Options::all_features()).unwrap();
         let context = PlanContext {
             steps: Steps::instant(0),
+            lookback_ms: 300_000,
             is_instant: true,
             default_step_ms: 60_000,
             start_timestamps: false,
@@ -42,9 +51,19 @@ mod tests {
         optimized.trim_end().to_owned()
     }
 
+    /// The same without the times that selectors look at.
+    fn timeless(query: &str) -> String {
+        let lines = optimized(query);
+        let lines = lines.lines().map(|line| match line.split_once(" in [") {
+            Some((before, _)) => before,
+            None => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     #[track_caller]
     fn check(query: &str, expected: &str) {
-        assert_eq!(optimized(query), expected, "{query}");
+        assert_eq!(timeless(query), expected, "{query}");
     }
 
     #[test]
@@ -116,6 +135,55 @@ mod tests {
             "sort_by_label(a, \"x\")",
         ] {
             assert!(optimized(query).contains("sort"), "{query}");
+        }
+    }
+
+    #[test]
+    fn selectors_ask_for_the_time_they_look_at() {
+        for (query, range) in [
+            ("a", "[-299999, 1)"),
+            ("a offset 1m", "[-359999, -59999)"),
+            ("a @ 100", "[-199999, 100001)"),
+            ("rate(a[1m])", "[-59999, 1)"),
+            ("increase(a[1m] anchored)", "[-359999, 1)"),
+            ("rate(a[1m] smoothed)", "[-359999, 300001)"),
+            ("max_over_time(rate(a[1m])[10m:7s])", "[-654999, 1)"),
+            ("sum_over_time(a[10m:7s] @ 1000)", "[106001, 994001)"),
+        ] {
+            let plan = optimized(query);
+            assert!(plan.contains(&format!(" in {range}")), "{query}: {plan}");
+        }
+    }
+
+    #[test]
+    fn selectors_of_the_same_series_are_read_once() {
+        check(
+            r#"sum by (job) (rate(a{code="5"}[5m])) / sum by (job) (rate(a[5m]))"#,
+            concat!(
+                "  join / ignoring () one-to-one\n",
+                "    sum by (job)\n",
+                "      range function Rate\n",
+                "        samples {__name__=\"a\"} labels (__name__,__type__,__unit__,code,job) shared #0 {code=\"5\"} over 300000 ms\n",
+                "    sum by (job)\n",
+                "      range function Rate\n",
+                "        samples {__name__=\"a\"} labels (__name__,__type__,__unit__,code,job) shared #0 over 300000 ms",
+            ),
+        );
+        // One without a projection needs all labels.
+        let plan = timeless("sum(a) + on () sum without (x) (a)");
+        assert!(
+            !plan.contains("labels (") && plan.contains("shared #0"),
+            "{plan}"
+        );
+        // Other times, and functions that downsampled data answer otherwise, are read apart.
+        for query in [
+            "a - a offset 1m",
+            "rate(a[5m]) / increase(a[5m])",
+            "rate(a[5m]) / rate(a[10m])",
+            r#"a{x="1"} or a{y="1"}"#,
+            "sum(a) - max(a)",
+        ] {
+            assert!(!optimized(query).contains("shared"), "{query}");
         }
     }
 }

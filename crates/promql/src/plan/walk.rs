@@ -1,11 +1,14 @@
 //! Walks over plans that change nodes.
 
-use super::{AggregateParam, HistogramCall, Plan, RangeNode, ScalarNode, VectorNode};
+use super::{AggregateParam, HistogramCall, Plan, RangeNode, ScalarNode, Selector, VectorNode};
 
 /// What a walk does with the nodes; children come before their parents.
 pub(crate) trait Rewrite {
     /// Changes a vector.
     fn vector(&mut self, _: &mut VectorNode) {}
+
+    /// Changes a selector.
+    fn selector(&mut self, _: &mut Selector) {}
 
     /// Changes a scalar.
     fn scalar(&mut self, _: &mut ScalarNode) {}
@@ -26,7 +29,7 @@ impl Plan {
 impl RangeNode {
     fn rewrite(&mut self, with: &mut dyn Rewrite) {
         match self {
-            Self::Matrix { .. } => {}
+            Self::Matrix { selector, .. } => with.selector(selector),
             Self::Subquery(s) => s.input.rewrite(with),
         }
     }
@@ -50,7 +53,9 @@ impl ScalarNode {
 impl VectorNode {
     fn rewrite(&mut self, with: &mut dyn Rewrite) {
         match self {
-            Self::Selector(_) | Self::SelectorTimes { .. } => {}
+            Self::Selector(selector) | Self::SelectorTimes { selector, .. } => {
+                with.selector(selector);
+            }
             Self::FromScalar(s) => s.rewrite(with),
             Self::RangeCall { args, input, .. } => {
                 args.iter_mut().for_each(|a| a.rewrite(with));
@@ -99,7 +104,7 @@ impl VectorNode {
 
     /// The selector whose series this node yields one by one, with all their labels but perhaps the
     /// metric name; `None` when it is not that simple.
-    pub(crate) fn selector_of_series(&mut self) -> Option<&mut super::Selector> {
+    pub(crate) fn selector_of_series(&mut self) -> Option<&mut Selector> {
         match self {
             Self::Selector(selector) | Self::SelectorTimes { selector, .. } => Some(selector),
             Self::RangeCall { input, .. } => match &mut **input {
