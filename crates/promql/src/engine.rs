@@ -33,6 +33,8 @@ pub struct Options {
     pub type_and_unit_labels: bool,
     /// Samples are counted by step (`promql-per-step-stats`).
     pub per_step_stats: bool,
+    /// Work is measured by operator.
+    pub per_operator_stats: bool,
     /// What a query may use.
     pub limits: Limits,
 }
@@ -47,6 +49,7 @@ impl Default for Options {
             start_timestamps: false,
             type_and_unit_labels: false,
             per_step_stats: false,
+            per_operator_stats: false,
             limits: Limits::default(),
         }
     }
@@ -152,6 +155,7 @@ impl Engine {
             notes: Notes::default(),
             shared: exec::SharedSets::default(),
             stats: Recorder::new(self.options.per_step_stats.then_some(query.steps.count)),
+            profile: (self.options.per_operator_stats).then(exec::Profile::default),
         };
         let planned = Instant::now();
         let value = evaluate(&plan, query, &ctx)?;
@@ -168,6 +172,7 @@ impl Engine {
                 samples_per_step: ctx.stats.per_step(),
                 prepare_time: planned - begin,
                 eval_time: planned.elapsed(),
+                operators: (ctx.profile.as_ref()).map_or_else(Vec::new, exec::Profile::take),
             },
         })
     }

@@ -19,6 +19,7 @@ mod histogram;
 mod info;
 pub(crate) mod labels;
 pub(crate) mod merge;
+mod profile;
 mod range_call;
 mod ranges;
 mod relabel;
@@ -39,6 +40,7 @@ use crate::source::Source;
 use crate::stats::Recorder;
 
 pub(crate) use merge::Merged;
+pub(crate) use profile::Profile;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};
 pub(crate) use scalar::{ScalarColumn, apply as apply_scalar, eval as eval_scalar};
 pub(crate) use shared::SharedSets;
@@ -52,6 +54,8 @@ pub(crate) struct Context<'q> {
     pub(crate) notes: Notes,
     pub(crate) shared: SharedSets,
     pub(crate) stats: Recorder,
+    /// Present when statistics per operator are asked for.
+    pub(crate) profile: Option<Profile>,
 }
 
 /// Yields series, one at a time.
@@ -65,6 +69,14 @@ pub(crate) type BoxedOperator<'q> = Box<dyn Operator + 'q>;
 
 /// The operator that evaluates `node` at `steps`.
 pub(crate) fn vector<'q>(
+    node: &'q VectorNode,
+    steps: Steps,
+    ctx: &'q Context<'q>,
+) -> Result<BoxedOperator<'q>, Error> {
+    profile::profiled(node, ctx, || make(node, steps, ctx))
+}
+
+fn make<'q>(
     node: &'q VectorNode,
     steps: Steps,
     ctx: &'q Context<'q>,

@@ -116,6 +116,11 @@ impl Tracker {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Samples held now.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn samples_peak(&self) -> u64 {
         self.samples_peak.load(Ordering::Relaxed)
     }

@@ -21,6 +21,25 @@ pub struct QueryStats {
     pub prepare_time: Duration,
     /// Time to evaluate it.
     pub eval_time: Duration,
+    /// What each operator did, the one that yields the result first; empty unless asked for.
+    pub operators: Vec<OperatorStats>,
+}
+
+/// What one operator of a query did, its inputs included.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperatorStats {
+    /// The operator, as the plan names it.
+    pub name: String,
+    /// Series that it yielded.
+    pub series: u64,
+    /// Samples that selectors looked at, summed over steps.
+    pub samples: u64,
+    /// Most samples that the query held in memory when it yielded a series.
+    pub samples_peak: u64,
+    /// Time that it took.
+    pub time: Duration,
+    /// What it reads from.
+    pub inputs: Vec<OperatorStats>,
 }
 
 /// Collects statistics while a query runs.

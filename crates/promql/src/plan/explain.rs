@@ -115,78 +115,82 @@ fn time(s: &Selector) -> String {
 
 fn vector(out: &mut String, node: &VectorNode, depth: usize) {
     let below = depth + 1;
+    line(out, depth, &node.title());
     match node {
-        VectorNode::Selector(s) => {
-            line(out, depth, &format!("latest {}{}", selector(s), time(s)));
-        }
-        VectorNode::SelectorTimes {
-            selector: s,
-            starts,
-        } => {
-            let what = if *starts { "start times" } else { "times" };
-            line(out, depth, &format!("{what} {}{}", selector(s), time(s)));
-        }
-        VectorNode::FromScalar(s) => {
-            line(out, depth, "vector");
-            scalar(out, s, below);
-        }
-        VectorNode::RangeCall {
-            func, args, input, ..
-        } => {
-            line(out, depth, &format!("range function {func:?}"));
+        VectorNode::Selector(_) | VectorNode::SelectorTimes { .. } => {}
+        VectorNode::FromScalar(s) => scalar(out, s, below),
+        VectorNode::RangeCall { args, input, .. } => {
             args.iter().for_each(|a| scalar(out, a, below));
             range(out, input, below);
         }
-        VectorNode::Map { func, args, input } => {
-            line(out, depth, &format!("function {func:?}"));
+        VectorNode::Map { args, input, .. } => {
             args.iter().for_each(|a| scalar(out, a, below));
             vector(out, input, below);
         }
-        VectorNode::Neg(input) => unary(out, "negate", input, depth),
-        VectorNode::Absent { input, labels } => {
-            unary(out, &format!("absent {labels}"), input, depth);
-        }
-        VectorNode::Relabel { rule, input } => {
-            unary(out, &format!("relabel {rule:?}"), input, depth);
-        }
-        VectorNode::Sort { order, input, .. } => {
-            unary(out, &format!("sort {order:?}"), input, depth);
-        }
-        VectorNode::Histogram { input, .. } => unary(out, "histogram function", input, depth),
-        VectorNode::Info(i) => unary(out, &format!("info {:?}", i.matchers), &i.input, depth),
+        VectorNode::Neg(input)
+        | VectorNode::Absent { input, .. }
+        | VectorNode::Relabel { input, .. }
+        | VectorNode::Sort { input, .. }
+        | VectorNode::Histogram { input, .. }
+        | VectorNode::StepInvariant(input) => vector(out, input, below),
+        VectorNode::Info(i) => vector(out, &i.input, below),
         VectorNode::Aggregate(a) => {
-            let clause = if a.without { "without" } else { "by" };
-            let text = format!("{} {clause} ({})", a.op, a.grouping.join(","));
-            line(out, depth, &text);
             if let super::AggregateParam::Scalar(s) = &a.param {
                 scalar(out, s, below);
             }
             vector(out, &a.input, below);
         }
         VectorNode::Binary(b) => {
-            let matching = &b.matching;
-            let clause = if matching.on { "on" } else { "ignoring" };
-            let text = format!(
-                "join {} {clause} ({}) {}",
-                b.op,
-                matching.labels.join(","),
-                matching.cardinality.as_str()
-            );
-            line(out, depth, &text);
             vector(out, &b.lhs, below);
             vector(out, &b.rhs, below);
         }
         VectorNode::BinaryScalar(b) => {
-            let side = if b.scalar_left { "left" } else { "right" };
-            line(out, depth, &format!("{} with a scalar on the {side}", b.op));
             scalar(out, &b.scalar, below);
             vector(out, &b.vector, below);
         }
-        VectorNode::StepInvariant(input) => unary(out, "once", input, depth),
     }
 }
 
-fn unary(out: &mut String, text: &str, input: &VectorNode, depth: usize) {
-    line(out, depth, text);
-    vector(out, input, depth + 1);
+impl VectorNode {
+    /// What the node does, in a few words.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Selector(s) => format!("latest {}{}", selector(s), time(s)),
+            Self::SelectorTimes {
+                selector: s,
+                starts,
+            } => {
+                let what = if *starts { "start times" } else { "times" };
+                format!("{what} {}{}", selector(s), time(s))
+            }
+            Self::FromScalar(_) => "vector".to_owned(),
+            Self::RangeCall { func, .. } => format!("range function {func:?}"),
+            Self::Map { func, .. } => format!("function {func:?}"),
+            Self::Neg(_) => "negate".to_owned(),
+            Self::Absent { labels, .. } => format!("absent {labels}"),
+            Self::Relabel { rule, .. } => format!("relabel {rule:?}"),
+            Self::Sort { order, .. } => format!("sort {order:?}"),
+            Self::Histogram { .. } => "histogram function".to_owned(),
+            Self::Info(i) => format!("info {:?}", i.matchers),
+            Self::Aggregate(a) => {
+                let clause = if a.without { "without" } else { "by" };
+                format!("{} {clause} ({})", a.op, a.grouping.join(","))
+            }
+            Self::Binary(b) => {
+                let matching = &b.matching;
+                let clause = if matching.on { "on" } else { "ignoring" };
+                format!(
+                    "join {} {clause} ({}) {}",
+                    b.op,
+                    matching.labels.join(","),
+                    matching.cardinality.as_str()
+                )
+            }
+            Self::BinaryScalar(b) => {
+                let side = if b.scalar_left { "left" } else { "right" };
+                format!("{} with a scalar on the {side}", b.op)
+            }
+            Self::StepInvariant(_) => "once".to_owned(),
+        }
+    }
 }

@@ -180,3 +180,29 @@ fn a_source_that_fails_fails_the_query() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string(), "store is away");
 }
+
+#[test]
+fn operators_are_measured_when_asked_for() {
+    let text = r#"sum by (job) (rate(x_total[5m])) / on (job) sum by (job) (x_total{job="job-1"})"#;
+    let options = Options {
+        per_operator_stats: true,
+        ..Options::default()
+    };
+    let result = run(&options, text, Cancellation::new(), &Sequential).expect("the query runs");
+    let [join] = &result.stats.operators[..] else {
+        panic!(
+            "one operator yields the result: {:?}",
+            result.stats.operators
+        );
+    };
+    assert_eq!((join.series, join.inputs.len()), (1, 2), "{join:#?}");
+    assert_eq!(join.samples, result.stats.samples_total);
+    let series = |i: usize| (join.inputs[i].series, join.inputs[i].inputs[0].series);
+    assert_eq!((series(0), series(1)), ((3, 60), (1, 20)), "{join:#?}");
+    assert!(join.inputs[0].inputs[0].name.contains("Rate"), "{join:#?}");
+    let below: Duration = join.inputs.iter().map(|input| input.time).sum();
+    assert!(join.time >= below, "{join:#?}");
+
+    let plain = run(&Options::default(), text, Cancellation::new(), &Sequential);
+    assert!(plain.expect("the query runs").stats.operators.is_empty());
+}
