@@ -4,10 +4,21 @@
 //! disappears when `meta.json` is deleted, which every deleter does first. Top-level directories
 //! that are not ULIDs belong to somebody else and are left alone.
 //!
-//! Reading order: [`paths`], [`marks`].
+//! Reading order: [`client`] and [`config`] (objects by key, from Thanos' YAML), [`ranges`],
+//! [`transfer`], [`paths`], [`marks`].
 
+pub mod client;
+pub mod config;
+pub mod error;
 pub mod marks;
+pub mod metrics;
 pub mod paths;
+pub mod ranges;
+pub mod transfer;
 
+pub use client::{Bucket, Object};
+pub use config::Patience;
+pub use error::{Error, Result};
 pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason};
 pub use paths::BlockObject;
+pub use ranges::{Hedge, ReadPlan};

@@ -1,0 +1,371 @@
+//! The bucket's client: objects by their keys, whatever the store.
+//!
+//! Retries are the store's own (`object_store` repeats what failed on the way); none are stacked on
+//! top. An answer is checked for its length, since a cut body is a failure and must never be cached.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutPayload,
+};
+
+use crate::error::{Error, Result};
+use crate::metrics::{Metrics, Operation};
+
+/// A bucket, or the part of one below a prefix. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    store: Arc<dyn ObjectStore>,
+    name: Arc<str>,
+    prefix: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Key below the bucket's prefix.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last written, in milliseconds since the Unix epoch, by the store's clock.
+    pub modified_ms: i64,
+    /// What the store says identifies its content.
+    pub e_tag: Option<String>,
+}
+
+impl Bucket {
+    /// The part of `store` below `prefix`; an empty prefix is all of it. `name` is for metrics and
+    /// messages.
+    pub fn new(store: Arc<dyn ObjectStore>, name: &str, prefix: &str) -> Self {
+        let prefix = prefix.trim_matches('/');
+        let prefix = match prefix.is_empty() {
+            true => String::new(),
+            false => format!("{prefix}/"),
+        };
+        Self {
+            store,
+            name: name.into(),
+            prefix: prefix.into(),
+            metrics: Arc::default(),
+        }
+    }
+
+    /// A bucket in memory, for tests and trials.
+    pub fn in_memory() -> Self {
+        Self::new(
+            Arc::new(object_store::memory::InMemory::new()),
+            "memory",
+            "",
+        )
+    }
+
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was done with the bucket so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The store itself, for readers that plan their own requests.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Where `key` is in the store.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when no object can have that key.
+    pub fn path(&self, key: &str) -> Result<Path> {
+        Path::parse(format!("{}{key}", self.prefix))
+            .map_err(|e| Error::store("name", key, StoreError::from(e)))
+    }
+
+    /// Reads a whole object, unless it is larger than `size_max`.
+    ///
+    /// # Errors
+    /// [`Error::Store`], of the kind `NotFound` when there is none; [`Error::TooLarge`].
+    pub async fn get(&self, key: &str, size_max: u64) -> Result<Bytes> {
+        self.measured(Operation::Get, async {
+            let path = self.path(key)?;
+            let failed = |e| Error::store("read", key, e);
+            let result = self.store.get(&path).await.map_err(failed)?;
+            let size = result.meta.size;
+            if size > size_max {
+                return Err(Error::TooLarge {
+                    key: key.to_owned(),
+                    size,
+                    size_max,
+                });
+            }
+            let bytes = result.bytes().await.map_err(failed)?;
+            check_length(key, size, &bytes)?;
+            Ok((bytes.len() as u64, bytes))
+        })
+        .await
+    }
+
+    /// Reads a whole object, or `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Bucket::get`].
+    pub async fn find(&self, key: &str, size_max: u64) -> Result<Option<Bytes>> {
+        optional(self.get(key, size_max).await)
+    }
+
+    /// Reads a range of an object.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; [`Error::Length`] when the object ends before the range.
+    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.measured(Operation::GetRange, async {
+            let path = self.path(key)?;
+            let failed = |e| Error::store("read a range of", key, e);
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
+            let result = self.store.get_opts(&path, options).await.map_err(failed)?;
+            let bytes = result.bytes().await.map_err(failed)?;
+            check_length(key, range.end - range.start, &bytes)?;
+            Ok((bytes.len() as u64, bytes))
+        })
+        .await
+    }
+
+    /// Size and time of an object, or `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn attributes(&self, key: &str) -> Result<Option<Object>> {
+        let found = self.measured(Operation::Attributes, async {
+            let path = self.path(key)?;
+            let meta = self.store.head(&path).await;
+            let meta = meta.map_err(|e| Error::store("look up", key, e))?;
+            Ok((0, self.object(meta)))
+        });
+        Ok(optional(found.await)?.flatten())
+    }
+
+    /// Writes an object, replacing what is there.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let bytes = bytes.into();
+        self.measured(Operation::Upload, async {
+            let path = self.path(key)?;
+            let size = bytes.len() as u64;
+            let put = self.store.put(&path, PutPayload::from_bytes(bytes)).await;
+            put.map_err(|e| Error::store("write", key, e))?;
+            Ok((size, ()))
+        })
+        .await
+    }
+
+    /// Writes an object unless there is one; returns whether it was written.
+    ///
+    /// `bytes` must not be what another writer would write: when the answer to a successful write
+    /// is lost, its repetition finds the object there and knows it by its content.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<bool> {
+        let bytes = bytes.into();
+        let path = self.path(key)?;
+        let created = self.measured(Operation::Upload, async {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            match (self.store.put_opts(&path, payload, PutMode::Create.into())).await {
+                Ok(_) => Ok((bytes.len() as u64, true)),
+                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
+                    Ok((0, false))
+                }
+                Err(e) => Err(Error::store("create", key, e)),
+            }
+        });
+        if created.await? {
+            return Ok(true);
+        }
+        let there = self.find(key, bytes.len() as u64).await;
+        match there {
+            Ok(there) => Ok(there.as_ref() == Some(&bytes)),
+            Err(Error::TooLarge { .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Deletes an object; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let deleted = self.measured(Operation::Delete, async {
+            let path = self.path(key)?;
+            let deleted = self.store.delete(&path).await;
+            deleted.map_err(|e| Error::store("delete", key, e))?;
+            Ok((0, ()))
+        });
+        optional(deleted.await).map(|_| ())
+    }
+
+    /// All objects whose keys start with `dir` and a slash, in no particular order; all of the
+    /// bucket for an empty `dir`. Pages are fetched as the stream is read.
+    pub fn list(&self, dir: &str) -> BoxStream<'_, Result<Object>> {
+        self.metrics.start(Operation::Iter);
+        let started = Instant::now();
+        let at = format!("{}{dir}", self.prefix);
+        let prefix = match Path::parse(at.trim_end_matches('/')) {
+            Ok(prefix) => prefix,
+            Err(e) => {
+                let error = Error::store("list", dir, StoreError::from(e));
+                return futures::stream::once(async { Err(error) }).boxed();
+            }
+        };
+        let dir = dir.to_owned();
+        let listed = self.store.list(Some(&prefix));
+        let objects = listed.filter_map(move |found| {
+            let object = match found {
+                Ok(meta) => self.object(meta).map(Ok),
+                Err(e) => {
+                    self.metrics.failed(Operation::Iter);
+                    Some(Err(Error::store("list", &dir, e)))
+                }
+            };
+            std::future::ready(object)
+        });
+        let end = futures::stream::once(async move {
+            self.metrics.done(Operation::Iter, started.elapsed(), 0);
+            None
+        });
+        objects
+            .map(Some)
+            .chain(end)
+            .filter_map(std::future::ready)
+            .boxed()
+    }
+
+    /// Runs an operation and counts it; the number beside the result is bytes moved.
+    pub(crate) async fn measured<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = Result<(u64, T)>>,
+    ) -> Result<T> {
+        self.metrics.start(operation);
+        let started = Instant::now();
+        match work.await {
+            Ok((bytes, result)) => {
+                self.metrics.done(operation, started.elapsed(), bytes);
+                Ok(result)
+            }
+            Err(e) => {
+                if e.kind() != model::ErrorKind::NotFound {
+                    self.metrics.failed(operation);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// What a listing says of an object, unless it is not below the bucket's prefix.
+    fn object(&self, meta: ObjectMeta) -> Option<Object> {
+        let key = meta.location.as_ref().strip_prefix(&*self.prefix)?;
+        Some(Object {
+            key: key.to_owned(),
+            size: meta.size,
+            modified_ms: meta.last_modified.timestamp_millis(),
+            e_tag: meta.e_tag,
+        })
+    }
+}
+
+fn check_length(key: &str, expected: u64, bytes: &Bytes) -> Result<()> {
+    let found = bytes.len() as u64;
+    match found == expected {
+        true => Ok(()),
+        false => Err(Error::Length {
+            key: key.to_owned(),
+            expected,
+            found,
+        }),
+    }
+}
+
+/// Turns the absence of an object into `None`.
+fn optional<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.kind() == model::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt as _;
+    use model::ErrorKind;
+
+    use super::*;
+
+    async fn keys(bucket: &Bucket, dir: &str) -> Vec<String> {
+        let listed: Vec<Object> = bucket.list(dir).try_collect().await.unwrap();
+        let mut keys: Vec<_> = listed.into_iter().map(|o| o.key).collect();
+        keys.sort();
+        keys
+    }
+
+    #[tokio::test]
+    async fn objects_live_below_the_prefix() {
+        let whole = Bucket::in_memory();
+        let part = Bucket::new(Arc::clone(whole.store()), "part", "/a/b/");
+        part.put("x/1", "one").await.unwrap();
+        whole.put("other", "two").await.unwrap();
+        assert_eq!(keys(&whole, "").await, ["a/b/x/1", "other"]);
+        assert_eq!(keys(&part, "").await, ["x/1"]);
+        assert_eq!(keys(&part, "x").await, ["x/1"]);
+        assert_eq!(part.get("x/1", 10).await.unwrap(), "one");
+        assert_eq!(part.find("other", 10).await.unwrap(), None);
+        assert_eq!(part.metrics().count(Operation::Iter), 2);
+    }
+
+    #[tokio::test]
+    async fn reads_are_bounded_and_checked() {
+        let bucket = Bucket::in_memory();
+        bucket.put("k", "0123456789").await.unwrap();
+        let large = bucket.get("k", 9).await.unwrap_err();
+        assert_eq!(large.kind(), ErrorKind::Exhausted);
+        assert_eq!(bucket.get_range("k", 2..5).await.unwrap(), "234");
+        assert_eq!(bucket.get_range("k", 5..5).await.unwrap(), "");
+        let cut = bucket.get_range("k", 5..11).await.unwrap_err();
+        assert!(matches!(cut, Error::Length { found: 5, .. }), "{cut}");
+        assert_eq!(
+            bucket.get("none", 1).await.unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        assert_eq!(bucket.metrics().failures(Operation::Get), 1);
+    }
+
+    #[tokio::test]
+    async fn creating_is_won_once_and_known_again() {
+        let bucket = Bucket::in_memory();
+        assert!(bucket.create("k", "mine").await.unwrap());
+        assert!(bucket.create("k", "mine").await.unwrap(), "own write again");
+        assert!(!bucket.create("k", "his").await.unwrap());
+        assert!(!bucket.create("k", "longer than it").await.unwrap());
+        bucket.delete("k").await.unwrap();
+        bucket.delete("k").await.unwrap();
+        assert!(bucket.attributes("k").await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,266 @@
+//! A bucket from its configuration, in the YAML of Thanos' `objstore`.
+//!
+//! A field that nobody knows is an error; one that Thanos knows and that has no meaning here is
+//! named in a warning, or is an error where leaving it out would do something else than was asked.
+//! The text is taken as it is: `$(NAME)` is not replaced. Where no credentials are given, the
+//! provider's usual ones are looked for (its variables of the environment, then its metadata
+//! service).
+
+mod azure;
+mod gcs;
+mod http;
+mod s3;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::local::LocalFileSystem;
+use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::client::Bucket;
+use crate::error::{Error, Result};
+
+/// Types of Thanos that have no client here.
+const FOREIGN_TYPES: [&str; 6] = ["SWIFT", "COS", "ALIYUNOSS", "BOS", "OCI", "OBS"];
+
+/// How long a failing request is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Somebody waits: three times, for at most 15 s.
+    Interactive,
+    /// Work in the background: ten times, for at most three minutes.
+    Background,
+}
+
+impl Patience {
+    fn retry(self, retries_max: Option<usize>) -> RetryConfig {
+        let (retries, seconds) = match self {
+            Self::Interactive => (3, 15),
+            Self::Background => (10, 180),
+        };
+        RetryConfig {
+            backoff: BackoffConfig::default(),
+            max_retries: retries_max.unwrap_or(retries),
+            retry_timeout: Duration::from_secs(seconds),
+        }
+    }
+}
+
+/// What is the same for all types.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default, rename = "config")]
+    _config: Option<IgnoredAny>,
+    #[serde(default)]
+    prefix: String,
+}
+
+#[derive(Deserialize)]
+struct Body<T> {
+    config: T,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filesystem {
+    directory: String,
+}
+
+/// A store, the bucket's name, and what of the configuration has no effect.
+struct Opened {
+    store: Arc<dyn ObjectStore>,
+    name: String,
+    without_effect: Vec<&'static str>,
+}
+
+impl Bucket {
+    /// The bucket that `yaml` describes. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the text is not such a configuration, of a type that has no client
+    /// here, or asks for what the client cannot do; [`Error::Local`] when a directory cannot be
+    /// made.
+    pub fn open(yaml: &str, patience: Patience) -> Result<Self> {
+        let head: Head = parse(yaml)?;
+        let kind = head.kind.to_uppercase();
+        let opened = match kind.as_str() {
+            "FILESYSTEM" => open_directory(&body::<Filesystem>(yaml)?)?,
+            "S3" => s3::open(body(yaml)?, patience)?,
+            "GCS" => gcs::open(body(yaml)?, patience)?,
+            "AZURE" => azure::open(body(yaml)?, patience)?,
+            other if FOREIGN_TYPES.contains(&other) => {
+                return Err(Error::Config(format!(
+                    "type {other} has no client here; use S3, which most providers speak, or GCS, AZURE, FILESYSTEM"
+                )));
+            }
+            other => {
+                return Err(Error::Config(format!(
+                    "type {other:?} is not known; use S3, GCS, AZURE or FILESYSTEM"
+                )));
+            }
+        };
+        for field in &opened.without_effect {
+            tracing::warn!(field, "field of the bucket's configuration has no effect");
+        }
+        Ok(Self::new(opened.store, &opened.name, &head.prefix))
+    }
+
+    /// A bucket in a directory, which is made if it is not there.
+    ///
+    /// What is written is durable before it is visible, and visible whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Local`], [`Error::Store`].
+    pub fn in_directory(dir: &Path) -> Result<Self> {
+        let opened = open_directory(&Filesystem {
+            directory: dir.to_string_lossy().into_owned(),
+        })?;
+        Ok(Self::new(opened.store, &opened.name, ""))
+    }
+}
+
+fn open_directory(config: &Filesystem) -> Result<Opened> {
+    if config.directory.is_empty() {
+        return Err(Error::Config(
+            "config.directory is empty; name the directory that holds the blocks".to_owned(),
+        ));
+    }
+    let dir = Path::new(&config.directory);
+    fs::create_dir_all(dir).map_err(|e| Error::local("create", dir, e))?;
+    let store = LocalFileSystem::new_with_prefix(dir)
+        .map_err(|e| Error::store("open", &config.directory, e))?
+        .with_fsync(true)
+        .with_automatic_cleanup(true);
+    Ok(Opened {
+        store: Arc::new(store),
+        name: config.directory.clone(),
+        without_effect: Vec::new(),
+    })
+}
+
+fn parse<T: DeserializeOwned>(yaml: &str) -> Result<T> {
+    serde_saphyr::from_str(yaml).map_err(|e| Error::Config(e.to_string()))
+}
+
+/// The part that depends on the type.
+fn body<T: DeserializeOwned>(yaml: &str) -> Result<T> {
+    parse::<Body<T>>(yaml).map(|body| body.config)
+}
+
+/// An error of a client's builder.
+fn refused(error: &object_store::Error) -> Error {
+    Error::Config(error.to_string())
+}
+
+/// Remote stores are reached over TLS, whose implementation is chosen once for the process.
+fn ensure_tls() {
+    // An error means that the process has chosen already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(yaml: &str) -> std::result::Result<String, String> {
+        match Bucket::open(yaml, Patience::Interactive) {
+            Ok(bucket) => Ok(format!("{} {}", bucket.name(), bucket.store())),
+            Err(e) => Err(e.chain()),
+        }
+    }
+
+    #[test]
+    fn a_directory_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let yaml = format!(
+            "type: filesystem\nconfig:\n  directory: {}\nprefix: p\n",
+            path.display()
+        );
+        let bucket = Bucket::open(&yaml, Patience::Background).unwrap();
+        assert!(path.is_dir());
+        assert_eq!(bucket.path("k").unwrap().as_ref(), "p/k");
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_left_clean() {
+        let dir = tempfile::tempdir().unwrap();
+        let bucket = Bucket::in_directory(dir.path()).unwrap();
+        bucket.put("a/b/c", "x").await.unwrap();
+        assert!(!bucket.create("a/b/c", "y").await.unwrap());
+        bucket.delete("a/b/c").await.unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn stores_are_found_by_type() {
+        for (yaml, expected) in [
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: 's3.eu-west-1.amazonaws.com', access_key: a, secret_key: s}",
+                "b AmazonS3(b)",
+            ),
+            (
+                "type: S3\nconfig:\n  bucket: b\n  endpoint: localhost:9000\n  insecure: true\n  access_key: a\n  secret_key: s\n  signature_version2: false\n  http_config:\n    idle_conn_timeout: 1m30s\n    response_header_timeout: 2m\n    insecure_skip_verify: true\n  trace: {enable: true}\n  part_size: 134217728\n  sse_config: {type: SSE-S3}\nprefix: x",
+                "b AmazonS3(b)",
+            ),
+            (
+                "type: AZURE\nconfig: {storage_account: acc, storage_account_key: a2V5, container: c}",
+                "c MicrosoftAzure { account: acc, container: c }",
+            ),
+            (
+                "type: AZURE\nconfig: {storage_connection_string: 'AccountName=acc;AccountKey=a2V5;EndpointSuffix=core.windows.net', container: c}",
+                "c MicrosoftAzure { account: acc, container: c }",
+            ),
+        ] {
+            assert_eq!(open(yaml).as_deref(), Ok(expected), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said() {
+        for (yaml, said) in [
+            ("", "end of input"),
+            ("type: FLOPPY\nconfig: {}", "\"FLOPPY\" is not known"),
+            ("type: SWIFT\nconfig: {}", "SWIFT has no client here"),
+            (
+                "type: FILESYSTEM\nconfig: {directory: ''}",
+                "directory is empty",
+            ),
+            ("type: FILESYSTEM\nconfig: {dir: x}", "dir"),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, sekret_key: s}",
+                "sekret_key",
+            ),
+            ("type: S3\nconfig: {endpoint: e}", "config.bucket is empty"),
+            ("type: S3\nconfig: {bucket: b}", "config.endpoint is empty"),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, access_key: a}",
+                "access_key and secret_key",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, signature_version2: true}",
+                "signature_version2",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, sse_config: {type: X}}",
+                "SSE-S3, SSE-KMS or SSE-C",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, http_config: {tls_config: {cert_file: c}}}",
+                "cert_file",
+            ),
+            ("type: GCS\nconfig: {bucket: ''}", "config.bucket is empty"),
+            ("type: AZURE\nconfig: {container: c}", "storage_account"),
+        ] {
+            let error = open(yaml).unwrap_err();
+            assert!(error.contains(said), "{yaml}: {error}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What can go wrong with a bucket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use model::ErrorKind;
+use object_store::Error as StoreError;
+use ulid::Ulid;
+
+use crate::marks::MarkError;
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something about a bucket failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket's configuration cannot be used.
+    #[error("bucket configuration: {0}")]
+    Config(String),
+    /// The object store refused or failed.
+    #[error("cannot {action} {key:?} in the bucket")]
+    Store {
+        /// What was attempted, as a verb with what belongs to it.
+        action: &'static str,
+        /// Key of the object below the bucket's prefix.
+        key: String,
+        /// The store's answer.
+        source: StoreError,
+    },
+    /// An object has another length than it should.
+    #[error("object {key:?} has {found} bytes, where {expected} are expected")]
+    Length {
+        /// Key of the object below the bucket's prefix.
+        key: String,
+        /// What it should have.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// An object is larger than what is read of its kind.
+    #[error("object {key:?} has {size} bytes; at most {size_max} are read")]
+    TooLarge {
+        /// Key of the object below the bucket's prefix.
+        key: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        size_max: u64,
+    },
+    /// A mark is damaged or of another version.
+    #[error("cannot read mark {key:?}")]
+    Mark {
+        /// Key of the object below the bucket's prefix.
+        key: String,
+        /// What is wrong with it.
+        source: MarkError,
+    },
+    /// A block, local or downloaded, is damaged or cannot be read.
+    #[error("cannot {action} block {block}")]
+    Block {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The block.
+        block: Ulid,
+        /// What the format's reader says.
+        source: tsdb::Error,
+    },
+    /// A block must not be uploaded.
+    #[error("block {block} is not uploaded: {reason}")]
+    Refused {
+        /// The block.
+        block: Ulid,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Local {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The refusal.
+        source: io::Error,
+    },
+    /// Another process holds the lease now.
+    #[error("the lease {name:?} is held by {holder} now; stop working on what it guards")]
+    LeaseLost {
+        /// What the lease is called.
+        name: String,
+        /// Who holds it.
+        holder: String,
+    },
+}
+
+impl Error {
+    /// An error of the store about `key`.
+    pub(crate) fn store(action: &'static str, key: &str, source: StoreError) -> Self {
+        Self::Store {
+            action,
+            key: key.to_owned(),
+            source,
+        }
+    }
+
+    /// An error of the operating system about `path`.
+    pub(crate) fn local(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Local {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_) | Self::Refused { .. } => ErrorKind::Invalid,
+            Self::Store { source, .. } => store_kind(source),
+            // A body that was cut: the next try may bring all of it.
+            Self::Length { .. } => ErrorKind::Unavailable,
+            Self::TooLarge { .. } => ErrorKind::Exhausted,
+            Self::Mark { source, .. } => source.kind(),
+            Self::Block { source, .. } => source.kind(),
+            Self::Local { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ErrorKind::NotFound
+            }
+            Self::Local { .. } => ErrorKind::Unavailable,
+            Self::LeaseLost { .. } => ErrorKind::Conflict,
+        }
+    }
+
+    /// The error with all that led to it, as one line.
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            line.push_str(": ");
+            line.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        line
+    }
+}
+
+fn store_kind(source: &StoreError) -> ErrorKind {
+    match source {
+        StoreError::NotFound { .. } => ErrorKind::NotFound,
+        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => ErrorKind::Conflict,
+        StoreError::InvalidPath { .. }
+        | StoreError::NotSupported { .. }
+        | StoreError::NotImplemented { .. }
+        | StoreError::PermissionDenied { .. }
+        | StoreError::Unauthenticated { .. }
+        | StoreError::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
+        _ => ErrorKind::Unavailable,
+    }
+}

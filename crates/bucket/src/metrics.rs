@@ -1,0 +1,303 @@
+//! What a bucket's client counts, under the names that Thanos' dashboards ask for.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What is done with a bucket, as Thanos names it in the label `operation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Listing.
+    Iter,
+    /// Reading a whole object.
+    Get,
+    /// Reading a range of an object.
+    GetRange,
+    /// Asking for size and time of an object.
+    Attributes,
+    /// Writing an object.
+    Upload,
+    /// Deleting an object.
+    Delete,
+}
+
+impl Operation {
+    const ALL: [Self; 6] = [
+        Self::Iter,
+        Self::Get,
+        Self::GetRange,
+        Self::Attributes,
+        Self::Upload,
+        Self::Delete,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Iter => "iter",
+            Self::Get => "get",
+            Self::GetRange => "get_range",
+            Self::Attributes => "attributes",
+            Self::Upload => "upload",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Upper bounds of durations, in seconds; those of Thanos.
+const BOUNDS: [f64; 16] = [
+    0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0,
+];
+
+/// Upper bounds as labels.
+const BOUND_LABELS: [&str; 17] = [
+    "0.001", "0.01", "0.1", "0.3", "0.6", "1", "3", "6", "9", "20", "30", "60", "90", "120", "240",
+    "360", "+Inf",
+];
+
+#[derive(Debug, Default)]
+struct Counts {
+    started: AtomicU64,
+    failed: AtomicU64,
+    bytes: AtomicU64,
+    micros: AtomicU64,
+    /// One more than bounds.
+    durations: [AtomicU64; 17],
+}
+
+/// What a bucket's client has done so far.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    operations: [Counts; 6],
+    hedged: AtomicU64,
+    hedges_won: AtomicU64,
+    last_upload_ms: AtomicI64,
+}
+
+/// Whether a figure only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// One figure.
+#[derive(Debug, Clone, Copy)]
+pub struct Figure<'a> {
+    /// Name of the family.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub kind: Kind,
+    /// Names and values of its labels.
+    pub labels: &'a [(&'static str, &'a str)],
+    /// Its value.
+    pub value: f64,
+}
+
+impl Metrics {
+    pub(crate) fn start(&self, operation: Operation) {
+        self.of(operation).started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self, operation: Operation) {
+        self.of(operation).failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn done(&self, operation: Operation, took: Duration, bytes: u64) {
+        let counts = self.of(operation);
+        counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        counts.micros.fetch_add(micros, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        counts.durations[bucket].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hedged(&self) {
+        self.hedged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hedge_won(&self) {
+        self.hedges_won.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a block was uploaded at `now_ms`.
+    pub fn uploaded(&self, now_ms: i64) {
+        self.last_upload_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// How often `operation` was begun.
+    pub fn count(&self, operation: Operation) -> u64 {
+        self.of(operation).started.load(Ordering::Relaxed)
+    }
+
+    /// How often `operation` failed; an object that is not there is no failure.
+    pub fn failures(&self, operation: Operation) -> u64 {
+        self.of(operation).failed.load(Ordering::Relaxed)
+    }
+
+    /// An upper bound of the time that the fraction `quantile` of `operation` took, once a hundred
+    /// of them are done.
+    pub fn quantile(&self, operation: Operation, quantile: f64) -> Option<Duration> {
+        let counts: Vec<u64> = (self.of(operation).durations.iter())
+            .map(|c| c.load(Ordering::Relaxed))
+            .collect();
+        let all: u64 = counts.iter().sum();
+        if all < 100 {
+            return None;
+        }
+        let wanted = (all as f64 * quantile).ceil() as u64;
+        let mut below = 0;
+        let bucket = counts.iter().position(|c| {
+            below += c;
+            below >= wanted
+        })?;
+        BOUNDS.get(bucket).map(|s| Duration::from_secs_f64(*s))
+    }
+
+    fn of(&self, operation: Operation) -> &Counts {
+        &self.operations[operation as usize]
+    }
+
+    /// Calls `visit` for each figure; `bucket` is the bucket's name.
+    pub fn visit(&self, bucket: &str, visit: &mut dyn FnMut(Figure<'_>)) {
+        for operation in Operation::ALL {
+            self.visit_operation(bucket, operation, visit);
+        }
+        let own = [("bucket", bucket)];
+        let mut add = |name, help, kind, value| {
+            visit(Figure {
+                name,
+                help,
+                kind,
+                labels: &own,
+                value,
+            });
+        };
+        add(
+            "thanos_objstore_bucket_last_successful_upload_time",
+            "Second timestamp of the last successful upload of a block.",
+            Kind::Gauge,
+            self.last_upload_ms.load(Ordering::Relaxed) as f64 / 1000.0,
+        );
+        add(
+            "promontory_objstore_bucket_hedged_reads_total",
+            "Range reads that were asked for a second time because the first was slow.",
+            Kind::Counter,
+            self.hedged.load(Ordering::Relaxed) as f64,
+        );
+        add(
+            "promontory_objstore_bucket_hedges_won_total",
+            "Range reads whose second request answered first.",
+            Kind::Counter,
+            self.hedges_won.load(Ordering::Relaxed) as f64,
+        );
+    }
+
+    fn visit_operation(
+        &self,
+        bucket: &str,
+        operation: Operation,
+        visit: &mut dyn FnMut(Figure<'_>),
+    ) {
+        let counts = self.of(operation);
+        let labels = [("bucket", bucket), ("operation", operation.name())];
+        let mut add = |name, help, value: u64| {
+            visit(Figure {
+                name,
+                help,
+                kind: Kind::Counter,
+                labels: &labels,
+                value: value as f64,
+            });
+        };
+        add(
+            "thanos_objstore_bucket_operations_total",
+            "Operations attempted against the bucket.",
+            counts.started.load(Ordering::Relaxed),
+        );
+        add(
+            "thanos_objstore_bucket_operation_failures_total",
+            "Operations against the bucket that failed.",
+            counts.failed.load(Ordering::Relaxed),
+        );
+        add(
+            "promontory_objstore_bucket_operation_bytes_total",
+            "Bytes read from or written to the bucket.",
+            counts.bytes.load(Ordering::Relaxed),
+        );
+        let help = "Duration of successful operations against the bucket.";
+        let mut below = 0;
+        for (count, le) in counts.durations.iter().zip(BOUND_LABELS) {
+            below += count.load(Ordering::Relaxed);
+            visit(Figure {
+                name: "thanos_objstore_bucket_operation_duration_seconds_bucket",
+                help,
+                kind: Kind::Counter,
+                labels: &[labels[0], labels[1], ("le", le)],
+                value: below as f64,
+            });
+        }
+        for (name, value) in [
+            (
+                "thanos_objstore_bucket_operation_duration_seconds_count",
+                below as f64,
+            ),
+            (
+                "thanos_objstore_bucket_operation_duration_seconds_sum",
+                counts.micros.load(Ordering::Relaxed) as f64 / 1e6,
+            ),
+        ] {
+            visit(Figure {
+                name,
+                help,
+                kind: Kind::Counter,
+                labels: &labels,
+                value,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_carry_thanos_names() {
+        let metrics = Metrics::default();
+        metrics.start(Operation::Get);
+        metrics.done(Operation::Get, Duration::from_millis(200), 7);
+        metrics.start(Operation::Delete);
+        metrics.failed(Operation::Delete);
+        let mut lines = Vec::new();
+        metrics.visit("b", &mut |f| {
+            if f.value != 0.0 {
+                lines.push(format!("{} {:?} {}", f.name, f.labels.last(), f.value));
+            }
+        });
+        for line in [
+            "thanos_objstore_bucket_operations_total Some((\"operation\", \"get\")) 1",
+            "thanos_objstore_bucket_operation_failures_total Some((\"operation\", \"delete\")) 1",
+            "thanos_objstore_bucket_operation_duration_seconds_bucket Some((\"le\", \"0.3\")) 1",
+            "thanos_objstore_bucket_operation_duration_seconds_sum Some((\"operation\", \"get\")) 0.2",
+        ] {
+            assert!(lines.iter().any(|l| l == line), "{line} in {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn a_quantile_needs_observations() {
+        let metrics = Metrics::default();
+        for i in 0..100 {
+            assert_eq!(metrics.quantile(Operation::GetRange, 0.95), None, "{i}");
+            let took = if i < 95 { 5 } else { 500 };
+            metrics.done(Operation::GetRange, Duration::from_millis(took), 1);
+        }
+        let at = |q| metrics.quantile(Operation::GetRange, q);
+        assert_eq!(at(0.95), Some(Duration::from_millis(10)));
+        assert_eq!(at(0.96), Some(Duration::from_millis(600)));
+    }
+}
