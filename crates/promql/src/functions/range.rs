@@ -103,21 +103,33 @@ impl Windows {
         };
         let mut low = Cursor::default();
         let mut high = Cursor::default();
-        // Where one window ends, that many steps later another one starts.
-        let steps_apart = match (behind, ahead) {
-            (0, 0) => self.range_ms.checked_div(self.steps.step),
-            _ => None,
+        // Where one window ends, so many steps later another one starts.
+        let is_aligned =
+            self.at.is_none() && (behind, ahead) == (0, 0) && self.range_ms % self.steps.step == 0;
+        let steps_apart = match usize::try_from(self.range_ms / self.steps.step) {
+            Ok(apart) if is_aligned => apart.min(self.steps.count),
+            _ => self.steps.count,
         };
-        let steps_apart = steps_apart.and_then(|n| usize::try_from(n).ok());
+        let step = if self.at.is_none() {
+            self.steps.step
+        } else {
+            0
+        };
+        let width = self.range_ms.saturating_add(behind);
+        let mut end = self.end(0);
         out.reserve(self.steps.count);
-        for i in 0..self.steps.count {
-            let end = self.end(i);
-            let start = end.saturating_sub(self.range_ms).saturating_sub(behind);
-            let first = match steps_apart.and_then(|n| i.checked_sub(n)) {
-                Some(before) if self.end(before) == start => out[before].1,
-                _ => low.seek(ts, start) as u32,
-            };
-            out.push((first, high.seek(ts, end.saturating_add(ahead)) as u32));
+        for _ in 0..steps_apart {
+            let first = low.seek(ts, end.saturating_sub(width));
+            out.push((
+                first as u32,
+                high.seek(ts, end.saturating_add(ahead)) as u32,
+            ));
+            end = end.saturating_add(step);
+        }
+        for before in 0..self.steps.count - steps_apart {
+            let first = out[before].1;
+            out.push((first, high.seek(ts, end) as u32));
+            end = end.saturating_add(step);
         }
     }
 
