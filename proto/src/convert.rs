@@ -1,6 +1,7 @@
 //! Between wire messages and [`model`].
 
 use bytes::Bytes;
+use model::labels::MAX_STRING_LEN;
 use model::matcher::{MatchOp, Matcher, MatcherError};
 use model::{ErrorKind, Labels};
 
@@ -12,6 +13,9 @@ pub enum ConvertError {
     /// A label name or value is not UTF-8.
     #[error("label {0:?} is not UTF-8")]
     Utf8(Bytes),
+    /// A label name or value is longer than a label set can hold.
+    #[error("a label of {0} bytes is too long")]
+    TooLong(usize),
     /// A matcher of a type that this version does not know.
     #[error("matcher type {0} is not known")]
     MatcherType(i32),
@@ -32,7 +36,10 @@ impl ConvertError {
     }
 }
 
-fn text(bytes: &Bytes) -> Result<&str, ConvertError> {
+pub(crate) fn text(bytes: &Bytes) -> Result<&str, ConvertError> {
+    if bytes.len() > MAX_STRING_LEN {
+        return Err(ConvertError::TooLong(bytes.len()));
+    }
     std::str::from_utf8(bytes).map_err(|_| ConvertError::Utf8(bytes.clone()))
 }
 
@@ -62,34 +69,44 @@ impl From<&Labels> for LabelSet {
     }
 }
 
+/// A matcher from its parts; the StoreAPI and remote read number the types alike.
+pub(crate) fn matcher(kind: i32, name: &str, value: &str) -> Result<Matcher, ConvertError> {
+    let op = match label_matcher::Type::try_from(kind) {
+        Ok(label_matcher::Type::Eq) => MatchOp::Equal,
+        Ok(label_matcher::Type::Neq) => MatchOp::NotEqual,
+        Ok(label_matcher::Type::Re) => MatchOp::Regex,
+        Ok(label_matcher::Type::Nre) => MatchOp::NotRegex,
+        Err(_) => return Err(ConvertError::MatcherType(kind)),
+    };
+    Matcher::new(op, name, value).map_err(|source| ConvertError::Matcher {
+        name: name.to_owned(),
+        source,
+    })
+}
+
+/// The number of a matcher's type.
+pub(crate) fn matcher_type(matcher: &Matcher) -> i32 {
+    let kind = match matcher.op() {
+        MatchOp::Equal => label_matcher::Type::Eq,
+        MatchOp::NotEqual => label_matcher::Type::Neq,
+        MatchOp::Regex => label_matcher::Type::Re,
+        MatchOp::NotRegex => label_matcher::Type::Nre,
+    };
+    kind.into()
+}
+
 impl TryFrom<&LabelMatcher> for Matcher {
     type Error = ConvertError;
 
     fn try_from(m: &LabelMatcher) -> Result<Self, ConvertError> {
-        let op = match label_matcher::Type::try_from(m.r#type) {
-            Ok(label_matcher::Type::Eq) => MatchOp::Equal,
-            Ok(label_matcher::Type::Neq) => MatchOp::NotEqual,
-            Ok(label_matcher::Type::Re) => MatchOp::Regex,
-            Ok(label_matcher::Type::Nre) => MatchOp::NotRegex,
-            Err(_) => return Err(ConvertError::MatcherType(m.r#type)),
-        };
-        Self::new(op, &m.name, &m.value).map_err(|source| ConvertError::Matcher {
-            name: m.name.clone(),
-            source,
-        })
+        matcher(m.r#type, &m.name, &m.value)
     }
 }
 
 impl From<&Matcher> for LabelMatcher {
     fn from(m: &Matcher) -> Self {
-        let op = match m.op() {
-            MatchOp::Equal => label_matcher::Type::Eq,
-            MatchOp::NotEqual => label_matcher::Type::Neq,
-            MatchOp::Regex => label_matcher::Type::Re,
-            MatchOp::NotRegex => label_matcher::Type::Nre,
-        };
         Self {
-            r#type: op.into(),
+            r#type: matcher_type(m),
             name: m.name().to_owned(),
             value: m.value().to_owned(),
         }

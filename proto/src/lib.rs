@@ -5,8 +5,10 @@
 //! and Thanos'.
 
 mod convert;
+mod remote;
 
 pub use convert::ConvertError;
+pub use remote::{labels_from_wire, labels_to_wire};
 
 /// Generated code; documented in the `.proto` files.
 #[allow(

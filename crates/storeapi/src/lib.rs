@@ -5,9 +5,12 @@
 //! win over a series' own label of the same name ([`external_labels`]).
 //!
 //! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`], [`wire`] (the
-//! same as messages).
+//! same as messages); beside them [`remote_read`], Prometheus' protocol for the same question, and
+//! [`snappy`].
 
 pub mod external_labels;
+pub mod remote_read;
+pub mod snappy;
 pub mod store;
 pub mod wire;
 
