@@ -1,4 +1,4 @@
-//! Prometheus' HTTP API over a local data directory.
+//! Prometheus' and Thanos' HTTP API over stores.
 //!
 //! One file per endpoint: a function from the parameters to an [`answer::Answer`] or an error. The
 //! table in this file is all there is to routing. Parameters, error types, codes and texts are those
@@ -15,22 +15,27 @@ mod parse_query;
 mod query;
 mod query_exemplars;
 mod query_range;
+mod scope;
 mod series;
 mod status;
 mod status_tsdb;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use promql::Engine;
-use promql::limits::Limits;
 use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
 };
+use tokio::runtime::Handle;
 
-use crate::local::LocalSource;
+use crate::local::LocalStore;
 use crate::pool::Pool;
+use crate::settings::Settings;
+use crate::store_source::Patience;
+use crate::stores::Stores;
 use answer::{Answer, ApiError};
 
 /// The page at `/`.
@@ -48,12 +53,33 @@ pub struct About {
     pub flags: BTreeMap<String, String>,
 }
 
+/// What the API works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The stores it asks.
+    pub stores: Arc<dyn Stores>,
+    /// The data directory among them, whose statistics are shown.
+    pub local: Option<LocalStore>,
+    /// Where queries are evaluated.
+    pub pool: Arc<Pool>,
+    /// Where stores are waited for.
+    pub runtime: Handle,
+    /// How queries are answered.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The process.
+    pub about: About,
+}
+
 /// Answers the requests of the API.
 #[derive(Debug)]
 pub struct Api {
-    source: LocalSource,
-    pool: Pool,
-    options: promql::Options,
+    stores: Arc<dyn Stores>,
+    local: Option<LocalStore>,
+    pool: Arc<Pool>,
+    runtime: Handle,
+    settings: Settings,
     clock: Arc<dyn Clock>,
     about: About,
     head_statistics: OnceLock<status_tsdb::HeadStatistics>,
@@ -107,6 +133,7 @@ fn route(path: &str) -> Option<Route> {
         "series" => Route::get_or_post(Cost::Large, series::answer),
         "metadata" => Route::get(Cost::Small, empty::metadata),
         "targets" => Route::get(Cost::Small, empty::targets),
+        "stores" => Route::get(Cost::Small, stores::answer),
         "rules" => Route::get(Cost::Small, empty::rules),
         "alerts" => Route::get(Cost::Small, empty::alerts),
         "alertmanagers" => Route::get(Cost::Small, empty::alertmanagers),
@@ -122,38 +149,39 @@ fn route(path: &str) -> Option<Route> {
 }
 
 impl Api {
-    /// The API over `source`; queries are evaluated on `pool` with `options`.
-    pub fn new(
-        source: LocalSource,
-        pool: Pool,
-        mut options: promql::Options,
-        clock: Arc<dyn Clock>,
-        about: About,
-    ) -> Self {
-        // Prometheus checks the distance, which is one less than the number of steps.
-        options.limits.steps_max = query_range::INTERVALS_MAX + 1;
-        Self {
-            source,
+    /// The API.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            stores,
+            local,
             pool,
-            options,
+            runtime,
+            mut settings,
+            clock,
+            about,
+        } = parts;
+        // Prometheus checks the distance, which is one less than the number of steps.
+        settings.engine.limits.steps_max = query_range::INTERVALS_MAX + 1;
+        Self {
+            stores,
+            local,
+            pool,
+            runtime,
+            settings,
             clock,
             about,
             head_statistics: OnceLock::new(),
         }
     }
 
-    /// An engine for one request, which may ask for less time or another lookback.
-    fn engine(&self, wanted: &params::QueryOptions) -> Engine {
-        let mut options = self.options.clone();
-        if let Some(timeout) = wanted.timeout {
-            options.limits = Limits {
-                timeout: timeout.min(options.limits.timeout),
-                ..options.limits
-            };
-        }
-        options.lookback_ms = wanted.lookback_ms.unwrap_or(options.lookback_ms);
-        options.per_step_stats = wanted.stats == params::Stats::PerStep;
-        Engine::new(options)
+    /// How long a call waits for stores: until its time is up, or its client is gone.
+    fn patience(&self, call: &Call<'_>, timeout: Option<Duration>) -> Patience {
+        let most = self.settings.engine.limits.timeout;
+        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
+        let patience = Patience::new(self.runtime.clone(), timeout);
+        let waiting = patience.clone();
+        (call.request.abandonment).on_abandon(move || waiting.give_up());
+        patience
     }
 
     fn call(&self, route: &Route, request: &Request) -> Response {

@@ -4,13 +4,15 @@ mod metadata;
 
 use std::sync::Arc;
 
-use model::{Labels, Sample, TimeRange, Value};
+use model::{Labels, Matcher, Sample, TimeRange};
 use promql::columns::Samples;
 use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
-use tsdb::block::{Block, BlockSeries, Select};
-use tsdb::chunk::{TimedChunk, xor};
+use tsdb::Encoding;
+use tsdb::block::{Block, BlockSeries, Intervals, Select};
+use tsdb::chunk::{SeriesEncoder, TimedChunk, xor};
 use tsdb::merge::{SampleMerge, merged_samples};
-use tsdb::{Corruption, Encoding};
+
+use crate::decode::{damaged, push};
 
 /// Blocks that are queried together.
 #[derive(Debug, Clone, Default)]
@@ -32,13 +34,17 @@ impl Blocks {
     }
 }
 
-impl Source for Blocks {
-    fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
+impl Blocks {
+    /// The series that all matchers accept and that have chunks in the range.
+    pub(crate) fn find(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Found, SourceError> {
         let mut heads = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            if block.meta().range().overlaps(request.range) {
-                let rest = Select::new(Arc::clone(block), &request.matchers, request.range)
-                    .map_err(failed)?;
+            if block.meta().range().overlaps(range) {
+                let rest = Select::new(Arc::clone(block), matchers, range).map_err(failed)?;
                 let mut head = Head {
                     block: Arc::clone(block),
                     next: None,
@@ -48,7 +54,13 @@ impl Source for Blocks {
                 heads.push(head);
             }
         }
-        Ok(Box::new(Found { heads }))
+        Ok(Found { heads })
+    }
+}
+
+impl Source for Blocks {
+    fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
+        Ok(Box::new(self.find(&request.matchers, request.range)?))
     }
 }
 
@@ -99,13 +111,14 @@ impl Head {
 }
 
 /// The series found, merged as they are asked for: a query's memory does not depend on their number.
-struct Found {
+pub(crate) struct Found {
     /// One per block, in order of the blocks' times.
     heads: Vec<Head>,
 }
 
-impl SeriesSet for Found {
-    fn next(&mut self) -> Result<Option<Box<dyn Series>>, SourceError> {
+impl Found {
+    /// The next series, with its parts in all blocks.
+    pub(crate) fn advance(&mut self) -> Result<Option<BlocksSeries>, SourceError> {
         let least = |head: &Head, least: &Head| match (&head.next, &least.next) {
             (Some(a), Some(b)) => a.labels < b.labels,
             (next, _) => next.is_some(),
@@ -131,12 +144,19 @@ impl SeriesSet for Found {
                 parts.extend(head.advance()?);
             }
         }
-        Ok(Some(Box::new(BlocksSeries { parts })))
+        Ok(Some(BlocksSeries { parts }))
+    }
+}
+
+impl SeriesSet for Found {
+    fn next(&mut self) -> Result<Option<Box<dyn Series>>, SourceError> {
+        let series = self.advance()?;
+        Ok(series.map(|series| Box::new(series) as Box<dyn Series>))
     }
 }
 
 /// One series of some blocks.
-struct BlocksSeries {
+pub(crate) struct BlocksSeries {
     /// In order of the blocks' times; never empty.
     parts: Vec<Part>,
 }
@@ -165,6 +185,20 @@ impl Series for BlocksSeries {
 }
 
 impl BlocksSeries {
+    /// Its chunks in `range`, in order of time within each block, without what is deleted.
+    pub(crate) fn chunks(&self, range: TimeRange) -> Result<Vec<TimedChunk>, SourceError> {
+        let mut all = Vec::new();
+        for part in &self.parts {
+            let chunks = part.chunks(range)?;
+            if part.series.deleted.is_empty() {
+                all.extend(chunks);
+            } else {
+                all.extend(without(chunks, &part.series.deleted)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// True when the chunks follow each other in time and nothing is deleted.
     fn is_plain(&self) -> bool {
         let metas = || self.parts.iter().flat_map(|part| &part.series.chunks);
@@ -188,8 +222,21 @@ impl BlocksSeries {
     }
 }
 
-pub(crate) fn damaged(corruption: Corruption) -> SourceError {
-    SourceError::caused_by(model::ErrorKind::Corrupt, "decode chunk", corruption)
+/// The samples of chunks in order, cut anew, but for those that are deleted.
+pub(crate) fn without(
+    chunks: Vec<TimedChunk>,
+    deleted: &Intervals,
+) -> Result<Vec<TimedChunk>, SourceError> {
+    let mut encoder = SeriesEncoder::new();
+    let mut kept = Vec::new();
+    for sample in merged_samples(chunks) {
+        let sample = sample.map_err(damaged)?;
+        if !deleted.contains(sample.t) {
+            kept.extend(encoder.push(&sample).map_err(failed)?);
+        }
+    }
+    kept.extend(encoder.finish());
+    Ok(kept)
 }
 
 /// Appends a chunk's samples to the columns.
@@ -202,13 +249,4 @@ fn decode(block: &Block, reference: u64, out: &mut Samples) -> Result<(), Source
         push(sample.map_err(damaged)?, out);
     }
     Ok(())
-}
-
-/// Appends a sample to the columns.
-pub(crate) fn push(sample: Sample, out: &mut Samples) {
-    match sample.value {
-        Value::Float(v) => out.push_float(sample.t, v, 0),
-        Value::Histogram(h) => out.push_hist(sample.t, Arc::new(h.to_float()), 0),
-        Value::FloatHistogram(h) => out.push_hist(sample.t, Arc::new(*h), 0),
-    }
 }

@@ -4,13 +4,19 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Querier::run`].
 //!
-//! Reading order: [`api`] (Prometheus' HTTP API), [`local`] (the data directory it reads from),
-//! [`blocks`] (its blocks), [`pool`] (threads that evaluate queries).
+//! Reading order: [`api`] (Prometheus' HTTP API), [`stores`] (whom it asks), [`store_source`] (from
+//! their streams to the engine), [`decode`] (from chunks to columns), [`dedup`] (replicas to one
+//! series), [`local`] (a data directory as a store), [`pool`] (threads that evaluate queries).
 
 pub mod api;
 pub mod blocks;
+pub mod decode;
+pub mod dedup;
 pub mod local;
 pub mod pool;
+pub mod settings;
+pub mod store_source;
+pub mod stores;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,9 +29,11 @@ use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, ForeignFlags, ServerConfig, ServerFlags, SystemClock};
 use tsdb::db::DataDir;
 
-use api::{About, Api};
-use local::LocalSource;
+use api::{About, Api, Parts};
+use local::LocalStore;
 use pool::Pool;
+use settings::Settings;
+use stores::{FixedStore, FixedStores};
 
 /// Threads that requests do not need: for files, and for names of hosts.
 const SPARE_THREADS: usize = 8;
@@ -242,8 +250,25 @@ impl Querier {
         })?;
         let service = Service::default();
         let opening = async {
-            let source = process::blocking(move || open(&data_dir)).await?;
-            service.ready(Arc::new(Api::new(source, pool, engine, clock, about)));
+            let name = data_dir.display().to_string();
+            let local = process::blocking(move || open(&data_dir)).await?;
+            let stores = FixedStores::new(vec![FixedStore {
+                component: "debug",
+                name,
+                store: Arc::new(local.clone()),
+            }]);
+            service.ready(Arc::new(Api::new(Parts {
+                stores: Arc::new(stores),
+                local: Some(local),
+                pool: Arc::new(pool),
+                runtime: tokio::runtime::Handle::current(),
+                settings: Settings {
+                    engine,
+                    ..Settings::default()
+                },
+                clock,
+                about,
+            })));
             Ok(())
         };
         // A server without data is of no use, so its failure ends the process.
@@ -252,14 +277,14 @@ impl Querier {
 }
 
 /// Opens the data directory and says what could not be read.
-fn open(path: &Path) -> Result<LocalSource, Error> {
+fn open(path: &Path) -> Result<LocalStore, Error> {
     let begin = Instant::now();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let dir = DataDir::open(path, workers).map_err(|source| Error::Start {
         action: format!("open data directory {}", path.display()),
         source: Box::new(source),
     })?;
-    let source = LocalSource::new(dir);
+    let source = LocalStore::new(dir);
     for (block, error) in &source.report().unreadable_blocks {
         tracing::warn!(block = %block.display(), %error, "block cannot be read and is left out");
     }

@@ -1,31 +1,34 @@
-//! PromQL, label names and label values over a data directory on this machine.
+//! A data directory on this machine as a store.
 //!
 //! The answers are those of a Prometheus on the same directory: a series is put together from all
 //! blocks that hold a part of it and from the head, and what is deleted in one of them is hidden
 //! there only.
 
 mod head;
-mod join;
+mod series;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use model::{Labels, Matcher, TimeRange};
-use promql::source::{Hints, SelectRequest, SeriesSet, Source, SourceError};
+use promql::source::SourceError;
+use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tsdb::db::{DataDir, DataDirReport};
 use tsdb::head::Head;
 
 use crate::blocks::Blocks;
 
-/// A data directory as the query API reads it.
+/// A data directory, as it was when it was opened. Clones share it.
 #[derive(Debug, Clone)]
-pub struct LocalSource {
+pub struct LocalStore {
     blocks: Blocks,
     head: Arc<Head>,
     report: Arc<DataDirReport>,
 }
 
-impl LocalSource {
+impl LocalStore {
     /// The blocks and the head of a data directory.
     pub fn new(dir: DataDir) -> Self {
         let (blocks, head, report) = dir.into_parts();
@@ -51,97 +54,128 @@ impl LocalSource {
         &self.report
     }
 
-    /// The label names of the series that some of `selectors` select, of all series when there is
-    /// no selector, in ascending order. A block that overlaps `range` counts as a whole.
-    ///
-    /// # Errors
-    /// When a block's index cannot be read.
-    pub fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        let mut lists = Vec::new();
-        for matchers in any_of(selectors) {
-            lists.push(self.blocks.label_names(matchers, range)?);
-            if let Some(head) = self.head_within(range) {
-                lists.push(head_label_names(head, matchers));
-            }
+    /// The range of time that it has samples of.
+    fn time_range(&self) -> Option<TimeRange> {
+        let blocks = self.blocks.iter().map(|block| block.meta().range());
+        blocks
+            .chain(self.head.time_range())
+            .reduce(|a, b| TimeRange::new(a.min.min(b.min), a.max.max(b.max)))
+    }
+
+    fn head_within(&self, range: TimeRange) -> Option<Arc<Head>> {
+        let overlaps = self.head.time_range()?.overlaps(range);
+        overlaps.then(|| Arc::clone(&self.head))
+    }
+
+    /// The label names of the series that all matchers accept, in ascending order. A block that
+    /// overlaps the range counts as a whole.
+    fn names(&self, request: &LabelsRequest) -> Result<Vec<String>, SourceError> {
+        let (matchers, range) = (&request.matchers, request.range);
+        let mut lists = vec![self.blocks.label_names(matchers, range)?];
+        if let Some(head) = self.head_within(range) {
+            lists.push(head_label_names(&head, matchers));
+        }
+        let mut names = union(lists);
+        names.retain(|name| !request.without_replica_labels.contains(name));
+        Ok(names)
+    }
+
+    /// The values of a label, as [`LocalStore::names`].
+    fn values(&self, name: &str, request: &LabelsRequest) -> Result<Vec<String>, SourceError> {
+        if request.without_replica_labels.iter().any(|n| n == name) {
+            return Ok(Vec::new());
+        }
+        let (matchers, range) = (&request.matchers, request.range);
+        let mut lists = vec![self.blocks.label_values(name, matchers, range)?];
+        if let Some(head) = self.head_within(range) {
+            lists.push(head_label_values(&head, name, matchers));
         }
         Ok(union(lists))
     }
 
-    /// The values that the label `name` has in the series that some of `selectors` select, in all
-    /// series when there is no selector, in ascending order. A block that overlaps `range` counts
-    /// as a whole.
-    ///
-    /// # Errors
-    /// When a block's index cannot be read.
-    pub fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<Vec<String>, SourceError> {
-        let mut lists = Vec::new();
-        for matchers in any_of(selectors) {
-            lists.push(self.blocks.label_values(name, matchers, range)?);
-            if let Some(head) = self.head_within(range) {
-                lists.push(head_label_values(head, name, matchers));
-            }
+    /// True when series have one of these labels.
+    fn has_labels(&self, names: &[String]) -> Result<bool, SourceError> {
+        if names.is_empty() {
+            return Ok(false);
         }
-        Ok(union(lists))
-    }
-
-    /// The label sets of the series that some of `selectors` select, of all series when there is no
-    /// selector, in order, each once. Only chunks that overlap `range` count.
-    ///
-    /// # Errors
-    /// When a block's index cannot be read.
-    pub fn label_sets(
-        &self,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<Vec<Labels>, SourceError> {
-        let mut found: Vec<Labels> = Vec::new();
-        for matchers in any_of(selectors) {
-            let mut set = self.select(&SelectRequest {
-                matchers: matchers.clone(),
-                range,
-                hints: Hints::default(),
-            })?;
-            while let Some(series) = set.next()? {
-                found.push(series.labels().clone());
-            }
-        }
-        found.sort();
-        found.dedup();
-        Ok(found)
-    }
-
-    fn head_within(&self, range: TimeRange) -> Option<&Arc<Head>> {
-        self.head
-            .time_range()?
-            .overlaps(range)
-            .then_some(&self.head)
+        let found = self.names(&LabelsRequest::default())?;
+        Ok(names.iter().any(|name| found.contains(name)))
     }
 }
 
-impl Source for LocalSource {
-    fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let blocks = self.blocks.select(request)?;
-        let Some(head) = self.head_within(request.range) else {
-            return Ok(blocks);
-        };
-        let head = head::HeadSet::new(Arc::clone(head), request);
-        Ok(Box::new(join::Joined::new(blocks, head)?))
+impl Store for LocalStore {
+    fn info(&self) -> Info {
+        let range = self.time_range();
+        Info {
+            min_time: range.map_or(i64::MIN, |range| range.min),
+            max_time: range.map_or(i64::MAX, |range| range.max - 1),
+            supports_without_replica_labels: true,
+            ..Info::default()
+        }
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        let removes = self.has_labels(&request.without_replica_labels);
+        let merged = series::Merged::new(self, request);
+        match (merged, removes) {
+            (Ok(merged), Ok(false)) => stream::iter(merged).boxed(),
+            (Ok(mut merged), Ok(true)) => {
+                let all = merged.relabelled();
+                let frame = all.map(Frame::Series);
+                let is_empty = matches!(&frame, Ok(Frame::Series(all)) if all.is_empty());
+                stream::iter((!is_empty).then_some(frame)).boxed()
+            }
+            (Err(error), _) | (_, Err(error)) => stream::iter([Err(failed(&error))]).boxed(),
+        }
+    }
+
+    fn label_names(
+        &self,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        let store = self.clone();
+        Box::pin(async move { strings(store.names(&request), request.limit) })
+    }
+
+    fn label_values(
+        &self,
+        name: String,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        let store = self.clone();
+        Box::pin(async move { strings(store.values(&name, &request), request.limit) })
     }
 }
 
-/// The selectors to go through; the one that selects everything when there is none.
-fn any_of(selectors: &[Vec<Matcher>]) -> &[Vec<Matcher>] {
-    const ALL: &[Vec<Matcher>] = &[Vec::new()];
-    if selectors.is_empty() { ALL } else { selectors }
+fn strings(
+    found: Result<Vec<String>, SourceError>,
+    limit: usize,
+) -> Result<Strings, StoreError> {
+    let mut values = found.map_err(|error| failed(&error))?;
+    if limit > 0 {
+        values.truncate(limit);
+    }
+    Ok(Strings {
+        values,
+        warnings: Vec::new(),
+    })
+}
+
+fn failed(error: &SourceError) -> StoreError {
+    let mut message = error.message.clone();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    StoreError::new(error.kind, message)
+}
+
+/// The labels but for some.
+fn without_labels(labels: &Labels, names: &[String]) -> Labels {
+    let kept = |(name, _): &(&str, &str)| !names.iter().any(|n| n == name);
+    Labels::from_sorted(labels.iter().filter(kept))
 }
 
 /// The label names of some series of the head, ascending.
@@ -168,7 +202,7 @@ fn head_label_values(head: &Head, name: &str, matchers: &[Matcher]) -> Vec<Strin
 }
 
 /// What is in ascending lists, each item once.
-fn union(mut lists: Vec<Vec<String>>) -> Vec<String> {
+pub(crate) fn union(mut lists: Vec<Vec<String>>) -> Vec<String> {
     if lists.len() == 1 {
         return lists.remove(0);
     }

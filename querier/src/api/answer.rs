@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use model::ErrorKind;
 use promql::source::SourceError;
-use runtime::http::{Response, StatusCode};
+use runtime::http::{HeaderValue, Response, StatusCode, header};
+use storeapi::StoreError;
 
 use super::json;
 
@@ -24,6 +25,8 @@ pub(super) enum ErrorType {
     Timeout,
     /// The storage failed.
     Internal,
+    /// A store cannot be had now.
+    Unavailable,
 }
 
 impl ErrorType {
@@ -34,6 +37,7 @@ impl ErrorType {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -43,7 +47,7 @@ impl ErrorType {
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             // Nobody reads it; the code is that of Prometheus.
             Self::Canceled => StatusCode::from_u16(499).expect("three digits"),
-            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -77,7 +81,7 @@ impl ApiError {
         body.extend_from_slice(b"\",\"error\":");
         json::push_string(&mut body, &self.message);
         body.push(b'}');
-        Response::bytes(self.kind.status(), JSON, body)
+        uncached(Response::bytes(self.kind.status(), JSON, body))
     }
 }
 
@@ -107,7 +111,8 @@ impl From<SourceError> for ApiError {
     fn from(error: SourceError) -> Self {
         let kind = match error.kind {
             ErrorKind::Cancelled => ErrorType::Canceled,
-            ErrorKind::Exhausted => ErrorType::Execution,
+            ErrorKind::Exhausted | ErrorKind::Invalid => ErrorType::Execution,
+            ErrorKind::Unavailable => ErrorType::Unavailable,
             _ => ErrorType::Internal,
         };
         Self {
@@ -115,6 +120,17 @@ impl From<SourceError> for ApiError {
             message: error.to_string(),
         }
     }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        crate::store_source::failed(error).into()
+    }
+}
+
+/// Keeps caches on the way from keeping what may be otherwise the next time.
+fn uncached(response: Response) -> Response {
+    response.with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 /// Writes the value of `data`.
@@ -125,6 +141,8 @@ pub(super) struct Answer {
     data: WriteData,
     pub(super) warnings: Vec<String>,
     pub(super) infos: Vec<String>,
+    /// A store's part is missing, or may be.
+    pub(super) is_partial: bool,
 }
 
 impl Answer {
@@ -136,6 +154,7 @@ impl Answer {
             data: Box::new(write),
             warnings: Vec::new(),
             infos: Vec::new(),
+            is_partial: false,
         }
     }
 
@@ -159,7 +178,8 @@ impl Answer {
 
     /// The response around it, whose body is written as it is sent.
     pub(super) fn respond(self) -> Response {
-        Response::written(StatusCode::OK, JSON, move |out| {
+        let is_partial = self.is_partial;
+        let response = Response::written(StatusCode::OK, JSON, move |out| {
             out.write_all(b"{\"status\":\"success\",\"data\":")?;
             (self.data)(out)?;
             for (name, notes) in [("warnings", &self.warnings), ("infos", &self.infos)] {
@@ -169,7 +189,22 @@ impl Answer {
                 }
             }
             out.write_all(b"}")
-        })
+        });
+        if is_partial {
+            return uncached(response);
+        }
+        response
+    }
+
+    /// The same with what stores wanted to be said.
+    pub(super) fn with_store_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.is_partial |= !warnings.is_empty();
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        self
     }
 }
 

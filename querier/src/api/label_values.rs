@@ -4,6 +4,7 @@ use model::labels::quoted;
 use runtime::http::Form;
 
 use super::answer::{Answer, ApiError};
+use super::labels::Question;
 use super::{Api, Call, PREFIX, params};
 
 /// The label's name in what follows `/api/v1/`, still encoded.
@@ -24,10 +25,9 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         )));
     }
     let limit = params::limit(&call.form)?;
-    let range = params::range(&call.form)?;
-    let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
-    let values = api.source.label_values(&name, &selectors, range)?;
-    Ok(Answer::strings(values, limit))
+    let question = Question::of(api, call)?;
+    let store = api.stores.fan_out(&question.stores);
+    question.ask(limit, |request| store.label_values(name.clone(), request))
 }
 
 /// The name that was escaped as `U__...`: `__` for an underscore, `_HEX_` for any character that a

@@ -1,12 +1,75 @@
 //! `/api/v1/labels`: the names of labels.
 
+use model::Matcher;
+use storeapi::{LabelsRequest, Strings};
+
 use super::answer::{Answer, ApiError};
-use super::{Api, Call, params};
+use super::{Api, Call, params, scope};
+use crate::store_source::Patience;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
-    let range = params::range(&call.form)?;
-    let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
-    let names = api.source.label_names(&selectors, range)?;
-    Ok(Answer::strings(names, limit))
+    let question = Question::of(api, call)?;
+    let store = api.stores.fan_out(&question.stores);
+    let names = question.ask(limit, |request| store.label_names(request))?;
+    Ok(names)
+}
+
+/// A question for names or values of labels.
+pub(super) struct Question {
+    request: LabelsRequest,
+    /// Series must match one of these lists; there is at least one.
+    selectors: Vec<Vec<Matcher>>,
+    pub(super) stores: scope::StoreMatchers,
+    patience: Patience,
+}
+
+impl Question {
+    /// What a call asks. Replica labels are shown, as in Thanos.
+    pub(super) fn of(api: &Api, call: &Call<'_>) -> Result<Self, ApiError> {
+        let range = params::metadata_range(&call.form, call.now_ms, &api.settings)?;
+        let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
+        let scope = scope::scope(api, call, 0)?;
+        let all = vec![Vec::new()];
+        let selectors = if selectors.is_empty() { all } else { selectors };
+        Ok(Self {
+            selectors: selectors.iter().map(|s| scope.matchers(s)).collect(),
+            stores: scope::store_matchers(&call.form)?,
+            patience: api.patience(call, None),
+            request: LabelsRequest {
+                range,
+                partial_response: scope.partial_response,
+                tenant: scope.tenant,
+                ..LabelsRequest::default()
+            },
+        })
+    }
+
+    /// What `ask` yields for all selectors together, sorted, at most `limit` if that is not 0.
+    pub(super) fn ask<F>(
+        &self,
+        limit: usize,
+        ask: impl Fn(LabelsRequest) -> F,
+    ) -> Result<Answer, ApiError>
+    where
+        F: Future<Output = Result<Strings, storeapi::StoreError>>,
+    {
+        let asking = self.selectors.iter().map(|matchers| {
+            ask(LabelsRequest {
+                matchers: matchers.clone(),
+                // One more than is shown tells that something is left out.
+                limit: if limit == 0 { 0 } else { limit + 1 },
+                ..self.request.clone()
+            })
+        });
+        let found = self.patience.wait(futures::future::try_join_all(asking))??;
+        let mut warnings = Vec::new();
+        let mut lists = Vec::with_capacity(found.len());
+        for strings in found {
+            lists.push(strings.values);
+            warnings.extend(strings.warnings);
+        }
+        let all = crate::local::union(lists);
+        Ok(Answer::strings(all, limit).with_store_warnings(warnings))
+    }
 }

@@ -10,6 +10,7 @@ use promql::parse::{self, parse_expr, parse_selector};
 use runtime::http::Form;
 
 use super::answer::ApiError;
+use crate::settings::Settings;
 
 /// An instant in milliseconds; `default` when it is not given.
 pub(super) fn time(form: &Form, name: &str, default: i64) -> Result<i64, ApiError> {
@@ -28,9 +29,18 @@ pub(super) fn required_time(form: &Form, name: &str) -> Result<i64, ApiError> {
     parse_timestamp(text).map_err(|e| ApiError::parameter(name, e))
 }
 
-/// The range from `start` to `end`, both included; all time when they are not given.
-pub(super) fn range(form: &Form) -> Result<TimeRange, ApiError> {
-    let start = time(form, "start", MIN_TIME_MS)?;
+/// The range from `start` to `end`, both included, of a question about labels; when they are not
+/// given, all time or what is set for that.
+pub(super) fn metadata_range(
+    form: &Form,
+    now_ms: i64,
+    settings: &Settings,
+) -> Result<TimeRange, ApiError> {
+    let first = match settings.metadata_range_ms {
+        0 => MIN_TIME_MS,
+        ms => now_ms.saturating_sub(ms),
+    };
+    let start = time(form, "start", first)?;
     let end = time(form, "end", MAX_TIME_MS)?;
     Ok(TimeRange::closed(start, end))
 }

@@ -1,13 +1,17 @@
 //! `/api/v1/query_range`: an expression at many instants.
 
+use std::time::Instant;
+
 use promql::columns::Steps;
 
 use super::answer::{Answer, ApiError};
-use super::{Api, Call, params, query};
+use super::{Api, Call, params, query, scope};
 
 /// Steps that lie between the first and the last at most, which keeps answers at a size that a
 /// graph can show.
 pub(super) const INTERVALS_MAX: usize = 11_000;
+/// Steps of a query that does not say one.
+const POINTS_DEFAULT: i64 = 250;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let form = &call.form;
@@ -20,9 +24,13 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
             "end timestamp must not be before start time",
         ));
     }
-    let step = form.get("step").unwrap_or_default();
-    let step_ns = params::duration_ns(step).map_err(|e| ApiError::parameter("step", e))?;
-    let step = step_ns / 1_000_000;
+    let step = match form.get("step").unwrap_or_default() {
+        // Enough points for a graph.
+        "" if api.settings.default_step_ms > 0 => {
+            ((end - start) / POINTS_DEFAULT).max(api.settings.default_step_ms)
+        }
+        text => params::duration_ns(text).map_err(|e| ApiError::parameter("step", e))? / 1_000_000,
+    };
     if step <= 0 {
         return Err(ApiError::parameter(
             "step",
@@ -34,7 +42,19 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let options = params::query_options(form)?;
-    let steps = Steps::range(start, end, step);
-    query::evaluate(api, call, &options, (steps, false, limit))
+    let auto = step / 5;
+    let default = if api.settings.auto_downsampling { auto } else { 0 };
+    let max_resolution = scope::max_resolution(form, auto, default)?;
+    let (expr, text) = params::expression(form)?;
+    let task = query::Task {
+        expr: &expr,
+        text,
+        steps: Steps::range(start, end, step),
+        is_instant: false,
+        max_resolution,
+        options: params::query_options(form)?,
+    };
+    let begin = Instant::now();
+    let evaluated = query::evaluate(api, call, &task)?;
+    Ok(query::show(evaluated, &task, limit, begin))
 }

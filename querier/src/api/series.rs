@@ -1,18 +1,29 @@
 //! `/api/v1/series`: the label sets of series.
 
 use super::answer::{Answer, ApiError, truncate};
-use super::{Api, Call, json, params};
+use super::{Api, Call, json, params, scope};
+use crate::store_source::StoreSource;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     if call.form.get("match[]").is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let limit = params::limit(&call.form)?;
-    let range = params::range(&call.form)?;
+    let range = params::metadata_range(&call.form, call.now_ms, &api.settings)?;
     let selectors = params::selectors(&call.form).map_err(|e| ApiError::parameter("match[]", e))?;
-    let mut sets = api.source.label_sets(&selectors, range)?;
+    let scope = scope::scope(api, call, 0)?;
+    let store = api.stores.fan_out(&scope::store_matchers(&call.form)?);
+    let source = StoreSource::new(store, scope, api.patience(call, None));
+    // One more than is shown tells that something is left out.
+    let enough = if limit == 0 { 0 } else { limit + 1 };
+    let mut sets = Vec::new();
+    for matchers in selectors {
+        sets.extend(source.label_sets(matchers, range, enough)?);
+    }
+    sets.sort();
+    sets.dedup();
     let warnings = truncate(&mut sets, limit);
     let mut answer = Answer::new(move |out| json::write_label_sets(out, &sets));
     answer.warnings = warnings;
-    Ok(answer)
+    Ok(answer.with_store_warnings(source.warnings()))
 }

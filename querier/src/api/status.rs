@@ -36,14 +36,14 @@ pub(super) fn flags(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
 /// How the process runs.
 pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let started = Rfc3339(api.about.started_ms).to_string();
-    let report = api.source.report();
+    let unreadable = api.local.as_ref().map(|local| &local.report().unreadable_blocks);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Answer::tree(json!({
         "startTime": started,
         "serverTime": Rfc3339(call.now_ms).to_string(),
         "reloadConfigSuccess": true,
         "lastConfigTime": started,
-        "corruptionCount": report.unreadable_blocks.len(),
+        "corruptionCount": unreadable.map_or(0, Vec::len),
         "goroutineCount": 0,
         "GOMAXPROCS": threads,
         "GOMEMLIMIT": i64::MAX,

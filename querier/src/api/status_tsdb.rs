@@ -17,7 +17,7 @@ const RANKS: usize = 10;
 const RANKS_MAX: usize = 10_000;
 
 /// The head in numbers. It does not change, so they are counted once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct HeadStatistics {
     series: usize,
     label_pairs: usize,
@@ -111,14 +111,17 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         let reason = format!("limit must be between 1 and {RANKS_MAX}");
         return Err(ApiError::parameter("limit", reason));
     }
-    let statistics = api
-        .head_statistics
-        .get_or_init(|| HeadStatistics::of(api.source.head()));
+    let count = || match &api.local {
+        Some(local) => HeadStatistics::of(local.head()),
+        None => HeadStatistics::default(),
+    };
+    let statistics = api.head_statistics.get_or_init(count);
     Ok(Answer::tree(statistics.to_json(ranks)))
 }
 
 /// The blocks, as their `meta.json` describes them.
 pub(super) fn blocks(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
-    let metas: Vec<_> = api.source.blocks().iter().map(Block::meta).collect();
+    let blocks = api.local.iter().flat_map(|local| local.blocks().iter());
+    let metas: Vec<_> = blocks.map(Block::meta).collect();
     Ok(Answer::tree(json!({ "blocks": metas })))
 }

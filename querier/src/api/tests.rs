@@ -13,6 +13,7 @@ use tsdb::db::DataDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::stores::{FixedStore, FixedStores};
 
 fn write_block(dir: &Path) {
     let ulid = Ulid::from_parts(1, 1);
@@ -39,6 +40,7 @@ fn write_block(dir: &Path) {
 
 struct Fixture {
     api: Api,
+    _runtime: tokio::runtime::Runtime,
     _dir: TempDir,
 }
 
@@ -51,14 +53,27 @@ impl Fixture {
             started_ms: 0,
             flags: [("data-dir".to_owned(), "x".to_owned())].into(),
         };
+        let local = LocalStore::new(DataDir::open(dir.path(), 0).unwrap());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         Self {
-            api: Api::new(
-                LocalSource::new(DataDir::open(dir.path(), 0).unwrap()),
-                Pool::start(2).unwrap(),
-                promql::Options::default(),
-                Arc::new(ManualClock::new(540_000)),
+            api: Api::new(Parts {
+                stores: Arc::new(FixedStores::new(vec![FixedStore {
+                    component: "debug",
+                    name: "here".to_owned(),
+                    store: Arc::new(local.clone()),
+                }])),
+                local: Some(local),
+                pool: Arc::new(Pool::start(2).unwrap()),
+                runtime: runtime.handle().clone(),
+                settings: Settings::default(),
+                clock: Arc::new(ManualClock::new(540_000)),
                 about,
-            ),
+            }),
+            _runtime: runtime,
             _dir: dir,
         }
     }

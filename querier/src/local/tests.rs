@@ -3,16 +3,15 @@
 
 use std::path::Path;
 
-use model::time::MIN_TIME_MS;
-use model::{Labels, Matcher, TimeRange};
+use futures::future::FutureExt as _;
 use promql::columns::Samples;
-use promql::source::{Hints, SelectRequest, Source};
+use promql::source::{Hints, SelectRequest, Source as _};
 use tsdb::block::{BlockWriter, Interval, Meta};
 use tsdb::chunk::SeriesEncoder;
-use tsdb::db::DataDir;
 use ulid::Ulid;
 
-use super::LocalSource;
+use super::*;
+use crate::store_source::{Scope, StoreSource, never_waits};
 
 /// Labels and samples of a series.
 type Written<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
@@ -47,13 +46,30 @@ fn write_block(dir: &Path, number: u64, series: &[Written<'_>]) {
     writer.finish(meta).unwrap().unwrap();
 }
 
-fn open(dir: &Path) -> LocalSource {
-    LocalSource::new(DataDir::open(dir, 0).unwrap())
+fn open(dir: &Path) -> LocalStore {
+    LocalStore::new(DataDir::open(dir, 0).unwrap())
+}
+
+/// The store as PromQL reads it, replicas told apart by `replica_labels`.
+fn source(store: &LocalStore, replica_labels: &[&str]) -> StoreSource {
+    let scope = Scope {
+        replica_labels: replica_labels.iter().map(|&l| l.to_owned()).collect(),
+        ..Scope::default()
+    };
+    StoreSource::new(Arc::new(store.clone()), scope, never_waits())
 }
 
 /// All samples of the selected series.
 fn read(
-    source: &LocalSource,
+    store: &LocalStore,
+    matcher: Matcher,
+    range: TimeRange,
+) -> Vec<(String, Vec<(i64, f64)>)> {
+    read_all(&source(store, &[]), matcher, range)
+}
+
+fn read_all(
+    source: &StoreSource,
     matcher: Matcher,
     range: TimeRange,
 ) -> Vec<(String, Vec<(i64, f64)>)> {
@@ -133,24 +149,50 @@ fn names_and_values_are_those_of_the_selected_series() {
     let b = [("__name__", "b"), ("job", "y"), ("zone", "1")];
     write_block(dir.path(), 1, &[(&a, &[(10, 1.0)])]);
     write_block(dir.path(), 2, &[(&b, &[(1000, 1.0)])]);
-    let source = open(dir.path());
-    let all = TimeRange::closed(MIN_TIME_MS, i64::MAX - 1);
-    let names = |selectors: &[Vec<Matcher>], range| -> Vec<String> {
-        source.label_names(selectors, range).unwrap()
+    let store = open(dir.path());
+    let request = |matchers: Vec<Matcher>, range| LabelsRequest {
+        matchers,
+        range,
+        ..LabelsRequest::default()
     };
-    assert_eq!(names(&[], all), ["__name__", "job", "zone"]);
-    assert_eq!(names(&[], TimeRange::new(0, 50)), ["__name__", "job"]);
-    assert_eq!(names(&[vec![named("a")]], all), ["__name__", "job"]);
-    let values = |selectors: &[Vec<Matcher>], range| -> Vec<String> {
-        source.label_values("job", selectors, range).unwrap()
+    let names = |matchers, range| {
+        let found = store.label_names(request(matchers, range));
+        found.now_or_never().unwrap().unwrap().values
     };
-    assert_eq!(values(&[], all), ["x", "y"]);
-    assert_eq!(values(&[vec![named("b")]], all), ["y"]);
+    let all = TimeRange::ALL;
+    assert_eq!(names(vec![], all), ["__name__", "job", "zone"]);
+    assert_eq!(names(vec![], TimeRange::new(0, 50)), ["__name__", "job"]);
+    assert_eq!(names(vec![named("a")], all), ["__name__", "job"]);
+    let values = |matchers, range| {
+        let found = store.label_values("job".to_owned(), request(matchers, range));
+        found.now_or_never().unwrap().unwrap().values
+    };
+    assert_eq!(values(vec![], all), ["x", "y"]);
+    assert_eq!(values(vec![named("b")], all), ["y"]);
+    assert_eq!(values(vec![], TimeRange::new(500, 2000)), ["y"]);
+    let of_job = vec![Matcher::not_equal("job", "")];
+    let sets = source(&store, &[]).label_sets(of_job, all, 0).unwrap();
+    assert_eq!(sets.len(), 2);
+}
+
+#[test]
+fn replica_labels_are_removed_and_series_sorted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let x = [("__name__", "up"), ("a", "1"), ("z", "1")];
+    let y = [("__name__", "up"), ("a", "2"), ("z", "0")];
+    let also_x = [("__name__", "up"), ("a", "3"), ("z", "1")];
+    let points = [(10_000, 1.0), (20_000, 2.0)];
+    let later = [(10_100, 7.0), (20_100, 8.0)];
+    write_block(dir.path(), 1, &[(&x, &points), (&y, &points), (&also_x, &later)]);
+    let store = open(dir.path());
+    let found = read_all(&source(&store, &["a"]), named("up"), TimeRange::ALL);
     assert_eq!(
-        values(&[vec![named("a")], vec![named("b")]], all),
-        ["x", "y"]
+        found,
+        [
+            ("{__name__=\"up\", z=\"0\"}".to_owned(), points.to_vec()),
+            ("{__name__=\"up\", z=\"1\"}".to_owned(), points.to_vec()),
+        ]
     );
-    assert_eq!(values(&[], TimeRange::new(500, 2000)), ["y"]);
-    let both = [vec![named("b")], vec![Matcher::not_equal("job", "")]];
-    assert_eq!(source.label_sets(&both, all).unwrap().len(), 2);
+    let apart = read_all(&source(&store, &[]), named("up"), TimeRange::ALL);
+    assert_eq!(apart.len(), 3);
 }

@@ -1,0 +1,140 @@
+//! Parameters of Thanos that say whom to ask and what for.
+
+use model::{MatchOp, Matcher};
+use promql::parse::{self, parse_selector};
+use runtime::http::Form;
+use storeapi::PartialResponse;
+
+use super::answer::ApiError;
+use super::{Api, Call, params};
+use crate::settings::{DEFAULT_TENANT, label_list};
+use crate::store_source::Scope;
+
+/// Matchers on the address of a store, any list of which lets it be asked; none for all stores.
+pub(super) type StoreMatchers = Vec<Vec<Matcher>>;
+
+/// What a call asks of the stores, at resolutions up to `max_resolution` milliseconds.
+pub(super) fn scope(api: &Api, call: &Call<'_>, max_resolution: i64) -> Result<Scope, ApiError> {
+    let form = &call.form;
+    let settings = &api.settings;
+    let said: Vec<&str> = form
+        .all("replicaLabels[]")
+        .chain(form.all("replicaLabels"))
+        .collect();
+    let replica_labels = match (flag(form, "dedup", true)?, said.is_empty()) {
+        (false, _) => Vec::new(),
+        (true, true) => settings.replica_labels.clone(),
+        (true, false) => label_list(said),
+    };
+    let partial_response = match flag(form, "partial_response", settings.partial_response)? {
+        true => PartialResponse::Warn,
+        false => PartialResponse::Abort,
+    };
+    let (tenant, enforced) = tenant(api, call)?;
+    Ok(Scope {
+        replica_labels,
+        dedup: settings.dedup,
+        partial_response,
+        max_resolution,
+        tenant,
+        enforced,
+    })
+}
+
+/// The tenant of a call, and what its series must match.
+fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiError> {
+    let tenancy = &api.settings.tenancy;
+    let said = call.request.headers.get(tenancy.header.as_str());
+    let name = match said {
+        Some(name) => name.to_str().map_err(|_| {
+            let header = &tenancy.header;
+            ApiError::bad_data(format_args!("header {header} is not text"))
+        })?,
+        None => tenancy.default_tenant.as_str(),
+    };
+    let enforced = tenancy
+        .is_enforced
+        .then(|| Matcher::new(MatchOp::Equal, &tenancy.label, name));
+    let enforced = enforced.transpose().map_err(ApiError::bad_data)?;
+    let tenant = match name {
+        DEFAULT_TENANT => String::new(),
+        name => name.to_owned(),
+    };
+    Ok((tenant, enforced))
+}
+
+/// A truth value as Go writes it.
+fn flag(form: &Form, name: &str, default: bool) -> Result<bool, ApiError> {
+    match form.get(name) {
+        None | Some("") => Ok(default),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(other) => {
+            let other = model::labels::quoted(other);
+            Err(ApiError::parameter(
+                name,
+                format_args!("{other} is neither true nor false"),
+            ))
+        }
+    }
+}
+
+/// The coarsest resolution in milliseconds that will do; `auto` is what it means by default.
+pub(super) fn max_resolution(form: &Form, auto: i64, default: i64) -> Result<i64, ApiError> {
+    const NAME: &str = "max_source_resolution";
+    let ms = match form.get(NAME) {
+        None | Some("") => default,
+        Some("auto") => auto,
+        Some(text) => {
+            params::duration_ns(text).map_err(|e| ApiError::parameter(NAME, e))? / 1_000_000
+        }
+    };
+    if ms < 0 {
+        return Err(ApiError::parameter(
+            NAME,
+            "negative '0' is not accepted. Try a positive integer",
+        ));
+    }
+    Ok(ms)
+}
+
+/// Which stores are to be asked.
+pub(super) fn store_matchers(form: &Form) -> Result<StoreMatchers, ApiError> {
+    form.all("storeMatch[]")
+        .map(|text| {
+            parse_selector(text, parse::Options::default())
+                .map_err(|e| ApiError::parameter("storeMatch[]", e))
+        })
+        .collect()
+}
+
+/// How old a sample may be when downsampled ones are read: at least as old as they lie apart.
+pub(super) fn lookback(lookback_ms: i64, max_resolution: i64) -> i64 {
+    const MINUTE: i64 = 60_000;
+    for (finer, resolution) in [(5 * MINUTE, 60 * MINUTE), (0, 5 * MINUTE)] {
+        if max_resolution > finer.max(lookback_ms) {
+            return lookback_ms.max(resolution);
+        }
+    }
+    lookback_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookback_grows_with_the_resolution() {
+        const M: i64 = 60_000;
+        for (lookback_ms, max_resolution, expected) in [
+            (5 * M, 0, 5 * M),
+            (5 * M, 5 * M, 5 * M),
+            (5 * M, 6 * M, 60 * M),
+            (M, 2 * M, 5 * M),
+            (M, 6 * M, 60 * M),
+            (120 * M, 240 * M, 120 * M),
+        ] {
+            assert_eq!(lookback(lookback_ms, max_resolution), expected);
+        }
+    }
+}

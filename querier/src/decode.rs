@@ -1,0 +1,302 @@
+//! From the chunks of one series to columns of samples.
+//!
+//! Chunks that overlap in time are put into lanes without overlap; each lane is what one replica, or
+//! one copy, has to say. A single lane, the usual case, is decoded straight into the columns.
+
+use std::sync::Arc;
+
+use model::{ErrorKind, Sample, TimeRange, Value};
+use promql::columns::Samples;
+use promql::source::SourceError;
+use storeapi::{Aggregate, Aggregates, ChunkData, SeriesChunk};
+use tsdb::chunk::aggregate::CounterResets;
+use tsdb::chunk::xor;
+use tsdb::{Chunk, Corruption, Encoding};
+
+use crate::dedup::Dedup;
+
+/// What of downsampled data stands for a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Sum by count.
+    Average,
+    /// Number of samples.
+    Count,
+    /// Sum of samples.
+    Sum,
+    /// Least sample.
+    Min,
+    /// Greatest sample.
+    Max,
+    /// The counter, without resets.
+    Counter,
+}
+
+impl Wanted {
+    /// What the function or aggregation around a selector looks at, as Thanos decides it.
+    pub fn of_function(name: &str) -> Self {
+        let starts = |prefix: &str| {
+            let rest = name.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        if starts("min") {
+            return Self::Min;
+        }
+        if starts("max") {
+            return Self::Max;
+        }
+        if starts("count") {
+            return Self::Count;
+        }
+        if name.starts_with("sum_") {
+            return Self::Sum;
+        }
+        match name {
+            "rate" | "increase" | "irate" | "resets" | "xrate" | "xincrease" => Self::Counter,
+            _ => Self::Average,
+        }
+    }
+
+    /// The aggregates to ask a store for.
+    pub const fn aggregates(self) -> &'static [Aggregate] {
+        match self {
+            Self::Average => &[Aggregate::Count, Aggregate::Sum],
+            Self::Count => &[Aggregate::Count],
+            Self::Sum => &[Aggregate::Sum],
+            Self::Min => &[Aggregate::Min],
+            Self::Max => &[Aggregate::Max],
+            Self::Counter => &[Aggregate::Counter],
+        }
+    }
+}
+
+/// How chunks become samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What of downsampled data is looked at.
+    pub wanted: Wanted,
+    /// How lanes become one.
+    pub dedup: Dedup,
+    /// Values of lanes are to be continued across resets where lanes are joined.
+    pub is_counter: bool,
+}
+
+impl Reading {
+    /// Appends the samples of `chunks`, in order of (`min_time`, `max_time`), to `out`. Samples
+    /// outside `range` may come too.
+    ///
+    /// # Errors
+    /// When a chunk is damaged, or lacks what is wanted.
+    pub fn read(
+        &self,
+        chunks: &[SeriesChunk],
+        range: TimeRange,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let is_one_lane = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
+        if is_one_lane {
+            return self.read_lane(chunks.iter(), false, out);
+        }
+        let mut samples = Vec::new();
+        for lane in lanes(chunks) {
+            let mut of_lane = Samples::default();
+            let is_counter = self.is_counter;
+            self.read_lane(lane.into_iter(), is_counter, &mut of_lane)?;
+            bound(&mut of_lane, range);
+            samples.push(of_lane);
+        }
+        self.dedup.merge(&samples, self.is_counter, out);
+        Ok(())
+    }
+
+    /// Appends the samples of chunks that follow each other. Resets of counters are taken out when
+    /// told so, and always of downsampled ones, whose form demands it.
+    fn read_lane<'a>(
+        &self,
+        chunks: impl Iterator<Item = &'a SeriesChunk> + Clone,
+        without_resets: bool,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let is_raw = |chunk: &'a SeriesChunk| matches!(chunk.data, ChunkData::Raw(_));
+        if without_resets || (self.wanted == Wanted::Counter && !chunks.clone().all(is_raw)) {
+            return read_counter(chunks, out);
+        }
+        for chunk in chunks {
+            let begin = (out.ts.len(), out.hist_ts.len());
+            match &chunk.data {
+                ChunkData::Raw(chunk) => decode(chunk, out)?,
+                ChunkData::Aggregates(found) => self.decode_aggregates(found, out)?,
+            }
+            drop_overlap(begin, out);
+        }
+        Ok(())
+    }
+
+    fn decode_aggregates(&self, found: &Aggregates, out: &mut Samples) -> Result<(), SourceError> {
+        let chunk = match self.wanted {
+            Wanted::Average => {
+                let (Some(sum), Some(count)) = (&found.sum, &found.count) else {
+                    return Err(no_aggregate());
+                };
+                return decode_average(sum, count, out);
+            }
+            Wanted::Count => &found.count,
+            Wanted::Sum => &found.sum,
+            Wanted::Min => &found.min,
+            Wanted::Max => &found.max,
+            Wanted::Counter => &found.counter,
+        };
+        decode(chunk.as_ref().ok_or_else(no_aggregate)?, out)
+    }
+}
+
+/// Puts chunks, in order of their first times, into lanes without overlap: each into the first lane
+/// that ends before it.
+fn lanes(chunks: &[SeriesChunk]) -> Vec<Vec<&SeriesChunk>> {
+    let mut lanes: Vec<Vec<&SeriesChunk>> = Vec::new();
+    for chunk in chunks {
+        let ends_before = |lane: &&mut Vec<&SeriesChunk>| {
+            lane.last().is_some_and(|last| last.max_time < chunk.min_time)
+        };
+        match lanes.iter_mut().find(ends_before) {
+            Some(lane) => lane.push(chunk),
+            None => lanes.push(vec![chunk]),
+        }
+    }
+    lanes
+}
+
+/// Cuts off what is outside.
+fn bound(samples: &mut Samples, range: TimeRange) {
+    fn cut<T>(ts: &mut Vec<i64>, values: &mut Vec<T>, range: TimeRange) {
+        let end = ts.partition_point(|t| *t < range.max);
+        let start = ts.partition_point(|t| *t < range.min);
+        ts.truncate(end);
+        values.truncate(end);
+        ts.drain(..start.min(end));
+        values.drain(..start.min(end));
+    }
+    cut(&mut samples.ts, &mut samples.values, range);
+    cut(&mut samples.hist_ts, &mut samples.hists, range);
+}
+
+/// Removes of the samples from `begin` on those that are not after all before them.
+fn drop_overlap((floats, hists): (usize, usize), out: &mut Samples) {
+    let last_float = floats.checked_sub(1).map(|i| out.ts[i]);
+    let last_hist = hists.checked_sub(1).map(|i| out.hist_ts[i]);
+    let Some(last) = last_float.max(last_hist) else {
+        return;
+    };
+    let skip = out.ts[floats..].partition_point(|t| *t <= last);
+    if skip > 0 {
+        out.ts.drain(floats..floats + skip);
+        out.values.drain(floats..floats + skip);
+    }
+    let skip = out.hist_ts[hists..].partition_point(|t| *t <= last);
+    if skip > 0 {
+        out.hist_ts.drain(hists..hists + skip);
+        out.hists.drain(hists..hists + skip);
+    }
+}
+
+/// Appends a counter with its resets taken out.
+fn read_counter<'a>(
+    chunks: impl Iterator<Item = &'a SeriesChunk>,
+    out: &mut Samples,
+) -> Result<(), SourceError> {
+    let mut resets = CounterResets::new();
+    let mut last = i64::MIN;
+    let mut of_chunk = Samples::default();
+    for chunk in chunks {
+        of_chunk.clear();
+        match &chunk.data {
+            ChunkData::Raw(chunk) => decode(chunk, &mut of_chunk)?,
+            ChunkData::Aggregates(found) => {
+                let counter = found.counter.as_ref().ok_or_else(no_aggregate)?;
+                decode(counter, &mut of_chunk)?;
+            }
+        }
+        // Within a chunk the last time may be repeated, and that means something; between chunks it
+        // is an overlap.
+        let before = last;
+        for (&t, &v) in of_chunk.ts.iter().zip(&of_chunk.values) {
+            if t > before
+                && let Some((t, v)) = resets.push(t, v)
+            {
+                out.push_float(t, v, 0);
+                last = t;
+            }
+        }
+        for (&t, h) in of_chunk.hist_ts.iter().zip(&of_chunk.hists) {
+            if t > before && out.hist_ts.last().is_none_or(|last| t > *last) {
+                out.push_hist(t, Arc::clone(h), 0);
+                last = last.max(t);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn decode_average(sum: &Chunk, count: &Chunk, out: &mut Samples) -> Result<(), SourceError> {
+    let mut counts = Samples::default();
+    decode(count, &mut counts)?;
+    let begin = (out.ts.len(), out.hist_ts.len());
+    decode(sum, out)?;
+    let (ts, hist_ts) = (&out.ts[begin.0..], &out.hist_ts[begin.1..]);
+    let is_aligned = match (ts.is_empty(), hist_ts.is_empty()) {
+        (_, true) => ts == counts.ts,
+        (true, false) => hist_ts == counts.ts,
+        (false, false) => false,
+    };
+    if !is_aligned {
+        return Err(SourceError::new(
+            ErrorKind::Corrupt,
+            "sum and count timestamps not aligned",
+        ));
+    }
+    for (v, count) in out.values[begin.0..].iter_mut().zip(&counts.values) {
+        *v /= count;
+    }
+    for (h, count) in out.hists[begin.1..].iter_mut().zip(&counts.values) {
+        Arc::make_mut(h).div(*count);
+    }
+    Ok(())
+}
+
+/// Appends a chunk's samples.
+fn decode(chunk: &Chunk, out: &mut Samples) -> Result<(), SourceError> {
+    if chunk.encoding == Encoding::Xor {
+        return xor::decode_columns(&chunk.data, &mut out.ts, &mut out.values).map_err(damaged);
+    }
+    chunk
+        .encoding
+        .check_readable()
+        .map_err(|error| SourceError::caused_by(error.kind(), "decode chunk", error))?;
+    for sample in chunk.samples() {
+        push(sample.map_err(damaged)?, out);
+    }
+    Ok(())
+}
+
+/// Appends a sample to the columns.
+pub(crate) fn push(sample: Sample, out: &mut Samples) {
+    match sample.value {
+        Value::Float(v) => out.push_float(sample.t, v, 0),
+        Value::Histogram(h) => out.push_hist(sample.t, Arc::new(h.to_float()), 0),
+        Value::FloatHistogram(h) => out.push_hist(sample.t, Arc::new(*h), 0),
+    }
+}
+
+pub(crate) fn damaged(corruption: Corruption) -> SourceError {
+    SourceError::caused_by(ErrorKind::Corrupt, "decode chunk", corruption)
+}
+
+fn no_aggregate() -> SourceError {
+    SourceError::new(
+        ErrorKind::Corrupt,
+        "no valid chunk found: a downsampled chunk lacks the aggregate that the query needs; query with a finer max_source_resolution",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! How queries are answered unless they say otherwise.
+
+use std::collections::BTreeSet;
+
+use crate::dedup::Dedup;
+
+/// Name of the tenant whose data has no tenant's name.
+pub const DEFAULT_TENANT: &str = "default-tenant";
+
+/// How queries are answered unless they say otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How expressions are evaluated.
+    pub engine: promql::Options,
+    /// Labels that tell replicas apart.
+    pub replica_labels: Vec<String>,
+    /// How replicas become one series.
+    pub dedup: Dedup,
+    /// An answer that lacks a store's part is better than none.
+    pub partial_response: bool,
+    /// Range queries read downsampled data when their step allows it.
+    pub auto_downsampling: bool,
+    /// Coarsest resolution that instant queries read, in milliseconds.
+    pub instant_max_resolution: i64,
+    /// Least step of range queries that do not say one, in milliseconds.
+    pub default_step_ms: i64,
+    /// How far back names and values of labels are looked up when nothing is said; 0 for all time.
+    pub metadata_range_ms: i64,
+    /// How tenants are told apart.
+    pub tenancy: Tenancy,
+    /// Bytes of results of queries that are kept to answer later ones; 0 for none.
+    pub results_cache_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: promql::Options::default(),
+            replica_labels: Vec::new(),
+            dedup: Dedup::Penalty,
+            partial_response: true,
+            auto_downsampling: false,
+            instant_max_resolution: 0,
+            default_step_ms: 1000,
+            metadata_range_ms: 0,
+            tenancy: Tenancy::default(),
+            results_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How tenants are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenancy {
+    /// The header that names the tenant.
+    pub header: String,
+    /// The tenant of requests without it.
+    pub default_tenant: String,
+    /// Tenants see only series whose `label` is their name.
+    pub is_enforced: bool,
+    /// The label that names the tenant of a series.
+    pub label: String,
+}
+
+impl Default for Tenancy {
+    fn default() -> Self {
+        Self {
+            header: "THANOS-TENANT".to_owned(),
+            default_tenant: DEFAULT_TENANT.to_owned(),
+            is_enforced: false,
+            label: "tenant_id".to_owned(),
+        }
+    }
+}
+
+/// Labels that may be said one by one or in lists with commas, each once.
+pub(crate) fn label_list<'a>(said: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let names = said.into_iter().flat_map(|list| list.split(','));
+    let names: BTreeSet<&str> = names.map(str::trim).filter(|n| !n.is_empty()).collect();
+    names.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,359 @@
+//! PromQL over a [`Store`].
+//!
+//! A select becomes one stream of series, of which no more is held than the batch at hand: the next
+//! one is asked for when the engine wants it. The engine is synchronous, so whoever evaluates a query
+//! waits here for stores; what is there already costs no waiting.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::vec;
+
+use futures::future::FutureExt as _;
+use futures::stream::{BoxStream, StreamExt as _};
+use model::{ErrorKind, Labels, Matcher, TimeRange};
+use promql::columns::Samples;
+use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
+use storeapi::{
+    Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Store, StoreError,
+};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::decode::{Reading, Wanted};
+use crate::dedup::Dedup;
+
+/// What a query asks of stores, beside what its expression does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// Labels that tell replicas apart; none when replicas are to stay apart.
+    pub replica_labels: Vec<String>,
+    /// How replicas become one series.
+    pub dedup: Dedup,
+    /// What to do when a store fails.
+    pub partial_response: PartialResponse,
+    /// Coarsest resolution that will do, in milliseconds; 0 for samples as they were.
+    pub max_resolution: i64,
+    /// Whom the query is for; empty for the default tenant.
+    pub tenant: String,
+    /// What every series must match beside what the query says, to keep tenants apart.
+    pub enforced: Option<Matcher>,
+}
+
+impl Scope {
+    /// How the chunks of a selector inside the function `func` are read.
+    fn reading(&self, func: &str) -> Reading {
+        let wanted = Wanted::of_function(func);
+        Reading {
+            wanted,
+            // Without replicas, what overlaps are copies.
+            dedup: if self.replica_labels.is_empty() {
+                Dedup::Chain
+            } else {
+                self.dedup
+            },
+            // Of a counter without resets none could be counted.
+            is_counter: wanted == Wanted::Counter
+                && func != "resets"
+                && !self.replica_labels.is_empty(),
+        }
+    }
+
+    /// The matchers, and what is enforced.
+    pub fn matchers(&self, matchers: &[Matcher]) -> Vec<Matcher> {
+        matchers.iter().chain(&self.enforced).cloned().collect()
+    }
+
+    fn request(&self, request: &SelectRequest, wanted: Wanted) -> SeriesRequest {
+        let hints = &request.hints;
+        SeriesRequest {
+            range: request.range,
+            matchers: self.matchers(&request.matchers),
+            max_resolution: self.resolution(hints),
+            aggregates: wanted.aggregates().to_vec(),
+            partial_response: self.partial_response,
+            without_replica_labels: self.replica_labels.clone(),
+            hints: QueryHints {
+                step_ms: hints.step_ms,
+                range_ms: hints.range_ms,
+                func: hints.func.clone(),
+                grouping: hints.grouping.clone(),
+                by: hints.by,
+            },
+            tenant: self.tenant.clone(),
+            ..SeriesRequest::default()
+        }
+    }
+
+    /// Functions that compare samples need two of them in their range.
+    fn resolution(&self, hints: &Hints) -> i64 {
+        match hints.func.as_str() {
+            "rate" | "irate" | "increase" | "delta" | "idelta" | "deriv" | "predict_linear"
+            | "holt_winters" | "double_exponential_smoothing" | "xrate" | "xincrease"
+            | "xdelta" => self.max_resolution.min(hints.range_ms / 2),
+            _ => self.max_resolution,
+        }
+    }
+}
+
+/// Ends waiting for stores. Clones end together.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    handle: Handle,
+    deadline: Option<Instant>,
+    given_up: watch::Sender<bool>,
+}
+
+impl Patience {
+    /// Waits on `handle` until the time is up.
+    pub fn new(handle: Handle, timeout: Duration) -> Self {
+        Self {
+            handle,
+            deadline: Instant::now().checked_add(timeout),
+            given_up: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits no longer.
+    pub fn give_up(&self) {
+        self.given_up.send_replace(true);
+    }
+
+    /// True when the time is up.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// What `future` comes to. Called on a thread that may block.
+    ///
+    /// # Errors
+    /// When it took too long, or somebody gave up.
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, SourceError> {
+        let mut future = std::pin::pin!(future);
+        if let Some(value) = future.as_mut().now_or_never() {
+            return Ok(value);
+        }
+        let mut given_up = self.given_up.subscribe();
+        let cancelled = || SourceError::new(ErrorKind::Cancelled, "query was canceled");
+        self.handle.block_on(async {
+            let deadline = async {
+                match self.deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                value = future => Ok(value),
+                _ = given_up.wait_for(|given_up| *given_up) => Err(cancelled()),
+                () = deadline => Err(timed_out()),
+            }
+        })
+    }
+}
+
+fn timed_out() -> SourceError {
+    SourceError::new(
+        ErrorKind::Exhausted,
+        "query timed out while waiting for stores",
+    )
+}
+
+/// Series of a store, for one query.
+#[derive(Debug, Clone)]
+pub struct StoreSource {
+    store: Arc<dyn Store>,
+    scope: Arc<Scope>,
+    patience: Patience,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl StoreSource {
+    /// The series of `store` as `scope` wants them.
+    pub fn new(store: Arc<dyn Store>, scope: Scope, patience: Patience) -> Self {
+        Self {
+            store,
+            scope: Arc::new(scope),
+            patience,
+            warnings: Arc::default(),
+        }
+    }
+
+    /// What stores wanted the user to know so far, each once: the answer lacks something.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.warnings.lock();
+        warnings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The label sets of series, in order, each once, and at most `limit` of them if that is not 0.
+    ///
+    /// # Errors
+    /// When the store cannot answer.
+    pub fn label_sets(
+        &self,
+        matchers: Vec<Matcher>,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<Labels>, SourceError> {
+        let request = SelectRequest {
+            matchers,
+            range,
+            hints: Hints::default(),
+        };
+        let request = SeriesRequest {
+            skip_chunks: true,
+            max_resolution: i64::MAX,
+            limit,
+            ..self.scope.request(&request, Wanted::Average)
+        };
+        let mut frames = self.frames(request);
+        let mut sets: Vec<Labels> = Vec::new();
+        while let Some(series) = frames.next()? {
+            if sets.last() != Some(&series.labels) {
+                if limit > 0 && sets.len() == limit {
+                    break;
+                }
+                sets.push(series.labels);
+            }
+        }
+        Ok(sets)
+    }
+
+    fn frames(&self, request: SeriesRequest) -> Frames {
+        Frames {
+            stream: self.store.series(request),
+            batch: Vec::new().into_iter(),
+            patience: self.patience.clone(),
+            warnings: Arc::clone(&self.warnings),
+            own_warnings: Vec::new(),
+        }
+    }
+}
+
+impl Source for StoreSource {
+    fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
+        let reading = self.scope.reading(&request.hints.func);
+        let frames = self.frames(self.scope.request(request, reading.wanted));
+        Ok(Box::new(Found {
+            frames,
+            ahead: None,
+            reading,
+        }))
+    }
+}
+
+/// The series of a stream, one by one.
+struct Frames {
+    stream: BoxStream<'static, Result<Frame, StoreError>>,
+    batch: vec::IntoIter<storeapi::Series>,
+    patience: Patience,
+    /// Of all selects of the query.
+    warnings: Arc<Mutex<Vec<String>>>,
+    /// Of this select.
+    own_warnings: Vec<String>,
+}
+
+impl Frames {
+    fn next(&mut self) -> Result<Option<storeapi::Series>, SourceError> {
+        loop {
+            if let Some(series) = self.batch.next() {
+                return Ok(Some(series));
+            }
+            match self.patience.wait(self.stream.next())? {
+                None => return Ok(None),
+                Some(Ok(Frame::Series(batch))) => self.batch = batch.into_iter(),
+                Some(Ok(Frame::Warning(warning))) => self.warn(warning),
+                Some(Err(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    fn warn(&mut self, warning: String) {
+        if !self.own_warnings.contains(&warning) {
+            let mut all = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            if !all.contains(&warning) {
+                all.push(warning.clone());
+            }
+            drop(all);
+            self.own_warnings.push(warning);
+        }
+    }
+}
+
+pub(crate) fn failed(error: StoreError) -> SourceError {
+    SourceError::new(error.kind, error.message)
+}
+
+/// The series found, each label set once.
+struct Found {
+    frames: Frames,
+    ahead: Option<storeapi::Series>,
+    reading: Reading,
+}
+
+impl SeriesSet for Found {
+    fn next(&mut self) -> Result<Option<Box<dyn Series>>, SourceError> {
+        let first = match self.ahead.take() {
+            Some(series) => Some(series),
+            None => self.frames.next()?,
+        };
+        let Some(storeapi::Series { labels, mut chunks }) = first else {
+            return Ok(None);
+        };
+        let mut is_in_parts = false;
+        loop {
+            match self.frames.next()? {
+                Some(next) if next.labels == labels => {
+                    is_in_parts = true;
+                    chunks.extend(next.chunks);
+                }
+                next => {
+                    self.ahead = next;
+                    break;
+                }
+            }
+        }
+        if is_in_parts {
+            chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
+            chunks.dedup();
+        }
+        Ok(Some(Box::new(Encoded {
+            labels,
+            chunks,
+            reading: self.reading,
+        })))
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.frames.own_warnings)
+    }
+}
+
+/// A series that is decoded when it is read.
+struct Encoded {
+    labels: Labels,
+    chunks: Vec<SeriesChunk>,
+    reading: Reading,
+}
+
+impl Series for Encoded {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn read(&mut self, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        self.reading.read(&self.chunks, range, out)
+    }
+}
+
+/// Patience for stores that answer at once; their runtime is gone.
+#[cfg(test)]
+pub(crate) fn never_waits() -> Patience {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    Patience::new(runtime.handle().clone(), Duration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests;

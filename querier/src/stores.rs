@@ -1,0 +1,91 @@
+//! The stores that a querier asks, as of now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::{Labels, Matcher};
+use storeapi::Store;
+
+/// Where the stores to ask come from.
+pub trait Stores: Send + Sync + fmt::Debug {
+    /// One store for those whose address one of `matchers` accepts, all when there are none.
+    fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Arc<dyn Store>;
+
+    /// Each store and how it is.
+    fn statuses(&self) -> Vec<StoreStatus>;
+
+    /// Asking them may mean waiting for a network.
+    fn may_wait(&self) -> bool;
+}
+
+/// A store and how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// What it is: `sidecar`, `store`, `receive`, `rule`, `query`, `debug`.
+    pub component: String,
+    /// Its address, or a name for what has none.
+    pub name: String,
+    /// When it was last asked how it is, in milliseconds; 0 for never.
+    pub last_check_ms: i64,
+    /// Why it did not answer then.
+    pub last_error: Option<String>,
+    /// External labels of what it has.
+    pub label_sets: Vec<Labels>,
+    /// Time of its first sample.
+    pub min_time: i64,
+    /// Time of its last sample.
+    pub max_time: i64,
+}
+
+/// Stores of this process, which do not change.
+#[derive(Debug, Clone)]
+pub struct FixedStores {
+    stores: Vec<FixedStore>,
+}
+
+impl FixedStores {
+    /// These stores.
+    pub fn new(stores: Vec<FixedStore>) -> Self {
+        Self { stores }
+    }
+}
+
+impl Stores for FixedStores {
+    fn fan_out(&self, _: &[Vec<Matcher>]) -> Arc<dyn Store> {
+        Arc::clone(&self.stores[0].store)
+    }
+
+    fn statuses(&self) -> Vec<StoreStatus> {
+        self.stores.iter().map(FixedStore::status).collect()
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+/// A store of this process.
+#[derive(Debug, Clone)]
+pub struct FixedStore {
+    /// What it is, see [`StoreStatus::component`].
+    pub component: &'static str,
+    /// What to call it, in place of an address.
+    pub name: String,
+    /// The store.
+    pub store: Arc<dyn Store>,
+}
+
+impl FixedStore {
+    fn status(&self) -> StoreStatus {
+        let info = self.store.info();
+        StoreStatus {
+            component: self.component.to_owned(),
+            name: self.name.clone(),
+            last_check_ms: 0,
+            last_error: None,
+            label_sets: info.label_sets,
+            min_time: info.min_time,
+            max_time: info.max_time,
+        }
+    }
+}
