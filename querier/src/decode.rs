@@ -156,7 +156,8 @@ fn lanes(chunks: &[SeriesChunk]) -> Vec<Vec<&SeriesChunk>> {
     let mut lanes: Vec<Vec<&SeriesChunk>> = Vec::new();
     for chunk in chunks {
         let ends_before = |lane: &&mut Vec<&SeriesChunk>| {
-            lane.last().is_some_and(|last| last.max_time < chunk.min_time)
+            lane.last()
+                .is_some_and(|last| last.max_time < chunk.min_time)
         };
         match lanes.iter_mut().find(ends_before) {
             Some(lane) => lane.push(chunk),

@@ -147,10 +147,7 @@ impl Store for LocalStore {
     }
 }
 
-fn strings(
-    found: Result<Vec<String>, SourceError>,
-    limit: usize,
-) -> Result<Strings, StoreError> {
+fn strings(found: Result<Vec<String>, SourceError>, limit: usize) -> Result<Strings, StoreError> {
     let mut values = found.map_err(|error| failed(&error))?;
     if limit > 0 {
         values.truncate(limit);

@@ -13,9 +13,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use promql::columns::Samples;
 use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
-use storeapi::{
-    Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Store, StoreError,
-};
+use storeapi::{Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -88,8 +86,17 @@ impl Scope {
     /// Functions that compare samples need two of them in their range.
     fn resolution(&self, hints: &Hints) -> i64 {
         match hints.func.as_str() {
-            "rate" | "irate" | "increase" | "delta" | "idelta" | "deriv" | "predict_linear"
-            | "holt_winters" | "double_exponential_smoothing" | "xrate" | "xincrease"
+            "rate"
+            | "irate"
+            | "increase"
+            | "delta"
+            | "idelta"
+            | "deriv"
+            | "predict_linear"
+            | "holt_winters"
+            | "double_exponential_smoothing"
+            | "xrate"
+            | "xincrease"
             | "xdelta" => self.max_resolution.min(hints.range_ms / 2),
             _ => self.max_resolution,
         }
@@ -121,7 +128,8 @@ impl Patience {
 
     /// True when the time is up.
     pub fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// What `future` comes to. Called on a thread that may block.

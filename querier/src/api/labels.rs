@@ -62,7 +62,9 @@ impl Question {
                 ..self.request.clone()
             })
         });
-        let found = self.patience.wait(futures::future::try_join_all(asking))??;
+        let found = self
+            .patience
+            .wait(futures::future::try_join_all(asking))??;
         let mut warnings = Vec::new();
         let mut lists = Vec::with_capacity(found.len());
         for strings in found {

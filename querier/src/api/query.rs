@@ -52,11 +52,7 @@ pub(super) struct Evaluated {
 }
 
 /// Evaluates an expression over the stores that the call names.
-pub(super) fn evaluate(
-    api: &Api,
-    call: &Call<'_>,
-    task: &Task<'_>,
-) -> Result<Evaluated, ApiError> {
+pub(super) fn evaluate(api: &Api, call: &Call<'_>, task: &Task<'_>) -> Result<Evaluated, ApiError> {
     let scope = scope::scope(api, call, task.max_resolution)?;
     let store = api.stores.fan_out(&scope::store_matchers(&call.form)?);
     let patience = api.patience(call, task.options.timeout);
@@ -108,12 +104,7 @@ fn engine(api: &Api, task: &Task<'_>) -> Engine {
 }
 
 /// The answer that shows at most `limit` series of a result, 0 for all.
-pub(super) fn show(
-    evaluated: Evaluated,
-    task: &Task<'_>,
-    limit: usize,
-    begin: Instant,
-) -> Answer {
+pub(super) fn show(evaluated: Evaluated, task: &Task<'_>, limit: usize, begin: Instant) -> Answer {
     let QueryResult {
         mut value,
         mut warnings,

@@ -43,7 +43,11 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         ));
     }
     let auto = step / 5;
-    let default = if api.settings.auto_downsampling { auto } else { 0 };
+    let default = if api.settings.auto_downsampling {
+        auto
+    } else {
+        0
+    };
     let max_resolution = scope::max_resolution(form, auto, default)?;
     let (expr, text) = params::expression(form)?;
     let task = query::Task {

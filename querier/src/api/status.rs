@@ -36,7 +36,10 @@ pub(super) fn flags(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
 /// How the process runs.
 pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let started = Rfc3339(api.about.started_ms).to_string();
-    let unreadable = api.local.as_ref().map(|local| &local.report().unreadable_blocks);
+    let unreadable = api
+        .local
+        .as_ref()
+        .map(|local| &local.report().unreadable_blocks);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Answer::tree(json!({
         "startTime": started,

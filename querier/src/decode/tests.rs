@@ -87,7 +87,13 @@ fn chunks_that_overlap_are_lanes() {
     let penalty = read(reading(Wanted::Average, Dedup::Penalty), &chunks);
     assert_eq!(
         penalty,
-        [(0, 0.0), (10_000, 1.0), (20_000, 2.0), (30_000, 3.0), (40_000, 4.0)]
+        [
+            (0, 0.0),
+            (10_000, 1.0),
+            (20_000, 2.0),
+            (30_000, 3.0),
+            (40_000, 4.0)
+        ]
     );
     let chain = read(reading(Wanted::Average, Dedup::Chain), &chunks);
     assert_eq!(chain.len(), 10);
@@ -125,7 +131,12 @@ fn aggregates_are_picked_or_divided() {
     assert_eq!(get(Wanted::Max), [(299, 2.5), (599, 9.0)]);
     let mut out = Samples::default();
     let refused = reading(Wanted::Min, Dedup::Penalty).read(&chunks, TimeRange::ALL, &mut out);
-    assert!(refused.unwrap_err().to_string().contains("no valid chunk found"));
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("no valid chunk found")
+    );
 }
 
 #[test]

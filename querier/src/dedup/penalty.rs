@@ -218,8 +218,16 @@ impl<A: Replica, B: Replica> Pair<A, B> {
             None => i64::MIN,
         };
         let (from_a, from_b) = (from(self.penalty_a), from(self.penalty_b));
-        let a = if self.a_ended { None } else { self.a.seek(from_a) };
-        let b = if self.b_ended { None } else { self.b.seek(from_b) };
+        let a = if self.a_ended {
+            None
+        } else {
+            self.a.seek(from_a)
+        };
+        let b = if self.b_ended {
+            None
+        } else {
+            self.b.seek(from_b)
+        };
         (self.a_ended, self.b_ended) = (a.is_none(), b.is_none());
         let held_back = |t: i64| match self.last {
             Some((last, _)) => t.saturating_sub(last).saturating_mul(2),

@@ -105,8 +105,7 @@ impl Merged {
     pub(super) fn relabelled(&mut self) -> Result<Vec<Series>, StoreError> {
         let mut all = Vec::new();
         while let Some(mut series) = self.next_series().map_err(|e| failed(&e))? {
-            series.labels =
-                without_labels(&series.labels, &self.request.without_replica_labels);
+            series.labels = without_labels(&series.labels, &self.request.without_replica_labels);
             all.push(series);
         }
         all.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -60,11 +60,7 @@ fn source(store: &LocalStore, replica_labels: &[&str]) -> StoreSource {
 }
 
 /// All samples of the selected series.
-fn read(
-    store: &LocalStore,
-    matcher: Matcher,
-    range: TimeRange,
-) -> Vec<(String, Vec<(i64, f64)>)> {
+fn read(store: &LocalStore, matcher: Matcher, range: TimeRange) -> Vec<(String, Vec<(i64, f64)>)> {
     read_all(&source(store, &[]), matcher, range)
 }
 
@@ -183,7 +179,11 @@ fn replica_labels_are_removed_and_series_sorted_again() {
     let also_x = [("__name__", "up"), ("a", "3"), ("z", "1")];
     let points = [(10_000, 1.0), (20_000, 2.0)];
     let later = [(10_100, 7.0), (20_100, 8.0)];
-    write_block(dir.path(), 1, &[(&x, &points), (&y, &points), (&also_x, &later)]);
+    write_block(
+        dir.path(),
+        1,
+        &[(&x, &points), (&y, &points), (&also_x, &later)],
+    );
     let store = open(dir.path());
     let found = read_all(&source(&store, &["a"]), named("up"), TimeRange::ALL);
     assert_eq!(
