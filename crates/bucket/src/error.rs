@@ -74,6 +74,16 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// A merged block overlaps what is in the bucket.
+    #[error(
+        "block {block} is not uploaded: it overlaps block {other} in the bucket; turn off compaction in Prometheus, or allow uploads out of order"
+    )]
+    Overlap {
+        /// The local block.
+        block: Ulid,
+        /// The one in the bucket.
+        other: Ulid,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Local {
@@ -127,7 +137,7 @@ impl Error {
                 ErrorKind::NotFound
             }
             Self::Local { .. } => ErrorKind::Unavailable,
-            Self::LeaseLost { .. } => ErrorKind::Conflict,
+            Self::LeaseLost { .. } | Self::Overlap { .. } => ErrorKind::Conflict,
         }
     }
 

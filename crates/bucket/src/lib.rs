@@ -5,20 +5,24 @@
 //! that are not ULIDs belong to somebody else and are left alone.
 //!
 //! Reading order: [`client`] and [`config`] (objects by key, from Thanos' YAML), [`ranges`],
-//! [`transfer`], [`paths`], [`marks`].
+//! [`transfer`], [`paths`], [`marks`], [`fetch`] (which blocks there are), [`ship`] (uploading).
 
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod fetch;
 pub mod marks;
 pub mod metrics;
 pub mod paths;
 pub mod ranges;
+pub mod ship;
 pub mod transfer;
 
 pub use client::{Bucket, Object};
 pub use config::Patience;
 pub use error::{Error, Result};
-pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason};
+pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, View};
+pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDownsampleMark};
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};
+pub use ship::{Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block};

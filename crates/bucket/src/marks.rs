@@ -145,6 +145,58 @@ impl NoCompactMark {
     }
 }
 
+/// `no-downsample-mark.json`: the compactor makes no thinned-out copy of the block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoDownsampleMark {
+    id: Ulid,
+    version: u32,
+    #[serde(default)]
+    details: String,
+    no_downsample_time: i64,
+    reason: NoDownsampleReason,
+}
+
+/// Why a block is not to be downsampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoDownsampleReason {
+    /// An operator asked for it.
+    Manual,
+}
+
+impl NoDownsampleMark {
+    /// A mark set at `now` (seconds since the Unix epoch), with words for the operator.
+    pub fn new(id: Ulid, details: impl Into<String>, now: i64) -> Self {
+        Self {
+            id,
+            version: VERSION,
+            details: details.into(),
+            no_downsample_time: now,
+            reason: NoDownsampleReason::Manual,
+        }
+    }
+
+    /// Reads a mark.
+    ///
+    /// # Errors
+    /// When the bytes are not a whole mark of version 1.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, MarkError> {
+        let mark: Self = serde_json::from_slice(bytes).map_err(MarkError::Incomplete)?;
+        check_version(mark.version)?;
+        Ok(mark)
+    }
+
+    /// The bytes to store.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields are always JSON")
+    }
+
+    /// The marked block.
+    pub const fn block(&self) -> Ulid {
+        self.id
+    }
+}
+
 fn check_version(version: u32) -> Result<(), MarkError> {
     if version == VERSION {
         Ok(())
@@ -175,6 +227,14 @@ mod tests {
         let json = r#"{"id":"01M7XZ7BK60XV1D2W7C47ZY0TG","version":1,"details":"","no_compact_time":5,"reason":"index-size-exceeding"}"#;
         assert_eq!(String::from_utf8(mark.to_json()).unwrap(), json);
         assert_eq!(NoCompactMark::from_json(json.as_bytes()).unwrap(), mark);
+    }
+
+    #[test]
+    fn no_downsample_mark_has_thanos_fields() {
+        let mark = NoDownsampleMark::new(block(), "x", 5);
+        let json = r#"{"id":"01M7XZ7BK60XV1D2W7C47ZY0TG","version":1,"details":"x","no_downsample_time":5,"reason":"manual"}"#;
+        assert_eq!(String::from_utf8(mark.to_json()).unwrap(), json);
+        assert_eq!(NoDownsampleMark::from_json(json.as_bytes()).unwrap(), mark);
     }
 
     #[test]

@@ -1,0 +1,262 @@
+use std::collections::BTreeSet;
+
+use model::TimeRange;
+use model::labels::NameScheme;
+use model::relabel::{RelabelAction, RelabelConfig};
+use tsdb::block::meta::Thanos;
+
+use super::*;
+use crate::metrics::Operation;
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn id(n: u128) -> Ulid {
+    Ulid::from_parts(1_000_000_000, n)
+}
+
+fn meta(n: u128, labels: &[(&str, &str)], sources: &[u128]) -> Meta {
+    let mut meta = Meta::new(id(n), TimeRange::new(0, 2 * HOUR_MS));
+    meta.compaction.sources = sources.iter().map(|s| id(*s)).collect();
+    meta.thanos = Some(Thanos {
+        labels: (labels.iter())
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect(),
+        ..Thanos::default()
+    });
+    meta
+}
+
+async fn put(bucket: &Bucket, meta: &Meta) {
+    let id = meta.ulid;
+    bucket
+        .put(&format!("{id}/chunks/000001"), "ccc")
+        .await
+        .unwrap();
+    bucket.put(&format!("{id}/index"), "ii").await.unwrap();
+    bucket
+        .put(&format!("{id}/meta.json"), meta.to_bytes())
+        .await
+        .unwrap();
+}
+
+fn ids(view: &View) -> Vec<Ulid> {
+    view.blocks.keys().copied().collect()
+}
+
+async fn view_of(bucket: &Bucket, filter: Filter, now_ms: i64) -> View {
+    let fetcher = Fetcher::new(bucket.clone(), None, vec![filter]);
+    fetcher.sync(now_ms).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_sync_is_one_listing_and_what_is_new() {
+    let bucket = Bucket::in_memory();
+    let dir = tempfile::tempdir().unwrap();
+    for n in 1..=3 {
+        put(&bucket, &meta(n, &[("a", "b")], &[n])).await;
+    }
+    bucket.put("debug/metas/x.json", "{}").await.unwrap();
+    let lists = || bucket.metrics().count(Operation::Iter);
+    let gets = || bucket.metrics().count(Operation::Get);
+    let fetcher = Fetcher::new(bucket.clone(), Some(dir.path()), Vec::new());
+    let view = fetcher.sync(0).await.unwrap();
+    assert_eq!(ids(&view), [id(1), id(2), id(3)]);
+    let files = &view.blocks[&id(1)].files;
+    assert_eq!((files.index_bytes, files.segments[&1]), (Some(2), 3));
+    assert_eq!((lists(), gets()), (1, 3));
+
+    put(&bucket, &meta(4, &[("a", "b")], &[4])).await;
+    bucket
+        .delete(&format!("{}/meta.json", id(1)))
+        .await
+        .unwrap();
+    let view = fetcher.sync(0).await.unwrap();
+    assert_eq!(ids(&view), [id(2), id(3), id(4)]);
+    assert!(view.partial.contains_key(&id(1)));
+    assert_eq!((lists(), gets()), (2, 4));
+
+    // After a restart the copies on disk do.
+    let restarted = Fetcher::new(bucket.clone(), Some(dir.path()), Vec::new());
+    assert_eq!(ids(&restarted.sync(0).await.unwrap()), ids(&view));
+    assert_eq!((lists(), gets()), (3, 4));
+    assert!(
+        !dir.path()
+            .join("meta-syncer")
+            .join(id(1).to_string())
+            .exists()
+    );
+
+    // A torn copy is read again.
+    let copy = dir
+        .path()
+        .join("meta-syncer")
+        .join(id(2).to_string())
+        .join("meta.json");
+    std::fs::write(copy, "{").unwrap();
+    let restarted = Fetcher::new(bucket.clone(), Some(dir.path()), Vec::new());
+    assert_eq!(ids(&restarted.sync(0).await.unwrap()), ids(&view));
+    assert_eq!(gets(), 5);
+    assert_eq!(bucket.metrics().count(Operation::Attributes), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_meta_hides_only_its_block() {
+    let bucket = Bucket::in_memory();
+    put(&bucket, &meta(1, &[], &[1])).await;
+    let wrong_name = meta(9, &[], &[9]).to_bytes();
+    bucket
+        .put(&format!("{}/meta.json", id(2)), wrong_name)
+        .await
+        .unwrap();
+    bucket
+        .put(&format!("{}/meta.json", id(3)), "{\"version\":")
+        .await
+        .unwrap();
+    bucket
+        .put(&format!("{}/deletion-mark.json", id(1)), "{")
+        .await
+        .unwrap();
+    let fetcher = Fetcher::new(bucket, None, Vec::new());
+    let view = fetcher.sync(0).await.unwrap();
+    assert_eq!(ids(&view), [id(1)]);
+    let corrupted: BTreeSet<_> = view.corrupted.keys().copied().collect();
+    assert_eq!(corrupted, BTreeSet::from([id(2), id(3)]));
+    assert!(
+        view.blocks[&id(1)].deletion_mark.is_none(),
+        "a torn mark is none"
+    );
+    let mut states = BTreeMap::new();
+    fetcher.visit(&mut |f| {
+        if f.name == "thanos_blocks_meta_synced" {
+            states.insert(f.labels[0].1.to_owned(), f.value);
+        }
+    });
+    assert_eq!(
+        (states["loaded"], states["corrupted-meta-json"]),
+        (1.0, 2.0)
+    );
+}
+
+#[tokio::test]
+async fn marks_are_seen_and_hide_after_their_delay() {
+    let bucket = Bucket::in_memory();
+    put(&bucket, &meta(1, &[], &[1])).await;
+    put(&bucket, &meta(2, &[], &[2])).await;
+    let mark = DeletionMark::new(id(1), "x", 1000);
+    let key = format!("{}/deletion-mark.json", id(1));
+    bucket.put(&key, mark.to_json()).await.unwrap();
+    let fetcher = Fetcher::new(bucket, None, vec![Filter::DeletionMarks(5_000)]);
+    for (now_ms, visible) in [(1_005_000, 2), (1_005_001, 1)] {
+        let view = fetcher.sync(now_ms).await.unwrap();
+        assert_eq!(view.blocks.len(), visible, "at {now_ms}");
+        assert_eq!(view.deletion_marks[&id(1)].time(), 1000);
+    }
+}
+
+#[tokio::test]
+async fn time_and_labels_choose_blocks() {
+    let bucket = Bucket::in_memory();
+    put(&bucket, &meta(1, &[("team", "a")], &[1])).await;
+    put(&bucket, &meta(2, &[("team", "b")], &[2])).await;
+    let at = |min, max| Filter::TimePartition(TimeRange::new(min, max));
+    assert_eq!(
+        view_of(&bucket, at(2 * HOUR_MS, 9 * HOUR_MS), 0)
+            .await
+            .blocks
+            .len(),
+        0
+    );
+    assert_eq!(
+        view_of(&bucket, at(2 * HOUR_MS - 1, 9 * HOUR_MS), 0)
+            .await
+            .blocks
+            .len(),
+        2
+    );
+    let keep = |label: &str, regex: &str| {
+        let rule = RelabelConfig {
+            source_labels: Some(vec![label.to_owned()]),
+            regex: Some(regex.to_owned()),
+            action: RelabelAction::Keep,
+            ..RelabelConfig::default()
+        };
+        Filter::Shard(vec![rule.compile(NameScheme::Legacy).unwrap()])
+    };
+    assert_eq!(ids(&view_of(&bucket, keep("team", "b"), 0).await), [id(2)]);
+    let view = view_of(&bucket, keep("__block_id", &id(1).to_string()), 0).await;
+    assert_eq!(ids(&view), [id(1)]);
+    assert_eq!(view.excluded["label-excluded"], 1);
+}
+
+#[tokio::test]
+async fn fresh_blocks_are_hidden_but_for_those_of_compactors() {
+    let bucket = Bucket::in_memory();
+    let made_ms = 1_000_000_000;
+    put(&bucket, &meta(1, &[], &[1])).await;
+    let mut late = meta(2, &[], &[2]);
+    late.thanos.as_mut().unwrap().upload_time = Some("1970-01-12T13:46:50Z".to_owned());
+    put(&bucket, &late).await;
+    let mut merged = meta(3, &[], &[3]);
+    merged.thanos.as_mut().unwrap().source = "compactor".to_owned();
+    put(&bucket, &merged).await;
+    let delay = Filter::ConsistencyDelay(1000);
+    for (now_ms, seen) in [
+        (made_ms + 999, vec![id(3)]),
+        (made_ms + 1000, vec![id(1), id(3)]),
+        (made_ms + 11_000, vec![id(1), id(2), id(3)]),
+    ] {
+        assert_eq!(
+            ids(&view_of(&bucket, delay.clone(), now_ms).await),
+            seen,
+            "{now_ms}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn covered_blocks_are_hidden_within_their_group() {
+    /// Names, a label and sources.
+    type Blocks<'a> = &'a [(u128, &'a str, &'a [u128])];
+    let cases: [(Blocks<'_>, &[u128]); 5] = [
+        (&[(1, "a", &[1]), (2, "a", &[2])], &[]),
+        (
+            &[(1, "a", &[1]), (2, "a", &[2]), (3, "a", &[1, 2])],
+            &[1, 2],
+        ),
+        (&[(1, "b", &[1]), (3, "a", &[1, 2])], &[]),
+        // Equal sources: the older stays.
+        (&[(4, "a", &[1, 2]), (5, "a", &[1, 2])], &[5]),
+        // Covered by two together, not by one.
+        (
+            &[(4, "a", &[1, 2]), (5, "a", &[2, 3]), (6, "a", &[1, 3])],
+            &[],
+        ),
+    ];
+    for (blocks, hidden) in cases {
+        let bucket = Bucket::in_memory();
+        for (n, label, sources) in blocks {
+            put(&bucket, &meta(*n, &[("l", label)], sources)).await;
+        }
+        let view = view_of(&bucket, Filter::Duplicates, 0).await;
+        let hidden: Vec<Ulid> = hidden.iter().map(|n| id(*n)).collect();
+        assert_eq!(view.duplicates, hidden, "{blocks:?}");
+        assert_eq!(view.blocks.len() + hidden.len(), blocks.len());
+    }
+}
+
+#[tokio::test]
+async fn replica_labels_go_but_not_all_labels() {
+    let bucket = Bucket::in_memory();
+    put(&bucket, &meta(1, &[("r", "1"), ("x", "y")], &[1])).await;
+    put(&bucket, &meta(2, &[("r", "2")], &[2])).await;
+    let view = view_of(&bucket, Filter::ReplicaLabels(vec!["r".to_owned()]), 0).await;
+    let labels = |n| view.blocks[&id(n)].labels().clone();
+    assert_eq!(
+        labels(1),
+        BTreeMap::from([("x".to_owned(), "y".to_owned())])
+    );
+    assert_eq!(
+        labels(2),
+        BTreeMap::from([("r".to_owned(), "deduped".to_owned())])
+    );
+}
