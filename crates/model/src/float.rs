@@ -16,6 +16,7 @@
 //! Source: Go's `strconv.FormatFloat` with precision -1 and the formats `g`, `f` and `e`.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Something text is appended to: a `String`, or a `Vec<u8>` on its way to a socket.
 pub trait Text {
@@ -80,6 +81,11 @@ struct Form {
     whole_end: f64,
 }
 
+/// Magnitudes whose digits come without an exponent, and are to be written so in all forms but for
+/// those that end before.
+const LAID_OUT: Range<f64> = 1e-4..1e15;
+const LAID_OUT_EXPONENT_MAX: i32 = 15;
+
 /// The first integer whose successor is no float.
 const INTEGERS_END: f64 = (1_u64 << 53) as f64;
 
@@ -121,6 +127,11 @@ fn push(out: &mut impl Text, v: f64, form: &Form) {
     }
     let mut buffer = zmij::Buffer::new();
     let mut shortest = buffer.format_finite(v);
+    if LAID_OUT.contains(&v.abs()) && form.end > LAID_OUT_EXPONENT_MAX {
+        // What nearly all values take: the digits are as they are to be.
+        out.push_text(shortest.strip_suffix(".0").unwrap_or(shortest));
+        return;
+    }
     if let Some(magnitude) = shortest.strip_prefix('-') {
         out.push_text("-");
         shortest = magnitude;
@@ -129,7 +140,6 @@ fn push(out: &mut impl Text, v: f64, form: &Form) {
     if decimal.exponent < form.min || decimal.exponent >= form.end {
         decimal.push_scientific(out);
     } else if decimal.is_positional {
-        // What nearly all values take: the digits are laid out already.
         out.push_text(shortest.strip_suffix(".0").unwrap_or(shortest));
     } else {
         decimal.push_positional(out);
@@ -332,6 +342,14 @@ mod tests {
             for push in [push_g, push_plain, push_json, push_openmetrics] {
                 prop_assert_eq!(text(push, v).parse::<f64>().unwrap().to_bits(), v.to_bits());
             }
+        }
+
+        #[test]
+        fn common_magnitudes_are_laid_out(exponent in -4.0..15.0_f64, is_negative in any::<bool>()) {
+            let magnitude = 10_f64.powf(exponent).max(LAID_OUT.start);
+            prop_assume!(LAID_OUT.contains(&magnitude));
+            let v = if is_negative { -magnitude } else { magnitude };
+            prop_assert_eq!(text(push_json, v), v.to_string());
         }
 
         #[test]
