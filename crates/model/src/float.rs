@@ -349,7 +349,11 @@ mod tests {
             let magnitude = 10_f64.powf(exponent).max(LAID_OUT.start);
             prop_assume!(LAID_OUT.contains(&magnitude));
             let v = if is_negative { -magnitude } else { magnitude };
-            prop_assert_eq!(text(push_json, v), v.to_string());
+            let written = text(push_json, v);
+            prop_assert_eq!(written.parse::<f64>(), Ok(v));
+            // As long as what the standard library has, which rounds the last of 17 digits otherwise.
+            prop_assert_eq!(written.len(), v.to_string().len());
+            prop_assert!(!written.contains('e'));
         }
 
         #[test]
