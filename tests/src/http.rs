@@ -18,7 +18,7 @@ pub struct Answer {
 /// # Errors
 /// When the connection fails, times out after 30 s, or the answer is not HTTP.
 pub fn get(port: u16, path: &str) -> io::Result<Answer> {
-    send(port, "GET", path, "")
+    send(port, "GET", path, &[], b"")
 }
 
 /// Sends a form, which is encoded already, to `path` of `127.0.0.1:port`.
@@ -26,18 +26,34 @@ pub fn get(port: u16, path: &str) -> io::Result<Answer> {
 /// # Errors
 /// As [`get`].
 pub fn post_form(port: u16, path: &str, form: &str) -> io::Result<Answer> {
-    send(port, "POST", path, form)
+    let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+    send(port, "POST", path, &headers, form.as_bytes())
 }
 
-fn send(port: u16, method: &str, path: &str, form: &str) -> io::Result<Answer> {
+/// Sends a body to `path` of `127.0.0.1:port`.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    send(port, "POST", path, headers, body)
+}
+
+fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
-        form.len()
-    )?;
+    let mut request = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(request.as_bytes())?;
+    stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))

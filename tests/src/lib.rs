@@ -10,6 +10,7 @@
 
 pub mod http;
 pub mod process;
+pub mod remote_write;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
