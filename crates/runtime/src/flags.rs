@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::Error;
+use crate::grpc::{GrpcServerConfig, GrpcServerFlags};
 
 /// Flags of the log.
 #[derive(Debug, Clone, clap::Args)]
@@ -77,6 +78,9 @@ pub struct ServerFlags {
         default_value = "0.0.0.0:10901"
     )]
     pub grpc_address: String,
+    /// The gRPC server's behaviour.
+    #[command(flatten)]
+    pub grpc: GrpcServerFlags,
 }
 
 /// A host and port to listen on; the host may be a name.
@@ -136,6 +140,8 @@ pub struct ServerConfig {
     pub http: ListenAddress,
     /// The gRPC server's address.
     pub grpc: ListenAddress,
+    /// The gRPC server's behaviour.
+    pub grpc_server: GrpcServerConfig,
 }
 
 impl ServerFlags {
@@ -150,6 +156,7 @@ impl ServerFlags {
         let config = ServerConfig {
             http: parse("http-address", &self.http_address)?,
             grpc: parse("grpc-address", &self.grpc_address)?,
+            grpc_server: self.grpc.resolve()?,
         };
         if config.http == config.grpc && config.http.port != 0 {
             return Err(Error::Flag {
@@ -220,13 +227,16 @@ impl BucketFlags {
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        servers: ServerFlags,
+    }
+
     fn servers(http: &str, grpc: &str) -> Result<ServerConfig, String> {
-        ServerFlags {
-            http_address: http.to_owned(),
-            grpc_address: grpc.to_owned(),
-        }
-        .resolve()
-        .map_err(|e| e.to_string())
+        let line = ["test", "--http-address", http, "--grpc-address", grpc];
+        let line = <Line as clap::Parser>::parse_from(line);
+        line.servers.resolve().map_err(|e| e.to_string())
     }
 
     #[test]

@@ -3,16 +3,18 @@
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
 //! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
 //! [`process`] (threads, signals, shutdown), [`tasks`] (background work), [`http`] (the HTTP server),
-//! [`metrics`] (the process' own figures).
+//! [`grpc`] (gRPC servers and clients), [`tls`], [`metrics`] (the process' own figures).
 
 pub mod clock;
 pub mod flags;
 pub mod foreign;
+pub mod grpc;
 pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod tasks;
+pub mod tls;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};

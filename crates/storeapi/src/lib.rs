@@ -5,11 +5,14 @@
 //! win over a series' own label of the same name ([`external_labels`]).
 //!
 //! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`], [`wire`] (the
-//! same as messages); beside them [`remote_read`], Prometheus' protocol for the same question, and
-//! [`snappy`].
+//! same as messages), [`grpc`] (server and client), [`memory`] (a store for tests); beside them
+//! [`remote_read`], Prometheus' protocol for the same question, and [`snappy`].
 
 pub mod external_labels;
+pub mod grpc;
+pub mod memory;
 pub mod remote_read;
+mod shard;
 pub mod snappy;
 pub mod store;
 pub mod wire;

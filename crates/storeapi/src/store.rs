@@ -246,4 +246,13 @@ impl StoreError {
             message: message.into(),
         }
     }
+
+    /// What a store answers to [`Store::series`] when external labels were all that was asked for:
+    /// that would be all it has, and Thanos' stores refuse it.
+    pub fn no_matchers() -> Self {
+        Self::new(
+            ErrorKind::Invalid,
+            "no matchers specified (excluding external labels)",
+        )
+    }
 }

@@ -1,0 +1,123 @@
+//! gRPC servers and clients: sockets, TLS, limits, health; not what is served.
+//!
+//! Reading order: [`flags`], [`server`], [`channel`], [`Readiness`], and how error kinds and gRPC's
+//! codes correspond ([`code_of`], [`kind_of`]).
+
+pub mod channel;
+pub mod flags;
+mod incoming;
+pub mod server;
+
+use std::sync::Arc;
+
+use model::ErrorKind;
+use tokio::sync::watch;
+use tonic::Code;
+
+pub use channel::Connector;
+pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags};
+pub use server::Server;
+
+/// The metadata key by which a request says whom it is for.
+pub const TENANT_KEY: &str = "thanos-tenant";
+/// Whom a request is for that does not say so.
+pub const DEFAULT_TENANT: &str = "default-tenant";
+
+/// Largest message that is taken from a peer, in bytes. A message is a frame of an answer, or all
+/// values of a label.
+pub const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a stream that may be underway, so that a stream fills a fast link.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// The same of a connection with all its streams.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Largest HTTP/2 frame.
+const FRAME_BYTES_MAX: u32 = 256 << 10;
+
+/// Whether a component is ready to answer. Clones share it; it starts out as not.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    state: Arc<watch::Sender<bool>>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            state: Arc::new(watch::Sender::new(false)),
+        }
+    }
+}
+
+impl Readiness {
+    /// Not ready.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says whether the component is ready from now on.
+    pub fn set(&self, is_ready: bool) {
+        self.state.send_replace(is_ready);
+    }
+
+    /// Whether it is.
+    pub fn get(&self) -> bool {
+        *self.state.borrow()
+    }
+
+    /// Tells of changes.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.state.subscribe()
+    }
+}
+
+/// gRPC's code for a kind of error.
+pub const fn code_of(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Invalid => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::AlreadyExists,
+        ErrorKind::Exhausted => Code::ResourceExhausted,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Corrupt => Code::DataLoss,
+        ErrorKind::Internal => Code::Internal,
+    }
+}
+
+/// The kind of error that a peer's code stands for. Thanos answers `Aborted` when it cannot have all
+/// of an answer that must not be partial, and `Unknown` where its authors did not choose.
+pub const fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::Invalid,
+        Code::NotFound | Code::Unimplemented => ErrorKind::NotFound,
+        Code::AlreadyExists => ErrorKind::Conflict,
+        Code::ResourceExhausted => ErrorKind::Exhausted,
+        Code::Cancelled => ErrorKind::Cancelled,
+        Code::DataLoss => ErrorKind::Corrupt,
+        Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::Unknown => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_survive_the_wire() {
+        for kind in [
+            ErrorKind::Invalid,
+            ErrorKind::NotFound,
+            ErrorKind::Conflict,
+            ErrorKind::Exhausted,
+            ErrorKind::Unavailable,
+            ErrorKind::Cancelled,
+            ErrorKind::Corrupt,
+            ErrorKind::Internal,
+        ] {
+            assert_eq!(kind_of(code_of(kind)), kind);
+        }
+        assert_eq!(kind_of(Code::Aborted), ErrorKind::Unavailable);
+    }
+}

@@ -1,0 +1,243 @@
+//! Flags of gRPC servers and clients, under Thanos' names.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::time::DurationMs;
+
+use crate::Error;
+use crate::tls::{ClientTls, Identity, MinVersion, ServerTls};
+
+/// Flags of the gRPC server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GrpcServerFlags {
+    /// File with the gRPC server's certificate in PEM; without it the server speaks plain text.
+    #[arg(long = "grpc-server-tls-cert", value_name = "FILE", default_value = "")]
+    pub tls_cert: String,
+    /// File with the gRPC server's private key in PEM.
+    #[arg(long = "grpc-server-tls-key", value_name = "FILE", default_value = "")]
+    pub tls_key: String,
+    /// File with the authorities that clients' certificates must come from.
+    #[arg(
+        long = "grpc-server-tls-client-ca",
+        value_name = "FILE",
+        default_value = ""
+    )]
+    pub tls_client_ca: String,
+    /// Oldest version of TLS that is spoken: 1.2 or 1.3.
+    #[arg(
+        long = "grpc-server-tls-min-version",
+        value_name = "VERSION",
+        default_value = "1.3"
+    )]
+    pub tls_min_version: String,
+    /// How long a connection may live before its client is asked to make another; 0 for ever.
+    #[arg(
+        long = "grpc-server-max-connection-age",
+        value_name = "DURATION",
+        default_value = "60m"
+    )]
+    pub max_connection_age: String,
+    /// How long a shutdown waits for gRPC requests that are being answered.
+    #[arg(
+        long = "grpc-grace-period",
+        value_name = "DURATION",
+        default_value = "2m"
+    )]
+    pub grace_period: String,
+}
+
+/// How the gRPC server behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrpcServerConfig {
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ServerTls>,
+    /// How long a connection may live; zero for ever.
+    pub connection_age_max: Duration,
+    /// How long a shutdown waits for requests that are being answered.
+    pub grace: Duration,
+}
+
+impl Default for GrpcServerConfig {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            connection_age_max: Duration::from_secs(60 * 60),
+            grace: Duration::from_secs(120),
+        }
+    }
+}
+
+impl GrpcServerFlags {
+    /// Checks the flags; the files are read when the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for a value that cannot be used, or one of a pair without the other.
+    pub fn resolve(&self) -> Result<GrpcServerConfig, Error> {
+        let identity = identity(
+            ("grpc-server-tls-cert", &self.tls_cert),
+            ("grpc-server-tls-key", &self.tls_key),
+        )?;
+        let client_ca = path(&self.tls_client_ca);
+        if identity.is_none() && client_ca.is_some() {
+            return Err(Error::Flag {
+                flag: "grpc-server-tls-client-ca",
+                reason: "it needs --grpc-server-tls-cert and --grpc-server-tls-key".to_owned(),
+            });
+        }
+        let min_version = min_version("grpc-server-tls-min-version", &self.tls_min_version)?;
+        Ok(GrpcServerConfig {
+            tls: identity.map(|identity| ServerTls {
+                identity,
+                client_ca,
+                min_version,
+            }),
+            connection_age_max: duration(
+                "grpc-server-max-connection-age",
+                &self.max_connection_age,
+            )?,
+            grace: duration("grpc-grace-period", &self.grace_period)?,
+        })
+    }
+}
+
+/// Flags of gRPC clients.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GrpcClientFlags {
+    /// Speaks TLS to endpoints.
+    #[arg(long = "grpc-client-tls-secure")]
+    pub secure: bool,
+    /// Takes any certificate of an endpoint.
+    #[arg(long = "grpc-client-tls-skip-verify")]
+    pub skip_verify: bool,
+    /// File with the certificate that is shown to endpoints.
+    #[arg(long = "grpc-client-tls-cert", value_name = "FILE", default_value = "")]
+    pub cert: String,
+    /// File with its private key.
+    #[arg(long = "grpc-client-tls-key", value_name = "FILE", default_value = "")]
+    pub key: String,
+    /// File with the authorities that endpoints' certificates must come from; the system's without it.
+    #[arg(long = "grpc-client-tls-ca", value_name = "FILE", default_value = "")]
+    pub ca: String,
+    /// Name that endpoints' certificates must be for, instead of the one that is dialled.
+    #[arg(
+        long = "grpc-client-server-name",
+        value_name = "NAME",
+        default_value = ""
+    )]
+    pub server_name: String,
+    /// Oldest version of TLS that is spoken: 1.2 or 1.3.
+    #[arg(
+        long = "grpc-client-tls-min-version",
+        value_name = "VERSION",
+        default_value = "1.3"
+    )]
+    pub min_version: String,
+}
+
+/// How gRPC clients behave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GrpcClientConfig {
+    /// How they speak TLS, if they do.
+    pub tls: Option<ClientTls>,
+}
+
+impl GrpcClientFlags {
+    /// Checks the flags; the files are read when the first connection is made.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for a value that cannot be used, or one of a pair without the other.
+    pub fn resolve(&self) -> Result<GrpcClientConfig, Error> {
+        let tls = ClientTls {
+            identity: identity(
+                ("grpc-client-tls-cert", &self.cert),
+                ("grpc-client-tls-key", &self.key),
+            )?,
+            ca: path(&self.ca),
+            server_name: Some(self.server_name.clone()).filter(|name| !name.is_empty()),
+            skip_verify: self.skip_verify,
+            min_version: min_version("grpc-client-tls-min-version", &self.min_version)?,
+        };
+        Ok(GrpcClientConfig {
+            tls: self.secure.then_some(tls),
+        })
+    }
+}
+
+fn path(s: &str) -> Option<PathBuf> {
+    (!s.is_empty()).then(|| PathBuf::from(s))
+}
+
+fn min_version(flag: &'static str, s: &str) -> Result<MinVersion, Error> {
+    MinVersion::parse(s).map_err(|reason| Error::Flag { flag, reason })
+}
+
+fn duration(flag: &'static str, s: &str) -> Result<Duration, Error> {
+    let DurationMs(ms) = s.parse().map_err(|error| Error::Flag {
+        flag,
+        reason: format!("{error}"),
+    })?;
+    Ok(Duration::from_millis(ms.unsigned_abs()))
+}
+
+/// A certificate and its key, each with its flag; both or neither.
+fn identity(
+    (cert_flag, cert): (&'static str, &str),
+    (key_flag, key): (&'static str, &str),
+) -> Result<Option<Identity>, Error> {
+    let missing = |flag, other| Error::Flag {
+        flag,
+        reason: format!("it is needed beside --{other}"),
+    };
+    match (path(cert), path(key)) {
+        (Some(cert), Some(key)) => Ok(Some(Identity { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(missing(key_flag, cert_flag)),
+        (None, Some(_)) => Err(missing(cert_flag, key_flag)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> GrpcServerFlags {
+        GrpcServerFlags {
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            tls_client_ca: String::new(),
+            tls_min_version: "1.3".into(),
+            max_connection_age: "60m".into(),
+            grace_period: "2m".into(),
+        }
+    }
+
+    #[test]
+    fn defaults_are_thanos() {
+        assert_eq!(server().resolve().unwrap(), GrpcServerConfig::default());
+    }
+
+    #[test]
+    fn half_an_identity_is_refused() {
+        let cert = GrpcServerFlags {
+            tls_cert: "cert.pem".into(),
+            ..server()
+        };
+        let error = cert.resolve().unwrap_err().to_string();
+        assert!(error.starts_with("--grpc-server-tls-key"), "{error}");
+        let ca = GrpcServerFlags {
+            tls_client_ca: "ca.pem".into(),
+            ..server()
+        };
+        assert!(ca.resolve().is_err());
+    }
+
+    #[test]
+    fn broken_versions_of_tls_are_refused() {
+        let old = GrpcServerFlags {
+            tls_min_version: "1.1".into(),
+            ..server()
+        };
+        assert!(old.resolve().is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! TLS for servers and clients, from the files that flags name.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use crate::Error;
+
+/// What both sides of gRPC must agree on.
+const HTTP2: &[u8] = b"h2";
+
+/// Where systems keep the certificate authorities that they trust, as Go looks for them.
+const SYSTEM_ROOTS: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The oldest version of TLS that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinVersion {
+    /// TLS 1.2.
+    #[default]
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
+impl MinVersion {
+    /// Reads Thanos' names. 1.0 and 1.1 are broken and refused.
+    ///
+    /// # Errors
+    /// A sentence on what would be right.
+    pub fn parse(s: &str) -> Result<Self, String> {
+        match s {
+            "1.2" => Ok(Self::V12),
+            "1.3" => Ok(Self::V13),
+            _ => Err(format!("{s:?} is not spoken; use 1.2 or 1.3")),
+        }
+    }
+
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        static NEWEST: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+        match self {
+            Self::V12 => rustls::ALL_VERSIONS,
+            Self::V13 => &NEWEST,
+        }
+    }
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// File with the certificate, and those of its issuers.
+    pub cert: PathBuf,
+    /// File with the private key.
+    pub key: PathBuf,
+}
+
+/// How a server speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// What it shows.
+    pub identity: Identity,
+    /// File with the authorities that clients' certificates must come from; clients need none
+    /// without it.
+    pub client_ca: Option<PathBuf>,
+    /// The oldest version.
+    pub min_version: MinVersion,
+}
+
+/// How a client speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientTls {
+    /// What it shows when asked.
+    pub identity: Option<Identity>,
+    /// File with the authorities that servers' certificates must come from; the system's without it.
+    pub ca: Option<PathBuf>,
+    /// Name that the server's certificate must be for, instead of the one that was dialled.
+    pub server_name: Option<String>,
+    /// Takes any certificate.
+    pub skip_verify: bool,
+    /// The oldest version.
+    pub min_version: MinVersion,
+}
+
+impl ServerTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when one cannot be read, or does not hold what it should.
+    pub fn load(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+        let builder = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.versions())
+            .map_err(|e| start("set up TLS", e))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let roots = Arc::new(read_roots(ca)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let verifier = verifier
+                    .build()
+                    .map_err(|e| start(format!("check clients against {}", ca.display()), e))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (certs, key) = self.identity.read()?;
+        let mut config = builder
+            .with_single_cert(certs, key)
+            .map_err(|e| start(format!("use {}", self.identity.cert.display()), e))?;
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+impl ClientTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// As [`ServerTls::load`].
+    pub fn load(&self) -> Result<Arc<rustls::ClientConfig>, Error> {
+        let builder = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(self.min_version.versions())
+            .map_err(|e| start("set up TLS", e))?;
+        let builder = if self.skip_verify {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        } else {
+            builder.with_root_certificates(match &self.ca {
+                Some(ca) => read_roots(ca)?,
+                None => system_roots()?,
+            })
+        };
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (certs, key) = identity.read()?;
+                builder
+                    .with_client_auth_cert(certs, key)
+                    .map_err(|e| start(format!("use {}", identity.cert.display()), e))?
+            }
+        };
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+impl Identity {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let certs = read_certs(&self.cert)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|e| start(format!("read the key {}", self.key.display()), e))?;
+        Ok((certs, key))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn read_certs(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let failed = |e| start(format!("read certificates from {}", file.display()), e);
+    CertificateDer::pem_file_iter(file)
+        .map_err(failed)?
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}
+
+fn read_roots(file: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(read_certs(file)?);
+    if added == 0 {
+        let reason = io::Error::other("it holds no certificate of an authority");
+        return Err(start(format!("use {}", file.display()), reason));
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let file = SYSTEM_ROOTS.iter().map(Path::new).find(|f| f.is_file());
+    match file {
+        Some(file) => read_roots(file),
+        None => Err(start(
+            "find the system's certificate authorities",
+            io::Error::other("name a file with them by --grpc-client-tls-ca"),
+        )),
+    }
+}
+
+fn start(
+    action: impl Into<String>,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    Error::Start {
+        action: action.into(),
+        source: Box::new(source),
+    }
+}
+
+/// Takes any certificate, as the user asked for; signatures are checked all the same.
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl fmt::Debug for AnyCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyCertificate")
+    }
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

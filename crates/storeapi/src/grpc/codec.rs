@@ -1,0 +1,127 @@
+//! How a stream of series is written to and read from a connection: by [`crate::wire`], directly.
+
+use std::marker::PhantomData;
+
+use bytes::Buf as _;
+use proto::thanos::SeriesRequest;
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use super::status::to_status;
+use crate::store::Frame;
+use crate::wire::decode;
+use crate::wire::encode::{self, Message};
+
+/// Bytes that are written before they go to the connection, and the least that a buffer grows by.
+const BUFFER_BYTES: usize = 64 << 10;
+const YIELD_BYTES: usize = 256 << 10;
+
+/// The server's side of `Series`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ServerCodec;
+
+impl Codec for ServerCodec {
+    type Encode = Message;
+    type Decode = SeriesRequest;
+    type Encoder = SeriesEncoder;
+    type Decoder = ProstDecoder<SeriesRequest>;
+
+    fn encoder(&mut self) -> SeriesEncoder {
+        SeriesEncoder::default()
+    }
+
+    fn decoder(&mut self) -> ProstDecoder<SeriesRequest> {
+        ProstDecoder(PhantomData)
+    }
+}
+
+/// The client's side of `Series`. A message that holds nothing for us decodes to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClientCodec;
+
+impl Codec for ClientCodec {
+    type Encode = SeriesRequest;
+    type Decode = Option<Frame>;
+    type Encoder = ProstEncoder<SeriesRequest>;
+    type Decoder = SeriesDecoder;
+
+    fn encoder(&mut self) -> ProstEncoder<SeriesRequest> {
+        ProstEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> SeriesDecoder {
+        SeriesDecoder::default()
+    }
+}
+
+/// Writes messages of series.
+#[derive(Debug, Default)]
+pub struct SeriesEncoder {
+    encoder: encode::Encoder,
+}
+
+impl Encoder for SeriesEncoder {
+    type Item = Message;
+    type Error = Status;
+
+    fn encode(&mut self, message: Message, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let encoded = self.encoder.encode(&message, out);
+        encoded.map_err(|error| to_status(&error))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+}
+
+/// Reads messages of series.
+#[derive(Debug, Default)]
+pub struct SeriesDecoder {
+    decoder: decode::Decoder,
+}
+
+impl Decoder for SeriesDecoder {
+    type Item = Option<Frame>;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Option<Frame>>, Status> {
+        // The whole message, still where it was received.
+        let message = source.copy_to_bytes(source.remaining());
+        let frame = self.decoder.decode(&message);
+        Ok(Some(frame.map_err(|error| to_status(&error))?))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+}
+
+/// Writes generated messages.
+#[derive(Debug)]
+pub struct ProstEncoder<T>(PhantomData<T>);
+
+impl<T: prost::Message> Encoder for ProstEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, message: T, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let encoded = message.encode(out);
+        encoded.map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// Reads generated messages.
+#[derive(Debug)]
+pub struct ProstDecoder<T>(PhantomData<T>);
+
+impl<T: prost::Message + Default> Decoder for ProstDecoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
+        let decoded = T::decode(source);
+        Ok(Some(decoded.map_err(|error| {
+            Status::invalid_argument(format!("the request cannot be read: {error}"))
+        })?))
+    }
+}

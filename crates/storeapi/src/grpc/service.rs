@@ -1,0 +1,164 @@
+//! `thanos.Store` for any store.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use proto::thanos::{
+    LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
+};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, CompressionEncoding, Service, StdError, http};
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use super::codec::ServerCodec;
+use super::frames::Messages;
+use super::limits::Limits;
+use super::status::to_status;
+use super::tenant_of;
+use crate::store::{Store, StoreError, Strings};
+use crate::wire::request;
+
+/// Bytes of a request.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// Serves a store as `thanos.Store`.
+#[derive(Debug, Clone)]
+pub struct StoreService {
+    store: Arc<dyn Store>,
+    limits: Limits,
+}
+
+impl StoreService {
+    /// A service for `store`; each answer keeps within `limits`.
+    pub fn new(store: Arc<dyn Store>, limits: Limits) -> Self {
+        Self { store, limits }
+    }
+}
+
+impl NamedService for StoreService {
+    const NAME: &'static str = "thanos.Store";
+}
+
+impl<B> Service<http::Request<B>> for StoreService
+where
+    B: tonic::codegen::Body + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let service = self.clone();
+        match request.uri().path() {
+            "/thanos.Store/Series" => Box::pin(async move {
+                let mut grpc = accepting(Grpc::new(ServerCodec));
+                Ok(grpc.server_streaming(SeriesMethod(service), request).await)
+            }),
+            "/thanos.Store/LabelNames" => Box::pin(async move {
+                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                Ok(grpc.unary(NamesMethod(service), request).await)
+            }),
+            "/thanos.Store/LabelValues" => Box::pin(async move {
+                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                Ok(grpc.unary(ValuesMethod(service), request).await)
+            }),
+            _ => Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) }),
+        }
+    }
+}
+
+/// Takes what clients may send.
+fn accepting<T: tonic::codec::Codec>(grpc: Grpc<T>) -> Grpc<T> {
+    grpc.max_decoding_message_size(REQUEST_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+struct SeriesMethod(StoreService);
+
+impl Service<Request<SeriesRequest>> for SeriesMethod {
+    type Response = Response<Messages>;
+    type Error = Status;
+    type Future = Ready<Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
+        let tenant = tenant_of(request.metadata());
+        let decoded = request::series_from_wire(request.into_inner(), tenant);
+        let messages = decoded.map(|(request, batch)| {
+            let frames = self.0.store.series(request);
+            Response::new(Messages::new(frames, batch, self.0.limits))
+        });
+        ready(messages.map_err(|error| to_status(&error)))
+    }
+}
+
+struct NamesMethod(StoreService);
+
+impl Service<Request<LabelNamesRequest>> for NamesMethod {
+    type Response = Response<LabelNamesResponse>;
+    type Error = Status;
+    type Future = BoxFuture<Self::Response, Status>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<LabelNamesRequest>) -> Self::Future {
+        let store = Arc::clone(&self.0.store);
+        Box::pin(async move {
+            let tenant = tenant_of(request.metadata());
+            let request = request::names_from_wire(request.into_inner(), tenant);
+            let request = request.map_err(|error| to_status(&error))?;
+            let Strings { values, warnings } = answer(store.label_names(request).await)?;
+            Ok(Response::new(LabelNamesResponse {
+                names: values,
+                warnings,
+                hints: None,
+            }))
+        })
+    }
+}
+
+struct ValuesMethod(StoreService);
+
+impl Service<Request<LabelValuesRequest>> for ValuesMethod {
+    type Response = Response<LabelValuesResponse>;
+    type Error = Status;
+    type Future = BoxFuture<Self::Response, Status>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<LabelValuesRequest>) -> Self::Future {
+        let store = Arc::clone(&self.0.store);
+        Box::pin(async move {
+            let tenant = tenant_of(request.metadata());
+            let request = request::values_from_wire(request.into_inner(), tenant);
+            let (name, request) = request.map_err(|error| to_status(&error))?;
+            let Strings { values, warnings } = answer(store.label_values(name, request).await)?;
+            Ok(Response::new(LabelValuesResponse {
+                values,
+                warnings,
+                hints: None,
+            }))
+        })
+    }
+}
+
+fn answer(answer: Result<Strings, StoreError>) -> Result<Strings, Status> {
+    answer.map_err(|error| to_status(&error))
+}

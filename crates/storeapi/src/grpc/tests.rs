@@ -1,0 +1,353 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use model::{ErrorKind, Labels, Matcher};
+use proto::thanos::{self as wire, series_response::Result as Answer, store_client::StoreClient};
+use runtime::flags::ListenAddress;
+use runtime::grpc::{Connector, GrpcClientConfig, GrpcServerConfig, Readiness, Server};
+use runtime::process::{Shutdown, ShutdownTrigger};
+use runtime::tasks::Owned;
+use tonic::service::Routes;
+use tsdb::Chunk;
+use tsdb::chunk::Encoding;
+
+use super::{ClientConfig, GrpcStore, InfoService, Limits, StoreService};
+use crate::memory::{MemoryStore, float_chunk};
+use crate::store::{
+    ChunkData, Frame, Info, LabelsRequest, Series, SeriesChunk, SeriesRequest, Store, StoreError,
+    Strings,
+};
+use crate::wire::info::EndpointInfo;
+
+/// A server on the loopback that ends with it.
+struct Loopback {
+    address: SocketAddr,
+    readiness: Readiness,
+    _trigger: ShutdownTrigger,
+    _task: Owned<()>,
+}
+
+impl Loopback {
+    async fn start(store: Arc<dyn Store>, limits: Limits) -> Self {
+        let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+        let server = Server::bind(&address, GrpcServerConfig::default())
+            .await
+            .unwrap();
+        let address = server.local_addr().unwrap();
+        let readiness = Readiness::new();
+        let described = Arc::clone(&store);
+        let info = InfoService::new(readiness.clone(), move || EndpointInfo {
+            component: "sidecar".into(),
+            store: Some(described.info()),
+            ..EndpointInfo::default()
+        });
+        let routes = Routes::new(StoreService::new(store, limits)).add_service(info);
+        let (trigger, shutdown) = Shutdown::new();
+        let serving = server.serve(routes, readiness.clone(), shutdown);
+        let task = Owned::spawn(async move { serving.await.unwrap() });
+        Self {
+            address,
+            readiness,
+            _trigger: trigger,
+            _task: task,
+        }
+    }
+
+    fn client(&self, config: ClientConfig) -> GrpcStore {
+        let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
+        GrpcStore::new(&self.address.to_string(), &connector, config).unwrap()
+    }
+}
+
+fn filled() -> MemoryStore {
+    let mut store = MemoryStore::new(Labels::from_pairs([("cluster", "eu")]));
+    for i in 0..100_i64 {
+        let pod = format!("{i:03}");
+        let labels = Labels::from_pairs([("__name__", "up"), ("pod", &pod)]);
+        let at = i * 1_000;
+        store.insert(labels, [float_chunk(&[(at, 1.0), (at + 15_000, 2.0)])]);
+    }
+    store
+}
+
+fn up() -> SeriesRequest {
+    SeriesRequest {
+        matchers: vec![Matcher::equal("__name__", "up")],
+        ..SeriesRequest::default()
+    }
+}
+
+async fn all(store: &dyn Store, request: SeriesRequest) -> Result<Vec<Frame>, StoreError> {
+    store.series(request).try_collect().await
+}
+
+fn series_of(frames: Vec<Frame>) -> Vec<Series> {
+    let series = frames.into_iter().filter_map(|frame| match frame {
+        Frame::Series(series) => Some(series),
+        Frame::Warning(_) => None,
+    });
+    series.flatten().collect()
+}
+
+#[tokio::test]
+async fn a_store_answers_alike_behind_grpc() {
+    let store = Arc::new(filled());
+    let server = Loopback::start(Arc::clone(&store) as _, Limits::default()).await;
+    let client = server.client(ClientConfig::default());
+    let near = series_of(all(&*store, up()).await.unwrap());
+    let far = series_of(all(&client, up()).await.unwrap());
+    assert_eq!(near.len(), 100);
+    assert_eq!(near, far);
+
+    let labels = LabelsRequest::default;
+    assert_eq!(
+        client.label_names(labels()).await,
+        store.label_names(labels()).await
+    );
+    let values = client.label_values("pod".into(), labels()).await.unwrap();
+    assert_eq!(values.values.len(), 100);
+}
+
+#[tokio::test]
+async fn info_is_refused_until_ready() {
+    let store = Arc::new(filled());
+    let server = Loopback::start(Arc::clone(&store) as _, Limits::default()).await;
+    let client = server.client(ClientConfig::default());
+    let patience = Duration::from_secs(10);
+    let error = client.fetch_info(patience).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    server.readiness.set(true);
+    let info = client.fetch_info(patience).await.unwrap();
+    assert_eq!(info.component, "sidecar");
+    assert_eq!(info.store, Some(store.info()));
+    client.set_info(info.store.unwrap());
+    assert_eq!(client.info(), store.info());
+}
+
+#[tokio::test]
+async fn old_askers_get_one_series_in_a_message() {
+    let server = Loopback::start(Arc::new(filled()), Limits::default()).await;
+    let client = server.client(ClientConfig::default());
+    let ask = async |response_batch_size| {
+        let request = wire::SeriesRequest {
+            response_batch_size,
+            ..crate::wire::request::series_to_wire(&up(), 0)
+        };
+        let answer = StoreClient::new(client.channel()).series(request).await;
+        let messages: Vec<_> = answer.unwrap().into_inner().try_collect().await.unwrap();
+        let batch = |message: &wire::SeriesResponse| match message.result.as_ref().unwrap() {
+            Answer::Series(_) => 0,
+            Answer::Batch(batch) => batch.series.len(),
+            other => panic!("{other:?}"),
+        };
+        messages.iter().map(batch).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(0).await, [0; 100]);
+    assert_eq!(ask(1).await, [0; 100]);
+    assert_eq!(ask(40).await, [40, 40, 20]);
+}
+
+#[tokio::test]
+async fn limits_refuse_and_say_so() {
+    let limits = Limits {
+        series_max: 99,
+        samples_max: 0,
+    };
+    let server = Loopback::start(Arc::new(filled()), limits).await;
+    let client = server.client(ClientConfig::default());
+    let error = all(&client, up()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Exhausted);
+    assert!(error.message.contains("99 series"), "{error}");
+
+    let limits = Limits {
+        series_max: 0,
+        samples_max: 199,
+    };
+    let server = Loopback::start(Arc::new(filled()), limits).await;
+    let client = server.client(ClientConfig::default());
+    let error = all(&client, up()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Exhausted);
+    let few = SeriesRequest { limit: 99, ..up() };
+    assert_eq!(series_of(all(&client, few).await.unwrap()).len(), 99);
+}
+
+/// Answers what it was told to.
+struct Scripted {
+    frames: Vec<Result<Frame, StoreError>>,
+    /// Never ends.
+    hangs: bool,
+    /// Set once an answer was dropped.
+    dropped: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Store for Scripted {
+    fn info(&self) -> Info {
+        Info::default()
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        let guard = SetOnDrop(Arc::clone(&self.dropped));
+        let tenant = (!request.tenant.is_empty()).then_some(Ok(Frame::Warning(request.tenant)));
+        let mut frames: Vec<_> = tenant.into_iter().collect();
+        frames.extend(self.frames.iter().cloned());
+        let frames = stream::iter(frames);
+        let frames = match self.hangs {
+            true => frames.chain(stream::pending()).boxed(),
+            false => frames.boxed(),
+        };
+        frames
+            .inspect(move |_| {
+                let _guard = &guard;
+            })
+            .boxed()
+    }
+
+    fn label_names(&self, _: LabelsRequest) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        Box::pin(async {
+            Ok(Strings {
+                values: vec!["b".into(), "a".into()],
+                warnings: vec!["half".into()],
+            })
+        })
+    }
+
+    fn label_values(
+        &self,
+        _: String,
+        _: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        Box::pin(async { Err(StoreError::new(ErrorKind::Corrupt, "no index")) })
+    }
+}
+
+fn scripted(frames: Vec<Result<Frame, StoreError>>, hangs: bool) -> Scripted {
+    Scripted {
+        frames,
+        hangs,
+        dropped: Arc::default(),
+    }
+}
+
+fn series(name: &str, chunk_sizes: &[usize]) -> Series {
+    let chunk = |(i, size): (usize, &usize)| SeriesChunk {
+        min_time: i as i64,
+        max_time: i as i64,
+        data: ChunkData::Raw(Chunk {
+            encoding: Encoding::Xor,
+            data: Bytes::from(vec![7; *size]),
+        }),
+    };
+    Series {
+        labels: Labels::from_pairs([("__name__", name)]),
+        chunks: chunk_sizes.iter().enumerate().map(chunk).collect(),
+    }
+}
+
+#[tokio::test]
+async fn warnings_errors_and_tenants_pass() {
+    let frames = vec![
+        Ok(Frame::Warning("one block is gone".into())),
+        Ok(Frame::Series(vec![series("a", &[1])])),
+        Err(StoreError::new(
+            ErrorKind::Unavailable,
+            "the bucket is gone",
+        )),
+    ];
+    let server =
+        Loopback::start(Arc::new(scripted(frames.clone(), false)), Limits::default()).await;
+    let client = server.client(ClientConfig::default());
+    let request = SeriesRequest {
+        tenant: "team-a".into(),
+        ..up()
+    };
+    let received: Vec<_> = client.series(request).collect().await;
+    let mut expected = frames;
+    expected.insert(0, Ok(Frame::Warning("team-a".into())));
+    assert_eq!(received, expected);
+
+    let names = client.label_names(LabelsRequest::default()).await.unwrap();
+    assert_eq!(names.values, ["a", "b"]);
+    assert_eq!(names.warnings, ["half"]);
+    let error = client
+        .label_values("a".into(), LabelsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error, StoreError::new(ErrorKind::Corrupt, "no index"));
+    let error = client
+        .label_values(String::new(), LabelsRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn long_series_come_in_several_messages() {
+    let long = series("a", &[700_000; 6]);
+    let short = series("b", &[1; 3]);
+    let frames = vec![Ok(Frame::Series(vec![long.clone(), short.clone()]))];
+    let server = Loopback::start(Arc::new(scripted(frames, false)), Limits::default()).await;
+    let client = server.client(ClientConfig::default());
+    let frames = all(&client, up()).await.unwrap();
+    assert_eq!(
+        frames.len(),
+        4,
+        "three of the long series, one of the short"
+    );
+    let parts = series_of(frames);
+    assert_eq!(parts.len(), 4);
+    assert_eq!(parts[3], short);
+    let chunks: Vec<_> = parts[..3].iter().flat_map(|p| p.chunks.clone()).collect();
+    assert_eq!(chunks, long.chunks);
+    assert!(parts[..3].iter().all(|p| p.labels == long.labels));
+}
+
+#[tokio::test]
+async fn silence_ends_an_answer_and_frees_the_store() {
+    let store = scripted(vec![Ok(Frame::Series(vec![series("a", &[1])]))], true);
+    let dropped = Arc::clone(&store.dropped);
+    let server = Loopback::start(Arc::new(store), Limits::default()).await;
+    let client = server.client(ClientConfig {
+        silence_max: Duration::from_millis(100),
+    });
+    let received: Vec<_> = client.series(up()).collect().await;
+    assert_eq!(received.len(), 2);
+    assert!(received[0].is_ok());
+    let error = received[1].clone().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("sent nothing"), "{error}");
+    while !dropped.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_an_error() {
+    let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let client = GrpcStore::new(&address, &connector, ClientConfig::default()).unwrap();
+    let error = all(&client, up()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert!(error.message.contains("refused"), "{error}");
+    assert!(GrpcStore::new("not an address", &connector, ClientConfig::default()).is_err());
+}
