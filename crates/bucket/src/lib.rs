@@ -5,12 +5,17 @@
 //! that are not ULIDs belong to somebody else and are left alone.
 //!
 //! Reading order: [`client`] and [`config`] (objects by key, from Thanos' YAML), [`ranges`],
-//! [`transfer`], [`paths`], [`marks`], [`fetch`] (which blocks there are), [`ship`] (uploading).
+//! [`transfer`], [`paths`], [`marks`], [`fetch`] (which blocks there are), [`ship`] (uploading),
+//! [`delete`], [`lease`].
 
 pub mod client;
 pub mod config;
+pub mod delete;
 pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod faults;
 pub mod fetch;
+pub mod lease;
 pub mod marks;
 pub mod metrics;
 pub mod paths;

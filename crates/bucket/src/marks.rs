@@ -94,6 +94,11 @@ pub enum NoCompactReason {
     BlockIndexOutOfOrderChunk,
     /// Overlapping blocks cannot be merged after downsampling.
     DownsampleVerticalCompaction,
+    /// The block is damaged.
+    Damaged,
+    /// A reason that is not known here.
+    #[serde(other)]
+    Other,
 }
 
 /// `no-compact-mark.json`: the compactor leaves the block as it is.
@@ -162,6 +167,9 @@ pub struct NoDownsampleMark {
 pub enum NoDownsampleReason {
     /// An operator asked for it.
     Manual,
+    /// A reason that is not known here.
+    #[serde(other)]
+    Other,
 }
 
 impl NoDownsampleMark {
@@ -235,6 +243,13 @@ mod tests {
         let json = r#"{"id":"01M7XZ7BK60XV1D2W7C47ZY0TG","version":1,"details":"x","no_downsample_time":5,"reason":"manual"}"#;
         assert_eq!(String::from_utf8(mark.to_json()).unwrap(), json);
         assert_eq!(NoDownsampleMark::from_json(json.as_bytes()).unwrap(), mark);
+    }
+
+    #[test]
+    fn an_unknown_reason_is_a_reason() {
+        let json = br#"{"id":"01M7XZ7BK60XV1D2W7C47ZY0TG","version":1,"no_compact_time":5,"reason":"new-in-thanos"}"#;
+        let mark = NoCompactMark::from_json(json).unwrap();
+        assert_eq!(mark.reason(), NoCompactReason::Other);
     }
 
     #[test]

@@ -1,0 +1,367 @@
+//! A lease in the bucket: at most one process works on what it guards.
+//!
+//! A lease is a row of records, `promontory/leases/NAME/EPOCH.json`, each created once and never
+//! changed; the highest epoch is the holder's. Taking and renewing both create the next epoch, which
+//! only one process can, so that plain creation is all the store must honour: no update, no clock in
+//! common. Who finds the lease taken takes it over once its time is past by more than clocks may
+//! differ, or once it has not moved for as long as it lasts, by its own clock.
+//!
+//! Some stores take the condition of a write and ignore it. [`probe`] finds that out; a lease there
+//! is a notice, not a lock, and [`Lease::is_guaranteed`] says so.
+
+use futures::TryStreamExt as _;
+use futures::future::join_all;
+use object_store::{Error as StoreError, PutMode, PutPayload};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use crate::client::Bucket;
+use crate::error::{Error, Result};
+
+/// Where leases are; not a ULID, so that nobody takes it for a block.
+const DIR: &str = "promontory/leases";
+
+/// Where probes write.
+const PROBE_DIR: &str = "promontory/probes";
+
+/// How much the clocks of two processes may differ.
+const SKEW_MAX_MS: i64 = 60_000;
+
+/// Largest record.
+const RECORD_SIZE_MAX: u64 = 64 << 10;
+
+/// Whether a store keeps two writers from creating the same object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConditionalPut {
+    /// It does.
+    Honoured,
+    /// It takes the condition and writes all the same.
+    Ignored,
+    /// It refuses such writes.
+    Unsupported,
+}
+
+/// Finds out whether the store honours conditional writes, by a few of them under `promontory/probes`.
+///
+/// # Errors
+/// [`Error::Store`] when the store cannot be written to at all.
+pub async fn probe(bucket: &Bucket) -> Result<ConditionalPut> {
+    let key = format!("{PROBE_DIR}/{}", Ulid::from(rand::random::<u128>()));
+    let path = bucket.path(&key)?;
+    let create = |n: usize| {
+        let payload = PutPayload::from(n.to_string().into_bytes());
+        bucket
+            .store()
+            .put_opts(&path, payload, PutMode::Create.into())
+    };
+    let first = create(0).await;
+    let later = join_all((1..4).map(create)).await;
+    bucket.delete(&key).await?;
+    match first {
+        Ok(_) => {}
+        Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
+            return Ok(ConditionalPut::Unsupported);
+        }
+        Err(e) => return Err(Error::store("create", &key, e)),
+    }
+    Ok(match later.iter().any(Result::is_ok) {
+        true => ConditionalPut::Ignored,
+        false => ConditionalPut::Honoured,
+    })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    epoch: u64,
+    holder: String,
+    /// Tells apart two processes that call themselves the same.
+    process: Ulid,
+    /// By the holder's clock; 0 once it has let go.
+    expires_ms: i64,
+}
+
+/// Tries to take a lease.
+#[derive(Debug)]
+pub struct LeaseTaker {
+    bucket: Bucket,
+    name: String,
+    holder: String,
+    ttl_ms: i64,
+    guaranteed: bool,
+    process: Ulid,
+    /// The epoch of another holder, and when it was first seen by this process' clock.
+    seen: Option<(u64, i64)>,
+}
+
+/// What came of trying.
+#[derive(Debug)]
+pub enum Taken {
+    /// The lease is ours.
+    Ours(Lease),
+    /// Somebody else holds it.
+    HeldBy(String),
+}
+
+/// A lease that this process holds. Dropped without [`Lease::release`] it runs out.
+#[derive(Debug)]
+pub struct Lease {
+    bucket: Bucket,
+    name: String,
+    record: Record,
+    ttl_ms: i64,
+    guaranteed: bool,
+}
+
+impl LeaseTaker {
+    /// Will take the lease `name` for `holder`, a text that tells an operator who that is, for
+    /// `ttl_ms` at a time. `conditional` is what [`probe`] found.
+    pub fn new(
+        bucket: Bucket,
+        name: &str,
+        holder: &str,
+        ttl_ms: i64,
+        conditional: ConditionalPut,
+    ) -> Self {
+        Self {
+            bucket,
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            ttl_ms,
+            guaranteed: conditional == ConditionalPut::Honoured,
+            process: Ulid::from(rand::random::<u128>()),
+            seen: None,
+        }
+    }
+
+    /// Takes the lease at `now_ms` if it is free; ask again from time to time if it is not.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn try_take(&mut self, now_ms: i64) -> Result<Taken> {
+        let current = current(&self.bucket, &self.name).await?;
+        if let Some(record) = &current
+            && !self.may_take(record, now_ms)
+        {
+            return Ok(Taken::HeldBy(record.holder.clone()));
+        }
+        let record = Record {
+            version: 1,
+            epoch: current.as_ref().map_or(0, |r| r.epoch) + 1,
+            holder: self.holder.clone(),
+            process: self.process,
+            expires_ms: now_ms + self.ttl_ms,
+        };
+        let mut lease = Lease {
+            bucket: self.bucket.clone(),
+            name: self.name.clone(),
+            record: record.clone(),
+            ttl_ms: self.ttl_ms,
+            guaranteed: self.guaranteed,
+        };
+        match lease.write(record).await {
+            Ok(()) => Ok(Taken::Ours(lease)),
+            Err(Error::LeaseLost { holder, .. }) => Ok(Taken::HeldBy(holder)),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn may_take(&mut self, record: &Record, now_ms: i64) -> bool {
+        if record.process == self.process || record.expires_ms == 0 {
+            return true;
+        }
+        let first_seen = match self.seen {
+            Some((epoch, at)) if epoch == record.epoch => at,
+            _ => now_ms,
+        };
+        self.seen = Some((record.epoch, first_seen));
+        now_ms > record.expires_ms.saturating_add(SKEW_MAX_MS) || now_ms - first_seen > self.ttl_ms
+    }
+}
+
+impl Lease {
+    /// Whether the store keeps others from taking the lease; otherwise it is only a notice.
+    pub fn is_guaranteed(&self) -> bool {
+        self.guaranteed
+    }
+
+    /// Whether the lease still runs at `now_ms`.
+    pub fn is_live(&self, now_ms: i64) -> bool {
+        now_ms < self.record.expires_ms
+    }
+
+    /// Makes sure at `now_ms` that the lease is ours, renewing it once half of its time is over.
+    /// To be called before each step that must not be taken twice.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when another process holds it now, [`Error::Store`].
+    pub async fn ensure(&mut self, now_ms: i64) -> Result<()> {
+        let left = self.record.expires_ms - now_ms;
+        if left > self.ttl_ms / 2 {
+            return Ok(());
+        }
+        let record = Record {
+            epoch: self.record.epoch + 1,
+            expires_ms: now_ms + self.ttl_ms,
+            ..self.record.clone()
+        };
+        self.write(record).await
+    }
+
+    /// Lets the lease go, so that the next need not wait for its end.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the lease then runs out by itself.
+    pub async fn release(mut self) -> Result<()> {
+        let record = Record {
+            epoch: self.record.epoch + 1,
+            expires_ms: 0,
+            ..self.record.clone()
+        };
+        match self.write(record).await {
+            Err(Error::LeaseLost { .. }) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Creates the record of the next epoch and removes those before it.
+    async fn write(&mut self, record: Record) -> Result<()> {
+        let json = serde_json::to_vec(&record).expect("plain fields are always JSON");
+        let created = self
+            .bucket
+            .create(&key(&self.name, record.epoch), json)
+            .await?;
+        // Somebody slow may create an epoch that was long passed and removed: the highest counts.
+        let now = current(&self.bucket, &self.name).await?;
+        match now {
+            Some(now) if created && now == record => {}
+            now => {
+                return Err(Error::LeaseLost {
+                    name: self.name.clone(),
+                    holder: now.map_or_else(String::new, |r| r.holder),
+                });
+            }
+        }
+        self.record = record;
+        let epochs = epochs(&self.bucket, &self.name).await?;
+        for old in epochs.into_iter().filter(|e| *e < self.record.epoch) {
+            self.bucket.delete(&key(&self.name, old)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn key(name: &str, epoch: u64) -> String {
+    format!("{DIR}/{name}/{epoch:020}.json")
+}
+
+async fn epochs(bucket: &Bucket, name: &str) -> Result<Vec<u64>> {
+    let objects: Vec<_> = bucket.list(&format!("{DIR}/{name}")).try_collect().await?;
+    let epoch = |key: &str| {
+        let file = key.rsplit('/').next()?;
+        file.strip_suffix(".json")?.parse().ok()
+    };
+    Ok(objects.iter().filter_map(|o| epoch(&o.key)).collect())
+}
+
+/// The record that counts. One that is damaged, or removed since it was listed, counts as free.
+async fn current(bucket: &Bucket, name: &str) -> Result<Option<Record>> {
+    let Some(epoch) = epochs(bucket, name).await?.into_iter().max() else {
+        return Ok(None);
+    };
+    let bytes = bucket.find(&key(name, epoch), RECORD_SIZE_MAX).await?;
+    let record = bytes.and_then(|b| serde_json::from_slice::<Record>(&b).ok());
+    let free = || Record {
+        version: 1,
+        epoch,
+        holder: String::new(),
+        process: Ulid::default(),
+        expires_ms: 0,
+    };
+    // The epoch is that of the name, so that the next one can be created.
+    Ok(Some(
+        record.filter(|r| r.epoch == epoch).unwrap_or_else(free),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL_MS: i64 = 30_000;
+
+    fn taker(bucket: &Bucket, holder: &str) -> LeaseTaker {
+        let conditional = ConditionalPut::Honoured;
+        LeaseTaker::new(bucket.clone(), "compactor", holder, TTL_MS, conditional)
+    }
+
+    async fn take(taker: &mut LeaseTaker, now_ms: i64) -> Option<Lease> {
+        match taker.try_take(now_ms).await.unwrap() {
+            Taken::Ours(lease) => Some(lease),
+            Taken::HeldBy(_) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn stores_here_honour_conditions() {
+        let dir = tempfile::tempdir().unwrap();
+        for bucket in [
+            Bucket::in_memory(),
+            Bucket::in_directory(dir.path()).unwrap(),
+        ] {
+            assert_eq!(probe(&bucket).await.unwrap(), ConditionalPut::Honoured);
+            let left: Vec<_> = bucket.list("").try_collect().await.unwrap();
+            assert!(left.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_holds_it_and_the_next_waits() {
+        let bucket = Bucket::in_memory();
+        let (mut a, mut b) = (taker(&bucket, "a"), taker(&bucket, "b"));
+        let mut lease = take(&mut a, 1000).await.unwrap();
+        assert!(lease.is_live(1000 + TTL_MS - 1) && !lease.is_live(1000 + TTL_MS));
+        for now_ms in [1000, 20_000, 31_000] {
+            assert!(take(&mut b, now_ms).await.is_none(), "at {now_ms}");
+            lease.ensure(now_ms).await.unwrap();
+        }
+        lease.release().await.unwrap();
+        assert!(take(&mut b, 31_001).await.is_some());
+        assert_eq!(epochs(&bucket, "compactor").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_dead_holder_is_followed_and_a_thawed_one_told() {
+        let bucket = Bucket::in_memory();
+        let (mut a, mut b) = (taker(&bucket, "a"), taker(&bucket, "b"));
+        // The clock of `a` is far ahead, so that its own words are of no use.
+        let mut frozen = take(&mut a, 1_000_000_000).await.unwrap();
+        assert!(take(&mut b, 0).await.is_none());
+        assert!(take(&mut b, TTL_MS).await.is_none());
+        let mut lease = take(&mut b, TTL_MS + 1).await.unwrap();
+        let told = frozen.ensure(1_000_000_000 + TTL_MS).await.unwrap_err();
+        assert!(matches!(told, Error::LeaseLost { holder, .. } if holder == "b"));
+        lease.ensure(2 * TTL_MS).await.unwrap();
+        // By its own words, with room for clocks that differ.
+        let mut c = taker(&bucket, "c");
+        assert!(take(&mut c, 3 * TTL_MS + SKEW_MAX_MS).await.is_none());
+        assert!(
+            take(&mut taker(&bucket, "d"), 3 * TTL_MS + SKEW_MAX_MS + 1)
+                .await
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
+    async fn of_many_at_once_one_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let bucket = Bucket::in_directory(dir.path()).unwrap();
+        for round in 0..5 {
+            let mut takers: Vec<_> = (0..6).map(|i| taker(&bucket, &i.to_string())).collect();
+            let now_ms = round * 1_000_000;
+            let tries = takers.iter_mut().map(|t| take(t, now_ms));
+            let won: Vec<Lease> = join_all(tries).await.into_iter().flatten().collect();
+            assert_eq!(won.len(), 1, "round {round}");
+        }
+    }
+}
