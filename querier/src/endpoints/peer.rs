@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use storeapi::{Store, StoreError, wire::EndpointInfo};
+use storeapi::wire::info::EndpointInfo;
+use storeapi::{Store, StoreError};
 
 use super::config::ClientTls;
 

@@ -18,7 +18,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Matcher};
 use parking_lot::Mutex;
 use runtime::Clock;
-use storeapi::wire::EndpointInfo;
+use storeapi::wire::info::EndpointInfo;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tokio::time::timeout;
 
