@@ -91,10 +91,18 @@ mod tests {
     #[test]
     fn addresses_are_read_and_written() {
         for (text, lookup, parts) in [
-            ("localhost:10901", Lookup::Static, ("localhost", Some(10901))),
+            (
+                "localhost:10901",
+                Lookup::Static,
+                ("localhost", Some(10901)),
+            ),
             ("[::1]:10901", Lookup::Static, ("[::1]", Some(10901))),
             ("dns+a.b:1", Lookup::Hosts, ("a.b", Some(1))),
-            ("dnssrv+_grpc._tcp.a", Lookup::Services, ("_grpc._tcp.a", None)),
+            (
+                "dnssrv+_grpc._tcp.a",
+                Lookup::Services,
+                ("_grpc._tcp.a", None),
+            ),
             ("dnssrvnoa+a:5", Lookup::ServicesByName, ("a", Some(5))),
         ] {
             let address = Address::parse(text).unwrap();

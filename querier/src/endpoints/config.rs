@@ -186,7 +186,10 @@ mod tests {
         assert_eq!((tls.enabled, tls.ca_file.is_some()), (true, true));
         assert!(endpoints[1].group);
         let tls = endpoints[1].tls.as_ref().unwrap();
-        assert_eq!((tls.enabled, tls.server_name.as_deref()), (false, Some("b")));
+        assert_eq!(
+            (tls.enabled, tls.server_name.as_deref()),
+            (false, Some("b"))
+        );
         assert_eq!(parse(" \n").unwrap(), []);
     }
 

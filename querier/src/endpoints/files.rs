@@ -75,6 +75,10 @@ mod tests {
         assert_eq!(all, ["a:1", "b:2", "c:3"]);
         assert!(addresses(&[pattern("none.json")]).is_err());
         write("d.yaml", "targets: 5");
-        assert!(addresses(&[pattern("d.yaml")]).unwrap_err().contains("d.yaml"));
+        assert!(
+            addresses(&[pattern("d.yaml")])
+                .unwrap_err()
+                .contains("d.yaml")
+        );
     }
 }

@@ -94,8 +94,7 @@ impl Store for Group {
     }
 
     fn series(&self, request: SeriesRequest) -> Frames {
-        let ask =
-            move |store: &dyn Store| begin(store.series(request.clone())).boxed();
+        let ask = move |store: &dyn Store| begin(store.series(request.clone())).boxed();
         let group = self.clone();
         let first = async move {
             match group.first(ask, is_unavailable).await {

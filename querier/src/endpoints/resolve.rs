@@ -47,10 +47,13 @@ impl Dns {
     async fn services(&self, name: &str) -> Result<Vec<(String, u16)>, String> {
         let found = self.resolver.srv_lookup(name).await;
         let found = found.map_err(|e| format!("look up service {name}: {e}"))?;
-        let targets = found.answers().iter().filter_map(|record| match &record.data {
-            RData::SRV(srv) => Some((srv.target.to_utf8(), srv.port)),
-            _ => None,
-        });
+        let targets = found
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some((srv.target.to_utf8(), srv.port)),
+                _ => None,
+            });
         Ok(targets.collect())
     }
 

@@ -115,7 +115,8 @@ impl EndpointSet {
             .for_each(|()| std::future::ready(()))
             .await;
         let now = self.clock.now_ms();
-        let patience = i64::try_from(self.options.unhealthy_timeout.as_millis()).unwrap_or(i64::MAX);
+        let patience =
+            i64::try_from(self.options.unhealthy_timeout.as_millis()).unwrap_or(i64::MAX);
         let kept = endpoints.into_iter().filter(|endpoint| {
             endpoint.is_strict || now.saturating_sub(endpoint.state.lock().last_seen_ms) <= patience
         });
@@ -132,7 +133,9 @@ impl EndpointSet {
                 continue;
             }
             let same = |e: &&Arc<Endpoint>| {
-                e.address == place.address && e.group == place.group && e.is_strict == place.is_strict
+                e.address == place.address
+                    && e.group == place.group
+                    && e.is_strict == place.is_strict
             };
             if let Some(endpoint) = known.iter().find(same) {
                 connected.push(Arc::clone(endpoint));

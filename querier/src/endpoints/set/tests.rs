@@ -42,7 +42,10 @@ impl Fake {
         if self.network.up.lock().contains(&self.address) {
             return Ok(());
         }
-        Err(StoreError::new(ErrorKind::Unavailable, "connection refused"))
+        Err(StoreError::new(
+            ErrorKind::Unavailable,
+            "connection refused",
+        ))
     }
 }
 
@@ -97,7 +100,9 @@ impl Store for Fake {
 impl Resolve for Wire {
     fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
         let found = self.0.names.lock().get(&address.name).cloned();
-        Box::pin(std::future::ready(found.ok_or_else(|| "no such name".to_owned())))
+        Box::pin(std::future::ready(
+            found.ok_or_else(|| "no such name".to_owned()),
+        ))
     }
 }
 
@@ -155,7 +160,10 @@ async fn those_that_answer_are_asked() {
     assert_eq!(statuses[0].component, "sidecar");
     assert_eq!(statuses[0].last_error, None);
     assert_eq!(statuses[0].last_check_ms, 1_000_000);
-    assert_eq!(statuses[1].last_error.as_deref(), Some("connection refused"));
+    assert_eq!(
+        statuses[1].last_error.as_deref(),
+        Some("connection refused")
+    );
     fixture.up(&["a:1", "b:1"]);
     assert_eq!(fixture.asked(&[]).await, ["a:1", "b:1"]);
     let only_b = vec![Matcher::equal("__address__", "b:1")];
@@ -197,7 +205,11 @@ async fn names_are_looked_up_again_in_time() {
     assert_eq!(fixture.asked(&[]).await, [""; 0]);
     let leads_to = |names: &[&str]| {
         let names = names.iter().map(|&n| n.to_owned()).collect();
-        fixture.network.names.lock().insert("all:1".to_owned(), names);
+        fixture
+            .network
+            .names
+            .lock()
+            .insert("all:1".to_owned(), names);
     };
     leads_to(&["a:1"]);
     assert_eq!(fixture.asked(&[]).await, [""; 0], "not due yet");
@@ -236,7 +248,11 @@ async fn a_group_answers_with_one_of_its_members() {
         ..SetOptions::default()
     });
     let names = vec!["a:1".to_owned(), "b:1".to_owned()];
-    fixture.network.names.lock().insert("all:1".to_owned(), names);
+    fixture
+        .network
+        .names
+        .lock()
+        .insert("all:1".to_owned(), names);
     fixture.up(&["a:1", "b:1"]);
     fixture.set.update().await;
     let ask = || {
