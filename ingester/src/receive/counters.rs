@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use runtime::metrics::{Collect, Exposition};
+
 use super::outcome::{Outcome, Reason, Refusals};
 
 /// Counters of a receiver; each may be read at any time.
@@ -13,17 +15,6 @@ pub struct Counters {
     histograms: AtomicU64,
     exemplars: AtomicU64,
     refused: [AtomicU64; Reason::COUNT],
-}
-
-/// A counter with its name, and for those that come several times the label that tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Count {
-    /// The metric's name.
-    pub name: &'static str,
-    /// Name and value of a label.
-    pub label: Option<(&'static str, &'static str)>,
-    /// The count.
-    pub value: u64,
 }
 
 impl Counters {
@@ -49,28 +40,47 @@ impl Counters {
             self.refused[reason.index()].fetch_add(count as u64, Ordering::Relaxed);
         }
     }
+}
 
-    /// All counters.
-    pub fn list(&self) -> Vec<Count> {
-        let plain = [
-            ("promontory_receive_requests_total", &self.requests),
-            ("promontory_receive_requests_failed_total", &self.failed),
-            ("promontory_receive_samples_total", &self.floats),
-            ("promontory_receive_histograms_total", &self.histograms),
-            ("promontory_receive_exemplars_total", &self.exemplars),
-        ];
+impl Collect for Counters {
+    fn collect(&self, out: &mut Exposition) {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let plain = plain.into_iter().map(|(name, counter)| Count {
-            name,
-            label: None,
-            value: load(counter),
-        });
-        let reasons = Reason::all().iter().zip(&self.refused);
-        let refused = reasons.map(|(reason, counter)| Count {
-            name: "promontory_receive_refused_samples_total",
-            label: Some(("reason", reason.name())),
-            value: load(counter),
-        });
-        plain.chain(refused).collect()
+        for (name, help, counter) in [
+            (
+                "promontory_receive_requests_total",
+                "Write requests, answered in whatever way.",
+                &self.requests,
+            ),
+            (
+                "promontory_receive_requests_failed_total",
+                "Write requests that were refused as a whole.",
+                &self.failed,
+            ),
+            (
+                "promontory_receive_samples_total",
+                "Floats that were received and made durable.",
+                &self.floats,
+            ),
+            (
+                "promontory_receive_histograms_total",
+                "Native histograms that were received and made durable.",
+                &self.histograms,
+            ),
+            (
+                "promontory_receive_exemplars_total",
+                "Exemplars that were received and made durable.",
+                &self.exemplars,
+            ),
+        ] {
+            out.counter(name, help, &[], load(counter));
+        }
+        for (reason, counter) in Reason::all().iter().zip(&self.refused) {
+            out.counter(
+                "promontory_receive_refused_samples_total",
+                "Samples and exemplars that were refused, by reason.",
+                &[("reason", reason.name())],
+                load(counter),
+            );
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn normalize(
         before = name;
     }
     if !is_sorted {
-        labels.sort_by(|(a, _), (b, _)| a.cmp(b));
+        labels.sort_by_key(|(name, _)| *name);
         if labels.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(Reason::DuplicateLabel);
         }

@@ -129,7 +129,7 @@ pub struct Receiver {
     default: TenantOptions,
     by_tenant: BTreeMap<String, TenantOptions>,
     places: Option<(Arc<Semaphore>, usize)>,
-    counters: Counters,
+    counters: Arc<Counters>,
     metadata: Arc<MetadataStore>,
     workspaces: Mutex<Vec<Workspace>>,
 }
@@ -172,7 +172,7 @@ impl Receiver {
                 .map(|(name, own)| (name.clone(), options(own.over(write.default))))
                 .collect(),
             places: concurrent.map(|max| (Arc::new(Semaphore::new(max)), max)),
-            counters: Counters::default(),
+            counters: Arc::default(),
             metadata: Arc::default(),
             workspaces: Mutex::default(),
         }
@@ -184,7 +184,7 @@ impl Receiver {
     }
 
     /// What was received so far.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
