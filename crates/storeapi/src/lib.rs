@@ -9,6 +9,8 @@
 //! to one), [`proxy`] (one store of many), [`memory`] (a store for tests); beside them
 //! [`remote_read`], Prometheus' protocol for the same question, and [`snappy`].
 
+#[cfg(any(test, feature = "acceptance"))]
+pub mod acceptance;
 pub mod external_labels;
 pub mod grpc;
 pub mod memory;
