@@ -7,7 +7,6 @@
 mod head;
 mod series;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -73,7 +72,7 @@ impl LocalStore {
         let (matchers, range) = (&request.matchers, request.range);
         let mut lists = vec![self.blocks.label_names(matchers, range)?];
         if let Some(head) = self.head_within(range) {
-            lists.push(head_label_names(&head, matchers));
+            lists.push(head.label_names(matchers));
         }
         let mut names = union(lists);
         names.retain(|name| !request.without_replica_labels.contains(name));
@@ -88,7 +87,7 @@ impl LocalStore {
         let (matchers, range) = (&request.matchers, request.range);
         let mut lists = vec![self.blocks.label_values(name, matchers, range)?];
         if let Some(head) = self.head_within(range) {
-            lists.push(head_label_values(&head, name, matchers));
+            lists.push(head.label_values(name, matchers));
         }
         Ok(union(lists))
     }
@@ -173,29 +172,6 @@ fn failed(error: &SourceError) -> StoreError {
 fn without_labels(labels: &Labels, names: &[String]) -> Labels {
     let kept = |(name, _): &(&str, &str)| !names.iter().any(|n| n == name);
     Labels::from_sorted(labels.iter().filter(kept))
-}
-
-/// The label names of some series of the head, ascending.
-fn head_label_names(head: &Head, matchers: &[Matcher]) -> Vec<String> {
-    let names: BTreeSet<&str> = if matchers.is_empty() {
-        head.index().label_names().into_iter().collect()
-    } else {
-        let series = head.index().select(matchers).into_iter();
-        series
-            .flat_map(|id| head.labels(id).iter().map(|(name, _)| name))
-            .collect()
-    };
-    names.into_iter().map(str::to_owned).collect()
-}
-
-/// The values of a label of some series of the head, ascending.
-fn head_label_values(head: &Head, name: &str, matchers: &[Matcher]) -> Vec<String> {
-    if matchers.is_empty() {
-        return head.index().label_values(name).map(str::to_owned).collect();
-    }
-    let series = head.index().select(matchers).into_iter();
-    let values: BTreeSet<&str> = series.filter_map(|id| head.labels(id).get(name)).collect();
-    values.into_iter().map(str::to_owned).collect()
 }
 
 /// What is in ascending lists, each item once.

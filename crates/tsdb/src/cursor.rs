@@ -165,6 +165,11 @@ fn unzigzag(v: u64) -> i64 {
     (v >> 1).cast_signed() ^ -((v & 1).cast_signed())
 }
 
+/// Bytes that [`put_uvarint`] appends.
+pub const fn uvarint_len(v: u64) -> usize {
+    (64 - (v | 1).leading_zeros() as usize).div_ceil(7)
+}
+
 /// Appends an unsigned varint.
 #[inline]
 pub fn put_uvarint(out: &mut Vec<u8>, mut v: u64) {

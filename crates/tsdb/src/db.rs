@@ -86,7 +86,7 @@ impl DataDir {
     pub fn of_block(block: Block) -> Self {
         Self {
             blocks: vec![block],
-            head: Head::default(),
+            head: Head::empty(),
             report: DataDirReport::default(),
         }
     }

@@ -1,30 +1,63 @@
-//! The head: the newest samples of all series, in memory, as a replay of the logs leaves them.
+//! The head: the newest samples of all series, in memory and in logs.
 //!
-//! A replay reads, in this order, the head chunk files, the newest checkpoint, the WAL's segments
-//! and the WBL, and leaves a set of series that can be selected by matchers: completed chunks in
-//! time order, one open chunk, and chunks of what came out of order. Nothing is written.
+//! A head is filled by a replay of what the last one left: head chunk files, the newest checkpoint,
+//! the WAL's segments and the WBL. [`replay`](replay()) stops there, writes nothing and gives a head
+//! for reading; [`Head::open`] repairs what a crash damaged and gives one that takes writes.
 //!
-//! Series are numbered from zero in the order of their first record. While replaying they are
-//! spread over workers by that number, so that each is appended to by one thread only.
+//! A series has completed chunks in head chunk files, in time order, one open chunk in memory, and
+//! chunks of what came out of order. Series are found by their labels ([`lookup`]) when they are
+//! written to and by matchers ([`index`]) when they are read. All methods take `&self`; many threads
+//! may write and read at the same time. Locks are taken in this order: logs, stripes of the lookup,
+//! index; or logs, one series, head chunk files.
 //!
-//! Reading order: [`series`] (cutting chunks), [`out_of_order`], [`index`] (labels to series),
-//! [`replay`] (filling all of it from a data directory).
+//! Reading order: [`series`] (cutting chunks), [`out_of_order`], [`chunk_files`], [`entry`],
+//! [`lookup`], [`index`], [`bounds`] (which samples are taken), [`append`], [`rows`] and [`logs`]
+//! (what is logged, and when it is durable), [`read`], [`cut`] (what blocks are made of),
+//! [`truncate`], [`replay`] and [`open`] (filling it from a data directory).
 
-pub mod index;
-pub mod out_of_order;
-pub mod replay;
-pub mod series;
+mod append;
+mod bounds;
+mod chunk_files;
+mod cut;
+mod delete;
+mod entry;
+mod exemplars;
+mod index;
+mod logs;
+mod lookup;
+mod open;
+mod options;
+mod out_of_order;
+mod read;
+mod replay;
+mod rows;
+mod series;
+mod truncate;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
+use hashbrown::{HashMap, HashSet};
+use model::{ErrorKind, Metadata, TimeRange};
+use parking_lot::{Mutex, RwLock};
 
+use crate::batch::{CommitPoint, SeriesRef, WriteError};
 use crate::block::Intervals;
-use crate::chunk::TimedChunk;
-use crate::wal::{RefExemplar, RefMetadata};
-use index::{HeadIndex, SeriesId};
+use bounds::Bounds;
+use chunk_files::ChunkFiles;
+use entry::Entry;
+use exemplars::Exemplars;
+use index::Index;
+use logs::{Flusher, Logs};
+use lookup::Lookup;
+use series::Cutting;
+
+pub use cut::{CutSeries, OutOfOrderCut};
+pub use index::LabelCounts;
+pub use open::{OpenReport, Progress};
+pub use options::{HeadOptions, SyncMode};
+pub use read::{SelectedSeries, SeriesExemplars};
 pub use replay::{ReplayOptions, ReplayReport, replay};
-use series::HeadSeries;
+pub use truncate::Truncated;
 
 /// How long a chunk range is unless Prometheus was told otherwise: two hours, in milliseconds.
 pub const CHUNK_RANGE: i64 = 2 * 60 * 60 * 1000;
@@ -32,68 +65,127 @@ pub const CHUNK_RANGE: i64 = 2 * 60 * 60 * 1000;
 /// Samples that a float chunk aims at.
 pub const SAMPLES_PER_CHUNK: u16 = 120;
 
-/// Queryable series of a head.
-#[derive(Debug, Default)]
+/// The newest samples of all series.
+#[derive(Debug)]
 pub struct Head {
-    series: Vec<HeadSeries>,
-    index: HeadIndex,
-    deleted: HashMap<SeriesId, Intervals>,
-    exemplars: Vec<(SeriesId, RefExemplar)>,
-    metadata: HashMap<SeriesId, RefMetadata>,
-    time_range: Option<TimeRange>,
+    options: HeadOptions,
+    lookup: Lookup,
+    index: Index,
+    files: Arc<ChunkFiles>,
+    bounds: Bounds,
+    deleted: RwLock<HashMap<SeriesRef, Arc<Intervals>>>,
+    exemplars: Mutex<Exemplars>,
+    /// Equal metadata of many series are there once.
+    metadata: Mutex<HashSet<Arc<Metadata>>>,
+    /// Absent while the head is for reading only.
+    logs: Option<Arc<Logs>>,
+    /// Held by who reads chunks, see [`truncate`].
+    readers: truncate::Readers,
+    _flusher: Option<Flusher>,
 }
 
 impl Head {
-    /// The time between the first sample and the last, unless there is none.
-    pub fn time_range(&self) -> Option<TimeRange> {
-        self.time_range
+    /// A head without series, for reading only.
+    pub fn empty() -> Self {
+        Self::new(HeadOptions::default(), ChunkFiles::new("".as_ref()))
     }
 
-    /// Number of series that have samples.
+    fn new(options: HeadOptions, files: ChunkFiles) -> Self {
+        Self {
+            lookup: Lookup::new(),
+            index: Index::default(),
+            files: Arc::new(files),
+            bounds: Bounds::new(options.min_valid_time),
+            deleted: RwLock::default(),
+            exemplars: Mutex::new(Exemplars::new(options.exemplars_max)),
+            metadata: Mutex::default(),
+            logs: None,
+            readers: truncate::Readers::default(),
+            _flusher: None,
+            options,
+        }
+    }
+
+    /// Waits until the writes up to `at` are as durable as [`HeadOptions::sync`] demands.
+    ///
+    /// # Errors
+    /// When they cannot be made durable; nobody knows then which of them are, and no further write
+    /// is taken until the head is opened again.
+    pub fn commit(&self, at: CommitPoint) -> Result<(), WriteError> {
+        self.logs()?.commit(at)
+    }
+
+    /// Makes everything appended so far durable, whatever [`HeadOptions::sync`] says.
+    ///
+    /// # Errors
+    /// As [`Head::commit`].
+    pub fn flush(&self) -> Result<(), WriteError> {
+        self.logs()?.flush_all()
+    }
+
+    /// The time from the first sample to the last, unless there is none.
+    pub fn time_range(&self) -> Option<TimeRange> {
+        self.bounds.time_range()
+    }
+
+    /// First and last time of the samples that came in order, unless there is none. Blocks are cut
+    /// by it.
+    pub fn in_order_span(&self) -> Option<(i64, i64)> {
+        self.bounds.in_order.get()
+    }
+
+    /// First and last time of the samples that came out of order, unless there is none.
+    pub fn out_of_order_span(&self) -> Option<(i64, i64)> {
+        self.bounds.out_of_order.get()
+    }
+
+    /// In-order samples before this time are refused.
+    pub fn min_valid_time(&self) -> i64 {
+        self.bounds.min_valid()
+    }
+
+    /// Takes over series, in ascending order of their references, after a replay; further references
+    /// come after `last`.
+    fn adopt(&self, entries: &[Arc<Entry>], last: u64) {
+        self.index.adopt(entries, last);
+        for entry in entries {
+            self.lookup.adopt(entry);
+            let samples = &entry.state.lock().samples;
+            samples
+                .in_order_span()
+                .into_iter()
+                .for_each(|s| self.bounds.in_order.add(s));
+            let out_of_order = samples.out_of_order_span().into_iter();
+            out_of_order.for_each(|s| self.bounds.out_of_order.add(s));
+        }
+    }
+
+    /// Number of series.
     pub fn series_count(&self) -> usize {
         self.index.len()
     }
 
-    /// Labels to series.
-    pub fn index(&self) -> &HeadIndex {
-        &self.index
+    fn logs(&self) -> Result<&Arc<Logs>, WriteError> {
+        self.logs.as_ref().ok_or_else(|| WriteError::Refused {
+            kind: ErrorKind::Invalid,
+            reason: "the data directory is open for reading only".to_owned(),
+        })
     }
 
-    /// The labels of a series.
-    pub fn labels(&self, series: SeriesId) -> &Labels {
-        self.index.labels(series)
+    fn cutting(&self) -> Cutting<'_> {
+        Cutting {
+            chunk_range: self.options.chunk_range,
+            files: &self.files,
+        }
     }
 
-    /// The series that all matchers accept, in order of their labels.
-    pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
-        let mut found = self.index.select(matchers);
-        found.sort_unstable_by(|a, b| self.labels(*a).cmp(self.labels(*b)));
-        found
-    }
-
-    /// The chunks of a series that overlap `range`, those of samples that came out of order
-    /// included, in order of their first times.
-    pub fn chunks(&self, series: SeriesId, range: TimeRange) -> Vec<TimedChunk> {
-        self.series[series as usize].chunks(range)
-    }
-
-    /// True when a series has chunks that overlap `range`.
-    pub fn has_chunks(&self, series: SeriesId, range: TimeRange) -> bool {
-        self.series[series as usize].has_chunks(range)
-    }
-
-    /// What is deleted of a series; `None` when nothing is. It hides samples of the head only.
-    pub fn deleted(&self, series: SeriesId) -> Option<&Intervals> {
-        self.deleted.get(&series)
-    }
-
-    /// Exemplars, in the order in which they were appended.
-    pub fn exemplars(&self) -> impl Iterator<Item = (SeriesId, &RefExemplar)> {
-        self.exemplars.iter().map(|(series, e)| (*series, e))
-    }
-
-    /// The newest metadata of a series.
-    pub fn metadata(&self, series: SeriesId) -> Option<&RefMetadata> {
-        self.metadata.get(&series)
+    /// The one copy of some metadata.
+    fn interned(&self, metadata: &Metadata) -> Arc<Metadata> {
+        let mut all = self.metadata.lock();
+        let found = all.get_or_insert_with(metadata, |m| Arc::new(m.clone()));
+        Arc::clone(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

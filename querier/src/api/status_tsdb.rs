@@ -1,12 +1,10 @@
 //! `/api/v1/status/tsdb` and `/api/v1/status/tsdb/blocks`: what is in the data directory.
 
-use std::cmp::Reverse;
-
 use model::TimeRange;
 use model::labels::METRIC_NAME;
 use serde_json::{Value, json};
 use tsdb::block::Block;
-use tsdb::head::Head;
+use tsdb::head::{Head, LabelCounts};
 
 use super::answer::{Answer, ApiError};
 use super::{Api, Call, params};
@@ -34,35 +32,33 @@ type Ranking = Vec<(String, usize)>;
 
 impl HeadStatistics {
     fn of(head: &Head) -> Self {
-        let index = head.index();
         let mut statistics = Self {
             series: head.series_count(),
             label_pairs: 0,
-            chunks: 0,
+            chunks: head.chunk_count(),
             time_range: head.time_range(),
             series_by_metric: Vec::new(),
             values_by_label: Vec::new(),
             bytes_by_label: Vec::new(),
             series_by_pair: Vec::new(),
         };
-        for name in index.label_names() {
-            let (mut values, mut bytes) = (0, 0);
-            for value in index.label_values(name) {
-                let series = index.series_count(name, value);
-                values += 1;
+        for LabelCounts { name, values } in head.label_counts() {
+            let mut bytes = 0;
+            for (value, series) in &values {
                 bytes += value.len() * series;
                 if name == METRIC_NAME {
-                    statistics.series_by_metric.push((value.to_owned(), series));
+                    statistics
+                        .series_by_metric
+                        .push((value.to_string(), *series));
                 }
                 let pair = format!("{name}={value}");
-                statistics.series_by_pair.push((pair, series));
+                statistics.series_by_pair.push((pair, *series));
             }
-            statistics.label_pairs += values;
-            statistics.values_by_label.push((name.to_owned(), values));
-            statistics.bytes_by_label.push((name.to_owned(), bytes));
-        }
-        for id in index.select(&[]) {
-            statistics.chunks += head.chunks(id, TimeRange::ALL).len();
+            statistics.label_pairs += values.len();
+            statistics
+                .values_by_label
+                .push((name.clone(), values.len()));
+            statistics.bytes_by_label.push((name, bytes));
         }
         for ranking in [
             &mut statistics.series_by_metric,
@@ -70,7 +66,7 @@ impl HeadStatistics {
             &mut statistics.bytes_by_label,
             &mut statistics.series_by_pair,
         ] {
-            ranking.sort_by_key(|(_, count)| Reverse(*count));
+            ranking.sort_by(|(a, a_count), (b, b_count)| (b_count, a).cmp(&(a_count, b)));
             ranking.truncate(RANKS_MAX);
         }
         statistics

@@ -1,59 +1,42 @@
 //! Series of the head.
 
-use std::sync::Arc;
 use std::vec;
 
 use model::{Labels, Matcher, TimeRange};
 use promql::source::SourceError;
 use tsdb::chunk::TimedChunk;
-use tsdb::head::Head;
-use tsdb::head::index::SeriesId;
+use tsdb::head::{Head, SelectedSeries};
 
 use crate::blocks::without;
 
 /// Selected series of the head in order of their labels.
-pub(super) struct HeadSet {
-    head: Arc<Head>,
-    series: vec::IntoIter<SeriesId>,
-    range: TimeRange,
-}
+pub(super) struct HeadSet(vec::IntoIter<SelectedSeries>);
 
 impl HeadSet {
-    pub(super) fn new(head: Arc<Head>, matchers: &[Matcher], range: TimeRange) -> Self {
-        Self {
-            series: head.select(matchers).into_iter(),
-            head,
-            range,
-        }
+    pub(super) fn new(head: &Head, matchers: &[Matcher], range: TimeRange) -> Self {
+        Self(head.select(matchers, range).into_iter())
     }
 
     /// The next series that has chunks in the range asked for.
     pub(super) fn advance(&mut self) -> Option<HeadSeries> {
-        let id = self
-            .series
-            .find(|id| self.head.has_chunks(*id, self.range))?;
-        Some(HeadSeries {
-            head: Arc::clone(&self.head),
-            id,
-        })
+        self.0.next().map(HeadSeries)
     }
 }
 
 /// One series of the head.
-pub(super) struct HeadSeries {
-    head: Arc<Head>,
-    id: SeriesId,
-}
+pub(super) struct HeadSeries(SelectedSeries);
 
 impl HeadSeries {
     pub(super) fn labels(&self) -> &Labels {
-        self.head.labels(self.id)
+        self.0.labels()
     }
 
     /// Its chunks in `range`, in order of time, without what is deleted.
     pub(super) fn chunks(&self, range: TimeRange) -> Result<Vec<TimedChunk>, SourceError> {
-        let chunks = self.head.chunks(self.id, range);
-        match self.head.deleted(self.id) {
+        let chunks = self.0.chunks(range);
+        let chunks =
+            chunks.map_err(|e| SourceError::caused_by(e.kind(), "read head chunks", e))?;
+        match self.0.deleted() {
             Some(deleted) => without(chunks, deleted),
             None => Ok(chunks),
         }

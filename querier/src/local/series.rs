@@ -28,7 +28,7 @@ impl Merged {
     pub(super) fn new(store: &LocalStore, request: SeriesRequest) -> Result<Self, SourceError> {
         let mut blocks = store.blocks.find(&request.matchers, request.range)?;
         let head = store.head_within(request.range);
-        let mut head = head.map(|head| HeadSet::new(head, &request.matchers, request.range));
+        let mut head = head.map(|head| HeadSet::new(&head, &request.matchers, request.range));
         Ok(Self {
             next_in_blocks: blocks.advance()?,
             next_in_head: head.as_mut().and_then(HeadSet::advance),

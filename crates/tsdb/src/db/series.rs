@@ -9,8 +9,7 @@ use super::DataDir;
 use crate::block::{Block, BlockSeries, Intervals, Select};
 use crate::chunk::ChunkMeta;
 use crate::error::{Error, Result};
-use crate::head::Head;
-use crate::head::index::SeriesId;
+use crate::head::SelectedSeries;
 use crate::merge::{SampleMerge, merged_samples};
 
 /// Selected series in order of their labels, one at a time; see [`DataDir::select`]. The first
@@ -18,8 +17,7 @@ use crate::merge::{SampleMerge, merged_samples};
 #[derive(Debug)]
 pub struct SeriesSet<'a> {
     blocks: Vec<BlockSelect<'a>>,
-    head: &'a Head,
-    head_series: Peekable<vec::IntoIter<SeriesId>>,
+    head: Peekable<vec::IntoIter<SelectedSeries>>,
     range: TimeRange,
     failed: bool,
 }
@@ -37,7 +35,7 @@ struct BlockSelect<'a> {
 pub struct Series<'a> {
     labels: Labels,
     blocks: Vec<(&'a Block, BlockSeries)>,
-    head: Option<(&'a Head, SeriesId)>,
+    head: Option<SelectedSeries>,
     range: TimeRange,
 }
 
@@ -64,26 +62,20 @@ impl<'a> SeriesSet<'a> {
             select.advance()?;
             blocks.push(select);
         }
-        let head_series = match dir.head.time_range() {
-            Some(covered) if covered.overlaps(range) => dir.head.select(matchers),
-            _ => Vec::new(),
-        };
         Ok(Self {
             blocks,
-            head: &dir.head,
-            head_series: head_series.into_iter().peekable(),
+            head: dir.head.select(matchers, range).into_iter().peekable(),
             range,
             failed: false,
         })
     }
 
     fn next_series(&mut self) -> Result<Option<Series<'a>>> {
-        let head = self.head;
         let in_blocks = self
             .blocks
             .iter()
             .filter_map(|b| Some(&b.next.as_ref()?.labels));
-        let in_head = self.head_series.peek().map(|id| head.labels(*id));
+        let in_head = self.head.peek().map(SelectedSeries::labels);
         let Some(labels) = in_blocks.chain(in_head).min().cloned() else {
             return Ok(None);
         };
@@ -95,11 +87,11 @@ impl<'a> SeriesSet<'a> {
                 blocks.push((select.block, series));
             }
         }
-        let id = self.head_series.next_if(|id| *head.labels(*id) == labels);
+        let head = self.head.next_if(|series| *series.labels() == labels);
         Ok(Some(Series {
             labels,
             blocks,
-            head: id.map(|id| (head, id)),
+            head,
             range: self.range,
         }))
     }
@@ -133,12 +125,20 @@ impl Series<'_> {
             let samples = Box::new(BlockSamples::new(block, &series.chunks)) as Samples<'_>;
             self.keep(samples, Some(&series.deleted))
         });
-        let head = self.head.iter().map(|(head, id)| {
-            let samples = merged_samples(head.chunks(*id, self.range)).map(|s| {
-                s.map_err(|c| Error::Invalid(format!("a head chunk of {} is {c}", self.labels)))
+        let head = self
+            .head
+            .iter()
+            .map(|series| match series.chunks(self.range) {
+                Ok(chunks) => {
+                    let samples = merged_samples(chunks).map(|s| {
+                        s.map_err(|c| {
+                            Error::Invalid(format!("a head chunk of {} is {c}", self.labels))
+                        })
+                    });
+                    self.keep(Box::new(samples), series.deleted())
+                }
+                Err(error) => Box::new(std::iter::once(Err(error))),
             });
-            self.keep(Box::new(samples), head.deleted(*id))
-        });
         SampleMerge::new(blocks.chain(head).collect())
     }
 

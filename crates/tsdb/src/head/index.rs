@@ -1,136 +1,283 @@
 //! Labels to series of the head: an inverted index in memory.
+//!
+//! Series are listed by their position, which counts up as they are made; lists of positions are
+//! therefore ascending without sorting. Removing series gives those that stay new positions, and
+//! the index a new generation. Readers copy the lists that they need under a short lock and compare
+//! values with regular expressions outside of it.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{Labels, Matcher};
+use parking_lot::RwLock;
 
-/// The number of a series in a head, from zero.
-pub type SeriesId = u32;
+use super::entry::Entry;
+use crate::batch::SeriesRef;
 
-/// Which series have which labels. Series without samples are not in it.
+/// The position of a series in the index.
+type Position = u32;
+
+/// Series by the value of one label.
+type Values = HashMap<Arc<str>, Vec<Position>, ahash::RandomState>;
+
+/// Which series have which labels.
 #[derive(Debug, Default)]
-pub struct HeadIndex {
-    /// By series, those left out included.
-    labels: Vec<Labels>,
-    /// All series that are in the index, ascending.
-    all: Vec<SeriesId>,
-    /// By label name, then value: series, ascending.
-    postings: HashMap<Box<str>, BTreeMap<Box<str>, Vec<SeriesId>>, ahash::RandomState>,
+pub(super) struct Index(RwLock<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By position, with ascending references.
+    entries: Vec<Arc<Entry>>,
+    names: HashMap<Box<str>, Values, ahash::RandomState>,
+    /// The reference given last.
+    last: u64,
+    /// How often positions have changed.
+    generation: u64,
 }
 
-impl HeadIndex {
-    /// Indexes those series of `labels` for which `has_samples` is true.
-    pub fn build(labels: Vec<Labels>, has_samples: impl Fn(SeriesId) -> bool) -> Self {
-        let mut index = Self::default();
-        for (id, labels) in (0..).zip(&labels) {
-            if !has_samples(id) {
-                continue;
-            }
-            index.all.push(id);
-            for (name, value) in labels {
-                let values = match index.postings.get_mut(name) {
-                    Some(values) => values,
-                    None => index.postings.entry(name.into()).or_default(),
-                };
-                match values.get_mut(value) {
-                    Some(series) => series.push(id),
-                    None => drop(values.insert(value.into(), vec![id])),
-                }
+/// The positions that were being read have changed.
+#[derive(Debug)]
+struct Changed;
+
+/// How many values a label has, and how many series have each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelCounts {
+    /// The label.
+    pub name: String,
+    /// Each value with its number of series, in no order.
+    pub values: Vec<(Arc<str>, usize)>,
+}
+
+impl Inner {
+    fn insert(&mut self, entry: &Arc<Entry>) {
+        let position = Position::try_from(self.entries.len())
+            .expect("memory ends long before four billion series");
+        self.entries.push(Arc::clone(entry));
+        for (name, value) in &entry.labels {
+            let values = match self.names.get_mut(name) {
+                Some(values) => values,
+                None => self.names.entry(name.into()).or_default(),
+            };
+            match values.get_mut(value) {
+                Some(positions) => positions.push(position),
+                None => drop(values.insert(value.into(), vec![position])),
             }
         }
-        index.labels = labels;
-        index
+    }
+}
+
+impl Index {
+    /// Makes a series with the next reference, unless there are `max` already.
+    pub(super) fn create(&self, labels: &str, max: usize) -> Option<Arc<Entry>> {
+        let labels = Labels::from_encoded(labels);
+        let mut inner = self.0.write();
+        if inner.entries.len() >= max {
+            return None;
+        }
+        inner.last += 1;
+        let entry = Arc::new(Entry::new(SeriesRef(inner.last), labels));
+        inner.insert(&entry);
+        Some(entry)
     }
 
-    /// Number of series in the index.
-    pub fn len(&self) -> usize {
-        self.all.len()
+    /// Adds series that a log knows, in ascending order of their references. Further references
+    /// come after `last`.
+    pub(super) fn adopt(&self, entries: &[Arc<Entry>], last: u64) {
+        let mut inner = self.0.write();
+        inner.entries.reserve(entries.len());
+        entries.iter().for_each(|entry| inner.insert(entry));
+        inner.last = inner.last.max(last);
     }
 
-    /// True when there is no series.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Number of series.
+    pub(super) fn len(&self) -> usize {
+        self.0.read().entries.len()
     }
 
-    /// The labels of a series.
-    pub fn labels(&self, series: SeriesId) -> &Labels {
-        &self.labels[series as usize]
+    /// All series, in ascending order of their references.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        self.0.read().entries.clone()
+    }
+
+    /// Removes the series for which `is_gone` is true, and returns them.
+    pub(super) fn remove(&self, is_gone: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        const GONE: Position = Position::MAX;
+        let mut inner = self.0.write();
+        let (mut moved, mut gone) = (Vec::new(), Vec::new());
+        let entries = std::mem::take(&mut inner.entries);
+        moved.reserve(entries.len());
+        for entry in entries {
+            if is_gone(&entry) {
+                moved.push(GONE);
+                gone.push(entry);
+            } else {
+                moved.push(inner.entries.len() as Position);
+                inner.entries.push(entry);
+            }
+        }
+        if gone.is_empty() {
+            return gone;
+        }
+        inner.generation += 1;
+        inner.names.retain(|_, values| {
+            values.retain(|_, positions| {
+                positions.retain_mut(|position| {
+                    *position = moved[*position as usize];
+                    *position != GONE
+                });
+                !positions.is_empty()
+            });
+            !values.is_empty()
+        });
+        gone
     }
 
     /// All label names, ascending.
-    pub fn label_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.postings.keys().map(|name| &**name).collect();
+    pub(super) fn label_names(&self) -> Vec<String> {
+        let inner = self.0.read();
+        let mut names: Vec<String> = inner.names.keys().map(|n| n.to_string()).collect();
+        drop(inner);
         names.sort_unstable();
         names
     }
 
     /// All values of a label, ascending.
-    pub fn label_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let values = self.postings.get(name).into_iter();
-        values.flat_map(|values| values.keys().map(|value| &**value))
+    pub(super) fn label_values(&self, name: &str) -> Vec<Arc<str>> {
+        let inner = self.0.read();
+        let values = inner.names.get(name);
+        let mut values: Vec<Arc<str>> =
+            values.map_or_else(Vec::new, |v| v.keys().cloned().collect());
+        drop(inner);
+        values.sort_unstable();
+        values
     }
 
-    /// How many series have the label `name` with this value.
-    pub fn series_count(&self, name: &str, value: &str) -> usize {
-        let values = self.postings.get(name);
-        values.and_then(|v| v.get(value)).map_or(0, Vec::len)
+    /// How many series have each label.
+    pub(super) fn counts(&self) -> Vec<LabelCounts> {
+        let inner = self.0.read();
+        let names = inner.names.iter();
+        names
+            .map(|(name, values)| LabelCounts {
+                name: name.to_string(),
+                values: values
+                    .iter()
+                    .map(|(v, p)| (Arc::clone(v), p.len()))
+                    .collect(),
+            })
+            .collect()
     }
 
-    /// The series that all matchers accept, ascending. Without matchers, all series.
-    pub fn select(&self, matchers: &[Matcher]) -> Vec<SeriesId> {
+    /// The series that all matchers accept, in ascending order of their references. Without
+    /// matchers, all series.
+    pub(super) fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Entry>> {
+        loop {
+            if let Ok(found) = self.try_select(matchers) {
+                return found;
+            }
+        }
+    }
+
+    fn try_select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<Entry>>, Changed> {
+        let generation = self.0.read().generation;
         // Matchers that need the label come first, for they make the result small.
         let (optional, required): (Vec<_>, Vec<_>) =
             matchers.iter().partition(|m| m.matches_empty());
-        let mut found: Option<Vec<SeriesId>> = None;
+        let mut found: Option<Vec<Position>> = None;
         for matcher in required {
-            let accepted = self.with_value(matcher);
+            let accepted = self.with_value(matcher, generation)?;
             found = Some(match found {
                 Some(found) => intersection(&found, &accepted),
                 None => accepted,
             });
         }
-        let mut found = found.unwrap_or_else(|| self.all.clone());
+        let mut found = match found {
+            Some(found) => found,
+            None => (0..self.len() as Position).collect(),
+        };
         for matcher in optional {
-            found = difference(&found, &self.with_value(&matcher.inverse()));
+            if found.is_empty() {
+                break;
+            }
+            found = difference(&found, &self.with_value(&matcher.inverse(), generation)?);
         }
-        found
+        let inner = self.0.read();
+        if inner.generation != generation {
+            return Err(Changed);
+        }
+        let entries = found
+            .iter()
+            .map(|p| Arc::clone(&inner.entries[*p as usize]));
+        Ok(entries.collect())
     }
 
     /// Series that have the label, with a value that the matcher accepts.
-    fn with_value(&self, matcher: &Matcher) -> Vec<SeriesId> {
-        let Some(values) = self.postings.get(matcher.name()) else {
-            return Vec::new();
-        };
+    fn with_value(&self, matcher: &Matcher, generation: u64) -> Result<Vec<Position>, Changed> {
         // The set is that of refused values for negative matchers.
         let set = (!matcher.op().is_negative())
             .then(|| matcher.set_matches())
             .flatten();
-        let mut lists: Vec<&[SeriesId]> = match set {
-            Some(set) => set
-                .iter()
-                .filter_map(|value| values.get(value).map(Vec::as_slice))
-                .collect(),
-            None => values
-                .iter()
-                .filter(|(value, _)| matcher.matches(value))
-                .map(|(_, series)| series.as_slice())
-                .collect(),
+        if let Some(set) = set {
+            return self.union(matcher.name(), set, generation);
+        }
+        let inner = self.0.read();
+        let values = inner.names.get(matcher.name());
+        let mut values: Vec<Arc<str>> =
+            values.map_or_else(Vec::new, |v| v.keys().cloned().collect());
+        drop(inner);
+        values.retain(|value| matcher.matches(value));
+        self.union(matcher.name(), &values, generation)
+    }
+
+    /// Series that have one of some values of a label, ascending.
+    fn union<V: AsRef<str>>(
+        &self,
+        name: &str,
+        accepted: &[V],
+        generation: u64,
+    ) -> Result<Vec<Position>, Changed> {
+        let inner = self.0.read();
+        if inner.generation != generation {
+            return Err(Changed);
+        }
+        let Some(values) = inner.names.get(name) else {
+            return Ok(Vec::new());
         };
-        match lists.len() {
-            0 => Vec::new(),
-            1 => lists.remove(0).to_vec(),
-            _ => {
-                let mut all = lists.concat();
-                all.sort_unstable();
-                all
-            }
+        let lists = accepted
+            .iter()
+            .filter_map(|value| values.get(value.as_ref()));
+        let lists: Vec<&Vec<Position>> = lists.collect();
+        match lists[..] {
+            [] => Ok(Vec::new()),
+            [one] => Ok(one.clone()),
+            _ => Ok(merged(&lists, inner.entries.len())),
         }
     }
 }
 
+/// What is in some of several ascending lists of numbers below `end`, which share none.
+fn merged(lists: &[&Vec<Position>], end: usize) -> Vec<Position> {
+    let total: usize = lists.iter().map(|l| l.len()).sum();
+    if total < end / 64 {
+        let mut all: Vec<Position> = lists.iter().flat_map(|l| l.iter().copied()).collect();
+        all.sort_unstable();
+        return all;
+    }
+    let mut bits = vec![0u64; end.div_ceil(64)];
+    for position in lists.iter().flat_map(|l| l.iter()) {
+        bits[*position as usize / 64] |= 1 << (position % 64);
+    }
+    let mut all = Vec::with_capacity(total);
+    for (word, mut rest) in (0..).zip(bits) {
+        while rest != 0 {
+            all.push(word * 64 + rest.trailing_zeros());
+            rest &= rest - 1;
+        }
+    }
+    all
+}
+
 /// What is in both ascending lists.
-fn intersection(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
+fn intersection(a: &[Position], b: &[Position]) -> Vec<Position> {
     let mut b = b.iter().peekable();
     a.iter()
         .copied()
@@ -142,7 +289,7 @@ fn intersection(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
 }
 
 /// What is in the first ascending list, but not in the second.
-fn difference(a: &[SeriesId], b: &[SeriesId]) -> Vec<SeriesId> {
+fn difference(a: &[Position], b: &[Position]) -> Vec<Position> {
     let mut b = b.iter().peekable();
     a.iter()
         .copied()
@@ -185,17 +332,27 @@ mod tests {
             matchers in prop::collection::vec(any_matcher(), 0..4),
         ) {
             let labels: Vec<_> = series.into_iter().map(Labels::from_pairs).collect();
-            let has_samples = |id: SeriesId| id % 5 != 3;
-            let index = HeadIndex::build(labels.clone(), has_samples);
-            let expected: Vec<_> = (0..)
-                .zip(&labels)
-                .filter(|(id, labels)| {
-                    let value = |m: &Matcher| labels.get(m.name()).unwrap_or_default().to_owned();
-                    has_samples(*id) && matchers.iter().all(|m| m.matches(&value(m)))
-                })
-                .map(|(id, _)| id)
-                .collect();
-            prop_assert_eq!(index.select(&matchers), expected);
+            let index = Index::default();
+            for labels in &labels {
+                index.create(labels.as_encoded(), usize::MAX).unwrap();
+            }
+            let is_gone = |series: u64| series % 5 == 3;
+            let expected = |with_all: bool| -> Vec<u64> {
+                (1..)
+                    .zip(&labels)
+                    .filter(|(series, labels)| {
+                        (with_all || !is_gone(*series)) && labels.match_all(&matchers)
+                    })
+                    .map(|(series, _)| series)
+                    .collect()
+            };
+            let selected = || -> Vec<u64> {
+                index.select(&matchers).iter().map(|e| e.series.0).collect()
+            };
+            prop_assert_eq!(selected(), expected(true));
+            index.remove(|e| is_gone(e.series.0));
+            prop_assert_eq!(selected(), expected(false));
+            prop_assert_eq!(index.create("", usize::MAX).unwrap().series.0 as usize, labels.len() + 1);
         }
     }
 }

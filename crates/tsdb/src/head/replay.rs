@@ -6,6 +6,7 @@
 //! reported; everything before it is there.
 
 mod mapped;
+mod parts;
 mod references;
 mod router;
 mod worker;
@@ -13,13 +14,15 @@ mod worker;
 use std::fs::File;
 use std::path::Path;
 
-use super::index::HeadIndex;
-use super::{CHUNK_RANGE, Head};
+use super::{CHUNK_RANGE, Head, HeadOptions, Progress};
 use crate::error::{Error, Result};
 use crate::wal::SegmentReader;
 use crate::wal::dir::{LogDir, Segment};
 use crate::wal::segment::SegmentError;
 use router::Router;
+
+/// The number of a series in a replay, from zero in the order of first records.
+type SeriesId = u32;
 
 /// How a replay is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +80,34 @@ pub struct ReplayReport {
 /// [`Error::Io`] when a file cannot be read, [`Error::Invalid`] when a segment is missing. Damage
 /// is no error, but part of the report.
 pub fn replay(dir: &Path, options: &ReplayOptions) -> Result<(Head, ReplayReport)> {
+    let options = HeadOptions {
+        chunk_range: options.chunk_range,
+        min_valid_time: options.min_valid_time,
+        replay_workers: options.workers,
+        exemplars_max: options.exemplars_max,
+        ..HeadOptions::default()
+    };
+    let replayed = run(dir, &options, &mut |_| ())?;
+    Ok((replayed.head, replayed.report))
+}
+
+/// A head for reading, and what is needed to write to it.
+pub(super) struct Replayed {
+    pub(super) head: Head,
+    /// References in the logs that are not, or no longer, that of a series.
+    pub(super) aliases: Vec<u64>,
+    pub(super) report: ReplayReport,
+}
+
+/// As [`replay`](replay()), telling about each segment.
+pub(super) fn run(
+    dir: &Path,
+    options: &HeadOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Replayed> {
     let mut report = ReplayReport::default();
-    let mapped = mapped::load(
-        &dir.join("chunks_head"),
-        options.min_valid_time,
-        &mut report,
-    )?;
+    let chunks_dir = dir.join("chunks_head");
+    let (mapped, files) = mapped::load(&chunks_dir, options.min_valid_time, &mut report)?;
     let wal = LogDir::new(&dir.join("wal"));
     let checkpoint = wal.last_checkpoint()?;
     let mut segments = wal.segments()?;
@@ -94,15 +119,18 @@ pub fn replay(dir: &Path, options: &ReplayOptions) -> Result<(Head, ReplayReport
         None => Vec::new(),
     };
     let out_of_order = LogDir::new(&dir.join("wbl")).segments()?;
+    let total = checkpoint_segments.len() + segments.len() + out_of_order.len();
+    let mut progress = |done| progress(Progress { done, total });
 
-    std::thread::scope(|scope| {
-        let workers = worker::start(scope, options);
+    let parts = std::thread::scope(|scope| {
+        let workers = worker::start(scope, options, &files);
         let mut router = Router::new(*options, mapped, workers, report);
-        read_log(&checkpoint_segments, &mut router, Log::Wal)?;
-        read_log(&segments, &mut router, Log::Wal)?;
-        read_log(&out_of_order, &mut router, Log::OutOfOrder)?;
+        read_log(&checkpoint_segments, &mut router, Log::Wal, &mut progress)?;
+        read_log(&segments, &mut router, Log::Wal, &mut progress)?;
+        read_log(&out_of_order, &mut router, Log::OutOfOrder, &mut progress)?;
         Ok(router.finish())
-    })
+    })?;
+    Ok(parts.into_head(*options, files))
 }
 
 /// Which log a record is from.
@@ -113,8 +141,14 @@ enum Log {
 }
 
 /// Applies every record of a log, up to the first damage.
-fn read_log(segments: &[Segment], router: &mut Router<'_>, log: Log) -> Result<()> {
+fn read_log(
+    segments: &[Segment],
+    router: &mut Router<'_>,
+    log: Log,
+    progress: &mut dyn FnMut(usize),
+) -> Result<()> {
     for (i, segment) in segments.iter().enumerate() {
+        progress(router.report.segments);
         let file = File::open(&segment.path).map_err(|e| Error::io("open", &segment.path, e))?;
         let mut reader = SegmentReader::new(file);
         router.report.segments += 1;

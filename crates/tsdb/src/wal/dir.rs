@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::segment::{SegmentError, SegmentReader};
 use crate::error::{Error, Result};
@@ -31,7 +32,8 @@ pub trait SegmentStore {
     fn path(&self, index: u32) -> PathBuf;
 }
 
-impl SegmentFile for File {
+/// Shared, so that a segment can be made durable while the next records are written to it.
+impl SegmentFile for Arc<File> {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
@@ -112,6 +114,17 @@ impl LogDir {
         Ok(segments)
     }
 
+    /// The number for a further segment: after the last one, and after what the newest checkpoint
+    /// covers.
+    ///
+    /// # Errors
+    /// As [`LogDir::segments`].
+    pub fn next_segment(&self) -> Result<u32> {
+        let last = self.segments()?.last().map(|s| s.index);
+        let covered = self.last_checkpoint()?.map(|c| c.index);
+        Ok(last.max(covered).map_or(0, |index| index + 1))
+    }
+
     /// The newest checkpoint: the number of the last segment that it covers, and its directory.
     ///
     /// # Errors
@@ -143,15 +156,15 @@ impl LogDir {
 }
 
 impl SegmentStore for LogDir {
-    type File = File;
+    type File = Arc<File>;
 
-    fn create(&mut self, index: u32) -> io::Result<File> {
+    fn create(&mut self, index: u32) -> io::Result<Arc<File>> {
         let file = File::options()
             .write(true)
             .create_new(true)
             .open(SegmentStore::path(self, index))?;
         sync_dir(&self.path)?;
-        Ok(file)
+        Ok(Arc::new(file))
     }
 
     fn path(&self, index: u32) -> PathBuf {

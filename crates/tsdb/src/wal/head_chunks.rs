@@ -26,6 +26,10 @@ pub const FILE_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
 const OUT_OF_ORDER_BIT: u8 = 0b1000_0000;
 
+/// Bytes between the start of a chunk and the length of its payload: series reference, two times,
+/// encoding.
+pub(crate) const PAYLOAD_OFFSET: usize = 8 + 16 + 1;
+
 /// Series reference, two times, encoding, and the shortest length and checksum.
 const CHUNK_SIZE_MIN: usize = 8 + 16 + 1 + 1 + 4;
 
@@ -276,6 +280,16 @@ impl HeadChunkWriter {
         Ok(offset)
     }
 
+    /// Ends the current file; the next chunk begins one, whose number is returned.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be made durable.
+    pub fn end_file(&mut self) -> Result<u32> {
+        self.sync()?;
+        self.file = None;
+        Ok(self.index + 1)
+    }
+
     /// Makes all chunks written so far durable.
     ///
     /// # Errors
@@ -290,7 +304,7 @@ impl HeadChunkWriter {
     }
 }
 
-fn file_path(dir: &Path, index: u32) -> PathBuf {
+pub(crate) fn file_path(dir: &Path, index: u32) -> PathBuf {
     dir.join(format!("{index:06}"))
 }
 

@@ -21,7 +21,7 @@ pub use histograms::{
 pub use series::{
     decode_exemplars, decode_markers, decode_metadata, decode_min_valid_time, decode_series,
     decode_tombstones, encode_exemplars, encode_markers, encode_metadata, encode_series,
-    encode_tombstones,
+    encode_tombstones, put_series,
 };
 pub use values::{decode_samples, encode_samples};
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::compression::{Compression, Compressor};
 use super::dir::{LogDir, SegmentFile, SegmentStore};
@@ -118,6 +118,16 @@ impl<S: SegmentStore> Writer<S> {
             compressor: Compressor::new(),
             failed: false,
         })
+    }
+
+    /// The path of the segment being written.
+    pub fn path(&self) -> PathBuf {
+        self.pages.store.path(self.pages.segment)
+    }
+
+    /// The file of the segment being written. All segments before it are durable.
+    pub fn file(&self) -> &S::File {
+        &self.pages.file
     }
 
     /// The segment being written.

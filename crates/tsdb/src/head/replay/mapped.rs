@@ -1,14 +1,14 @@
 //! Taking over head chunk files.
 
-use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 
 use super::ReplayReport;
-use crate::chunk::{Chunk, Encoding, TimedChunk};
 use crate::error::{Corruption, Error, Result};
+use crate::head::chunk_files::{ChunkFiles, MappedChunk};
+use crate::source::{ByteSource, Memory};
 use crate::wal::head_chunks::{self, HeadChunk, HeadChunks, chunk_reference};
 
 /// Completed chunks by the reference of their series.
@@ -26,8 +26,8 @@ pub(super) struct MappedChunks {
 /// Completed chunks of one series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesChunks {
-    pub(super) in_order: Vec<TimedChunk>,
-    pub(super) out_of_order: Vec<TimedChunk>,
+    pub(super) in_order: Vec<MappedChunk>,
+    pub(super) out_of_order: Vec<MappedChunk>,
     /// True once a chunk could not be read: the WAL supplies everything from there on.
     is_cut_off: bool,
 }
@@ -44,26 +44,27 @@ impl MappedChunks {
     }
 }
 
-/// Reads all head chunk files in `dir`, up to the first damage. Chunks behind that are left to the
-/// WAL, which still has their samples: with a gap in between, those could not be appended.
+/// Maps and reads all head chunk files in `dir`, up to the first damage. Chunks behind that are left
+/// to the WAL, which still has their samples: with a gap in between, those could not be appended.
 pub(super) fn load(
     dir: &Path,
     min_valid_time: i64,
     report: &mut ReplayReport,
-) -> Result<MappedChunks> {
+) -> Result<(MappedChunks, ChunkFiles)> {
     let mut mapped = MappedChunks::default();
+    let files = ChunkFiles::new(dir);
     for file in head_chunks::files(dir)? {
-        let bytes = fs::read(&file.path).map_err(|e| Error::io("read", &file.path, e))?;
-        let bytes = Bytes::from(bytes);
+        let bytes = Memory::map(&file.path)?;
+        let bytes: Bytes = bytes.in_memory().cloned().unwrap_or_default();
+        files.adopt(file.index, bytes.clone());
         let result = HeadChunks::new(&bytes).and_then(|chunks| {
             for chunk in chunks {
                 let chunk = chunk?;
-                let reference = chunk_reference(file.index, chunk.offset);
                 if chunk.out_of_order || chunk.max_time >= min_valid_time {
-                    mapped.add(&chunk, reference, &bytes)?;
+                    mapped.add(&chunk, file.index)?;
                     report.head_chunks += 1;
                 }
-                mapped.last = Some(reference);
+                mapped.last = Some(chunk_reference(file.index, chunk.offset));
             }
             Ok(())
         });
@@ -75,14 +76,14 @@ pub(super) fn load(
     if let Some(error) = mapped.unsupported.take() {
         report.damage.push(error);
     }
-    Ok(mapped)
+    Ok((mapped, files))
 }
 
 impl MappedChunks {
-    fn add(&mut self, found: &HeadChunk, reference: u64, file: &Bytes) -> Result<(), Corruption> {
+    fn add(&mut self, found: &HeadChunk, file: u32) -> Result<(), Corruption> {
         let series = self.by_series.entry(found.series).or_default();
-        let encoding = Encoding::from_byte(found.encoding).filter(|e| e.check_readable().is_ok());
-        let Some(encoding) = encoding else {
+        let Some(chunk) = MappedChunk::of(found, file) else {
+            let reference = chunk_reference(file, found.offset);
             if found.out_of_order {
                 self.unreadable.insert(reference);
             } else {
@@ -96,14 +97,6 @@ impl MappedChunks {
                 advice: "its samples are taken from the write-ahead logs",
             });
             return Ok(());
-        };
-        let chunk = TimedChunk {
-            min_time: found.min_time,
-            max_time: found.max_time,
-            chunk: Chunk {
-                encoding,
-                data: file.slice(found.data.clone()),
-            },
         };
         if found.out_of_order {
             series.out_of_order.push(chunk);

@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::head::index::SeriesId;
+use super::SeriesId;
 
 const NONE: SeriesId = SeriesId::MAX;
 

@@ -3,16 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 
 use hashbrown::HashTable;
-use model::{Labels, TimeRange, Value};
+use model::{Labels, Value};
 
 use super::mapped::MappedChunks;
+use super::parts::Parts;
 use super::references::References;
 use super::worker::{BATCH_SIZE, Row, Share, Work, Worker};
-use super::{HeadIndex, Log, ReplayOptions, ReplayReport};
+use super::{Log, ReplayReport, SeriesId};
 use crate::block::{Interval, Intervals};
 use crate::error::Corruption;
-use crate::head::Head;
-use crate::head::index::SeriesId;
+use crate::head::HeadOptions;
 use crate::head::series::HeadSeries;
 use crate::wal::record::{self, RecordType};
 use crate::wal::{
@@ -35,12 +35,16 @@ struct Scratch {
 
 /// The state of a replay, apart from samples.
 pub(super) struct Router<'scope> {
-    options: ReplayOptions,
+    options: HeadOptions,
     mapped: MappedChunks,
     workers: Vec<Worker<'scope>>,
     /// Samples on their way to each worker.
     batches: Vec<Vec<Row>>,
     references: References,
+    /// By series: the first reference that it had.
+    first_references: Vec<u64>,
+    /// All other references.
+    aliases: Vec<u64>,
     labels: Vec<Labels>,
     by_labels: HashTable<SeriesId>,
     hasher: ahash::RandomState,
@@ -53,7 +57,7 @@ pub(super) struct Router<'scope> {
 
 impl<'scope> Router<'scope> {
     pub(super) fn new(
-        options: ReplayOptions,
+        options: HeadOptions,
         mapped: MappedChunks,
         workers: Vec<Worker<'scope>>,
         report: ReplayReport,
@@ -67,6 +71,8 @@ impl<'scope> Router<'scope> {
                 .collect(),
             workers,
             references: References::default(),
+            first_references: Vec::new(),
+            aliases: Vec::new(),
             labels: Vec::new(),
             by_labels: HashTable::new(),
             hasher: ahash::RandomState::new(),
@@ -236,11 +242,17 @@ impl<'scope> Router<'scope> {
             .by_labels
             .find(hash, |id| self.labels[*id as usize] == found.labels);
         let series = match known {
-            Some(&series) => series,
+            Some(&series) => {
+                if self.first_references[series as usize] != found.series {
+                    self.aliases.push(found.series);
+                }
+                series
+            }
             None => {
                 let series = SeriesId::try_from(self.labels.len())
                     .expect("memory ends long before four billion label sets");
                 self.labels.push(found.labels);
+                self.first_references.push(found.series);
                 let (labels, hasher) = (&self.labels, &self.hasher);
                 self.by_labels
                     .insert_unique(hash, series, |id| hasher.hash_one(&labels[*id as usize]));
@@ -319,7 +331,7 @@ impl<'scope> Router<'scope> {
     }
 
     /// Waits for the workers and puts their shares together.
-    pub(super) fn finish(mut self) -> (Head, ReplayReport) {
+    pub(super) fn finish(mut self) -> Parts {
         for worker in 0..self.workers.len() {
             self.flush(worker);
         }
@@ -337,22 +349,18 @@ impl<'scope> Router<'scope> {
             })
             .collect();
         let workers = shares.len();
-        let series: Vec<HeadSeries> = (0..self.labels.len())
-            .map(|id| shares[id % workers].next().unwrap_or_default())
-            .collect();
-        let time_range = series
-            .iter()
-            .filter_map(HeadSeries::time_range)
-            .reduce(|a, b| TimeRange::new(a.min.min(b.min), a.max.max(b.max)));
-        let index = HeadIndex::build(self.labels, |id| !series[id as usize].is_empty());
-        let head = Head {
-            series,
-            index,
+        let series = (0..self.labels.len()).map(|id| shares[id % workers].next());
+        let series: Vec<HeadSeries> = series.map(Option::unwrap_or_default).collect();
+        Parts {
+            samples: series,
+            labels: self.labels,
+            first_references: self.first_references,
+            aliases: self.aliases,
+            references: self.references,
             deleted: self.deleted,
-            exemplars: self.exemplars.into(),
+            exemplars: self.exemplars,
             metadata: self.metadata,
-            time_range,
-        };
-        (head, self.report)
+            report: self.report,
+        }
     }
 }

@@ -104,12 +104,12 @@ fn samples(series: u64, times: &[i64]) -> Vec<u8> {
 
 /// Times of the samples of the only series called `name`; deleted ones left out.
 fn times(head: &Head, name: &str) -> Vec<i64> {
-    let found = head.select(&[Matcher::equal("__name__", name)]);
+    let found = head.select(&[Matcher::equal("__name__", name)], TimeRange::ALL);
     assert!(found.len() <= 1, "{found:?}");
-    let Some(&series) = found.first() else {
+    let Some(series) = found.first() else {
         return Vec::new();
     };
-    merged_samples(head.chunks(series, TimeRange::ALL))
+    merged_samples(series.chunks(TimeRange::ALL).unwrap())
         .map(|sample| match sample.unwrap() {
             Sample {
                 t,
@@ -117,7 +117,7 @@ fn times(head: &Head, name: &str) -> Vec<i64> {
             } if v == t as f64 => t,
             other => panic!("invented: {other:?}"),
         })
-        .filter(|t| !head.deleted(series).is_some_and(|d| d.contains(*t)))
+        .filter(|t| !series.deleted().is_some_and(|d| d.contains(*t)))
         .collect()
 }
 
@@ -217,9 +217,10 @@ fn out_of_order_samples_are_merged_and_markers_forget_them() {
     let (head, report) = dir.replay();
     assert_eq!(times(&head, "a"), [40, 50, 100, 150, 200]);
     assert_eq!(report.unknown_series, 1);
-    let series = head.select(&[])[0];
-    assert_eq!(head.chunks(series, TimeRange::ALL).len(), 3);
-    assert_eq!(head.chunks(series, TimeRange::new(160, 180)).len(), 1);
+    let series = &head.select(&[], TimeRange::ALL)[0];
+    assert_eq!(series.chunks(TimeRange::ALL).unwrap().len(), 3);
+    let between = series.chunks(TimeRange::new(160, 180)).unwrap();
+    assert_eq!(between.len(), 1);
 }
 
 #[test]
@@ -239,7 +240,8 @@ fn deletes_hide_samples_and_dropped_series_begin_anew() {
     dir.tombstone(4, i64::MIN, i64::MAX);
     let (head, _) = dir.replay();
     assert_eq!(times(&head, "a"), [10, 40]);
-    let deleted = head.deleted(head.select(&[])[0]).unwrap();
+    let found = head.select(&[], TimeRange::ALL);
+    let deleted = found[0].deleted().unwrap();
     assert_eq!(deleted.as_slice(), [Interval { min: 15, max: 30 }]);
     assert_eq!(times(&head, "b"), [5, 15]);
     assert!(times(&head, "c").is_empty());
@@ -288,9 +290,11 @@ fn exemplars_and_metadata_are_kept() {
         ..ReplayOptions::default()
     };
     let (head, report) = replay(dir.dir.path(), &options).unwrap();
-    let kept: Vec<_> = head.exemplars().map(|(_, e)| e.t).collect();
+    let kept = head.exemplars(&[Vec::new()], TimeRange::ALL);
+    let kept: Vec<_> = kept[0].exemplars.iter().map(|e| e.t).collect();
     assert_eq!(kept, [2, 3]);
-    assert_eq!(head.metadata(0), Some(&metadata("new")));
+    let (name, metadata) = &head.metadata()[0];
+    assert_eq!((&**name, &*metadata.help), ("a", "new"));
     assert_eq!(report.unknown_records, 1);
 }
 

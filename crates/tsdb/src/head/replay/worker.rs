@@ -5,9 +5,9 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use model::{Sample, Value};
 
-use super::ReplayOptions;
-use crate::chunk::TimedChunk;
-use crate::head::series::{Appended, HeadSeries};
+use crate::head::HeadOptions;
+use crate::head::chunk_files::{ChunkFiles, MappedChunk};
+use crate::head::series::{Appended, Cutting, HeadSeries};
 
 /// Samples that are handed over at once.
 pub(super) const BATCH_SIZE: usize = 2048;
@@ -32,8 +32,8 @@ pub(super) enum Work {
     /// Take over chunks from disk.
     Chunks {
         slot: u32,
-        in_order: Vec<TimedChunk>,
-        out_of_order: Vec<TimedChunk>,
+        in_order: Vec<MappedChunk>,
+        out_of_order: Vec<MappedChunk>,
     },
     /// Forget buffered out-of-order samples, which are in a chunk from disk.
     ClearBuffer { slot: u32 },
@@ -57,32 +57,47 @@ pub(super) struct Share {
     pub(super) invalid_histograms: u64,
 }
 
+/// What workers need to know.
+#[derive(Debug, Clone, Copy)]
+struct Context<'a> {
+    cutting: Cutting<'a>,
+    /// Samples out of order that are buffered.
+    cap: usize,
+}
+
 /// Starts the workers of a replay.
 pub(super) fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    options: &ReplayOptions,
+    options: &HeadOptions,
+    files: &'scope ChunkFiles,
 ) -> Vec<Worker<'scope>> {
-    let chunk_range = options.chunk_range;
-    (0..options.workers.max(1))
+    let context = Context {
+        cutting: Cutting {
+            chunk_range: options.chunk_range,
+            files,
+        },
+        cap: options.out_of_order_cap,
+    };
+    (0..options.replay_workers.max(1))
         .map(|_| {
             let (queue, work) = sync_channel(QUEUE_SIZE);
             let (give_back, emptied) = channel();
             Worker {
                 queue,
                 emptied,
-                thread: scope.spawn(move || run(&work, &give_back, chunk_range)),
+                thread: scope.spawn(move || run(&work, &give_back, context)),
             }
         })
         .collect()
 }
 
-fn run(queue: &Receiver<Work>, give_back: &Sender<Vec<Row>>, chunk_range: i64) -> Share {
+fn run(queue: &Receiver<Work>, give_back: &Sender<Vec<Row>>, context: Context<'_>) -> Share {
     let mut share = Share::default();
     for work in queue {
         match work {
             Work::Rows(mut rows) => {
                 for row in rows.drain(..) {
-                    share.append(row, chunk_range);
+                    share.append(row, context);
                 }
                 // The router may be done already.
                 let _ = give_back.send(rows);
@@ -93,9 +108,9 @@ fn run(queue: &Receiver<Work>, give_back: &Sender<Vec<Row>>, chunk_range: i64) -
                 out_of_order,
             } => {
                 let series = share.slot(slot);
-                series.add_completed(in_order);
+                series.add_mapped(in_order);
                 if !out_of_order.is_empty() {
-                    series.out_of_order().add_chunks(out_of_order);
+                    series.out_of_order().add_mapped(out_of_order);
                 }
             }
             Work::ClearBuffer { slot } => share.slot(slot).out_of_order().clear_buffer(),
@@ -116,17 +131,21 @@ impl Share {
     }
 
     #[inline]
-    fn append(&mut self, row: Row, chunk_range: i64) {
+    fn append(&mut self, row: Row, Context { cutting, cap }: Context<'_>) {
         let Row { slot, t, value, .. } = row;
         let series = self.slot(slot);
         if row.out_of_order {
-            series.out_of_order().insert(Sample { t, value });
+            let out_of_order = series.out_of_order();
+            if out_of_order.buffered() >= cap {
+                out_of_order.encode_buffer();
+            }
+            out_of_order.insert(Sample { t, value });
             return;
         }
         let appended = match value {
-            Value::Float(v) => series.append_float(t, v, chunk_range),
-            Value::Histogram(h) => series.append_histogram(t, &h, chunk_range),
-            Value::FloatHistogram(h) => series.append_float_histogram(t, &h, chunk_range),
+            Value::Float(v) => series.append_float(t, v, cutting),
+            Value::Histogram(h) => series.append_histogram(t, &h, cutting),
+            Value::FloatHistogram(h) => series.append_float_histogram(t, &h, cutting),
         };
         if appended == Appended::Invalid {
             self.invalid_histograms += 1;

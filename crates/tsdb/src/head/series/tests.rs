@@ -1,13 +1,29 @@
+use std::path::Path;
+use std::sync::LazyLock;
+
 use model::sample::STALE_NAN;
 use model::{CounterResetHint, Span};
 
 use super::*;
 use crate::head::CHUNK_RANGE;
+use crate::head::chunk_files::ChunkFiles;
+
+/// Two hours, and no files.
+fn cutting() -> Cutting<'static> {
+    static NO_FILES: LazyLock<ChunkFiles> = LazyLock::new(|| ChunkFiles::new(Path::new("")));
+    Cutting {
+        chunk_range: CHUNK_RANGE,
+        files: &NO_FILES,
+    }
+}
+
+fn all_chunks(series: &HeadSeries) -> Vec<TimedChunk> {
+    series.chunks(TimeRange::ALL, cutting().files).unwrap()
+}
 
 /// First and last time and number of samples of every chunk.
 fn cuts(series: &HeadSeries) -> Vec<(i64, i64, u16)> {
-    series
-        .chunks(TimeRange::ALL)
+    all_chunks(series)
         .iter()
         .map(|c| (c.min_time, c.max_time, c.chunk.sample_count().unwrap()))
         .collect()
@@ -17,7 +33,7 @@ fn floats(times: impl Iterator<Item = i64>, value: impl Fn(i64) -> f64) -> HeadS
     let mut series = HeadSeries::default();
     for t in times {
         assert_eq!(
-            series.append_float(t, value(t), CHUNK_RANGE),
+            series.append_float(t, value(t), cutting()),
             Appended::InOrder
         );
     }
@@ -78,7 +94,7 @@ fn a_float_chunk_ends_at_twice_its_samples_or_at_a_kilobyte() {
     // Values that share no bits take eight bytes and more.
     let noise = |t: i64| f64::from_bits((t as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
     let series = floats(times(), noise);
-    let chunks = series.chunks(TimeRange::ALL);
+    let chunks = all_chunks(&series);
     assert!(chunks[0].chunk.data.len() > FLOAT_BYTES_MAX);
     assert!(chunks.iter().all(|c| c.chunk.data.len() <= 1024));
 }
@@ -87,10 +103,10 @@ fn a_float_chunk_ends_at_twice_its_samples_or_at_a_kilobyte() {
 fn only_newer_samples_are_taken() {
     let mut series = floats([10, 20].into_iter(), |_| 1.0);
     for t in [20, 15, i64::MIN] {
-        assert_eq!(series.append_float(t, 1.0, CHUNK_RANGE), Appended::NotNewer);
+        assert_eq!(series.append_float(t, 1.0, cutting()), Appended::NotNewer);
         let h = Histogram::default();
         assert_eq!(
-            series.append_histogram(t, &h, CHUNK_RANGE),
+            series.append_histogram(t, &h, cutting()),
             Appended::NotNewer
         );
     }
@@ -103,14 +119,14 @@ fn histogram_chunks_aim_at_a_size_and_are_cut_at_resets() {
     let mut series = HeadSeries::default();
     for i in 0..100i64 {
         let h = histogram(if i < 50 { 10 } else { 5 }, 20);
-        series.append_histogram(i * 15_000, &h, CHUNK_RANGE);
+        series.append_histogram(i * 15_000, &h, cutting());
     }
     let first_of_second = cuts(&series).iter().position(|c| c.0 == 50 * 15_000);
     assert!(first_of_second.is_some(), "{:?}", cuts(&series));
     let mut wide = HeadSeries::default();
     for i in 0..60i64 {
         let count = 10 + u64::try_from(i * i).unwrap();
-        wide.append_histogram(i * 15_000, &histogram(count, 160), CHUNK_RANGE);
+        wide.append_histogram(i * 15_000, &histogram(count, 160), cutting());
     }
     let cuts = cuts(&wide);
     assert!(cuts.len() > 1);
@@ -124,13 +140,12 @@ fn histogram_chunks_aim_at_a_size_and_are_cut_at_resets() {
 #[test]
 fn kinds_take_turns_and_a_stale_marker_is_of_the_kind_before() {
     let mut series = floats([1].into_iter(), |_| 1.0);
-    series.append_histogram(2, &histogram(1, 1), CHUNK_RANGE);
-    series.append_float(3, STALE_NAN, CHUNK_RANGE);
-    series.append_float_histogram(4, &FloatHistogram::default(), CHUNK_RANGE);
-    series.append_float(5, STALE_NAN, CHUNK_RANGE);
-    series.append_float(6, 1.0, CHUNK_RANGE);
-    let encodings: Vec<_> = series
-        .chunks(TimeRange::ALL)
+    series.append_histogram(2, &histogram(1, 1), cutting());
+    series.append_float(3, STALE_NAN, cutting());
+    series.append_float_histogram(4, &FloatHistogram::default(), cutting());
+    series.append_float(5, STALE_NAN, cutting());
+    series.append_float(6, 1.0, cutting());
+    let encodings: Vec<_> = all_chunks(&series)
         .iter()
         .map(|c| (c.chunk.encoding, c.min_time))
         .collect();
@@ -139,24 +154,38 @@ fn kinds_take_turns_and_a_stale_marker_is_of_the_kind_before() {
 }
 
 #[test]
-fn a_histogram_chunk_from_disk_goes_on_as_if_never_closed() {
+fn a_chunk_from_disk_stays_and_the_next_one_knows_whether_a_reset_lies_between() {
     let sample = |i: i64| {
         // A reset every 40 samples.
         let count = 10 + u64::try_from(i % 40).unwrap();
         (i * 15_000, histogram(count, 12))
     };
+    let dir = tempfile::tempdir().unwrap();
+    let files = ChunkFiles::new(dir.path());
+    files.open_for_writing().unwrap();
+    let cutting = Cutting {
+        files: &files,
+        ..cutting()
+    };
     let mut whole = HeadSeries::default();
     for (t, h) in (0..200).map(sample) {
-        whole.append_histogram(t, &h, CHUNK_RANGE);
+        whole.append_histogram(t, &h, cutting);
     }
-    let all = whole.chunks(TimeRange::ALL);
+    let all = all_chunks(&whole);
+    whole.write_full(1, &files).unwrap();
     for cut in 1..all.len() {
         let mut series = HeadSeries::default();
-        series.add_completed(all[..cut].to_vec());
+        series.add_mapped(whole.mapped[..cut].to_vec());
         for (t, h) in (0..200).map(sample) {
-            series.append_histogram(t, &h, CHUNK_RANGE);
+            series.append_histogram(t, &h, cutting);
         }
-        assert_eq!(series.chunks(TimeRange::ALL), all, "{cut} chunks from disk");
+        let found = series.chunks(TimeRange::ALL, &files).unwrap();
+        assert_eq!(found[..=cut], all[..=cut], "{cut} chunks from disk");
+        let samples = |chunks: &[TimedChunk]| -> Vec<Sample> {
+            let samples = chunks.iter().flat_map(|c| c.chunk.samples());
+            samples.map(Result::unwrap).collect()
+        };
+        assert_eq!(samples(&found), samples(&all), "{cut} chunks from disk");
     }
 }
 
@@ -166,13 +195,13 @@ fn a_histogram_that_contradicts_itself_is_left_out() {
     bad.positive_buckets.pop();
     let mut series = HeadSeries::default();
     assert_eq!(
-        series.append_histogram(1, &bad, CHUNK_RANGE),
+        series.append_histogram(1, &bad, cutting()),
         Appended::Invalid
     );
     assert!(series.is_empty());
-    series.append_histogram(2, &histogram(1, 3), CHUNK_RANGE);
+    series.append_histogram(2, &histogram(1, 3), cutting());
     assert_eq!(
-        series.append_histogram(3, &bad, CHUNK_RANGE),
+        series.append_histogram(3, &bad, cutting()),
         Appended::Invalid
     );
     assert_eq!(cuts(&series), [(2, 2, 1)]);
@@ -184,7 +213,7 @@ fn gauges_keep_their_hint() {
     for t in 0..3 {
         let mut h = histogram(u64::try_from(5 - t).unwrap(), 2);
         h.counter_reset_hint = CounterResetHint::Gauge;
-        series.append_histogram(t, &h, CHUNK_RANGE);
+        series.append_histogram(t, &h, cutting());
     }
     assert_eq!(cuts(&series), [(0, 2, 3)]);
 }

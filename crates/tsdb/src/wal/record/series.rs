@@ -99,9 +99,14 @@ pub fn decode_series(record: &[u8], out: &mut Vec<RefSeries>) -> Result<(), Corr
 pub fn encode_series(series: &[RefSeries], out: &mut Vec<u8>) {
     out.push(RecordType::Series as u8);
     for s in series {
-        out.extend_from_slice(&s.series.to_be_bytes());
-        encode_labels(out, &s.labels);
+        put_series(s.series, &s.labels, out);
     }
+}
+
+/// Appends a series to a record of type 1, whose type byte is there.
+pub fn put_series(reference: u64, labels: &Labels, out: &mut Vec<u8>) {
+    out.extend_from_slice(&reference.to_be_bytes());
+    encode_labels(out, labels);
 }
 
 /// Appends the tombstones of a record of type 3 to `out`.

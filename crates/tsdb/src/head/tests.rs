@@ -1,0 +1,130 @@
+//! A head that is written to, read and opened again.
+
+use std::path::Path;
+
+use model::{Matcher, Sample, TimeRange, Value};
+
+use super::*;
+use crate::batch::{Batch, Reject};
+use crate::merge::merged_samples;
+
+/// A minute, in milliseconds.
+const MINUTE: i64 = 60_000;
+
+fn open(dir: &Path, options: HeadOptions) -> Head {
+    let (head, report) = Head::open(dir, options, &mut |_| ()).unwrap();
+    assert!(report.replay.damage.is_empty(), "{report:?}");
+    head
+}
+
+fn with_window(minutes: i64) -> HeadOptions {
+    HeadOptions {
+        out_of_order_window: minutes * MINUTE,
+        sync: SyncMode::None,
+        ..HeadOptions::default()
+    }
+}
+
+/// Appends one float, and says why it was refused.
+fn append(head: &Head, name: &str, t: i64, v: f64) -> Option<Reject> {
+    let mut batch = Batch::new();
+    batch.series([("__name__", name), ("job", "test")]);
+    batch.float(t, v);
+    let appended = head.append(&batch, 1_000 * MINUTE).unwrap();
+    head.commit(appended.commit).unwrap();
+    assert_eq!(appended.floats + appended.rejected.len(), 1);
+    appended.rejected.first().map(|r| r.reason)
+}
+
+/// All floats, by metric name.
+fn floats(head: &Head, name: &str) -> Vec<(i64, f64)> {
+    let found = head.select(&[Matcher::equal("__name__", name)], TimeRange::ALL);
+    let samples = found.iter().flat_map(|series| {
+        let deleted = series.deleted().cloned().unwrap_or_default();
+        merged_samples(series.chunks(TimeRange::ALL).unwrap())
+            .map(Result::unwrap)
+            .filter(move |s| !deleted.contains(s.t))
+    });
+    let float = |Sample { t, value }| match value {
+        Value::Float(v) => (t, v),
+        other => panic!("{other:?}"),
+    };
+    samples.map(float).collect()
+}
+
+#[test]
+fn what_was_appended_is_read_and_still_there_when_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), HeadOptions::default());
+    for i in 0..300 {
+        for name in ["a", "b"] {
+            assert_eq!(append(&head, name, i * MINUTE, i as f64), None);
+        }
+    }
+    let expected: Vec<_> = (0..300).map(|i| (i * MINUTE, i as f64)).collect();
+    for opened_again in [false, true] {
+        let again;
+        let head = if opened_again {
+            again = open(dir.path(), HeadOptions::default());
+            &again
+        } else {
+            &head
+        };
+        assert_eq!(floats(head, "a"), expected, "{opened_again}");
+        assert_eq!(floats(head, "b"), expected, "{opened_again}");
+        assert_eq!(head.series_count(), 2);
+        assert_eq!(head.time_range(), Some(TimeRange::closed(0, 299 * MINUTE)));
+        assert_eq!(head.label_names(&[]), ["__name__", "job"]);
+        assert_eq!(head.label_values("__name__", &[]), ["a", "b"]);
+    }
+    // It goes on with the same series.
+    drop(head);
+    let head = open(dir.path(), HeadOptions::default());
+    append(&head, "a", 300 * MINUTE, 300.0);
+    append(&head, "c", 300 * MINUTE, 1.0);
+    drop(head);
+    let head = open(dir.path(), HeadOptions::default());
+    assert_eq!(floats(&head, "a").len(), 301);
+    assert_eq!(floats(&head, "c"), [(300 * MINUTE, 1.0)]);
+    assert_eq!(head.series_count(), 3);
+}
+
+#[test]
+fn refusals_are_those_of_prometheus() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), with_window(0));
+    assert_eq!(append(&head, "a", 500 * MINUTE, 1.0), None);
+    assert_eq!(append(&head, "a", 500 * MINUTE, 1.0), None);
+    let again = append(&head, "a", 500 * MINUTE, 2.0);
+    assert_eq!(again, Some(Reject::DuplicateTimestamp));
+    let before = append(&head, "a", 499 * MINUTE, 2.0);
+    assert_eq!(before, Some(Reject::OutOfOrder));
+    assert_eq!(append(&head, "b", 440 * MINUTE, 2.0), None);
+    assert_eq!(
+        append(&head, "c", 439 * MINUTE, 2.0),
+        Some(Reject::OutOfBounds)
+    );
+    assert_eq!(
+        append(&head, "a", 1011 * MINUTE, 2.0),
+        Some(Reject::TooFarInFuture)
+    );
+    assert_eq!(floats(&head, "a"), [(500 * MINUTE, 1.0)]);
+    assert_eq!(head.series_count(), 2);
+}
+
+#[test]
+fn samples_out_of_order_are_kept_within_the_window() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), with_window(100));
+    append(&head, "a", 500 * MINUTE, 500.0);
+    for i in (401..500).rev() {
+        assert_eq!(append(&head, "a", i * MINUTE, i as f64), None);
+    }
+    assert_eq!(append(&head, "a", 399 * MINUTE, 1.0), Some(Reject::TooOld));
+    let expected: Vec<_> = (401..=500).map(|i| (i * MINUTE, i as f64)).collect();
+    assert_eq!(floats(&head, "a"), expected);
+    assert_eq!(head.out_of_order_span(), Some((401 * MINUTE, 499 * MINUTE)));
+    drop(head);
+    let head = open(dir.path(), with_window(100));
+    assert_eq!(floats(&head, "a"), expected);
+}

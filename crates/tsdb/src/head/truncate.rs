@@ -1,0 +1,204 @@
+//! Forgetting what blocks hold: chunks, series without any, log segments, head chunk files.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Head;
+use super::cut::OutOfOrderCut;
+use super::logs::OpenLogs;
+use crate::batch::WriteError;
+use crate::error::{Error, Result};
+use crate::wal::checkpoint::{self, CheckpointStats};
+use crate::wal::dir::LogDir;
+
+/// Who is reading. A truncation waits for those who began before it: they may not have seen the
+/// block that takes the place of what is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    counts: Arc<ReaderCounts>,
+    /// Held by the one truncation that is under way.
+    truncating: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct ReaderCounts {
+    /// The number of the current era, and readers of the current and of the last one.
+    counts: Mutex<(u64, [usize; 2])>,
+    left: Condvar,
+}
+
+/// Held by a reader.
+#[derive(Debug)]
+pub(super) struct Pin {
+    readers: Arc<ReaderCounts>,
+    era: u64,
+}
+
+impl Readers {
+    pub(super) fn pin(&self) -> Pin {
+        let mut counts = self.counts.counts.lock();
+        let era = counts.0;
+        counts.1[(era % 2) as usize] += 1;
+        Pin {
+            readers: Arc::clone(&self.counts),
+            era,
+        }
+    }
+
+    /// Waits until all who read now are done.
+    fn wait(&self) {
+        let mut counts = self.counts.counts.lock();
+        let era = counts.0;
+        // Those of two eras before are done: truncations come one at a time.
+        counts.0 += 1;
+        while counts.1[(era % 2) as usize] > 0 {
+            self.counts.left.wait(&mut counts);
+        }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut counts = self.readers.counts.lock();
+        counts.1[(self.era % 2) as usize] -= 1;
+        self.readers.left.notify_all();
+    }
+}
+
+/// What a truncation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Truncated {
+    /// Series that are gone.
+    pub series: usize,
+    /// What the checkpoint took over, when one was written.
+    pub checkpoint: Option<CheckpointStats>,
+}
+
+impl Head {
+    /// Forgets samples in order before `before`, which blocks hold by now: chunks that end before
+    /// it, series that have no other, and the parts of logs and head chunk files that nothing else
+    /// needs. Samples before it are refused from here on. Waits for those who hold selected series
+    /// from before; so whoever calls this must not hold any.
+    ///
+    /// # Errors
+    /// When the log cannot be shortened. Memory is freed all the same; a further call goes on.
+    pub fn truncate(&self, before: i64) -> Result<Truncated, WriteError> {
+        let _one_at_a_time = self.readers.truncating.lock();
+        let logs = self.logs()?;
+        self.bounds.raise_min_valid(before);
+        self.readers.wait();
+        let mut min = None;
+        for entry in self.index.all() {
+            let mut state = entry.state.lock();
+            state.samples.drop_before(before);
+            let first = state.samples.in_order_span().map(|(first, _)| first);
+            min = min.into_iter().chain(first).min();
+        }
+        let mut open = logs.lock()?;
+        let series = self.forget_empty(&mut open);
+        self.bounds
+            .in_order
+            .cut_before(min.unwrap_or(i64::MAX).max(before));
+        // The open segment is never part of a checkpoint.
+        open.wal.next_segment()?;
+        let expiring = open.expiring.clone();
+        let dir = open.dir().to_owned();
+        drop(open);
+        self.remove_chunk_files()?;
+
+        let log = LogDir::new(&dir.join("wal"));
+        let Some(to) = checkpoint_end(&log)? else {
+            let checkpoint = None;
+            return Ok(Truncated { series, checkpoint });
+        };
+        let is_needed = |series: u64| {
+            expiring.get(&series).is_some_and(|last| *last > to)
+                || self
+                    .lookup
+                    .find_reference(crate::batch::SeriesRef(series))
+                    .is_some()
+        };
+        let stats = checkpoint::write(&log, to, is_needed, before, self.options.wal)?;
+        checkpoint::truncate(&log)?;
+        logs.lock()?.expiring.retain(|_, last| *last > to);
+        let checkpoint = Some(stats);
+        Ok(Truncated { series, checkpoint })
+    }
+
+    /// Forgets what `cut` holds, which blocks hold by now, as [`Head::truncate`] does.
+    ///
+    /// # Errors
+    /// As [`Head::truncate`].
+    pub fn finish_out_of_order_cut(&self, cut: &OutOfOrderCut) -> Result<Truncated, WriteError> {
+        let _one_at_a_time = self.readers.truncating.lock();
+        let logs = self.logs()?;
+        self.readers.wait();
+        let mut open = logs.lock()?;
+        let mut span = None;
+        for entry in self.index.all() {
+            let mut state = entry.state.lock();
+            state.samples.drop_out_of_order(cut.chunk);
+            let spans = span.into_iter().chain(state.samples.out_of_order_span());
+            span = spans.reduce(|a: (i64, i64), b| (a.0.min(b.0), a.1.max(b.1)));
+        }
+        self.bounds.out_of_order.set(span);
+        let series = self.forget_empty(&mut open);
+        let dir = open.dir().join("wbl");
+        drop(open);
+        if let Some(last) = cut.segment {
+            for segment in LogDir::new(&dir).segments()? {
+                if segment.index <= last {
+                    let removed = std::fs::remove_file(&segment.path);
+                    removed.map_err(|e| Error::io("remove", &segment.path, e))?;
+                }
+            }
+        }
+        self.remove_chunk_files()?;
+        let checkpoint = None;
+        Ok(Truncated { series, checkpoint })
+    }
+
+    /// Forgets series without samples; returns how many.
+    fn forget_empty(&self, logs: &mut OpenLogs) -> usize {
+        let gone = self.index.remove(|entry| {
+            let mut state = entry.state.lock();
+            state.is_dropped = state.samples.is_empty();
+            state.is_dropped
+        });
+        let segment = logs.wal.segment();
+        let mut deleted = self.deleted.write();
+        for entry in &gone {
+            self.lookup.remove(entry);
+            deleted.remove(&entry.series);
+            logs.expiring.insert(entry.series.0, segment);
+        }
+        drop(deleted);
+        self.metadata.lock().retain(|m| Arc::strong_count(m) > 1);
+        gone.len()
+    }
+
+    /// Removes head chunk files that no series needs.
+    fn remove_chunk_files(&self) -> Result<()> {
+        let next = self.files.end_file()?;
+        let all = self.index.all();
+        let needed = all
+            .iter()
+            .filter_map(|e| e.state.lock().samples.first_file());
+        self.files.remove_before(needed.fold(next, u32::min))
+    }
+}
+
+/// The last segment that the next checkpoint should cover, as Prometheus chooses: two thirds of all.
+fn checkpoint_end(log: &LogDir) -> Result<Option<u32>> {
+    let segments = log.segments()?;
+    let [first, .., last] = &segments[..] else {
+        return Ok(None);
+    };
+    let closed = last.index - 1;
+    let to = first.index + (closed - first.index) * 2 / 3;
+    Ok((to > first.index).then_some(to))
+}
+
+#[cfg(test)]
+mod tests;
