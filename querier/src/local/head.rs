@@ -34,8 +34,7 @@ impl HeadSeries {
     /// Its chunks in `range`, in order of time, without what is deleted.
     pub(super) fn chunks(&self, range: TimeRange) -> Result<Vec<TimedChunk>, SourceError> {
         let chunks = self.0.chunks(range);
-        let chunks =
-            chunks.map_err(|e| SourceError::caused_by(e.kind(), "read head chunks", e))?;
+        let chunks = chunks.map_err(|e| SourceError::caused_by(e.kind(), "read head chunks", e))?;
         match self.0.deleted() {
             Some(deleted) => without(chunks, deleted),
             None => Ok(chunks),
