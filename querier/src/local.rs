@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use model::{Labels, Matcher, TimeRange};
+use model::{Labels, TimeRange};
 use promql::source::SourceError;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tsdb::db::{DataDir, DataDirReport};
