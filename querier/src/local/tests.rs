@@ -10,6 +10,7 @@ use tsdb::block::{BlockWriter, Interval, Meta};
 use tsdb::chunk::SeriesEncoder;
 use ulid::Ulid;
 
+use model::Matcher;
 use super::*;
 use crate::store_source::{Scope, StoreSource, never_waits};
 
