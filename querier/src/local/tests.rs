@@ -10,9 +10,9 @@ use tsdb::block::{BlockWriter, Interval, Meta};
 use tsdb::chunk::SeriesEncoder;
 use ulid::Ulid;
 
-use model::Matcher;
 use super::*;
 use crate::store_source::{Scope, StoreSource, never_waits};
+use model::Matcher;
 
 /// Labels and samples of a series.
 type Written<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
