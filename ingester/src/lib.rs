@@ -8,7 +8,6 @@
 pub mod append;
 pub mod backfill;
 pub mod exposition;
-pub mod receive;
 
 use std::path::PathBuf;
 

@@ -3,6 +3,21 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`StoreGateway::run`].
 
+pub mod answer;
+pub mod block;
+mod error;
+pub mod gateway;
+pub mod header;
+pub mod limits;
+pub mod names;
+pub mod order;
+pub mod pages;
+pub mod postings;
+pub mod select;
+pub mod set;
+pub mod sparse;
+pub mod stats;
+
 use std::path::PathBuf;
 
 use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};

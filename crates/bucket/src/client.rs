@@ -4,6 +4,7 @@
 //! top. An answer is checked for its length, since a cut body is a failure and must never be cached.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,8 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     name: Arc<str>,
     prefix: Arc<str>,
+    /// The directory that the store is, when it is a local one.
+    root: Option<Arc<std::path::Path>>,
     metrics: Arc<Metrics>,
 }
 
@@ -54,8 +57,23 @@ impl Bucket {
             store,
             name: name.into(),
             prefix: prefix.into(),
+            root: None,
             metrics: Arc::default(),
         }
+    }
+
+    /// The same bucket, whose store is the directory `root`: readers map its files.
+    #[must_use]
+    pub fn in_local(mut self, root: &std::path::Path) -> Self {
+        self.root = Some(root.into());
+        self
+    }
+
+    /// The file that is the object `key`, in a bucket that is a local directory. Objects are written
+    /// once and never changed, so that their files can be mapped.
+    pub fn local_path(&self, key: &str) -> Option<PathBuf> {
+        let root = self.root.as_ref()?;
+        Some(root.join(format!("{}{key}", self.prefix)))
     }
 
     /// A bucket in memory, for tests and trials.

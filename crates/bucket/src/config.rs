@@ -12,7 +12,7 @@ mod http;
 mod s3;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ struct Filesystem {
 struct Opened {
     store: Arc<dyn ObjectStore>,
     name: String,
+    /// The directory that the store is.
+    root: Option<PathBuf>,
     without_effect: Vec<&'static str>,
 }
 
@@ -109,7 +111,11 @@ impl Bucket {
         for field in &opened.without_effect {
             tracing::warn!(field, "field of the bucket's configuration has no effect");
         }
-        Ok(Self::new(opened.store, &opened.name, &head.prefix))
+        let bucket = Self::new(opened.store, &opened.name, &head.prefix);
+        Ok(match &opened.root {
+            Some(root) => bucket.in_local(root),
+            None => bucket,
+        })
     }
 
     /// A bucket in a directory, which is made if it is not there.
@@ -122,7 +128,7 @@ impl Bucket {
         let opened = open_directory(&Filesystem {
             directory: dir.to_string_lossy().into_owned(),
         })?;
-        Ok(Self::new(opened.store, &opened.name, ""))
+        Ok(Self::new(opened.store, &opened.name, "").in_local(dir))
     }
 }
 
@@ -141,6 +147,7 @@ fn open_directory(config: &Filesystem) -> Result<Opened> {
     Ok(Opened {
         store: Arc::new(store),
         name: config.directory.clone(),
+        root: Some(dir.to_owned()),
         without_effect: Vec::new(),
     })
 }

@@ -64,9 +64,11 @@ impl Bucket {
             Hedge::After(time) => Some(time),
             Hedge::Slow => self.metrics().quantile(Operation::GetRange, 0.95),
         };
-        let read = requests
+        // Collected, so that callers' futures can be seen to be `Send`.
+        let read: Vec<_> = requests
             .iter()
-            .map(|range| self.get_range_hedged(key, range.clone(), hedge_after));
+            .map(|range| self.get_range_hedged(key, range.clone(), hedge_after))
+            .collect();
         let bodies: Vec<Bytes> = stream::iter(read)
             .buffered(plan.parallel.max(1))
             .try_collect()

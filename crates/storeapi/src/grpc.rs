@@ -27,4 +27,4 @@ pub fn tenant_of(metadata: &MetadataMap) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -30,14 +30,13 @@ pub use matching::{ListGroup, PostingsPlan};
 pub use postings::{Postings, SeriesRef};
 pub use series::SeriesEntry;
 pub use table::{LabelValue, ListAt, Values};
-pub use toc::Toc;
+pub use toc::{TOC_LEN, Toc};
 pub use walk::SeriesWalk;
 pub use writer::Writer;
 
 use postings::UnionBuilder;
 use symbols::Symbols;
 use table::PostingsTable;
-use toc::TOC_LEN;
 
 /// First four bytes of an index.
 const MAGIC: u32 = 0xbaaa_d700;

@@ -103,6 +103,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
     Ok(Opened {
         store: Arc::new(store),
         name: config.container,
+        root: None,
         without_effect,
     })
 }

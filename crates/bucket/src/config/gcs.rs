@@ -49,6 +49,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
     Ok(Opened {
         store: Arc::new(store),
         name: config.bucket,
+        root: None,
         without_effect,
     })
 }

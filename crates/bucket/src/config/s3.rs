@@ -85,6 +85,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
     Ok(Opened {
         store: Arc::new(store),
         name: config.bucket,
+        root: None,
         without_effect,
     })
 }

@@ -4,7 +4,7 @@ use crate::cursor::{Cursor, crc32c};
 use crate::error::Corruption;
 
 /// Size of an encoded table of contents.
-pub(super) const TOC_LEN: usize = 6 * 8 + 4;
+pub const TOC_LEN: usize = 6 * 8 + 4;
 
 /// Where the sections of an index start; 0 for a section that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,7 +25,10 @@ pub struct Toc {
 
 impl Toc {
     /// Decodes a table that starts at offset `at` of its file.
-    pub(super) fn decode(bytes: &[u8], at: u64) -> Result<Self, Corruption> {
+    ///
+    /// # Errors
+    /// When it is damaged, or names sections that do not lie in order before it.
+    pub fn decode(bytes: &[u8], at: u64) -> Result<Self, Corruption> {
         let mut c = Cursor::new(bytes);
         let mut field = || c.be64("a table of contents of 52 bytes");
         let toc = Self {

@@ -1,0 +1,310 @@
+//! An answer to a request for series: the sorted series of many blocks merged into one stream.
+//!
+//! Each block is read by a task of its own that is one batch ahead. A block that fails is left out
+//! with a warning, or ends the answer, as the request says; a limit always ends it.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::vec;
+
+use futures::stream::{self, Stream};
+use model::{ErrorKind, Matcher};
+use runtime::Clock;
+use runtime::tasks::Owned;
+use storeapi::{Frame, PartialResponse, Series, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+
+use crate::block::Block;
+use crate::limits::Usage;
+use crate::select::{BlockSelect, Deps, Wanted};
+
+/// Series of a frame.
+const FRAME_SERIES: usize = 512;
+
+/// Chunks of a frame, after which no further series is added.
+const FRAME_CHUNKS: usize = 8192;
+
+/// What an answer is made of.
+#[derive(Debug)]
+pub struct Question {
+    /// The blocks to read, and the matchers for the series of each.
+    pub blocks: Vec<(Arc<Block>, Vec<Matcher>)>,
+    /// What is wanted of each.
+    pub wanted: Arc<Wanted>,
+    /// What the request may cost.
+    pub usage: Arc<Usage>,
+    /// What to do when a block cannot be read.
+    pub partial_response: PartialResponse,
+    /// Series that suffice; 0 for all.
+    pub limit: usize,
+}
+
+/// A block that is being read.
+#[derive(Debug)]
+struct Input {
+    block: Arc<Block>,
+    batches: mpsc::Receiver<Result<Vec<Series>, StoreError>>,
+    _task: Owned<()>,
+    batch: vec::IntoIter<Series>,
+}
+
+/// The next series of an input.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    series: Series,
+    input: usize,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_labels = self.series.labels.cmp(&other.series.labels);
+        by_labels.then(self.input.cmp(&other.input))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// An answer that is being given. Dropping it ends the work on it.
+#[derive(Debug)]
+pub struct Answer {
+    deps: Arc<Deps>,
+    clock: Arc<dyn Clock>,
+    inputs: Vec<Input>,
+    heads: BinaryHeap<Reverse<Head>>,
+    /// The series that was merged last, which may get more chunks.
+    last: Option<Series>,
+    /// Inputs whose next batch is waited for.
+    pending: Vec<usize>,
+    warnings: VecDeque<String>,
+    partial_response: PartialResponse,
+    /// Series that may still be sent.
+    left: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let running = &self.deps.stats.queries_running;
+        running.set(running.get().saturating_sub(1));
+    }
+}
+
+impl Answer {
+    /// Starts to read the blocks. `place` is given back when the answer ends.
+    pub fn start(
+        deps: Arc<Deps>,
+        clock: Arc<dyn Clock>,
+        question: Question,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        deps.stats.queries.add(1);
+        deps.stats.queries_running.add(1);
+        let inputs: Vec<Input> = question
+            .blocks
+            .into_iter()
+            .map(|(block, matchers)| {
+                let (sender, batches) = mpsc::channel(1);
+                let read = read_block(
+                    Arc::clone(&deps),
+                    (Arc::clone(&block), matchers),
+                    Arc::clone(&question.wanted),
+                    Arc::clone(&question.usage),
+                    sender,
+                );
+                Input {
+                    block,
+                    batches,
+                    _task: Owned::spawn(read),
+                    batch: Vec::new().into_iter(),
+                }
+            })
+            .collect();
+        Self {
+            deps,
+            clock,
+            heads: BinaryHeap::with_capacity(inputs.len()),
+            last: None,
+            pending: (0..inputs.len()).collect(),
+            inputs,
+            warnings: VecDeque::new(),
+            partial_response: question.partial_response,
+            left: match question.limit {
+                0 => usize::MAX,
+                limit => limit,
+            },
+            _place: place,
+        }
+    }
+
+    /// The answer's frames.
+    pub fn frames(self) -> impl Stream<Item = Result<Frame, StoreError>> + Send {
+        stream::unfold(Some(self), |answer| async move {
+            let mut answer = answer?;
+            match answer.next().await {
+                Ok(Some(frame)) => Some((Ok(frame), Some(answer))),
+                Ok(None) => None,
+                Err(e) => Some((Err(e), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Frame>, StoreError> {
+        loop {
+            for input in std::mem::take(&mut self.pending) {
+                self.refill(input).await?;
+            }
+            if let Some(warning) = self.warnings.pop_front() {
+                return Ok(Some(Frame::Warning(warning)));
+            }
+            let series = self.merge()?;
+            if !series.is_empty() {
+                let stats = &self.deps.stats;
+                stats.series.add(series.len() as u64);
+                stats
+                    .chunks
+                    .add(series.iter().map(|s| s.chunks.len() as u64).sum());
+                return Ok(Some(Frame::Series(series)));
+            }
+            if self.pending.is_empty() && self.warnings.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Merges series until a frame is full or a batch has to be waited for.
+    fn merge(&mut self) -> Result<Vec<Series>, StoreError> {
+        let mut out: Vec<Series> = Vec::with_capacity(FRAME_SERIES + 1);
+        let mut chunks = 0;
+        let mut last = self.last.take();
+        while self.pending.is_empty() && out.len() < FRAME_SERIES && chunks < FRAME_CHUNKS {
+            let Some(Reverse(Head { series, input })) = self.heads.pop() else {
+                out.extend(last);
+                return Ok(out);
+            };
+            chunks += series.chunks.len();
+            match &mut last {
+                Some(last) if last.labels == series.labels => join(last, series),
+                _ if self.left == 0 => {
+                    // The limit is reached, and what is left of the inputs is not wanted.
+                    self.heads.clear();
+                    self.inputs.clear();
+                    out.extend(last);
+                    return Ok(out);
+                }
+                _ => {
+                    self.left -= 1;
+                    out.extend(last.replace(series));
+                }
+            }
+            self.advance(input)?;
+        }
+        // What comes next may belong to the same series.
+        self.last = last;
+        Ok(out)
+    }
+
+    /// Puts the next series of an input in line, or notes that it has to be waited for.
+    fn advance(&mut self, input: usize) -> Result<(), StoreError> {
+        loop {
+            let from = &mut self.inputs[input];
+            if let Some(series) = from.batch.next() {
+                self.heads.push(Reverse(Head { series, input }));
+                return Ok(());
+            }
+            match from.batches.try_recv() {
+                Ok(batch) => self.take(input, batch)?,
+                Err(TryRecvError::Empty) => {
+                    self.pending.push(input);
+                    return Ok(());
+                }
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits for the next series of an input.
+    async fn refill(&mut self, input: usize) -> Result<(), StoreError> {
+        while self.inputs[input].batch.as_slice().is_empty() {
+            match self.inputs[input].batches.recv().await {
+                Some(batch) => self.take(input, batch)?,
+                None => return Ok(()),
+            }
+        }
+        self.advance(input)
+    }
+
+    fn take(
+        &mut self,
+        input: usize,
+        batch: Result<Vec<Series>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let from = &mut self.inputs[input];
+        match batch {
+            Ok(batch) => {
+                from.batch = batch.into_iter();
+                Ok(())
+            }
+            Err(e) if e.kind == ErrorKind::Exhausted => {
+                self.deps.stats.queries_limited.add(1);
+                Err(e)
+            }
+            Err(e) => {
+                self.deps.stats.block_failures.add(1);
+                from.block.note(&e, self.clock.now_ms());
+                let message = format!("block {}: {e}", from.block.id());
+                match self.partial_response {
+                    PartialResponse::Abort => Err(StoreError::new(e.kind, message)),
+                    PartialResponse::Warn => {
+                        self.warnings.push_back(message);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds the chunks of `more` to a series of the same labels.
+fn join(series: &mut Series, more: Series) {
+    let by_time = |a: &storeapi::SeriesChunk| (a.min_time, a.max_time);
+    let chunks = &mut series.chunks;
+    let is_after = match (chunks.last(), more.chunks.first()) {
+        (Some(last), Some(first)) => by_time(last) < by_time(first),
+        _ => true,
+    };
+    chunks.extend(more.chunks);
+    if !is_after {
+        chunks.sort_by_key(by_time);
+        // Blocks of which one was made from the other hold the same chunks.
+        chunks.dedup();
+    }
+}
+
+/// Reads a block to its end or until nobody waits for it.
+async fn read_block(
+    deps: Arc<Deps>,
+    (block, matchers): (Arc<Block>, Vec<Matcher>),
+    wanted: Arc<Wanted>,
+    usage: Arc<Usage>,
+    batches: mpsc::Sender<Result<Vec<Series>, StoreError>>,
+) {
+    let read = async {
+        let mut select = BlockSelect::new(deps, block, matchers, wanted, usage).await?;
+        while let Some(batch) = select.next().await? {
+            if batches.send(Ok(batch)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    if let Err(e) = read.await {
+        // Nobody waits when the answer has ended.
+        let _ = batches.send(Err(e)).await;
+    }
+}

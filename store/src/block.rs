@@ -1,0 +1,330 @@
+//! Blocks of the bucket: what is known of one from the listing, and opening its index.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::{BlockObject, Bucket};
+use model::{ErrorKind, Labels, TimeRange};
+use moka::future::Cache;
+use parking_lot::Mutex;
+use runtime::Clock;
+use runtime::process::blocking;
+use storeapi::StoreError;
+use tsdb::block::segments::CHUNK_GUESS;
+use tsdb::block::{ChunkReader, Meta};
+use tsdb::index::{Reader, SERIES_GUESS};
+use tsdb::source::Memory;
+use ulid::Ulid;
+
+use crate::error::of_block;
+use crate::header::{self, HEADER_FILE, Header};
+use crate::pages::PagedObject;
+use crate::stats::Stats;
+
+/// Size of a chunk, where `meta.json` does not say; as in Thanos.
+const CHUNK_BYTES: u64 = 16_000;
+
+/// How long a damaged block is not tried again.
+const QUARANTINE_MS: i64 = 5 * 60 * 1000;
+
+/// A block that is served.
+#[derive(Debug)]
+pub struct Block {
+    meta: Arc<Meta>,
+    external: Labels,
+    index_bytes: u64,
+    /// Sizes of `chunks/000001` and on.
+    segments: Vec<u64>,
+    quarantine: Mutex<Option<Quarantine>>,
+}
+
+/// Why a block is not tried, and until when.
+#[derive(Debug)]
+struct Quarantine {
+    until_ms: i64,
+    error: StoreError,
+}
+
+impl Block {
+    /// A block with the sizes of its index and its segments, as the bucket lists them.
+    pub fn new(meta: Arc<Meta>, index_bytes: u64, segments: Vec<u64>) -> Self {
+        let thanos = meta.thanos.as_ref();
+        let external = thanos.map(|t| Labels::from_pairs(&t.labels));
+        Self {
+            external: external.unwrap_or_default(),
+            meta,
+            index_bytes,
+            segments,
+            quarantine: Mutex::default(),
+        }
+    }
+
+    /// The block's name.
+    pub fn id(&self) -> Ulid {
+        self.meta.ulid
+    }
+
+    /// What is known of it.
+    pub fn meta(&self) -> &Arc<Meta> {
+        &self.meta
+    }
+
+    /// Its external labels.
+    pub fn external(&self) -> &Labels {
+        &self.external
+    }
+
+    /// What it covers.
+    pub fn range(&self) -> TimeRange {
+        self.meta.range()
+    }
+
+    /// Milliseconds per sample; 0 when it is not downsampled.
+    pub fn resolution(&self) -> i64 {
+        self.meta
+            .thanos
+            .as_ref()
+            .map_or(0, |t| t.downsample.resolution)
+    }
+
+    /// The index, for reading.
+    pub fn index(&self) -> PagedObject {
+        PagedObject {
+            object: BlockObject::Index(self.id()),
+            size: self.index_bytes,
+        }
+    }
+
+    /// A chunk segment, counted from 0, for reading; `None` when there is no such segment.
+    pub fn segment(&self, number: usize) -> Option<PagedObject> {
+        let size = *self.segments.get(number)?;
+        let object = BlockObject::Chunks(self.id(), u32::try_from(number).ok()?.checked_add(1)?);
+        Some(PagedObject { object, size })
+    }
+
+    /// Bytes to read for a series of which only the place is known.
+    pub fn series_estimate(&self) -> u64 {
+        let known = self
+            .meta
+            .thanos
+            .as_ref()
+            .map(|t| t.index_stats.series_max_size);
+        // What is longer than this is rare, and takes a second read.
+        known.unwrap_or(0).clamp(SERIES_GUESS, 4096)
+    }
+
+    /// Bytes to read for a chunk of which only the place is known.
+    pub fn chunk_estimate(&self) -> u64 {
+        let known = self
+            .meta
+            .thanos
+            .as_ref()
+            .map(|t| t.index_stats.chunk_max_size);
+        match known.filter(|size| *size > 0) {
+            Some(size) => size.clamp(CHUNK_GUESS, 1 << 20),
+            None => CHUNK_BYTES,
+        }
+    }
+
+    /// Sets the block aside for a while when `error` says that it is damaged.
+    pub fn note(&self, error: &StoreError, now_ms: i64) {
+        if error.kind != ErrorKind::Corrupt {
+            return;
+        }
+        let mut quarantine = self.quarantine.lock();
+        if quarantine.as_ref().is_none_or(|q| q.until_ms <= now_ms) {
+            tracing::warn!(block = %self.id(), error = %error, "block is damaged; queries go on without it");
+            *quarantine = Some(Quarantine {
+                until_ms: now_ms + QUARANTINE_MS,
+                error: error.clone(),
+            });
+        }
+    }
+
+    fn check_quarantine(&self, now_ms: i64) -> Result<(), StoreError> {
+        match &*self.quarantine.lock() {
+            Some(q) if now_ms < q.until_ms => Err(q.error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a block is read.
+#[derive(Debug)]
+pub enum OpenBlock {
+    /// Its files are mapped.
+    Local {
+        /// The index.
+        index: Reader,
+        /// The segments.
+        chunks: ChunkReader,
+    },
+    /// Its objects are read in ranges.
+    Remote {
+        /// The index, of which the header's sections can be read.
+        index: Reader,
+        /// The header.
+        header: Arc<Header>,
+    },
+}
+
+impl OpenBlock {
+    /// The index; of a remote block just the header's sections can be read.
+    pub fn index(&self) -> &Reader {
+        match self {
+            Self::Local { index, .. } | Self::Remote { index, .. } => index,
+        }
+    }
+}
+
+/// Opens blocks, keeps them open while they are in use, and closes them after.
+pub struct Opener {
+    bucket: Bucket,
+    data_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    stats: Arc<Stats>,
+    open: Cache<Ulid, Arc<OpenBlock>>,
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener")
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Memory that an open index is counted for at least: handles, mappings.
+const OPEN_BYTES_MIN: usize = 4096;
+
+impl Opener {
+    /// Index-headers are kept below `data_dir`. What open indexes hold in memory is at most
+    /// `bytes_max` beside those in use; they are closed when `idle` has passed without use.
+    pub fn new(
+        bucket: Bucket,
+        data_dir: PathBuf,
+        clock: Arc<dyn Clock>,
+        stats: Arc<Stats>,
+        (bytes_max, idle): (u64, Duration),
+    ) -> Self {
+        let open = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(|_: &Ulid, open: &Arc<OpenBlock>| {
+                u32::try_from(open.index().heap_bytes() + OPEN_BYTES_MIN).unwrap_or(u32::MAX)
+            })
+            .time_to_idle(idle)
+            .build();
+        Self {
+            bucket,
+            data_dir,
+            clock,
+            stats,
+            open,
+        }
+    }
+
+    /// The directory of a block's local files.
+    fn dir(&self, id: Ulid) -> PathBuf {
+        self.data_dir.join(id.to_string())
+    }
+
+    /// Opens a block, unless it is open; many callers at once wait for one opening.
+    ///
+    /// # Errors
+    /// When its index cannot be read, or was found damaged a short while ago.
+    pub async fn open(&self, block: &Block) -> Result<Arc<OpenBlock>, StoreError> {
+        block.check_quarantine(self.clock.now_ms())?;
+        let opening = self.open.try_get_with(block.id(), async {
+            self.stats.index_opens.add(1);
+            self.open_new(block).await.map(Arc::new)
+        });
+        opening.await.map_err(|e| StoreError::clone(&e))
+    }
+
+    /// Makes the index-header of a block that has none; reads nothing otherwise.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    pub async fn prepare(&self, block: &Block) -> Result<(), StoreError> {
+        let is_local = self
+            .bucket
+            .local_path(&block.index().object.to_string())
+            .is_some();
+        let path = self.dir(block.id()).join(HEADER_FILE);
+        if is_local || blocking(move || path.exists()).await {
+            return Ok(());
+        }
+        self.open(block).await.map(drop)
+    }
+
+    /// Forgets a block that is no longer served, and removes its local files.
+    pub async fn forget(&self, id: Ulid) {
+        self.open.invalidate(&id).await;
+        let dir = self.dir(id);
+        // What cannot be removed now goes with the next start's cleanup.
+        let _ = blocking(move || std::fs::remove_dir_all(dir)).await;
+    }
+
+    /// Removes the local files of blocks that `is_served` does not know.
+    pub async fn clean(&self, is_served: impl Fn(Ulid) -> bool + Send + 'static) {
+        let dir = self.data_dir.clone();
+        blocking(move || {
+            let Ok(entries) = std::fs::read_dir(dir) else {
+                return;
+            };
+            for entry in entries.flatten() {
+                let id = entry
+                    .file_name()
+                    .to_str()
+                    .and_then(bucket::paths::parse_block_id);
+                if id.is_some_and(|id| !is_served(id)) {
+                    let _ = std::fs::remove_dir_all(entry.path());
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn open_new(&self, block: &Block) -> Result<OpenBlock, StoreError> {
+        let index = self.bucket.local_path(&block.index().object.to_string());
+        if let Some(index) = index {
+            return blocking(move || open_local(&index))
+                .await
+                .map_err(|e| of_block(&e));
+        }
+        let path = self.dir(block.id()).join(HEADER_FILE);
+        let size = block.index_bytes;
+        let open = || {
+            let path = path.clone();
+            blocking(move || open_remote(&path, size))
+        };
+        match open().await {
+            Ok(open) => return Ok(open),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => {
+                self.stats.headers_damaged.add(1);
+                tracing::warn!(block = %block.id(), error = %e, "index-header cannot be used and is made anew");
+            }
+        }
+        header::build(&self.bucket, block.id(), size, &path).await?;
+        self.stats.headers_built.add(1);
+        open().await.map_err(|e| of_block(&e))
+    }
+}
+
+/// Opens a block whose files are here; `index` is one of them.
+fn open_local(index: &Path) -> tsdb::Result<OpenBlock> {
+    Ok(OpenBlock::Local {
+        index: Reader::open(Arc::new(Memory::map(index)?))?,
+        chunks: ChunkReader::open(&index.with_file_name(tsdb::block::CHUNKS_DIR))?,
+    })
+}
+
+/// Opens the header at `path` of an index of `size` bytes.
+fn open_remote(path: &Path, size: u64) -> tsdb::Result<OpenBlock> {
+    let header = Arc::new(Header::open(path, size)?);
+    let index = Reader::open(Arc::<Header>::clone(&header))?;
+    Ok(OpenBlock::Remote { index, header })
+}

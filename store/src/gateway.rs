@@ -1,0 +1,290 @@
+//! The gateway: a [`Store`] over the blocks of a bucket.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bucket::Bucket;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::{FutureExt as _, TryFutureExt as _};
+use model::{ErrorKind, TimeRange};
+use runtime::Clock;
+use runtime::metrics::{Collect, Exposition};
+use storeapi::{
+    Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
+};
+use tokio::sync::Semaphore;
+
+use crate::answer::{Answer, Question};
+use crate::block::{Block, Opener};
+use crate::limits::{Limits, Usage};
+use crate::names::LabelsOf;
+use crate::pages::Pages;
+use crate::postings::ExpandedCache;
+use crate::select::{Deps, Wanted};
+use crate::set::BlockSet;
+use crate::stats::Stats;
+
+/// Blocks that are asked for names or values of labels at once.
+const LABEL_BLOCKS: usize = 16;
+
+/// Least bytes of chunks that a block is read by, however many there are.
+const BATCH_BYTES_MIN: u64 = 64 << 10;
+
+/// Most bytes of chunks that a block is read by.
+const BATCH_BYTES_MAX: u64 = 4 << 20;
+
+/// Batches of a block that are in memory at once: one being read, one waiting, one being sent.
+const BATCHES: u64 = 3;
+
+/// How a gateway works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Directory for index-headers; may be lost at any time.
+    pub data_dir: PathBuf,
+    /// Bytes of indexes that are kept in memory.
+    pub index_cache_bytes: u64,
+    /// Bytes of chunks that are kept in memory or on their way to clients.
+    pub chunk_bytes: u64,
+    /// How long an index that nobody reads stays open.
+    pub index_idle: Duration,
+    /// Series entries that are read at once.
+    pub series_batch: usize,
+    /// Requests for series that are answered at once; more wait.
+    pub concurrency: usize,
+    /// Limits of one request.
+    pub limits: Limits,
+}
+
+/// Serves the blocks of a bucket. Clones share everything.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    deps: Arc<Deps>,
+    clock: Arc<dyn Clock>,
+    blocks: ArcSwap<BlockSet>,
+    places: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("blocks", &self.shared.blocks.load().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway without blocks.
+    pub fn new(bucket: Bucket, clock: Arc<dyn Clock>, options: Options) -> Self {
+        let stats = Arc::new(Stats::default());
+        // Of the memory for indexes a half is for what was read, a quarter for results of matchers,
+        // and a quarter for what open indexes hold.
+        let quarter = options.index_cache_bytes / 4;
+        let (index, chunks) = (quarter * 2, options.chunk_bytes / 2);
+        let deps = Deps {
+            opener: Opener::new(
+                bucket.clone(),
+                options.data_dir.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&stats),
+                (quarter, options.index_idle),
+            ),
+            pages: Pages::new(bucket, Arc::clone(&stats), index, chunks),
+            expanded: ExpandedCache::new(quarter),
+            stats,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                places: Arc::new(Semaphore::new(options.concurrency.max(1))),
+                options,
+                deps: Arc::new(deps),
+                clock,
+                blocks: ArcSwap::default(),
+            }),
+        }
+    }
+
+    /// The blocks that are served now.
+    pub fn blocks(&self) -> Arc<BlockSet> {
+        self.shared.blocks.load_full()
+    }
+
+    /// Serves these blocks from now on. Requests that are being answered go on with those that they
+    /// started with.
+    pub fn serve(&self, blocks: BlockSet) {
+        self.stats().blocks.set(blocks.len() as u64);
+        self.shared.blocks.store(Arc::new(blocks));
+    }
+
+    /// For opening blocks.
+    pub fn opener(&self) -> &Opener {
+        &self.shared.deps.opener
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> &Stats {
+        &self.shared.deps.stats
+    }
+
+    fn usage(&self) -> Arc<Usage> {
+        Arc::new(Usage::new(self.shared.options.limits))
+    }
+
+    /// Most bytes of chunks that each of `blocks` may be read by at once, so that all requests
+    /// together keep within the bound.
+    fn batch_bytes(&self, blocks: usize) -> u64 {
+        let options = &self.shared.options;
+        let readers = options.concurrency.max(1) as u64 * blocks.max(1) as u64;
+        let share = options.chunk_bytes / 2 / BATCHES / readers;
+        share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX)
+    }
+
+    async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
+        let shared = &self.shared;
+        let place = Arc::clone(&shared.places).acquire_owned().await;
+        let place = place.expect("never closed");
+        let set = shared.blocks.load_full();
+        let blocks = set.select(request.range, &request.matchers, request.max_resolution);
+        let wanted = Wanted {
+            range: request.range,
+            aggregates: request.aggregates,
+            skip_chunks: request.skip_chunks,
+            without: request.without_replica_labels,
+            shard: request.shard,
+            batch_max: shared.options.series_batch,
+            batch_bytes: self.batch_bytes(blocks.len()),
+        };
+        let question = Question {
+            blocks,
+            wanted: Arc::new(wanted),
+            usage: self.usage(),
+            partial_response: request.partial_response,
+            limit: request.limit,
+        };
+        let (deps, clock) = (Arc::clone(&shared.deps), Arc::clone(&shared.clock));
+        Ok(Answer::start(deps, clock, question, place))
+    }
+
+    /// Asks every block that may have an answer, and unites the answers.
+    async fn labels<F>(
+        self,
+        request: LabelsRequest,
+        ask: impl Fn(LabelsOf, Arc<Deps>) -> F,
+    ) -> Result<Strings, StoreError>
+    where
+        F: Future<Output = Result<BTreeSet<String>, StoreError>>,
+    {
+        let shared = &self.shared;
+        let set = shared.blocks.load_full();
+        // Any resolution has all the series, and the coarsest the fewest blocks.
+        let blocks = set.select(request.range, &request.matchers, i64::MAX);
+        let wanted = Arc::new(Wanted {
+            range: request.range,
+            aggregates: Vec::new(),
+            skip_chunks: true,
+            without: request.without_replica_labels,
+            shard: None,
+            batch_max: shared.options.series_batch,
+            batch_bytes: BATCH_BYTES_MIN,
+        });
+        let usage = self.usage();
+        let answers = blocks.into_iter().map(|(block, matchers)| {
+            let of = LabelsOf {
+                block: Arc::clone(&block),
+                matchers,
+                wanted: Arc::clone(&wanted),
+                usage: Arc::clone(&usage),
+            };
+            ask(of, Arc::clone(&shared.deps)).map(|answer| (block, answer))
+        });
+        let answers: Vec<_> = answers.collect();
+        let mut answers = stream::iter(answers).buffer_unordered(LABEL_BLOCKS);
+        let mut values = BTreeSet::new();
+        let mut warnings = Vec::new();
+        while let Some((block, answer)) = answers.next().await {
+            match answer {
+                Ok(more) => values.extend(more),
+                Err(e) if e.kind == ErrorKind::Exhausted => return Err(e),
+                Err(e) => {
+                    shared.deps.stats.block_failures.add(1);
+                    block.note(&e, shared.clock.now_ms());
+                    let message = format!("block {}: {e}", block.id());
+                    match request.partial_response {
+                        PartialResponse::Abort => return Err(StoreError::new(e.kind, message)),
+                        PartialResponse::Warn => warnings.push(message),
+                    }
+                }
+            }
+        }
+        let limit = match request.limit {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        Ok(Strings {
+            values: values.into_iter().take(limit).collect(),
+            warnings,
+        })
+    }
+}
+
+impl Store for Gateway {
+    fn info(&self) -> Info {
+        self.shared.blocks.load().info()
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        if request.range == TimeRange::new(request.range.min, request.range.min) {
+            return stream::empty().boxed();
+        }
+        let answer = self.clone().start(request);
+        answer.map_ok(Answer::frames).try_flatten_stream().boxed()
+    }
+
+    fn label_names(
+        &self,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        let ask = |of: LabelsOf, deps| of.names(deps);
+        self.clone().labels(request, ask).boxed()
+    }
+
+    fn label_values(
+        &self,
+        name: String,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        if name.is_empty() {
+            let error = StoreError::new(ErrorKind::Invalid, "label name parameter cannot be empty");
+            return futures::future::ready(Err(error)).boxed();
+        }
+        let ask = move |of: LabelsOf, deps| of.values(deps, name.clone());
+        self.clone().labels(request, ask).boxed()
+    }
+}
+
+impl Collect for Gateway {
+    fn collect(&self, out: &mut Exposition) {
+        self.stats().collect(out);
+    }
+}
+
+/// A block as a listing shows it, for [`BlockSet`]; `None` when it has no index.
+pub fn block_of(info: &bucket::fetch::BlockInfo) -> Option<Block> {
+    let files = &info.files;
+    // Segments count from 1; one behind a gap cannot be read, and is damage when it is asked for.
+    let segments = (1..).map_while(|number| files.segments.get(&number).copied());
+    Some(Block::new(
+        Arc::clone(&info.meta),
+        files.index_bytes?,
+        segments.collect(),
+    ))
+}

@@ -1,0 +1,120 @@
+//! What one request may cost.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::ErrorKind;
+use storeapi::StoreError;
+
+/// Samples that a chunk is taken to hold, as by Thanos: counting them would mean decoding.
+const SAMPLES_PER_CHUNK: u64 = 120;
+
+/// Limits of one request; 0 means none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Series, those of each block counted.
+    pub series_max: u64,
+    /// Samples, 120 for each chunk.
+    pub samples_max: u64,
+    /// Bytes that are read of a bucket which is not local.
+    pub bytes_max: u64,
+}
+
+/// What a request has used of its limits.
+#[derive(Debug)]
+pub struct Usage {
+    limits: Limits,
+    series: AtomicU64,
+    samples: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Usage {
+    /// Nothing used yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            series: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes series into account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] beyond the limit.
+    pub fn series(&self, n: usize) -> Result<(), StoreError> {
+        let max = self.limits.series_max;
+        take(
+            &self.series,
+            n as u64,
+            max,
+            "series",
+            "store.limits.request-series",
+        )
+    }
+
+    /// Takes chunks into account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] beyond the limit.
+    pub fn chunks(&self, n: usize) -> Result<(), StoreError> {
+        let samples = n as u64 * SAMPLES_PER_CHUNK;
+        let max = self.limits.samples_max;
+        take(
+            &self.samples,
+            samples,
+            max,
+            "samples",
+            "store.limits.request-samples",
+        )
+    }
+
+    /// Takes bytes into account, before they are read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] beyond the limit.
+    pub fn bytes(&self, n: u64) -> Result<(), StoreError> {
+        let max = self.limits.bytes_max;
+        take(
+            &self.bytes,
+            n,
+            max,
+            "bytes",
+            "store.grpc.downloaded-bytes-limit",
+        )
+    }
+}
+
+fn take(used: &AtomicU64, n: u64, max: u64, what: &str, flag: &str) -> Result<(), StoreError> {
+    let used = used.fetch_add(n, Ordering::Relaxed) + n;
+    if max == 0 || used <= max {
+        return Ok(());
+    }
+    let message = format!(
+        "the request needs more than {max} {what} of the bucket, the limit of --{flag}; narrow its matchers or its time, or raise the limit"
+    );
+    Err(StoreError::new(ErrorKind::Exhausted, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_names_its_flag() {
+        let usage = Usage::new(Limits {
+            series_max: 2,
+            samples_max: 240,
+            bytes_max: 0,
+        });
+        assert!(usage.series(2).is_ok());
+        assert!(usage.chunks(2).is_ok());
+        assert!(usage.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
+        let error = usage.series(1).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Exhausted);
+        assert!(error.message.contains("--store.limits.request-series"));
+        let error = usage.chunks(1).unwrap_err();
+        assert!(error.message.contains("--store.limits.request-samples"));
+    }
+}

@@ -1,0 +1,344 @@
+//! Reading ranges of objects through a cache of pages.
+//!
+//! Objects are cut into pages of 64 KiB. What is asked for is rounded to pages, looked up in memory,
+//! and what is missing is read by few coalesced requests. A page that somebody else is reading is
+//! waited for instead of being read twice.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bucket::{BlockObject, Bucket, ReadPlan};
+use bytes::Bytes;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use storeapi::StoreError;
+use tokio::sync::{Semaphore, watch};
+
+use crate::error::of_bucket;
+use crate::limits::Usage;
+use crate::sparse::Extents;
+use crate::stats::{Hits, Stats};
+
+/// Bytes of a page.
+const PAGE: u64 = 64 << 10;
+
+/// Reads of the bucket for queries at once; each may be several requests.
+const READS_MAX: usize = 64;
+
+/// Memory that a cached page takes beside its bytes.
+const PAGE_OVERHEAD: usize = 128;
+
+/// An object that is read through the cache.
+#[derive(Debug, Clone, Copy)]
+pub struct PagedObject {
+    /// Which object.
+    pub object: BlockObject,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+type Key = (BlockObject, u32);
+
+/// Pages of objects, and who is reading which.
+pub struct Pages {
+    bucket: Bucket,
+    stats: Arc<Stats>,
+    index: Cache<Key, Bytes>,
+    chunks: Cache<Key, Bytes>,
+    reading: Mutex<HashMap<Key, watch::Receiver<()>>>,
+    reads: Semaphore,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
+/// Pages that one reader has taken upon itself; others wait until this is dropped.
+struct Claim<'a> {
+    pages: &'a Pages,
+    keys: Vec<Key>,
+    _done: watch::Sender<()>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut reading = self.pages.reading.lock();
+        for key in &self.keys {
+            reading.remove(key);
+        }
+    }
+}
+
+/// What is to be done for the pages of a request.
+struct Plan<'a> {
+    claim: Claim<'a>,
+    /// Pages that others read.
+    awaited: Vec<(u32, watch::Receiver<()>)>,
+}
+
+impl Pages {
+    /// A cache for pages of indexes and one for pages of chunks, each with a bound in bytes.
+    pub fn new(bucket: Bucket, stats: Arc<Stats>, index_bytes: u64, chunk_bytes: u64) -> Self {
+        let cache = |bytes| {
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(|_: &Key, page: &Bytes| {
+                    u32::try_from(page.len() + PAGE_OVERHEAD).unwrap_or(u32::MAX)
+                })
+                .build()
+        };
+        Self {
+            bucket,
+            stats,
+            index: cache(index_bytes),
+            chunks: cache(chunk_bytes),
+            reading: Mutex::default(),
+            reads: Semaphore::new(READS_MAX),
+        }
+    }
+
+    fn cache(&self, object: BlockObject) -> (&Cache<Key, Bytes>, &Hits) {
+        match object {
+            BlockObject::Chunks(..) => (&self.chunks, &self.stats.chunk_pages),
+            _ => (&self.index, &self.stats.index_pages),
+        }
+    }
+
+    /// Adds to `held` what it lacks of `ranges`, which is cut at the end of the object.
+    ///
+    /// # Errors
+    /// When the bucket cannot be read, or the request's limit of bytes is reached.
+    pub async fn fetch(
+        &self,
+        object: PagedObject,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        held: &mut Extents,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let mut wanted: Vec<u32> = Vec::new();
+        for range in ranges {
+            let end = range.end.min(object.size);
+            if range.start < end {
+                // A page number fits: an index ends at 64 GiB, a segment at 4 GiB.
+                let pages = (range.start / PAGE) as u32..=((end - 1) / PAGE) as u32;
+                wanted.extend(pages);
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|page| !held.holds(&page_range(object, *page)));
+        let (_, hits) = self.cache(object.object);
+        hits.requests.add(wanted.len() as u64);
+        let mut lacking = self.take_cached(object, wanted, held);
+        while !lacking.is_empty() {
+            let plan = self.plan(object, lacking);
+            self.read(object, plan.claim, held, usage).await?;
+            let mut pages = Vec::with_capacity(plan.awaited.len());
+            for (page, mut done) in plan.awaited {
+                // An error means that the reader is done, successful or not.
+                let _ = done.changed().await;
+                pages.push(page);
+            }
+            lacking = self.take_cached(object, pages, held);
+        }
+        Ok(())
+    }
+
+    /// Moves what the cache has of `pages` to `held`; returns the others.
+    fn take_cached(&self, object: PagedObject, pages: Vec<u32>, held: &mut Extents) -> Vec<u32> {
+        let (cache, hits) = self.cache(object.object);
+        let mut found = Vec::new();
+        let mut lacking = Vec::new();
+        for page in pages {
+            match cache.get(&(object.object, page)) {
+                Some(bytes) => found.push((page_range(object, page).start, bytes)),
+                None => lacking.push(page),
+            }
+        }
+        hits.hits.add(found.len() as u64);
+        held.add(found);
+        lacking
+    }
+
+    /// Claims the pages that nobody reads.
+    fn plan(&self, object: PagedObject, pages: Vec<u32>) -> Plan<'_> {
+        let (done, waiting) = watch::channel(());
+        let mut keys = Vec::new();
+        let mut awaited = Vec::new();
+        let mut reading = self.reading.lock();
+        for page in pages {
+            let key = (object.object, page);
+            match reading.get(&key) {
+                Some(other) => awaited.push((page, other.clone())),
+                None => {
+                    reading.insert(key, waiting.clone());
+                    keys.push(key);
+                }
+            }
+        }
+        drop(reading);
+        Plan {
+            claim: Claim {
+                pages: self,
+                keys,
+                _done: done,
+            },
+            awaited,
+        }
+    }
+
+    /// Reads the claimed pages to `held` and to the cache.
+    async fn read(
+        &self,
+        object: PagedObject,
+        claim: Claim<'_>,
+        held: &mut Extents,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let runs = runs(object, &claim.keys);
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let bytes = runs.iter().map(|run| run.end - run.start).sum();
+        usage.bytes(bytes)?;
+        let _place = self.reads.acquire().await.expect("never closed");
+        let key = object.object.to_string();
+        let plan = ReadPlan::default();
+        let read = self.bucket.get_ranges(&key, &runs, &plan).await;
+        let read = read.map_err(|e| of_bucket(&e))?;
+        self.stats.bytes_fetched.add(bytes);
+        let (cache, _) = self.cache(object.object);
+        let pieces: Vec<(u64, Bytes)> = runs.iter().map(|r| r.start).zip(read).collect();
+        for (start, bytes) in &pieces {
+            let pages = bytes.chunks(PAGE as usize).zip((start / PAGE) as u32..);
+            for (bytes, page) in pages {
+                // A copy, so that a page that stays does not keep its whole request in memory.
+                cache.insert((object.object, page), Bytes::copy_from_slice(bytes));
+            }
+        }
+        held.add(pieces);
+        Ok(())
+    }
+}
+
+/// Where a page lies in its object.
+fn page_range(object: PagedObject, page: u32) -> Range<u64> {
+    let start = u64::from(page) * PAGE;
+    start..object.size.min(start + PAGE)
+}
+
+/// Ranges that cover pages, given in order, and nothing else.
+fn runs(object: PagedObject, pages: &[Key]) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for (_, page) in pages {
+        let range = page_range(object, *page);
+        match runs.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => runs.push(range),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use model::ErrorKind;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    const UNLIMITED: Limits = Limits {
+        series_max: 0,
+        samples_max: 0,
+        bytes_max: 0,
+    };
+
+    async fn setup() -> (Pages, PagedObject, Vec<u8>) {
+        let bucket = Bucket::in_memory();
+        let id = ulid::Ulid::from_parts(1, 1);
+        let object = BlockObject::Index(id);
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|i| (i / 7) as u8).collect();
+        bucket
+            .put(&object.to_string(), bytes.clone())
+            .await
+            .unwrap();
+        let size = bytes.len() as u64;
+        let pages = Pages::new(bucket, Arc::default(), 1 << 30, 1 << 30);
+        (pages, PagedObject { object, size }, bytes)
+    }
+
+    fn requests(pages: &Pages) -> u64 {
+        pages
+            .bucket
+            .metrics()
+            .count(bucket::metrics::Operation::GetRange)
+    }
+
+    #[tokio::test]
+    async fn many_ranges_take_one_request_and_then_none() {
+        let (pages, object, bytes) = setup().await;
+        for _ in 0..2 {
+            let mut held = Extents::default();
+            let ranges = [10..20, 300_000..400_000, 999_990..1_000_100];
+            let usage = Usage::new(UNLIMITED);
+            pages
+                .fetch(object, ranges, &mut held, &usage)
+                .await
+                .unwrap();
+            assert_eq!(held.get(&(10..20)).unwrap(), bytes[10..20]);
+            assert_eq!(
+                held.get(&(300_000..400_000)).unwrap(),
+                bytes[300_000..400_000]
+            );
+            assert_eq!(held.get(&(999_990..1_000_000)).unwrap(), bytes[999_990..]);
+            assert_eq!(
+                requests(&pages),
+                1,
+                "the gaps are small, and the cache has it all"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_page_is_read_once_by_many() {
+        let (pages, object, bytes) = setup().await;
+        let usage = Usage::new(UNLIMITED);
+        let fetches = (0..8u64).map(|i| {
+            let (pages, usage) = (&pages, &usage);
+            async move {
+                let mut held = Extents::default();
+                let range = i * 10..i * 10 + 100_000;
+                pages
+                    .fetch(object, [range.clone()], &mut held, usage)
+                    .await
+                    .unwrap();
+                held.get(&range).unwrap()
+            }
+        });
+        for (i, read) in join_all(fetches).await.into_iter().enumerate() {
+            assert_eq!(read, bytes[i * 10..i * 10 + 100_000]);
+        }
+        assert_eq!(requests(&pages), 1);
+        assert!(pages.reading.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_limit_ends_a_read_before_it_starts() {
+        let (pages, object, _) = setup().await;
+        let usage = Usage::new(Limits {
+            bytes_max: 100_000,
+            ..UNLIMITED
+        });
+        let mut held = Extents::default();
+        let range = std::iter::once(0..200_000);
+        let fetched = pages.fetch(object, range, &mut held, &usage).await;
+        assert_eq!(fetched.unwrap_err().kind, ErrorKind::Exhausted);
+        assert_eq!(requests(&pages), 0);
+        assert!(pages.reading.lock().is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! Damaged blocks, blocks that disappear, and a bucket that fails.
+
+use bucket::Bucket;
+use bucket::faults::{Fault, FaultStore};
+use futures::StreamExt as _;
+use model::ErrorKind;
+use storeapi::{Frame, PartialResponse, SeriesRequest, Store as _};
+
+use crate::support::{Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
+
+fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
+    Recipe {
+        n,
+        external,
+        resolution: 0,
+        range: TWO_HOURS,
+        series: grid(2000),
+    }
+}
+
+fn aborting() -> SeriesRequest {
+    SeriesRequest {
+        partial_response: PartialResponse::Abort,
+        ..everything()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_is_left_out_with_a_warning() {
+    for (object, at) in [("index", 3), ("index", 60_000), ("chunks/000001", 5_000)] {
+        let bucket = Bucket::in_memory();
+        recipe(1, &[("c", "sound")]).put(&bucket).await;
+        let bad = recipe(2, &[("c", "bad")]).put(&bucket).await;
+        let key = format!("{bad}/{object}");
+        let mut bytes = bucket.get(&key, u64::MAX).await.unwrap().to_vec();
+        bytes[at] ^= 0x10;
+        bucket.put(&key, bytes).await.unwrap();
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let answer = setup.series(everything()).await.unwrap();
+        let sound = answer
+            .labels()
+            .iter()
+            .filter(|l| l.contains("sound"))
+            .count();
+        if object == "index" && at == 3 {
+            // The first bytes of an index are not read: the header's own are.
+            assert_eq!(answer.series.len(), 4000);
+            continue;
+        }
+        assert_eq!(sound, 2000, "{key}");
+        assert_eq!(answer.warnings.len(), 1, "{key}: {:?}", answer.warnings);
+        assert!(answer.warnings[0].contains(&bad.to_string()));
+        let error = setup.series(aborting()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+        let reads = setup.reads();
+        setup.series(everything()).await.unwrap();
+        assert_eq!(
+            setup.reads(),
+            reads,
+            "a damaged block is not tried again for a while"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_down_is_a_warning_or_an_error_and_heals() {
+    let whole = Bucket::in_memory();
+    recipe(1, &[("c", "x")]).put(&whole).await;
+    let (bucket, faults) = FaultStore::over(&whole);
+    let setup = Setup::over(bucket, UNLIMITED).await;
+    faults.on_keys("chunks", Fault::Fail);
+    let answer = setup.series(everything()).await.unwrap();
+    assert_eq!(answer.series.len(), 0);
+    assert_eq!(answer.warnings.len(), 1);
+    let error = setup.series(aborting()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    faults.clear();
+    assert_eq!(setup.series(aborting()).await.unwrap().series.len(), 2000);
+    faults.on_keys("index", Fault::Truncate);
+    let again = Setup::over(setup.bucket.clone(), UNLIMITED).await;
+    assert_eq!(
+        again.series(aborting()).await.unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
+    faults.clear();
+    assert_eq!(again.series(aborting()).await.unwrap().series.len(), 2000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_outlive_their_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = recipe(1, &[("c", "x")]).write(dir.path());
+    let setup = Setup::over(Bucket::in_directory(dir.path()).unwrap(), UNLIMITED).await;
+    let mut frames = setup.gateway.series(aborting());
+    let first = frames.next().await.unwrap().unwrap();
+    std::fs::remove_dir_all(dir.path().join(id.to_string())).unwrap();
+    setup.sync().await;
+    setup.gateway.opener().forget(id).await;
+    let mut count = match first {
+        Frame::Series(series) => series.len(),
+        Frame::Warning(warning) => panic!("{warning}"),
+    };
+    while let Some(frame) = frames.next().await {
+        if let Frame::Series(series) = frame.unwrap() {
+            count += series.len();
+        }
+    }
+    assert_eq!(count, 2000, "mapped files stay");
+    assert_eq!(setup.series(aborting()).await.unwrap().series.len(), 0);
+}

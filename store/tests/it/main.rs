@@ -1,0 +1,8 @@
+//! Tests of the gateway over buckets in memory and in directories.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod faults;
+mod golden;
+mod remote;
+mod semantics;
+mod support;

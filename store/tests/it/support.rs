@@ -1,0 +1,228 @@
+//! Blocks, buckets with them, gateways over those, and what gateways answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::Bucket;
+use bucket::fetch::Fetcher;
+use bucket::metrics::Operation;
+use futures::StreamExt as _;
+use model::{Labels, TimeRange};
+use runtime::ManualClock;
+use store::gateway::{Gateway, Options, block_of};
+use store::limits::Limits;
+use store::set::BlockSet;
+use storeapi::{ChunkData, Frame, Series, SeriesRequest, Store as _, StoreError};
+use tempfile::TempDir;
+use tsdb::block::meta::{Downsample, Thanos};
+use tsdb::block::{BlockWriter, Meta};
+use tsdb::chunk::{SeriesEncoder, TimedChunk};
+use ulid::Ulid;
+
+/// Limits that end nothing.
+pub(crate) const UNLIMITED: Limits = Limits {
+    series_max: 0,
+    samples_max: 0,
+    bytes_max: 0,
+};
+
+/// A gateway and the directory that it keeps headers in.
+pub(crate) struct Setup {
+    pub(crate) bucket: Bucket,
+    pub(crate) gateway: Gateway,
+    pub(crate) data: TempDir,
+}
+
+pub(crate) fn options(data: &Path, limits: Limits) -> Options {
+    Options {
+        data_dir: data.to_owned(),
+        index_cache_bytes: 64 << 20,
+        chunk_bytes: 64 << 20,
+        index_idle: Duration::from_secs(60),
+        series_batch: 1000,
+        concurrency: 4,
+        limits,
+    }
+}
+
+impl Setup {
+    /// A gateway that serves what is in `bucket`.
+    pub(crate) async fn over(bucket: Bucket, limits: Limits) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+        let gateway = Gateway::new(bucket.clone(), clock, options(data.path(), limits));
+        let setup = Self {
+            bucket,
+            gateway,
+            data,
+        };
+        setup.sync().await;
+        setup
+    }
+
+    /// Serves what is in the bucket now.
+    pub(crate) async fn sync(&self) {
+        let fetcher = Fetcher::new(self.bucket.clone(), None, Vec::new());
+        let view = fetcher.sync(0).await.unwrap();
+        let blocks = view.blocks.values().filter_map(block_of).map(Arc::new);
+        self.gateway.serve(BlockSet::new(blocks));
+    }
+
+    /// Ranges that were read of the bucket so far.
+    pub(crate) fn reads(&self) -> u64 {
+        self.bucket.metrics().count(Operation::GetRange)
+    }
+
+    /// The whole answer to a request, checked for its order.
+    pub(crate) async fn series(&self, request: SeriesRequest) -> Result<Answer, StoreError> {
+        let mut answer = Answer::default();
+        let mut frames = self.gateway.series(request);
+        while let Some(frame) = frames.next().await {
+            match frame? {
+                Frame::Series(series) => answer.series.extend(series),
+                Frame::Warning(warning) => answer.warnings.push(warning),
+            }
+        }
+        assert!(answer.series.is_sorted_by(|a, b| a.labels <= b.labels));
+        Ok(answer)
+    }
+}
+
+/// An answer to a request for series.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) series: Vec<Series>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Answer {
+    /// Every sample as a line of a dump, sorted.
+    pub(crate) fn dump(&self) -> BTreeSet<String> {
+        let mut lines = BTreeSet::new();
+        for series in &self.series {
+            let mut line = tsdb::db::dump::Line::new(&series.labels);
+            for chunk in &series.chunks {
+                let ChunkData::Raw(chunk) = &chunk.data else {
+                    panic!("an aggregate");
+                };
+                for sample in chunk.samples() {
+                    lines.insert(line.of(&sample.unwrap()).to_owned());
+                }
+            }
+        }
+        lines
+    }
+
+    pub(crate) fn labels(&self) -> Vec<String> {
+        self.series.iter().map(|s| s.labels.to_string()).collect()
+    }
+}
+
+/// A request for everything.
+pub(crate) fn everything() -> SeriesRequest {
+    SeriesRequest {
+        range: TimeRange::ALL,
+        ..SeriesRequest::default()
+    }
+}
+
+/// Copies the files of a block into a bucket.
+pub(crate) async fn put_block(bucket: &Bucket, dir: &Path) {
+    let id = dir.file_name().unwrap().to_str().unwrap();
+    let segments = (1..).map(|n| format!("chunks/{n:06}"));
+    let segments = segments.take_while(|name| dir.join(name).exists());
+    for name in segments.chain(["index".to_owned(), "meta.json".to_owned()]) {
+        let bytes = std::fs::read(dir.join(&name)).unwrap();
+        bucket.put(&format!("{id}/{name}"), bytes).await.unwrap();
+    }
+}
+
+/// What a block is made of.
+pub(crate) struct Recipe {
+    pub(crate) n: u64,
+    pub(crate) external: &'static [(&'static str, &'static str)],
+    pub(crate) resolution: i64,
+    pub(crate) range: TimeRange,
+    /// Series in any order.
+    pub(crate) series: Vec<Labels>,
+}
+
+impl Recipe {
+    pub(crate) fn id(&self) -> Ulid {
+        Ulid::from_parts(1_600_000_000_000 + self.n, 0)
+    }
+
+    /// Writes the block into the directory `parent`; one sample each 15 s, of random bits, so that
+    /// chunks are large.
+    pub(crate) fn write(&self, parent: &Path) -> Ulid {
+        let series: BTreeSet<&Labels> = self.series.iter().collect();
+        let content = series
+            .into_iter()
+            .map(|labels| (labels.clone(), self.chunks(labels)));
+        let content: BTreeMap<Labels, Vec<TimedChunk>> = content.collect();
+        let mut writer = BlockWriter::with_segment_size(parent, self.id(), 4 << 20).unwrap();
+        let symbols: BTreeSet<&str> = content
+            .keys()
+            .flat_map(|l| l.iter().flat_map(|(n, v)| [n, v]))
+            .collect();
+        for symbol in symbols {
+            writer.add_symbol(symbol).unwrap();
+        }
+        for (labels, chunks) in &content {
+            writer.add_series(labels, chunks).unwrap();
+        }
+        let mut meta = Meta::new(self.id(), self.range);
+        meta.thanos = Some(Thanos {
+            version: 1,
+            labels: self
+                .external
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+            downsample: Downsample {
+                resolution: self.resolution,
+                ..Downsample::default()
+            },
+            ..Thanos::default()
+        });
+        writer.finish(meta).unwrap().unwrap().ulid
+    }
+
+    fn chunks(&self, labels: &Labels) -> Vec<TimedChunk> {
+        let mut encoder = SeriesEncoder::new();
+        let mut chunks = Vec::new();
+        let mut bits = labels.stable_hash();
+        for t in (self.range.min..self.range.max).step_by(15_000) {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let value = (bits >> 11) as f64;
+            chunks.extend(encoder.push_float(t, value).unwrap());
+        }
+        chunks.extend(encoder.finish());
+        chunks
+    }
+
+    /// Writes the block and copies it into a bucket.
+    pub(crate) async fn put(&self, bucket: &Bucket) -> Ulid {
+        let dir = tempfile::tempdir().unwrap();
+        let id = self.write(dir.path());
+        put_block(bucket, &dir.path().join(id.to_string())).await;
+        id
+    }
+}
+
+/// Series `m{__name__="mN", i="...", job="jN"}`.
+pub(crate) fn grid(count: u32) -> Vec<Labels> {
+    let labels = (0..count).map(|i| {
+        Labels::from_pairs([
+            ("__name__", format!("m{}", i % 10)),
+            ("i", format!("{i:06}")),
+            ("job", format!("j{}", i % 7)),
+        ])
+    });
+    labels.collect()
+}
+
+/// The first two hours of some day.
+pub(crate) const TWO_HOURS: TimeRange = TimeRange::new(1_600_000_000_000, 1_600_007_200_000);
