@@ -25,6 +25,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::index::{Reader, Values};
 use crate::source::Memory;
 
+pub(crate) use files::sync_dir;
 pub use meta::{META_FILE, Meta};
 pub use segment_writer::SEGMENT_SIZE;
 pub use segments::{CHUNKS_DIR, ChunkReader, ChunkView, SegmentWalk};

@@ -78,6 +78,17 @@ pub enum Error {
     /// The caller's input breaks a rule of the format.
     #[error("{0}")]
     Invalid(String),
+    /// Another process has the data directory open.
+    #[error(
+        "data directory {} is in use by {owner}; stop that first, or use another directory",
+        dir.display()
+    )]
+    InUse {
+        /// The data directory.
+        dir: PathBuf,
+        /// Who uses it, as far as is known.
+        owner: String,
+    },
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -105,6 +116,7 @@ impl Error {
         match self {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Unsupported { .. } | Self::Invalid(_) => ErrorKind::Invalid,
+            Self::InUse { .. } => ErrorKind::Conflict,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }

@@ -19,5 +19,6 @@ mod series;
 mod symbols;
 
 pub use compact::{compact, compacted_meta};
+pub(crate) use overlap::encode;
 pub use overlap::merge_chunks;
 pub use samples::{ChunkSamples, SampleMerge, merged_samples};

@@ -5,7 +5,7 @@ use std::vec;
 
 use model::{Labels, Matcher, Sample, TimeRange};
 
-use super::DataDir;
+use super::data_dir::DataDir;
 use crate::block::{Block, BlockSeries, Intervals, Select};
 use crate::chunk::ChunkMeta;
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl<'a> SeriesSet<'a> {
     pub(super) fn new(dir: &'a DataDir, matchers: &[Matcher], range: TimeRange) -> Result<Self> {
         let mut blocks = Vec::new();
         for block in dir
-            .blocks
+            .blocks()
             .iter()
             .filter(|b| b.meta().range().overlaps(range))
         {
@@ -64,7 +64,7 @@ impl<'a> SeriesSet<'a> {
         }
         Ok(Self {
             blocks,
-            head: dir.head.select(matchers, range).into_iter().peekable(),
+            head: dir.head().select(matchers, range).into_iter().peekable(),
             range,
             failed: false,
         })

@@ -54,7 +54,7 @@ fn merge_samples(chunks: &[TimedChunk], merged: &mut Vec<TimedChunk>) -> Result<
 }
 
 /// Encodes samples in order of time; the first error ends them.
-pub(super) fn encode(
+pub(crate) fn encode(
     samples: impl IntoIterator<Item = Result<Sample>>,
     chunks: &mut Vec<TimedChunk>,
 ) -> Result<()> {

@@ -7,6 +7,7 @@ mod blocks;
 mod chunks;
 mod conformance;
 mod corruption;
+mod db;
 mod merge;
 mod prometheus_242;
 mod promtool;

@@ -1,5 +1,8 @@
+use std::fs;
+
 use model::{Labels, Value};
 
+use super::super::blocks::FROM_OUT_OF_ORDER;
 use super::*;
 use crate::block::meta::BlockDesc;
 use crate::block::{BlockWriter, Meta};
