@@ -8,6 +8,7 @@
 pub mod append;
 pub mod backfill;
 pub mod exposition;
+pub mod receive;
 
 use std::path::PathBuf;
 

@@ -25,6 +25,9 @@ mod generated {
     pub mod hintspb {
         tonic::include_proto!("hintspb");
     }
+    pub mod write_v2 {
+        tonic::include_proto!("io.prometheus.write.v2");
+    }
     pub mod prometheus_copy {
         tonic::include_proto!("prometheus_copy");
     }
@@ -38,8 +41,10 @@ mod generated {
 
 /// What Thanos' store gateway takes and gives as hints.
 pub use generated::hintspb as hints;
-/// Prometheus' remote read and write messages.
+/// Prometheus' remote read messages, and those of remote write 1.0.
 pub use generated::prometheus_copy as prometheus;
 /// Thanos' StoreAPI, WriteableStore, Info, Query, Rules, Targets, Metadata, Exemplars and Status
 /// messages and services.
 pub use generated::thanos;
+/// The messages of remote write 2.0.
+pub use generated::write_v2;

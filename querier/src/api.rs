@@ -25,10 +25,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use model::Matcher;
 use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
 };
+use storeapi::Store;
 use tokio::runtime::Handle;
 
 use crate::local::LocalStore;
@@ -36,7 +38,7 @@ use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::store_source::Patience;
 use crate::stores::Stores;
-use answer::{Answer, ApiError};
+use answer::{Answer, ApiError, ErrorType};
 
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
@@ -172,6 +174,15 @@ impl Api {
             about,
             head_statistics: OnceLock::new(),
         }
+    }
+
+    /// One store for all that `matchers` accept.
+    fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Result<Arc<dyn Store>, ApiError> {
+        let mut stores = self.stores.stores(matchers).into_iter();
+        stores.next().ok_or_else(|| ApiError {
+            kind: ErrorType::Unavailable,
+            message: "no store matches; see /api/v1/stores".to_owned(),
+        })
     }
 
     /// How long a call waits for stores: until its time is up, or its client is gone.

@@ -12,6 +12,7 @@ pub mod api;
 pub mod blocks;
 pub mod decode;
 pub mod dedup;
+pub mod endpoints;
 pub mod local;
 pub mod pool;
 pub mod settings;

@@ -22,7 +22,7 @@ pub struct Settings {
     pub auto_downsampling: bool,
     /// Coarsest resolution that instant queries read, in milliseconds.
     pub instant_max_resolution: i64,
-    /// Least step of range queries that do not say one, in milliseconds.
+    /// Least step of range queries that do not say one, in milliseconds; 0 when they must.
     pub default_step_ms: i64,
     /// How far back names and values of labels are looked up when nothing is said; 0 for all time.
     pub metadata_range_ms: i64,
@@ -41,7 +41,7 @@ impl Default for Settings {
             partial_response: true,
             auto_downsampling: false,
             instant_max_resolution: 0,
-            default_step_ms: 1000,
+            default_step_ms: 0,
             metadata_range_ms: 0,
             tenancy: Tenancy::default(),
             results_cache_bytes: 64 << 20,

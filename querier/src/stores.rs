@@ -8,8 +8,8 @@ use storeapi::Store;
 
 /// Where the stores to ask come from.
 pub trait Stores: Send + Sync + fmt::Debug {
-    /// One store for those whose address one of `matchers` accepts, all when there are none.
-    fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Arc<dyn Store>;
+    /// The stores whose address one of `matchers` accepts, all when there are none.
+    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>>;
 
     /// Each store and how it is.
     fn statuses(&self) -> Vec<StoreStatus>;
@@ -51,8 +51,13 @@ impl FixedStores {
 }
 
 impl Stores for FixedStores {
-    fn fan_out(&self, _: &[Vec<Matcher>]) -> Arc<dyn Store> {
-        Arc::clone(&self.stores[0].store)
+    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>> {
+        // What is in this process has no address that could match.
+        if !matchers.is_empty() {
+            return Vec::new();
+        }
+        let stores = self.stores.iter();
+        stores.map(|fixed| Arc::clone(&fixed.store)).collect()
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {
@@ -76,7 +81,7 @@ pub struct FixedStore {
 }
 
 impl FixedStore {
-    fn status(&self) -> StoreStatus {
+    pub(crate) fn status(&self) -> StoreStatus {
         let info = self.store.info();
         StoreStatus {
             component: self.component.to_owned(),

@@ -27,4 +27,4 @@ pub fn tenant_of(metadata: &MetadataMap) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,12 +5,17 @@
 //! win over a series' own label of the same name ([`external_labels`]).
 //!
 //! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`], [`wire`] (the
-//! same as messages), [`grpc`] (server and client), [`memory`] (a store for tests); beside them
+//! same as messages), [`grpc`] (server and client), [`merge`] (sorted streams
+//! to one), [`proxy`] (one store of many), [`memory`] (a store for tests); beside them
 //! [`remote_read`], Prometheus' protocol for the same question, and [`snappy`].
 
+#[cfg(any(test, feature = "acceptance"))]
+pub mod acceptance;
 pub mod external_labels;
 pub mod grpc;
 pub mod memory;
+pub mod merge;
+pub mod proxy;
 pub mod remote_read;
 mod shard;
 pub mod snappy;

@@ -213,6 +213,27 @@ pub enum ChunkData {
     Aggregates(Box<Aggregates>),
 }
 
+impl ChunkData {
+    /// The encoded chunks: the samples as they were, or what aggregates there are.
+    pub fn parts(&self) -> impl Iterator<Item = &Chunk> {
+        let (raw, aggregates) = match self {
+            Self::Raw(chunk) => (Some(chunk), None),
+            Self::Aggregates(aggregates) => (None, Some(aggregates)),
+        };
+        let aggregates = aggregates.into_iter().flat_map(|a| {
+            [&a.count, &a.sum, &a.min, &a.max, &a.counter]
+                .into_iter()
+                .flatten()
+        });
+        raw.into_iter().chain(aggregates)
+    }
+
+    /// Bytes of the encoded chunks.
+    pub fn bytes(&self) -> usize {
+        self.parts().map(|chunk| chunk.data.len()).sum()
+    }
+}
+
 /// Aggregates of a downsampled chunk, those that were asked for and are there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Aggregates {

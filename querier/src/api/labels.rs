@@ -10,7 +10,7 @@ use crate::store_source::Patience;
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
-    let store = api.stores.fan_out(&question.stores);
+    let store = api.fan_out(&question.stores)?;
     let names = question.ask(limit, |request| store.label_names(request))?;
     Ok(names)
 }

@@ -54,7 +54,7 @@ pub(super) struct Evaluated {
 /// Evaluates an expression over the stores that the call names.
 pub(super) fn evaluate(api: &Api, call: &Call<'_>, task: &Task<'_>) -> Result<Evaluated, ApiError> {
     let scope = scope::scope(api, call, task.max_resolution)?;
-    let store = api.stores.fan_out(&scope::store_matchers(&call.form)?);
+    let store = api.fan_out(&scope::store_matchers(&call.form)?)?;
     let patience = api.patience(call, task.options.timeout);
     let source = StoreSource::new(store, scope, patience.clone());
     let cancellation = Cancellation::new();

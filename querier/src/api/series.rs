@@ -12,7 +12,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let range = params::metadata_range(&call.form, call.now_ms, &api.settings)?;
     let selectors = params::selectors(&call.form).map_err(|e| ApiError::parameter("match[]", e))?;
     let scope = scope::scope(api, call, 0)?;
-    let store = api.stores.fan_out(&scope::store_matchers(&call.form)?);
+    let store = api.fan_out(&scope::store_matchers(&call.form)?)?;
     let source = StoreSource::new(store, scope, api.patience(call, None));
     // One more than is shown tells that something is left out.
     let enough = if limit == 0 { 0 } else { limit + 1 };

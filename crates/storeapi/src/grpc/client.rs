@@ -83,7 +83,12 @@ impl GrpcStore {
             address: address.to_owned(),
             channels,
             next_channel: AtomicUsize::new(0),
-            info: RwLock::new(Info::default()),
+            info: RwLock::new(Info {
+                // Anything, until it says what.
+                min_time: i64::MIN,
+                max_time: i64::MAX,
+                ..Info::default()
+            }),
             config,
         })
     }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::limits::{Limits, Usage};
 use super::status::to_status;
-use crate::store::{ChunkData, Frame, Series, SeriesChunk, StoreError};
+use crate::store::{Frame, Series, SeriesChunk, StoreError};
 use crate::wire::encode::Message;
 
 /// Bytes of chunks after which a message ends.
@@ -90,7 +90,7 @@ impl Messages {
         let mut bytes = 0;
         let mut fits = |chunk: &SeriesChunk| {
             let fits = bytes < MESSAGE_BYTES;
-            bytes += chunk_bytes(&chunk.data);
+            bytes += chunk.data.bytes();
             fits
         };
         let fitting = first.chunks.iter().take_while(|chunk| fits(chunk)).count();
@@ -130,17 +130,5 @@ impl Stream for Messages {
             return Poll::Ready(None);
         }
         Poll::Pending
-    }
-}
-
-/// Bytes of a chunk's data.
-fn chunk_bytes(data: &ChunkData) -> usize {
-    match data {
-        ChunkData::Raw(chunk) => chunk.data.len(),
-        ChunkData::Aggregates(a) => [&a.count, &a.sum, &a.min, &a.max, &a.counter]
-            .into_iter()
-            .flatten()
-            .map(|chunk| chunk.data.len())
-            .sum(),
     }
 }

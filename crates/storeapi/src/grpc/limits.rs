@@ -59,13 +59,10 @@ impl Usage {
 
 /// Samples of a chunk; of damaged ones, which the asker will tell, the usual number.
 fn samples(data: &ChunkData) -> u64 {
-    let chunk = match data {
-        ChunkData::Raw(chunk) => Some(chunk),
-        ChunkData::Aggregates(a) => [&a.count, &a.sum, &a.min, &a.max, &a.counter]
-            .into_iter()
-            .find_map(|chunk| chunk.as_ref()),
-    };
-    let count = chunk.and_then(|chunk| chunk.sample_count().ok());
+    let count = data
+        .parts()
+        .next()
+        .and_then(|chunk| chunk.sample_count().ok());
     u64::from(count.unwrap_or(SAMPLES_PER_CHUNK))
 }
 

@@ -25,7 +25,7 @@ use crate::store::{
 use crate::wire::info::EndpointInfo;
 
 /// A server on the loopback that ends with it.
-struct Loopback {
+pub(crate) struct Loopback {
     address: SocketAddr,
     readiness: Readiness,
     _trigger: ShutdownTrigger,
@@ -33,7 +33,7 @@ struct Loopback {
 }
 
 impl Loopback {
-    async fn start(store: Arc<dyn Store>, limits: Limits) -> Self {
+    pub(crate) async fn start(store: Arc<dyn Store>, limits: Limits) -> Self {
         let address = ListenAddress::parse("127.0.0.1:0").unwrap();
         let server = Server::bind(&address, GrpcServerConfig::default())
             .await
@@ -58,7 +58,7 @@ impl Loopback {
         }
     }
 
-    fn client(&self, config: ClientConfig) -> GrpcStore {
+    pub(crate) fn client(&self, config: ClientConfig) -> GrpcStore {
         let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
         GrpcStore::new(&self.address.to_string(), &connector, config).unwrap()
     }

@@ -1,0 +1,24 @@
+//! Remote write 1.0 and 2.0: whatever prost reads as a 1.0 request, the decoder reads as well and finds
+//! the same number of series and samples in it; 2.0 never panics.
+#![no_main]
+
+use ingester::receive::{DecodeOptions, Decoded, message, v1, v2};
+use libfuzzer_sys::fuzz_target;
+use prost::Message as _;
+use proto::prometheus::WriteRequest;
+
+fuzz_target!(|data: &[u8]| {
+    let options = DecodeOptions::default();
+    let mut ours = Decoded::new();
+    let result = v1::decode(data, &options, &mut ours);
+    if let Ok(request) = WriteRequest::decode(data) {
+        result.expect("prost reads it");
+        let mut theirs = Decoded::new();
+        message::fill(&request.timeseries, &options, &mut theirs).expect("no limits are set");
+        assert_eq!(ours.series_count(), theirs.series_count());
+        assert_eq!(ours.sample_count(), theirs.sample_count());
+        let kept = |decoded: &Decoded| decoded.batches().map(|(_, b)| b.sample_count()).sum::<usize>();
+        assert_eq!(kept(&ours), kept(&theirs));
+    }
+    let _ = v2::decode(data, &options, &mut ours);
+});

@@ -1,0 +1,203 @@
+//! What a decoder fills: batches by tenant, and what it refused.
+
+use model::{Labels, Metadata};
+use tsdb::batch::Batch;
+
+use super::labels::{LabelLimits, normalize};
+use super::outcome::{Reason, Refusals};
+use super::tenant;
+use super::wire::DecodeError;
+
+/// Bytes of a series' labels that an error shows.
+const SHOWN_BYTES: usize = 512;
+/// Batches that are kept for the next request.
+const BATCHES_KEPT: usize = 4;
+
+/// What a request may hold, and how it is taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DecodeOptions {
+    /// What labels may be like.
+    pub labels: LabelLimits,
+    /// Series of a request; 0 for any number.
+    pub series_max: usize,
+    /// Samples of a request; 0 for any number.
+    pub samples_max: usize,
+    /// The label that names a series' tenant, and is removed from it.
+    pub split_tenant_label: Option<String>,
+}
+
+/// Metadata of a metric, as remote write 1.0 sends it apart from series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FamilyMetadata {
+    /// Name of the metric family.
+    pub family: String,
+    /// What is known of it.
+    pub metadata: Metadata,
+}
+
+/// A decoded request. Made once and cleared between requests, so that it allocates little.
+#[derive(Debug, Clone, Default)]
+pub struct Decoded {
+    /// Samples of the tenant that the request is for.
+    batch: Batch,
+    /// Samples of tenants that series name themselves. Only the first `others_used` count.
+    others: Vec<(String, Batch)>,
+    others_used: usize,
+    current: Option<usize>,
+    series: usize,
+    samples: usize,
+    /// What was refused.
+    pub refusals: Refusals,
+    /// Metadata of metrics.
+    pub metadata: Vec<FamilyMetadata>,
+}
+
+impl Decoded {
+    /// One without anything.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything but the memory.
+    pub fn clear(&mut self) {
+        self.batch.clear();
+        self.others.truncate(BATCHES_KEPT);
+        for (_, batch) in &mut self.others {
+            batch.clear();
+        }
+        self.others_used = 0;
+        self.current = None;
+        self.series = 0;
+        self.samples = 0;
+        self.refusals.clear();
+        self.metadata.clear();
+    }
+
+    /// The batches with their tenants; `None` for the tenant that the request is for.
+    pub fn batches(&self) -> impl Iterator<Item = (Option<&str>, &Batch)> {
+        let others = self.others[..self.others_used].iter();
+        let others = others.map(|(tenant, batch)| (Some(tenant.as_str()), batch));
+        let all = std::iter::once((None, &self.batch)).chain(others);
+        all.filter(|(_, batch)| !batch.is_empty())
+    }
+
+    /// Series met, refused ones included.
+    pub fn series_count(&self) -> usize {
+        self.series
+    }
+
+    /// Samples met, refused ones included.
+    pub fn sample_count(&self) -> usize {
+        self.samples
+    }
+
+    /// Counts a series of `samples` against the limits.
+    pub(super) fn count(
+        &mut self,
+        samples: usize,
+        options: &DecodeOptions,
+    ) -> Result<(), DecodeError> {
+        self.series += 1;
+        self.samples += samples;
+        if options.series_max > 0 && self.series > options.series_max {
+            return Err(DecodeError::TooManySeries {
+                max: options.series_max,
+            });
+        }
+        if options.samples_max > 0 && self.samples > options.samples_max {
+            return Err(DecodeError::TooManySamples {
+                max: options.samples_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Begins a series with these labels and returns the batch that takes its samples; nothing when
+    /// it is refused, which is counted.
+    pub(super) fn begin(
+        &mut self,
+        labels: &mut Vec<(&str, &str)>,
+        samples: usize,
+        options: &DecodeOptions,
+    ) -> Option<&mut Batch> {
+        if let Err(reason) = normalize(labels, &options.labels) {
+            self.refuse(reason, samples, labels);
+            return None;
+        }
+        let mut of_tenant = None;
+        if let Some(split) = &options.split_tenant_label
+            && let Some(at) = labels.iter().position(|(name, _)| name == split)
+        {
+            let (_, name) = labels.remove(at);
+            if tenant::check(name).is_err() {
+                self.refuse(Reason::InvalidTenant, samples, labels);
+                return None;
+            }
+            of_tenant = Some(self.place_of(name));
+        }
+        let batch = match of_tenant {
+            Some(place) => &mut self.others[place].1,
+            None => &mut self.batch,
+        };
+        batch.series(labels.iter().copied());
+        Some(batch)
+    }
+
+    /// The place of a tenant's batch.
+    fn place_of(&mut self, tenant: &str) -> usize {
+        // Neighbours are mostly of one tenant.
+        if let Some(place) = self.current
+            && self.others[place].0 == tenant
+        {
+            return place;
+        }
+        let used = &self.others[..self.others_used];
+        let place = used.iter().position(|(name, _)| name == tenant);
+        let place = place.unwrap_or_else(|| {
+            let place = self.others_used;
+            self.others_used += 1;
+            match self.others.get_mut(place) {
+                Some((name, _)) => tenant.clone_into(name),
+                None => self.others.push((tenant.to_owned(), Batch::new())),
+            }
+            place
+        });
+        self.current = Some(place);
+        place
+    }
+
+    /// Counts a series that is refused.
+    #[cold]
+    pub(super) fn refuse(&mut self, reason: Reason, samples: usize, labels: &[(&str, &str)]) {
+        self.refusals.add(reason, samples, || shown(labels));
+    }
+}
+
+/// Labels as an error shows them, cut when they are long.
+fn shown(labels: &[(&str, &str)]) -> String {
+    let mut text = String::from("series {");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        if text.len() > SHOWN_BYTES {
+            text.push_str(", ...");
+            break;
+        }
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(cut(name));
+        text.push('=');
+        model::labels::quote_into(&mut text, cut(value));
+    }
+    text.push('}');
+    text
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN_BYTES / 4)]
+}
+
+/// The labels of a series of a batch as an error shows them.
+pub(super) fn shown_encoded(encoded: &str) -> String {
+    let labels: Vec<_> = Labels::iter_encoded(encoded).collect();
+    shown(&labels)
+}

@@ -1,0 +1,319 @@
+//! From a body to a durable write, whichever protocol it came by.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::ErrorKind;
+use parking_lot::Mutex;
+use proto::prometheus::TimeSeries;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tsdb::batch::{CommitPoint, WriteError};
+
+use super::body::{self, BodyError, Encoding};
+use super::counters::Counters;
+use super::decoded::{DecodeOptions, Decoded, shown_encoded};
+use super::limits::{LimitsFile, TenantLimits, limit};
+use super::metadata::MetadataStore;
+use super::outcome::{Outcome, Reason};
+use super::tenant::{InvalidTenant, TenantSettings};
+use super::wire::DecodeError;
+use super::{message, v1, v2};
+use crate::append::Appender;
+
+/// Bytes of a buffer that is kept for the next request.
+const KEPT_BYTES_MAX: usize = 8 << 20;
+/// Workspaces that are kept.
+const KEPT_MAX: usize = 16;
+/// How long a request waits for its place.
+const QUEUE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How writes are received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How requests are taken apart, where the limits say nothing else.
+    pub decode: DecodeOptions,
+    /// Bytes of a request when decompressed.
+    pub bytes_max: usize,
+    /// How requests name their tenant.
+    pub tenants: TenantSettings,
+    /// Limits by tenant.
+    pub limits: LimitsFile,
+}
+
+/// Version of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`.
+    V1,
+    /// `io.prometheus.write.v2.Request`.
+    V2,
+}
+
+/// Why a request was refused as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// Its body cannot be decompressed.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// It is larger than the tenant's requests may be.
+    #[error("write request too large: {bytes} bytes, the limit is {max} (size_bytes_limit)")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// Bytes that are allowed.
+        max: usize,
+    },
+    /// Its message cannot be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It is for a tenant that cannot be.
+    #[error(transparent)]
+    Tenant(#[from] InvalidTenant),
+    /// There are as many requests as there may be.
+    #[error("{max} writes are under way already (max_concurrency); try again")]
+    Busy {
+        /// Writes that may be under way.
+        max: usize,
+    },
+    /// The storage did not take it.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl ReceiveError {
+    /// What the writer should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Body(error) => error.kind(),
+            Self::Write(error) => error.kind(),
+            Self::TooLarge { .. }
+            | Self::Decode(
+                DecodeError::TooManySeries { .. }
+                | DecodeError::TooManySamples { .. }
+                | DecodeError::TooManySymbols { .. },
+            ) => ErrorKind::Exhausted,
+            Self::Decode(DecodeError::Malformed { .. }) | Self::Tenant(_) => ErrorKind::Invalid,
+            Self::Busy { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// True when the request itself is larger than it may be, which no later try changes.
+    pub fn is_too_large(&self) -> bool {
+        self.kind() == ErrorKind::Exhausted && !matches!(self, Self::Write(_))
+    }
+}
+
+/// What a tenant's requests may be like.
+#[derive(Debug, Clone)]
+struct TenantOptions {
+    decode: DecodeOptions,
+    bytes_max: Option<usize>,
+}
+
+/// Memory for one request.
+#[derive(Debug, Default)]
+struct Workspace {
+    bytes: Vec<u8>,
+    decoded: Decoded,
+}
+
+/// Receives writes. Shared by all the protocols.
+pub struct Receiver {
+    appender: Arc<dyn Appender>,
+    tenants: TenantSettings,
+    bytes_max: usize,
+    default: TenantOptions,
+    by_tenant: BTreeMap<String, TenantOptions>,
+    places: Option<(Arc<Semaphore>, usize)>,
+    counters: Arc<Counters>,
+    metadata: Arc<MetadataStore>,
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("tenants", &self.tenants)
+            .field("bytes_max", &self.bytes_max)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Receiver {
+    /// One that writes to `appender`.
+    pub fn new(appender: Arc<dyn Appender>, settings: Settings) -> Self {
+        let Settings {
+            decode,
+            bytes_max,
+            tenants,
+            limits,
+        } = settings;
+        let options = |limits: TenantLimits| TenantOptions {
+            decode: DecodeOptions {
+                series_max: limit(limits.request.series_limit).unwrap_or(decode.series_max),
+                samples_max: limit(limits.request.samples_limit).unwrap_or(decode.samples_max),
+                ..decode.clone()
+            },
+            bytes_max: limit(limits.request.size_bytes_limit),
+        };
+        let write = limits.write;
+        let by_tenant = write.tenants.iter();
+        let concurrent = limit(Some(write.global.max_concurrency));
+        Self {
+            appender,
+            tenants,
+            bytes_max,
+            default: options(write.default),
+            by_tenant: by_tenant
+                .map(|(name, own)| (name.clone(), options(own.over(write.default))))
+                .collect(),
+            places: concurrent.map(|max| (Arc::new(Semaphore::new(max)), max)),
+            counters: Arc::default(),
+            metadata: Arc::default(),
+            workspaces: Mutex::default(),
+        }
+    }
+
+    /// How requests name their tenant.
+    pub fn tenants(&self) -> &TenantSettings {
+        &self.tenants
+    }
+
+    /// What was received so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Metadata that writers sent.
+    pub fn metadata(&self) -> &Arc<MetadataStore> {
+        &self.metadata
+    }
+
+    /// Writes a request; what is said to be written is durable.
+    ///
+    /// # Errors
+    /// [`ReceiveError`] when it was refused as a whole. Where its kind is `Unavailable` a part may
+    /// be written all the same; sending it again does no harm.
+    pub fn write(
+        &self,
+        tenant: &str,
+        version: Version,
+        encoding: Encoding,
+        body: &[u8],
+    ) -> Result<Outcome, ReceiveError> {
+        let options = self.options(tenant);
+        self.counted(|workspace| {
+            check_size(body.len(), options)?;
+            let max = options
+                .bytes_max
+                .map_or(self.bytes_max, |max| max.min(self.bytes_max));
+            let Workspace { bytes, decoded } = workspace;
+            body::decompress(encoding, body, max, bytes)?;
+            match version {
+                Version::V1 => v1::decode(bytes, &options.decode, decoded)?,
+                Version::V2 => v2::decode(bytes, &options.decode, decoded)?,
+            }
+            self.append(tenant, decoded)
+        })
+    }
+
+    /// Writes series that were decoded already.
+    ///
+    /// # Errors
+    /// As [`Receiver::write`].
+    pub fn write_series(
+        &self,
+        tenant: &str,
+        series: &[TimeSeries],
+    ) -> Result<Outcome, ReceiveError> {
+        let options = self.options(tenant);
+        self.counted(|workspace| {
+            message::fill(series, &options.decode, &mut workspace.decoded)?;
+            self.append(tenant, &workspace.decoded)
+        })
+    }
+
+    fn options(&self, tenant: &str) -> &TenantOptions {
+        let name = if tenant.is_empty() {
+            self.tenants.default.as_str()
+        } else {
+            tenant
+        };
+        self.by_tenant.get(name).unwrap_or(&self.default)
+    }
+
+    /// Does `work` in a workspace and in its turn, and counts what became of it.
+    fn counted(
+        &self,
+        work: impl FnOnce(&mut Workspace) -> Result<Outcome, ReceiveError>,
+    ) -> Result<Outcome, ReceiveError> {
+        let result = self.place().and_then(|place| {
+            let mut workspace = self.workspaces.lock().pop().unwrap_or_default();
+            let result = work(&mut workspace);
+            let mut kept = self.workspaces.lock();
+            if kept.len() < KEPT_MAX && workspace.bytes.capacity() <= KEPT_BYTES_MAX {
+                kept.push(workspace);
+            }
+            drop(place);
+            result
+        });
+        match &result {
+            Ok(outcome) => self.counters.wrote(outcome),
+            Err(_) => self.counters.failed(),
+        }
+        result
+    }
+
+    fn place(&self) -> Result<Option<OwnedSemaphorePermit>, ReceiveError> {
+        let Some((places, max)) = &self.places else {
+            return Ok(None);
+        };
+        let waiting = Arc::clone(places).acquire_owned();
+        match Handle::current().block_on(timeout(QUEUE_TIME_MAX, waiting)) {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(ReceiveError::Busy { max: *max }),
+        }
+    }
+
+    fn append(&self, tenant: &str, decoded: &Decoded) -> Result<Outcome, ReceiveError> {
+        let mut outcome = Outcome {
+            refusals: decoded.refusals.clone(),
+            ..Outcome::default()
+        };
+        let mut commits: Vec<(&str, CommitPoint)> = Vec::with_capacity(1);
+        for (named, batch) in decoded.batches() {
+            let tenant = match named {
+                Some(name) => self.tenants.canonical(name)?,
+                None => tenant,
+            };
+            let appended = self.appender.append(tenant, batch)?;
+            outcome.floats += appended.floats;
+            outcome.histograms += appended.histograms;
+            outcome.exemplars += appended.exemplars;
+            for rejection in &appended.rejected {
+                outcome.refusals.add(Reason::Head(rejection.reason), 1, || {
+                    let labels = shown_encoded(batch.get(rejection.series).labels);
+                    format!("{labels} at {}", rejection.t)
+                });
+            }
+            self.metadata.record_batch(batch);
+            commits.push((tenant, appended.commit));
+        }
+        for (tenant, at) in commits {
+            self.appender.commit(tenant, at)?;
+        }
+        self.metadata.record(&decoded.metadata);
+        Ok(outcome)
+    }
+}
+
+fn check_size(bytes: usize, options: &TenantOptions) -> Result<(), ReceiveError> {
+    match options.bytes_max {
+        Some(max) if bytes > max => Err(ReceiveError::TooLarge { bytes, max }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,327 @@
+//! From a request to an answer, over an appender that remembers.
+
+use std::sync::Arc;
+
+use model::ErrorKind;
+use parking_lot::Mutex;
+use prost::Message as _;
+use proto::thanos::writeable_store_server::WriteableStore as _;
+use proto::thanos::{self, TimeSeriesTenantTuple};
+use runtime::http::{
+    Abandonment, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+};
+use runtime::metrics::{Collect as _, Exposition};
+use storeapi::snappy;
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection, WriteError};
+
+use super::super::grpc::WriteService;
+use super::super::http::{Manner, WriteEndpoint};
+use super::super::limits::LimitsFile;
+use super::*;
+use crate::append::Appender;
+
+/// Remembers what was appended and committed; refuses samples at time 13 as out of order and at
+/// time 14 for the limit of series.
+#[derive(Default)]
+struct Recorder {
+    log: Mutex<Vec<String>>,
+    failure: Option<ErrorKind>,
+}
+
+impl Appender for Recorder {
+    fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, WriteError> {
+        if let Some(kind) = self.failure {
+            let reason = "the disk is nearly full".to_owned();
+            return Err(WriteError::Refused { kind, reason });
+        }
+        let mut appended = Appended::default();
+        for (i, series) in batch.iter().enumerate() {
+            for float in series.floats {
+                let reason = match float.t {
+                    13 => Reject::OutOfOrder,
+                    14 => Reject::SeriesLimit,
+                    _ => {
+                        appended.floats += 1;
+                        continue;
+                    }
+                };
+                let t = float.t;
+                appended.rejected.push(Rejection {
+                    series: i,
+                    t,
+                    reason,
+                });
+            }
+        }
+        let mut log = self.log.lock();
+        log.push(format!("append {tenant:?} {}", appended.floats));
+        appended.commit = CommitPoint(log.len() as u64);
+        Ok(appended)
+    }
+
+    fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {
+        self.log.lock().push(format!("commit {tenant:?} {}", at.0));
+        Ok(())
+    }
+}
+
+struct Fixture {
+    recorder: Arc<Recorder>,
+    receiver: Arc<Receiver>,
+}
+
+impl Fixture {
+    fn new(recorder: Recorder, limits: &str) -> Self {
+        let recorder = Arc::new(recorder);
+        let settings = Settings {
+            decode: DecodeOptions {
+                split_tenant_label: Some("tenant".to_owned()),
+                ..DecodeOptions::default()
+            },
+            bytes_max: 100_000,
+            tenants: TenantSettings {
+                header: HeaderName::from_static("thanos-tenant"),
+                default: "default-tenant".to_owned(),
+            },
+            limits: LimitsFile::parse(limits).unwrap(),
+        };
+        let appender: Arc<dyn Appender> = Arc::<Recorder>::clone(&recorder);
+        Self {
+            receiver: Arc::new(Receiver::new(appender, settings)),
+            recorder,
+        }
+    }
+
+    fn send(&self, manner: Manner, body: Vec<u8>, headers: &[(&'static str, &str)]) -> Response {
+        let mut map = HeaderMap::new();
+        map.insert(
+            "content-type",
+            HeaderValue::from_static("application/x-protobuf"),
+        );
+        for (name, value) in headers {
+            map.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        let request = Request {
+            method: Method::POST,
+            path: String::new(),
+            query: String::new(),
+            headers: map,
+            body: body.into(),
+            abandonment: Abandonment::default(),
+        };
+        WriteEndpoint::new(Arc::clone(&self.receiver)).answer(&request, manner)
+    }
+}
+
+fn body(series: Vec<TimeSeries>) -> Vec<u8> {
+    snappy::compress(&request(series).encode_to_vec()).unwrap()
+}
+
+fn up(samples: &[(i64, f64)]) -> TimeSeries {
+    floats(&[("__name__", "up")], samples)
+}
+
+fn text(response: Response) -> String {
+    String::from_utf8(response.into_bytes().unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn writes_are_acknowledged_after_they_are_durable() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let samples = body(vec![up(&[(1, 1.0), (2, 2.0)])]);
+    let response = fixture.send(Manner::Prometheus, samples.clone(), &[]);
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let response = fixture.send(Manner::Thanos, samples, &[("thanos-tenant", "a")]);
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(
+        *fixture.recorder.log.lock(),
+        [
+            "append \"\" 2",
+            "commit \"\" 1",
+            "append \"a\" 2",
+            "commit \"a\" 3"
+        ]
+    );
+    let mut figures = Exposition::default();
+    fixture.receiver.counters().collect(&mut figures);
+    let figures = figures.into_text();
+    for line in [
+        "promontory_receive_samples_total 4\n",
+        "promontory_receive_requests_total 2\n",
+        "promontory_receive_refused_samples_total{reason=\"out_of_order\"} 0\n",
+    ] {
+        assert!(figures.contains(line), "{line} {figures}");
+    }
+}
+
+#[test]
+fn a_bad_sample_leaves_the_rest() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let samples = body(vec![
+        up(&[(13, 1.0), (15, 1.0)]),
+        floats(&[("job", "nameless")], &[(1, 1.0), (2, 1.0)]),
+    ]);
+    for (manner, status) in [
+        (Manner::Prometheus, StatusCode::BAD_REQUEST),
+        (Manner::Thanos, StatusCode::CONFLICT),
+    ] {
+        let response = fixture.send(manner, samples.clone(), &[]);
+        assert_eq!(response.status(), status);
+        assert_eq!(
+            text(response),
+            "series {job=\"nameless\"}: invalid metric name or labels: no __name__; not stored: 2 no_metric_name, 1 out_of_order\n"
+        );
+    }
+    let limited = fixture.send(Manner::Prometheus, body(vec![up(&[(14, 1.0)])]), &[]);
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(text(limited).starts_with("series {__name__=\"up\"} at 14: series limit reached"));
+    let log = fixture.recorder.log.lock();
+    assert_eq!(log.iter().filter(|l| l.starts_with("commit")).count(), 3);
+}
+
+#[test]
+fn requests_that_cannot_be_read_have_their_status() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let sound = body(vec![up(&[(1, 1.0)])]);
+    let huge = snappy::compress(&vec![0; 200_000]).unwrap();
+    let check = |body: &[u8], headers: &[(&'static str, &str)], expected: u16| {
+        let response = fixture.send(Manner::Prometheus, body.to_vec(), headers);
+        assert_eq!(
+            response.status().as_u16(),
+            expected,
+            "{headers:?} {:?}",
+            text(response)
+        );
+    };
+    check(b"not snappy", &[], 400);
+    check(&snappy::compress(b"\xff\xff\xff").unwrap(), &[], 400);
+    check(&huge, &[], 413);
+    check(&sound, &[("content-type", "application/json")], 415);
+    check(&sound, &[("content-encoding", "gzip")], 415);
+    check(&sound, &[("thanos-tenant", "../etc")], 400);
+    check(&sound, &[("content-encoding", "snappy")], 204);
+    let plain = request(vec![up(&[(1, 1.0)])]).encode_to_vec();
+    let zstd = zstd::bulk::compress(&plain, 1).unwrap();
+    check(&zstd, &[("content-encoding", "zstd")], 204);
+    let v2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    check(
+        &snappy::compress(&[]).unwrap(),
+        &[("content-type", v2)],
+        204,
+    );
+}
+
+#[test]
+fn storage_that_cannot_write_says_when_to_try_again() {
+    for (kind, status) in [
+        (ErrorKind::Unavailable, 503),
+        (ErrorKind::Exhausted, 429),
+        (ErrorKind::Internal, 500),
+        (ErrorKind::Invalid, 400),
+    ] {
+        let recorder = Recorder {
+            failure: Some(kind),
+            ..Recorder::default()
+        };
+        let fixture = Fixture::new(recorder, "");
+        let response = fixture.send(Manner::Thanos, body(vec![up(&[(1, 1.0)])]), &[]);
+        assert_eq!(response.status().as_u16(), status);
+        let shown = format!("{response:?}");
+        assert_eq!(
+            shown.contains("retry-after"),
+            matches!(status, 503 | 429),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("x-prometheus-remote-write-samples-written\": \"0\""),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn tenants_have_limits_of_their_own() {
+    let limits = "
+write:
+  default: {request: {samples_limit: 2}}
+  tenants: {big: {request: {samples_limit: 3, series_limit: 1}}, tiny: {request: {size_bytes_limit: 5}}}
+";
+    let fixture = Fixture::new(Recorder::default(), limits);
+    let three = body(vec![up(&[(1, 1.0), (2, 1.0), (3, 1.0)])]);
+    let check = |body: &Vec<u8>, tenant: &str, expected: u16| {
+        let response = fixture.send(Manner::Thanos, body.clone(), &[("thanos-tenant", tenant)]);
+        assert_eq!(response.status().as_u16(), expected, "{tenant}");
+    };
+    check(&three, "other", 413);
+    check(&three, "big", 200);
+    check(&three, "tiny", 413);
+    check(&body(vec![up(&[(1, 1.0)]), up(&[(2, 1.0)])]), "big", 413);
+}
+
+#[test]
+fn series_may_name_their_tenant() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let of = |tenant, t| floats(&[("__name__", "up"), ("tenant", tenant)], &[(t, 1.0)]);
+    let mixed = body(vec![
+        of("a", 1),
+        of("b", 2),
+        up(&[(3, 1.0)]),
+        of("a", 4),
+        of("..", 5),
+    ]);
+    let response = fixture.send(Manner::Prometheus, mixed, &[]);
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        *fixture.recorder.log.lock(),
+        [
+            "append \"\" 1",
+            "append \"a\" 2",
+            "append \"b\" 1",
+            "commit \"\" 1",
+            "commit \"a\" 2",
+            "commit \"b\" 3"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn routers_write_in_both_forms() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let service = WriteService::new(Arc::clone(&fixture.receiver));
+    let tuple = |tenant: &str, t| TimeSeriesTenantTuple {
+        timeseries: vec![up(&[(t, 1.0)])],
+        tenant: tenant.to_owned(),
+    };
+    let both = thanos::WriteRequest {
+        timeseries: vec![up(&[(1, 1.0)])],
+        tenant: "old".to_owned(),
+        replica: 1,
+        timeseries_tenant_data: vec![tuple("new", 2), tuple("", 3)],
+    };
+    service
+        .remote_write(tonic::Request::new(both))
+        .await
+        .unwrap();
+    let code = async |tenant: &str, t| {
+        let request = thanos::WriteRequest {
+            timeseries_tenant_data: vec![tuple(tenant, t)],
+            ..Default::default()
+        };
+        let answer = service.remote_write(tonic::Request::new(request)).await;
+        answer.unwrap_err().code()
+    };
+    assert_eq!(code("a", 13).await, tonic::Code::AlreadyExists);
+    assert_eq!(code("a/b", 1).await, tonic::Code::InvalidArgument);
+    let log = fixture.recorder.log.lock();
+    assert_eq!(
+        log[..6],
+        [
+            "append \"new\" 1",
+            "commit \"new\" 1",
+            "append \"\" 1",
+            "commit \"\" 3",
+            "append \"old\" 1",
+            "commit \"old\" 5"
+        ]
+    );
+}

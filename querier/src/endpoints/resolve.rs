@@ -1,0 +1,90 @@
+//! From addresses to endpoints, through DNS.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::RData;
+
+use super::address::{Address, Lookup};
+
+/// Finds the endpoints of addresses.
+pub trait Resolve: Send + Sync + fmt::Debug {
+    /// Each as `HOST:PORT`, in order; why there are none otherwise.
+    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>>;
+}
+
+/// Asks the name servers of the system.
+pub struct Dns {
+    resolver: TokioResolver,
+}
+
+impl fmt::Debug for Dns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dns").finish_non_exhaustive()
+    }
+}
+
+impl Dns {
+    /// The name servers that the system is set to.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn of_system() -> Result<Self, String> {
+        let builder = TokioResolver::builder_tokio().map_err(|e| e.to_string())?;
+        let resolver = builder.build().map_err(|e| e.to_string())?;
+        Ok(Self { resolver })
+    }
+
+    async fn hosts(&self, host: &str, port: u16) -> Result<Vec<String>, String> {
+        let found = self.resolver.lookup_ip(host).await;
+        let found = found.map_err(|e| format!("look up {host}: {e}"))?;
+        let with_port = |ip| std::net::SocketAddr::new(ip, port).to_string();
+        Ok(found.iter().map(with_port).collect())
+    }
+
+    /// Targets and ports of a service.
+    async fn services(&self, name: &str) -> Result<Vec<(String, u16)>, String> {
+        let found = self.resolver.srv_lookup(name).await;
+        let found = found.map_err(|e| format!("look up service {name}: {e}"))?;
+        let targets = found
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some((srv.target.to_utf8(), srv.port)),
+                _ => None,
+            });
+        Ok(targets.collect())
+    }
+
+    async fn all(&self, address: &Address) -> Result<Vec<String>, String> {
+        let (name, port) = address.parts();
+        let mut found = Vec::new();
+        match address.lookup {
+            Lookup::Static => found.push(address.name.clone()),
+            Lookup::Hosts => {
+                let host = name.trim_start_matches('[').trim_end_matches(']');
+                found = self.hosts(host, port.unwrap_or_default()).await?;
+            }
+            Lookup::Services | Lookup::ServicesByName => {
+                for (target, own_port) in self.services(name).await? {
+                    let port = port.unwrap_or(own_port);
+                    if address.lookup == Lookup::Services {
+                        found.extend(self.hosts(&target, port).await?);
+                    } else {
+                        found.push(format!("{}:{port}", target.trim_end_matches('.')));
+                    }
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+}
+
+impl Resolve for Dns {
+    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(self.all(address))
+    }
+}

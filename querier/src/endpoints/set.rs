@@ -1,0 +1,347 @@
+//! All endpoints, and how they are.
+//!
+//! Every few seconds each endpoint says what it has ([`EndpointSet::update`]). One that did not
+//! answer is not asked by queries until it does, and forgotten after a while; a strict one is asked
+//! always, so that its absence shows. Queries take the endpoints as they are at that moment.
+
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, StreamExt as _};
+use model::{ErrorKind, Matcher};
+use parking_lot::Mutex;
+use runtime::Clock;
+use storeapi::wire::info::EndpointInfo;
+use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
+use tokio::time::timeout;
+
+use super::config::EndpointConfig;
+use super::group::Group;
+use super::peer::{Dial, Peer};
+use super::resolve::Resolve;
+use crate::stores::{FixedStore, StoreStatus, Stores};
+use wanted::{Wanted, WantedEndpoint};
+
+/// Endpoints that are asked for their state at once.
+const CHECKS_AT_ONCE: usize = 64;
+/// The label whose matchers choose stores by address.
+const ADDRESS_LABEL: &str = "__address__";
+
+/// What a set is made of and how patient it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetOptions {
+    /// Endpoints that were named when the process started.
+    pub endpoints: Vec<EndpointConfig>,
+    /// File with further endpoints, read again when it changes.
+    pub config_file: Option<PathBuf>,
+    /// Files with addresses, read again when they change.
+    pub files: Vec<String>,
+    /// How often addresses are looked up again.
+    pub lookup_interval: Duration,
+    /// How long an endpoint may take to say how it is.
+    pub info_timeout: Duration,
+    /// How long an endpoint that does not answer is remembered.
+    pub unhealthy_timeout: Duration,
+}
+
+impl Default for SetOptions {
+    /// Thanos' defaults, without endpoints.
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            config_file: None,
+            files: Vec::new(),
+            lookup_interval: Duration::from_secs(30),
+            info_timeout: Duration::from_secs(5),
+            unhealthy_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl SetOptions {
+    /// True when there may never be an endpoint.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty() && self.config_file.is_none() && self.files.is_empty()
+    }
+}
+
+/// All endpoints.
+#[derive(Debug)]
+pub struct EndpointSet {
+    options: SetOptions,
+    fixed: Vec<FixedStore>,
+    dial: Arc<dyn Dial>,
+    clock: Arc<dyn Clock>,
+    wanted: tokio::sync::Mutex<Wanted>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Whose turn it is in groups.
+    turn: AtomicUsize,
+}
+
+impl EndpointSet {
+    /// A set that knows of nothing but `fixed` before its first update.
+    pub fn new(
+        options: SetOptions,
+        fixed: Vec<FixedStore>,
+        (dial, resolve): (Arc<dyn Dial>, Arc<dyn Resolve>),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            wanted: tokio::sync::Mutex::new(Wanted::new(&options, resolve)),
+            options,
+            fixed,
+            dial,
+            clock,
+            endpoints: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Looks up addresses that are due, and asks every endpoint how it is.
+    pub async fn update(&self) {
+        let mut wanted = self.wanted.lock().await;
+        let endpoints = self.connected(wanted.endpoints(self.clock.now_ms()).await);
+        let checks = endpoints.iter().map(|endpoint| endpoint.check(self));
+        let checks: Vec<_> = checks.collect();
+        futures::stream::iter(checks)
+            .buffer_unordered(CHECKS_AT_ONCE)
+            .for_each(|()| std::future::ready(()))
+            .await;
+        let now = self.clock.now_ms();
+        let patience =
+            i64::try_from(self.options.unhealthy_timeout.as_millis()).unwrap_or(i64::MAX);
+        let kept = endpoints.into_iter().filter(|endpoint| {
+            endpoint.is_strict || now.saturating_sub(endpoint.state.lock().last_seen_ms) <= patience
+        });
+        self.endpoints.store(Arc::new(kept.collect()));
+    }
+
+    /// The endpoints at these places, those that are known with what is known of them.
+    fn connected(&self, wanted: Vec<WantedEndpoint>) -> Vec<Arc<Endpoint>> {
+        let known = self.endpoints.load();
+        let mut connected: Vec<Arc<Endpoint>> = Vec::with_capacity(wanted.len());
+        for place in wanted {
+            // The first that names an address says how it is treated.
+            if connected.iter().any(|e| e.address == place.address) {
+                continue;
+            }
+            let same = |e: &&Arc<Endpoint>| {
+                e.address == place.address
+                    && e.group == place.group
+                    && e.is_strict == place.is_strict
+            };
+            if let Some(endpoint) = known.iter().find(same) {
+                connected.push(Arc::clone(endpoint));
+                continue;
+            }
+            match self.dial.dial(&place.address, place.tls.as_ref()) {
+                Ok(peer) => {
+                    tracing::info!(address = place.address, "endpoint added");
+                    let now = self.clock.now_ms();
+                    connected.push(Arc::new(Endpoint::new(place, peer, now)));
+                }
+                Err(error) => {
+                    tracing::error!(address = place.address, %error, "endpoint cannot be connected to");
+                }
+            }
+        }
+        for endpoint in known.iter() {
+            if !connected.iter().any(|e| Arc::ptr_eq(e, endpoint)) {
+                tracing::info!(address = endpoint.address, "endpoint removed");
+            }
+        }
+        connected
+    }
+
+    /// What endpoints say of themselves, with how to reach them, those that can be asked.
+    pub fn peers(&self) -> Vec<(EndpointInfo, Arc<dyn Peer>)> {
+        let endpoints = self.endpoints.load();
+        let usable = endpoints.iter().filter(|endpoint| endpoint.is_usable());
+        usable
+            .filter_map(|e| Some((e.state.lock().info.clone()?, Arc::clone(&e.peer))))
+            .collect()
+    }
+}
+
+impl Stores for EndpointSet {
+    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>> {
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        // What is in this process has no address that could match.
+        if matchers.is_empty() {
+            stores.extend(self.fixed.iter().map(|fixed| Arc::clone(&fixed.store)));
+        }
+        let mut groups: BTreeMap<&str, Vec<Arc<dyn Store>>> = BTreeMap::new();
+        let endpoints = self.endpoints.load();
+        for endpoint in endpoints.iter().filter(|e| e.serves_series()) {
+            let accepts = |all: &Vec<Matcher>| {
+                all.iter().all(|m| match m.name() {
+                    ADDRESS_LABEL => m.matches(&endpoint.address),
+                    _ => m.matches(""),
+                })
+            };
+            if !matchers.is_empty() && !matchers.iter().any(accepts) {
+                continue;
+            }
+            let store: Arc<dyn Store> = Arc::<Endpoint>::clone(endpoint);
+            match &endpoint.group {
+                None => stores.push(store),
+                Some(group) => groups.entry(group).or_default().push(store),
+            }
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let groups = groups.into_values();
+        let groups = groups.filter_map(|members| Group::new(members, turn));
+        stores.extend(groups.map(|group| Arc::new(group) as Arc<dyn Store>));
+        stores
+    }
+
+    fn statuses(&self) -> Vec<StoreStatus> {
+        let fixed = self.fixed.iter().map(FixedStore::status);
+        let endpoints = self.endpoints.load();
+        let endpoints = endpoints.iter().map(|endpoint| endpoint.status());
+        fixed.chain(endpoints).collect()
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.options.is_empty()
+    }
+}
+
+/// An endpoint, as a store that knows what it has.
+#[derive(Debug)]
+struct Endpoint {
+    address: String,
+    group: Option<String>,
+    is_strict: bool,
+    peer: Arc<dyn Peer>,
+    store: Arc<dyn Store>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What it said last; nothing before it said anything.
+    info: Option<EndpointInfo>,
+    last_check_ms: i64,
+    last_error: Option<String>,
+    /// When it answered last, or when it was added.
+    last_seen_ms: i64,
+}
+
+impl Endpoint {
+    fn new(place: WantedEndpoint, peer: Arc<dyn Peer>, now_ms: i64) -> Self {
+        Self {
+            address: place.address,
+            group: place.group,
+            is_strict: place.is_strict,
+            store: peer.store(),
+            peer,
+            state: Mutex::new(State {
+                info: None,
+                last_check_ms: 0,
+                last_error: None,
+                last_seen_ms: now_ms,
+            }),
+        }
+    }
+
+    /// Asks how it is.
+    async fn check(&self, set: &EndpointSet) {
+        let limit = set.options.info_timeout;
+        let answer = match timeout(limit, self.peer.ask_info()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreError::new(
+                ErrorKind::Unavailable,
+                format!("no answer within {limit:?}"),
+            )),
+        };
+        let now = set.clock.now_ms();
+        let mut state = self.state.lock();
+        state.last_check_ms = now;
+        match answer {
+            Ok(info) => {
+                if state.last_error.take().is_some() {
+                    tracing::info!(address = self.address, "endpoint answers again");
+                }
+                state.last_seen_ms = now;
+                state.info = Some(info);
+            }
+            Err(error) => {
+                if state.last_error.is_none() {
+                    tracing::warn!(address = self.address, %error, "endpoint does not answer");
+                }
+                state.last_error = Some(error.message);
+            }
+        }
+    }
+
+    fn is_usable(&self) -> bool {
+        let state = self.state.lock();
+        self.is_strict || (state.info.is_some() && state.last_error.is_none())
+    }
+
+    fn serves_series(&self) -> bool {
+        let has_series = match &self.state.lock().info {
+            Some(info) => info.store.is_some(),
+            None => true,
+        };
+        has_series && self.is_usable()
+    }
+
+    fn status(&self) -> StoreStatus {
+        let info = Store::info(self);
+        let state = self.state.lock();
+        let component = state.info.as_ref().map(|info| info.component.clone());
+        StoreStatus {
+            component: component.unwrap_or_else(|| "store".to_owned()),
+            name: self.address.clone(),
+            last_check_ms: state.last_check_ms,
+            last_error: state.last_error.clone(),
+            label_sets: info.label_sets,
+            min_time: info.min_time,
+            max_time: info.max_time,
+        }
+    }
+}
+
+impl Store for Endpoint {
+    /// What it said last; of one that never answered, everything is possible.
+    fn info(&self) -> Info {
+        let state = self.state.lock();
+        let said = state.info.as_ref().and_then(|info| info.store.clone());
+        said.unwrap_or_else(|| Info {
+            min_time: i64::MIN,
+            max_time: i64::MAX,
+            ..Info::default()
+        })
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        self.store.series(request)
+    }
+
+    fn label_names(
+        &self,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.store.label_names(request)
+    }
+
+    fn label_values(
+        &self,
+        name: String,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.store.label_values(name, request)
+    }
+}
+
+#[cfg(test)]
+mod tests;
