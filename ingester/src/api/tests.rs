@@ -1,0 +1,196 @@
+//! Endpoint by endpoint over a store in memory.
+
+use model::{Labels, MetricType};
+use parking_lot::Mutex;
+use runtime::ManualClock;
+use runtime::http::{Abandonment, HeaderMap};
+use serde_json::json;
+use storeapi::memory::{MemoryStore, float_chunk};
+
+use super::*;
+
+/// Says what a test expects to see; refuses every reload but the first.
+#[derive(Default)]
+struct Fixed {
+    reloads: Mutex<usize>,
+}
+
+impl Control for Fixed {
+    fn config_yaml(&self) -> String {
+        "global: {}\n".to_owned()
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let mut reloads = self.reloads.lock();
+        *reloads += 1;
+        if *reloads == 1 {
+            return Ok(());
+        }
+        Err("line 1: it is wrong".to_owned())
+    }
+
+    fn targets(&self, pool: Option<&str>) -> Value {
+        json!({ "activeTargets": [pool], "droppedTargets": ["x"] })
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        vec!["a".to_owned()]
+    }
+
+    fn metadata(&self, _: Option<&str>) -> BTreeMap<String, Vec<Metadata>> {
+        let metadata = Metadata {
+            kind: MetricType::Gauge,
+            unit: String::new(),
+            help: "It is up.".to_owned(),
+        };
+        [
+            ("up".to_owned(), vec![metadata.clone()]),
+            ("vp".to_owned(), vec![metadata]),
+        ]
+        .into()
+    }
+
+    fn heads(&self) -> Vec<HeadFigures> {
+        [("a", Some((5, 9))), ("b", None), ("c", Some((1, 7)))]
+            .map(|(tenant, range)| HeadFigures {
+                tenant: tenant.to_owned(),
+                series: 2,
+                range,
+                blocks: 0,
+            })
+            .to_vec()
+    }
+}
+
+struct Fixture {
+    api: Api,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let mut store = MemoryStore::new(Labels::from_pairs([("replica", "a")]));
+        for job in ["x", "y"] {
+            let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]);
+            store.insert(labels, [float_chunk(&[(1000, 1.0)])]);
+        }
+        let about = About {
+            version: "1.2.3",
+            started_ms: 0,
+            flags: [("tsdb.path".to_owned(), "./data".to_owned())].into(),
+        };
+        let clock = Arc::new(ManualClock::new(2000));
+        Self {
+            api: Api::new(Arc::new(store), Arc::new(Fixed::default()), clock, about),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap(),
+        }
+    }
+
+    fn request(&self, method: Method, target: &str) -> (u16, String) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = Request {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            abandonment: Abandonment::default(),
+        };
+        let _entered = self.runtime.enter();
+        let response = self.api.handle(request);
+        let status = response.status().as_u16();
+        let body = response.into_bytes().unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn data(&self, target: &str) -> Value {
+        let (status, body) = self.request(Method::GET, &format!("/api/v1/{target}"));
+        assert_eq!(status, 200, "{target}: {body}");
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        body["data"].take()
+    }
+}
+
+#[test]
+fn labels_and_series_come_with_external_labels() {
+    let api = Fixture::new();
+    assert_eq!(api.data("labels"), json!(["__name__", "job", "replica"]));
+    assert_eq!(api.data("label/job/values"), json!(["x", "y"]));
+    assert_eq!(
+        api.data("label/job/values?match[]=up{job='y'}"),
+        json!(["y"])
+    );
+    assert_eq!(
+        api.data("series?match[]=up{job='x'}&match[]=up{job!='y'}"),
+        json!([{ "__name__": "up", "job": "x", "replica": "a" }])
+    );
+    assert_eq!(
+        api.data("series?match[]=up&start=2")
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    let (_, body) = api.request(Method::GET, "/api/v1/series?match[]=up&limit=1");
+    assert!(body.contains("truncated due to limit"), "{body}");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let api = Fixture::new();
+    for (target, status) in [
+        ("/api/v1/series", 400),
+        ("/api/v1/series?match[]={", 400),
+        ("/api/v1/series?match[]={job=''}", 400),
+        ("/api/v1/labels?start=x", 400),
+        ("/api/v1/labels?limit=-1", 400),
+        ("/api/v1/nothing", 404),
+        ("/nothing", 404),
+    ] {
+        assert_eq!(api.request(Method::GET, target).0, status, "{target}");
+    }
+    assert_eq!(api.request(Method::POST, "/api/v1/metadata").0, 405);
+    assert_eq!(api.request(Method::DELETE, "/api/v1/labels").0, 405);
+}
+
+#[test]
+fn the_process_says_what_it_is() {
+    let api = Fixture::new();
+    assert_eq!(api.data("status/config"), json!({ "yaml": "global: {}\n" }));
+    assert_eq!(api.data("status/buildinfo")["application"], "Promontory");
+    assert_eq!(api.data("status/flags")["tsdb.path"], "./data");
+    assert_eq!(
+        api.data("status/runtimeinfo")["startTime"],
+        "1970-01-01T00:00:00Z"
+    );
+    let head = &api.data("status/tsdb")["headStats"];
+    assert_eq!(
+        (&head["numSeries"], &head["minTime"], &head["maxTime"]),
+        (&json!(6), &json!(1), &json!(9))
+    );
+    let tenants = api.data("status/tsdb?all_tenants=true");
+    assert_eq!(tenants[1]["tenant"], "b");
+    assert_eq!(
+        api.data("targets?scrapePool=p&state=active"),
+        json!({ "activeTargets": ["p"], "droppedTargets": [] })
+    );
+    let metadata = api.data("metadata?limit=1");
+    assert_eq!(
+        metadata,
+        json!({ "up": [{ "type": "gauge", "help": "It is up.", "unit": "" }] })
+    );
+}
+
+#[test]
+fn reload_is_asked_by_post() {
+    let api = Fixture::new();
+    assert_eq!(api.request(Method::GET, "/-/reload").0, 405);
+    assert_eq!(api.request(Method::POST, "/-/reload").0, 200);
+    let (status, body) = api.request(Method::PUT, "/-/reload");
+    assert_eq!(
+        (status, body.as_str()),
+        (500, "failed to reload config: line 1: it is wrong\n")
+    );
+}

@@ -1,0 +1,519 @@
+//! What is said on the command line, and what follows from it.
+
+use std::path::PathBuf;
+
+use model::labels::is_legacy_label_name;
+use model::time::DurationMs;
+use model::{Labels, LabelsBuilder};
+use runtime::flags::ListenAddress;
+use runtime::http::{HeaderName, HttpLimits};
+use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use storeapi::grpc::Limits as StoreLimits;
+use storeapi::remote_read::ReadLimits;
+
+use crate::receive::limits::LimitsFile;
+use crate::receive::{DecodeOptions, LabelLimits, Settings as ReceiveSettings, TenantSettings};
+
+/// Bytes of a write on the wire.
+const WRITE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a write when decompressed.
+const WRITE_DECOMPRESSED_MAX: usize = 64 << 20;
+/// Writes at once: they mostly wait for the disk, together.
+const WRITES_MAX: usize = 64;
+
+/// What was said on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Addresses of the servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
+    /// The bucket.
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// The TSDBs.
+    #[command(flatten)]
+    pub tsdb: TsdbFlags,
+    /// How writes are received.
+    #[command(flatten)]
+    pub receive: ReceiveFlags,
+    /// Prometheus' configuration file: what to scrape, and external labels.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+    /// Most series that one answer of the StoreAPI may have; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-series",
+        value_name = "COUNT",
+        default_value_t = 0
+    )]
+    pub request_series: u64,
+    /// Most samples that one answer of the StoreAPI may have; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-samples",
+        value_name = "COUNT",
+        default_value_t = 0
+    )]
+    pub request_samples: u64,
+    /// Most samples that one answer of remote read may have.
+    #[arg(
+        long = "storage.remote.read-sample-limit",
+        value_name = "COUNT",
+        default_value_t = 50_000_000
+    )]
+    pub read_samples: u64,
+    /// Remote reads answered at once.
+    #[arg(
+        long = "storage.remote.read-concurrent-limit",
+        value_name = "COUNT",
+        default_value_t = 10
+    )]
+    pub read_concurrent: u16,
+}
+
+/// Flags of the TSDBs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TsdbFlags {
+    /// Directory of the TSDB: blocks, write-ahead log, head chunks.
+    #[arg(
+        long = "tsdb.path",
+        aliases = ["data-dir", "storage.tsdb.path"],
+        value_name = "DIR",
+        default_value = "./data"
+    )]
+    pub path: PathBuf,
+    /// What the directory holds: a TSDB for each tenant, or a single one as Prometheus has it.
+    #[arg(long = "tsdb.layout", value_name = "LAYOUT", default_value = "tenants")]
+    pub layout: LayoutFlag,
+    /// External label of everything that is received here, as NAME="VALUE"; may be repeated.
+    #[arg(long = "label", value_name = "NAME=\"VALUE\"")]
+    pub labels: Vec<String>,
+    /// How long samples are kept; 0 for ever.
+    #[arg(
+        long = "tsdb.retention",
+        alias = "storage.tsdb.retention.time",
+        value_name = "DURATION",
+        default_value = "15d"
+    )]
+    pub retention: DurationMs,
+    /// Bytes that blocks and logs of a tenant may have; 0 for any number.
+    #[arg(
+        long = "tsdb.max-retention-bytes",
+        value_name = "BYTES",
+        default_value_t = 0
+    )]
+    pub retention_bytes: u64,
+    /// How much older than the newest sample one may be that comes out of order; 0 refuses them.
+    #[arg(
+        long = "tsdb.out-of-order.time-window",
+        value_name = "DURATION",
+        default_value = "30m"
+    )]
+    pub out_of_order_window: DurationMs,
+    /// How far in the future a sample may be; 0 for any time.
+    #[arg(
+        long = "tsdb.too-far-in-future.time-window",
+        value_name = "DURATION",
+        default_value = "10m"
+    )]
+    pub future_window: DurationMs,
+    /// Exemplars that are kept for each tenant.
+    #[arg(
+        long = "tsdb.max-exemplars",
+        value_name = "COUNT",
+        default_value_t = 100_000
+    )]
+    pub exemplars: usize,
+    /// Series that the head of a tenant may have; 0 for any number.
+    #[arg(
+        long = "tsdb.head-series-max",
+        value_name = "COUNT",
+        default_value_t = 1_500_000
+    )]
+    pub head_series: usize,
+    /// When a write is acknowledged: once the disk has it (always), or once the system has it, with
+    /// the disk getting it within 100 ms (batch) or when it likes (none).
+    #[arg(long = "wal.sync", value_name = "WHEN", default_value = "always")]
+    pub wal_sync: WalSync,
+    /// Opens the TSDBs without locking them.
+    #[arg(long = "tsdb.no-lockfile")]
+    pub no_lockfile: bool,
+}
+
+/// What a data directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LayoutFlag {
+    /// A TSDB for each tenant.
+    Tenants,
+    /// One TSDB, of the default tenant.
+    Single,
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WalSync {
+    /// Once the disk has it.
+    Always,
+    /// Once the system has it; the disk gets it soon.
+    Batch,
+    /// Once the system has it.
+    None,
+}
+
+/// Flags of receiving writes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReceiveFlags {
+    /// Address of the HTTP server for remote write.
+    #[arg(
+        long = "remote-write.address",
+        value_name = "HOST:PORT",
+        default_value = "0.0.0.0:19291"
+    )]
+    pub address: String,
+    /// Header that names the tenant of a write.
+    #[arg(
+        long = "receive.tenant-header",
+        value_name = "HEADER",
+        default_value = "THANOS-TENANT"
+    )]
+    pub tenant_header: String,
+    /// The tenant of writes that name none.
+    #[arg(
+        long = "receive.default-tenant-id",
+        value_name = "TENANT",
+        default_value = "default-tenant"
+    )]
+    pub default_tenant: String,
+    /// Name of the external label that tells tenants apart.
+    #[arg(
+        long = "receive.tenant-label-name",
+        value_name = "NAME",
+        default_value = "tenant_id"
+    )]
+    pub tenant_label: String,
+    /// Label of series that names their tenant, and is removed from them.
+    #[arg(long = "receive.split-tenant-label-name", value_name = "NAME")]
+    pub split_tenant_label: Option<String>,
+    /// File with limits on writes, in Thanos' form.
+    #[arg(
+        long = "receive.limits-config-file",
+        value_name = "FILE",
+        conflicts_with = "limits_config"
+    )]
+    pub limits_file: Option<PathBuf>,
+    /// Limits on writes themselves, instead of a file.
+    #[arg(long = "receive.limits-config", value_name = "YAML")]
+    pub limits_config: Option<String>,
+    /// Labels that a series may have.
+    #[arg(
+        long = "receive.labels-max",
+        value_name = "COUNT",
+        default_value_t = 64
+    )]
+    pub labels_max: usize,
+    /// Bytes that the name of a label may have.
+    #[arg(
+        long = "receive.label-name-bytes-max",
+        value_name = "BYTES",
+        default_value_t = 1024
+    )]
+    pub label_name_bytes_max: usize,
+    /// Bytes that the value of a label may have.
+    #[arg(
+        long = "receive.label-value-bytes-max",
+        value_name = "BYTES",
+        default_value_t = 4096
+    )]
+    pub label_value_bytes_max: usize,
+}
+
+/// Flags of Thanos' counterpart that this version accepts and ignores.
+pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
+    with_value: &[
+        "tsdb.min-block-duration",
+        "tsdb.max-block-duration",
+        "tsdb.out-of-order.cap-max",
+        "tsdb.head.expanded-postings-cache-size",
+        "tsdb.block.expanded-postings-cache-size",
+        "tsdb.write-queue-size",
+        "remote-write.server-tls-cert",
+        "remote-write.server-tls-key",
+        "remote-write.server-tls-client-ca",
+        "remote-write.server-tls-min-version",
+        "remote-write.client-tls-cert",
+        "remote-write.client-tls-key",
+        "remote-write.client-tls-ca",
+        "remote-write.client-server-name",
+        "receive.hashrings",
+        "receive.hashrings-file",
+        "receive.hashrings-file-refresh-interval",
+        "receive.hashrings-algorithm",
+        "receive.local-endpoint",
+        "receive.replication-factor",
+        "receive.replica-header",
+        "receive.replication-protocol",
+        "receive.capnproto-address",
+        "receive.forward.async-workers",
+        "receive.grpc-compression",
+        "receive.grpc-service-config",
+        "receive-forward-timeout",
+        "receive-forward-max-backoff",
+        "receive.tenant-certificate-field",
+        "receive.relabel-config",
+        "receive.relabel-config-file",
+        "receive.otlp-promote-resource-attributes",
+    ],
+    switches: &[
+        "tsdb.wal-compression",
+        "tsdb.memory-snapshot-on-shutdown",
+        "tsdb.allow-overlapping-blocks",
+        "receive.otlp-enable-target-info",
+    ],
+};
+
+/// What the component works with: complete and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the servers listen.
+    pub servers: ServerConfig,
+    /// Where writes are received.
+    pub write_address: ListenAddress,
+    /// What clients of that server may use.
+    pub write_http: HttpLimits,
+    /// Where the bucket's configuration is read from.
+    pub bucket: BucketConfig,
+    /// How the TSDBs are kept.
+    pub tsdb: TsdbConfig,
+    /// How writes are received.
+    pub receive: ReceiveSettings,
+    /// Name of the external label that tells tenants apart.
+    pub tenant_label: String,
+    /// Prometheus' configuration file.
+    pub config_file: Option<PathBuf>,
+    /// Limits of the StoreAPI.
+    pub store_limits: StoreLimits,
+    /// Limits of remote read.
+    pub read_limits: ReadLimits,
+}
+
+/// How the TSDBs are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TsdbConfig {
+    /// Where they are.
+    pub path: PathBuf,
+    /// What is there.
+    pub layout: LayoutFlag,
+    /// External labels.
+    pub labels: Labels,
+    /// Milliseconds that samples are kept.
+    pub retention_ms: Option<i64>,
+    /// Bytes that a tenant may have.
+    pub retention_bytes: Option<u64>,
+    /// How much older than the newest sample one may be, in milliseconds.
+    pub out_of_order_window_ms: i64,
+    /// How far in the future a sample may be, in milliseconds.
+    pub future_max_ms: i64,
+    /// Exemplars that are kept for each tenant.
+    pub exemplars_max: usize,
+    /// Series of a head.
+    pub head_series_max: usize,
+    /// When a write is acknowledged.
+    pub wal_sync: WalSync,
+    /// Whether directories are locked.
+    pub lock: bool,
+}
+
+impl Flags {
+    /// Checks the flags and fills in what follows from them; reads the file with limits.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let servers = self.servers.resolve()?;
+        let address = ListenAddress::parse(&self.receive.address);
+        let write_address = address.map_err(|reason| flag("remote-write.address", reason))?;
+        let taken = write_address == servers.http || write_address == servers.grpc;
+        if taken && write_address.port != 0 {
+            let reason = format!("{} is another server's address", self.receive.address);
+            return Err(flag("remote-write.address", reason));
+        }
+        let tenant_label = self.receive.tenant_label.clone();
+        Ok(Config {
+            servers,
+            write_address,
+            write_http: HttpLimits {
+                body_bytes_max: WRITE_BYTES_MAX,
+                large_max: WRITES_MAX,
+                ..HttpLimits::default()
+            },
+            bucket: self.bucket.resolve(),
+            tsdb: self.tsdb.resolve()?,
+            receive: self.receive.resolve()?,
+            tenant_label,
+            config_file: self.config_file,
+            store_limits: StoreLimits {
+                series_max: self.request_series,
+                samples_max: self.request_samples,
+            },
+            read_limits: ReadLimits {
+                samples_max: self.read_samples,
+                concurrent_max: usize::from(self.read_concurrent).max(1),
+                ..ReadLimits::default()
+            },
+        })
+    }
+}
+
+impl TsdbFlags {
+    fn resolve(self) -> Result<TsdbConfig, Error> {
+        let positive = |n: i64| (n > 0).then_some(n);
+        Ok(TsdbConfig {
+            path: self.path,
+            layout: self.layout,
+            labels: external_labels(&self.labels)?,
+            retention_ms: positive(self.retention.0),
+            retention_bytes: (self.retention_bytes > 0).then_some(self.retention_bytes),
+            out_of_order_window_ms: self.out_of_order_window.0.max(0),
+            future_max_ms: positive(self.future_window.0).unwrap_or(i64::MAX),
+            exemplars_max: self.exemplars,
+            head_series_max: match self.head_series {
+                0 => usize::MAX,
+                max => max,
+            },
+            wal_sync: self.wal_sync,
+            lock: !self.no_lockfile,
+        })
+    }
+}
+
+impl ReceiveFlags {
+    fn resolve(self) -> Result<ReceiveSettings, Error> {
+        let header = self.tenant_header.parse::<HeaderName>();
+        let header = header.map_err(|_| {
+            let reason = format!("{:?} is not the name of a header", self.tenant_header);
+            flag("receive.tenant-header", reason)
+        })?;
+        let limits = match (self.limits_file, self.limits_config) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    let reason = format!("cannot read {}: {error}", file.display());
+                    flag("receive.limits-config-file", reason)
+                })?;
+                LimitsFile::parse(&text)
+                    .map_err(|reason| flag("receive.limits-config-file", reason))?
+            }
+            (None, Some(text)) => {
+                LimitsFile::parse(&text).map_err(|reason| flag("receive.limits-config", reason))?
+            }
+            (None, None) => LimitsFile::default(),
+        };
+        Ok(ReceiveSettings {
+            decode: DecodeOptions {
+                labels: LabelLimits {
+                    count_max: self.labels_max,
+                    name_bytes_max: self.label_name_bytes_max.min(WRITE_BYTES_MAX - 1),
+                    value_bytes_max: self.label_value_bytes_max.min(WRITE_BYTES_MAX - 1),
+                },
+                split_tenant_label: self.split_tenant_label.filter(|name| !name.is_empty()),
+                ..DecodeOptions::default()
+            },
+            bytes_max: WRITE_DECOMPRESSED_MAX,
+            tenants: TenantSettings {
+                header,
+                default: self.default_tenant,
+            },
+            limits,
+        })
+    }
+}
+
+fn flag(flag: &'static str, reason: impl Into<String>) -> Error {
+    Error::Flag {
+        flag,
+        reason: reason.into(),
+    }
+}
+
+/// Labels from `NAME="VALUE"`, Thanos' form; the quotes may be left out.
+fn external_labels(said: &[String]) -> Result<Labels, Error> {
+    let mut labels = LabelsBuilder::new();
+    for text in said {
+        let pair = text.split_once('=');
+        let (name, value) = pair.ok_or_else(|| {
+            flag(
+                "label",
+                format!("{text:?} is not of the form NAME=\"VALUE\""),
+            )
+        })?;
+        if !is_legacy_label_name(name) {
+            return Err(flag(
+                "label",
+                format!("{name:?} is not the name of a label"),
+            ));
+        }
+        let unquoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+        labels.set(name, unquoted.unwrap_or(value));
+    }
+    Ok(labels.labels())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn resolve(args: &str) -> Result<Config, String> {
+        let args = std::iter::once("ingester").chain(args.split_whitespace());
+        let line = Line::try_parse_from(args).map_err(|e| e.to_string())?;
+        line.flags.resolve().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_safe() {
+        let config = resolve("").unwrap();
+        assert_eq!(config.write_address.to_string(), "0.0.0.0:19291");
+        assert_eq!(config.tsdb.out_of_order_window_ms, 30 * 60 * 1000);
+        assert_eq!(config.tsdb.retention_ms, Some(15 * 24 * 3_600_000));
+        assert_eq!(config.tsdb.wal_sync, WalSync::Always);
+        assert_eq!(config.receive.tenants.header.as_str(), "thanos-tenant");
+        assert_eq!(config.receive.bytes_max, 64 << 20);
+    }
+
+    #[test]
+    fn labels_take_the_form_of_thanos() {
+        let config =
+            resolve("--label replica=\"a\" --label cluster=eu --tsdb.retention=0s").unwrap();
+        let expected = Labels::from_pairs([("cluster", "eu"), ("replica", "a")]);
+        assert_eq!(config.tsdb.labels, expected);
+        assert_eq!(config.tsdb.retention_ms, None);
+        assert!(resolve("--label replica").unwrap_err().contains("--label"));
+        assert!(resolve("--label a.b=c").is_err());
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (args, named) in [
+            ("--receive.tenant-header=a:b", "--receive.tenant-header"),
+            (
+                "--receive.limits-config={write:{x:1}}",
+                "--receive.limits-config",
+            ),
+            (
+                "--receive.limits-config-file=/nowhere/x",
+                "--receive.limits-config-file",
+            ),
+            (
+                "--remote-write.address=0.0.0.0:10902",
+                "--remote-write.address",
+            ),
+        ] {
+            let error = resolve(args).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}
