@@ -38,7 +38,7 @@ pub struct Flags {
     pub receive: ReceiveFlags,
     /// Prometheus' configuration file: what to scrape, and external labels.
     #[arg(long = "config.file", value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
+    pub prometheus_config: Option<PathBuf>,
     /// Most series that one answer of the StoreAPI may have; 0 for no limit.
     #[arg(
         long = "store.limits.request-series",
@@ -348,7 +348,7 @@ impl Flags {
             tsdb: self.tsdb.resolve()?,
             receive: self.receive.resolve()?,
             tenant_label,
-            config_file: self.config_file,
+            config_file: self.prometheus_config,
             store_limits: StoreLimits {
                 series_max: self.request_series,
                 samples_max: self.request_samples,
