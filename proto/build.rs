@@ -4,6 +4,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "prometheus.proto",
         "write_v2.proto",
+        "client.proto",
         "thanos/store.proto",
         "thanos/info.proto",
         "thanos/hints.proto",

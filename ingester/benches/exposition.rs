@@ -39,7 +39,7 @@ fn parse(c: &mut Criterion) {
                 let mut sum = 0.0;
                 while let Some(entry) = parser.next_entry().expect("a sound scrape") {
                     if let Entry::Sample(s) = entry {
-                        sum += s.value + s.series.labels.len() as f64;
+                        sum += s.reading.value + s.series.labels.len() as f64;
                     }
                 }
                 sum

@@ -324,7 +324,7 @@ impl Reading<'_> {
 
     fn sample(&mut self, number: u64, sample: &SampleEntry<'_, '_>) -> Result<(), Error> {
         let wrong = |reason: String| exposition::Error::new(number, reason);
-        let Some(t) = sample.timestamp else {
+        let Some(t) = sample.reading.timestamp else {
             return Err(wrong("the sample has no timestamp".to_owned()).into());
         };
         check_time(number, t)?;
@@ -347,7 +347,7 @@ impl Reading<'_> {
                 self.dictionary.insert(text, labels).map_err(wrong)?
             }
         };
-        Ok(self.partition.push(series, t, sample.value)?)
+        Ok(self.partition.push(series, t, sample.reading.value)?)
     }
 }
 

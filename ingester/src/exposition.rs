@@ -11,11 +11,16 @@
 //! no blank line, seconds as timestamps and `# EOF` at the end, and has exemplars and units; the
 //! text format wants none of it, takes tabs, free comments, and milliseconds.
 //!
-//! Reading order: here (the entries), [`number`], `lexer` (tokens), [`parser`], [`strict`].
+//! Targets expose the same series again and again, so a reader that keeps the text of each line can
+//! skip what it knows: [`Parser::take_known`].
+//!
+//! Reading order: here (the entries), [`number`], `lexer` (tokens), [`parser`], [`strict`];
+//! [`protobuf`] reads the third format.
 
 mod lexer;
 pub mod number;
 pub mod parser;
+pub mod protobuf;
 pub mod strict;
 
 use std::borrow::Cow;
@@ -24,6 +29,7 @@ use std::fmt;
 use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder};
 
+pub use model::MetricType;
 pub use parser::Parser;
 
 /// Which of the two formats.
@@ -33,27 +39,6 @@ pub enum Format {
     OpenMetrics,
     /// `text/plain; version=0.0.4`.
     Text,
-}
-
-/// What `# TYPE` says of a family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricType {
-    /// Counts up, or restarts.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Buckets that count up.
-    Histogram,
-    /// Buckets that go up and down.
-    GaugeHistogram,
-    /// Quantiles computed by the target.
-    Summary,
-    /// Labels that describe the target; the value is 1.
-    Info,
-    /// One series for each state, 0 or 1.
-    StateSet,
-    /// Not said.
-    Unknown,
 }
 
 /// Text between quotes, or a bare name: UTF-8, its escapes not yet resolved.
@@ -141,19 +126,26 @@ pub struct Exemplar<'a, 'p> {
     pub timestamp: Option<i64>,
 }
 
+/// What a line says of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading<'a, 'p> {
+    /// The value; every NaN is the one that arithmetic yields.
+    pub value: f64,
+    /// When, in milliseconds; `None` means at the time of the scrape.
+    pub timestamp: Option<i64>,
+    /// The exemplar, if there is one.
+    pub exemplar: Option<Exemplar<'a, 'p>>,
+}
+
 /// One sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleEntry<'a, 'p> {
     /// What it belongs to.
     pub series: Series<'a, 'p>,
-    /// The value; every NaN is the one that arithmetic yields.
-    pub value: f64,
-    /// When, in milliseconds; `None` means at the time of the scrape.
-    pub timestamp: Option<i64>,
+    /// What it says.
+    pub reading: Reading<'a, 'p>,
     /// Seconds as written, of an OpenMetrics timestamp: finer than milliseconds.
     pub seconds: Option<f64>,
-    /// The exemplar, if there is one.
-    pub exemplar: Option<Exemplar<'a, 'p>>,
 }
 
 /// One line that says something.

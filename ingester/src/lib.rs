@@ -3,16 +3,19 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Ingester::run`].
 //!
-//! [`append`] is the seam between receivers and storage: [`receive`] takes remote write. [`api`] is
-//! what others ask over HTTP. Beside them: [`exposition`], the decoders of what targets expose;
-//! [`backfill`], blocks from files.
+//! [`append`] is the seam between receivers and storage: [`receive`] takes remote write, and
+//! [`scrape`] asks the targets that [`config`] and `discovery` name and reads their answers by
+//! [`exposition`]. [`api`] is what others ask over HTTP. Beside them: [`backfill`], blocks from files.
 
 pub mod api;
 pub mod append;
 pub mod backfill;
+pub mod config;
+mod discovery;
 pub mod exposition;
 pub mod flags;
 pub mod receive;
+pub mod scrape;
 
 use runtime::Error;
 

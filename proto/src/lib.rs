@@ -31,6 +31,9 @@ mod generated {
     pub mod prometheus_copy {
         tonic::include_proto!("prometheus_copy");
     }
+    pub mod client {
+        tonic::include_proto!("io.prometheus.client");
+    }
     pub mod thanos {
         tonic::include_proto!("thanos");
         pub mod info {
@@ -39,6 +42,8 @@ mod generated {
     }
 }
 
+/// What targets expose as protobuf.
+pub use generated::client;
 /// What Thanos' store gateway takes and gives as hints.
 pub use generated::hintspb as hints;
 /// Prometheus' remote read messages, and those of remote write 1.0.

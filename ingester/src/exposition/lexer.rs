@@ -39,12 +39,33 @@ static CLASS: [u8; 256] = {
 #[derive(Debug, Clone)]
 pub(super) struct Lexer<'a> {
     pub(super) input: &'a [u8],
+    /// The input, if all of it is UTF-8: then no part has to be checked again.
+    text: Option<&'a str>,
     pub(super) pos: usize,
     pub(super) line: u64,
     pub(super) format: Format,
 }
 
 impl<'a> Lexer<'a> {
+    pub(super) fn new(input: &'a [u8], format: Format, line: u64) -> Self {
+        Self {
+            input,
+            text: std::str::from_utf8(input).ok(),
+            pos: 0,
+            line,
+            format,
+        }
+    }
+
+    /// A part of the input that begins and ends beside ASCII; `None` if it is not UTF-8.
+    #[inline]
+    pub(super) fn str(&self, start: usize, end: usize) -> Option<&'a str> {
+        match self.text {
+            Some(text) => text.get(start..end),
+            None => std::str::from_utf8(&self.input[start..end]).ok(),
+        }
+    }
+
     #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.input.get(self.pos).copied()
@@ -110,10 +131,9 @@ impl<'a> Lexer<'a> {
             .iter()
             .position(|b| CLASS[usize::from(*b)] & more == 0)
             .unwrap_or(rest.len());
+        let start = self.pos;
         self.pos += len;
-        Some(RawStr(
-            std::str::from_utf8(&rest[..len]).expect("bytes of names are ASCII"),
-        ))
+        self.str(start, self.pos).map(RawStr)
     }
 
     /// A quoted string; call where a `"` is next. Only the text format lets it span lines.
@@ -141,8 +161,9 @@ impl<'a> Lexer<'a> {
             }
         }
         self.pos = at + 1;
-        let text = std::str::from_utf8(&self.input[start..at])
-            .map_err(|_| self.error(format!("the {what} is not UTF-8")))?;
+        let text = self
+            .str(start, at)
+            .ok_or_else(|| self.error(format!("the {what} is not UTF-8")))?;
         self.line += lines;
         Ok(RawStr(text))
     }

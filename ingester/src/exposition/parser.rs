@@ -2,7 +2,9 @@
 
 use super::lexer::{Lexer, NameKind};
 use super::number::{parse_ms, parse_seconds, parse_value, seconds_to_ms};
-use super::{Entry, Error, Exemplar, Format, MetricType, RawLabel, RawStr, SampleEntry, Series};
+use super::{
+    Entry, Error, Exemplar, Format, MetricType, RawLabel, RawStr, Reading, SampleEntry, Series,
+};
 
 /// Reads an exposition entry by entry.
 ///
@@ -13,6 +15,8 @@ pub struct Parser<'a> {
     lexer: Lexer<'a>,
     labels: Vec<RawLabel<'a>>,
     exemplar_labels: Vec<RawLabel<'a>>,
+    /// Where the entry that was read last begins.
+    entry_start: usize,
     /// A part of a larger input: `# EOF` may be missing.
     fragment: bool,
     state: State,
@@ -43,6 +47,11 @@ struct SampleLine<'a> {
     text: &'a [u8],
     name: RawStr<'a>,
     trailing_comma: bool,
+    tail: Tail,
+}
+
+/// What follows the series in the line of a sample.
+struct Tail {
     value: f64,
     seconds: Option<f64>,
     timestamp: Option<i64>,
@@ -53,12 +62,8 @@ impl<'a> Parser<'a> {
     /// A parser of a whole exposition.
     pub fn new(input: &'a [u8], format: Format) -> Self {
         Self {
-            lexer: Lexer {
-                input,
-                pos: 0,
-                line: 1,
-                format,
-            },
+            lexer: Lexer::new(input, format, 1),
+            entry_start: 0,
             labels: Vec::new(),
             exemplar_labels: Vec::new(),
             fragment: false,
@@ -82,6 +87,55 @@ impl<'a> Parser<'a> {
     /// The number of the line that is read next, from 1.
     pub fn line(&self) -> u64 {
         self.lexer.line
+    }
+
+    /// The line of the entry that was read last, without its end; whole if that entry is metadata.
+    pub fn entry_text(&self) -> &'a [u8] {
+        let line = &self.lexer.input[self.entry_start..self.lexer.pos];
+        line.strip_suffix(b"\n").unwrap_or(line)
+    }
+
+    /// Takes the next line if it is a sample of the series that `text` is the [`Series::text`] of,
+    /// without looking at its labels; `None` if it is something else, or may be.
+    ///
+    /// # Errors
+    /// When what follows the series is wrong.
+    #[inline]
+    pub fn take_known(&mut self, text: &[u8]) -> Result<Option<Reading<'a, '_>>, Error> {
+        let rest = self.lexer.rest();
+        if self.state != State::Reading || !rest.starts_with(text) {
+            return Ok(None);
+        }
+        // After a brace the series is over. A name is over at a blank, unless labels follow.
+        let over = match (text.last(), &rest[text.len()..]) {
+            (Some(b'}'), _) => true,
+            (Some(_), [b' ', next, ..]) => !matches!(next, b'{' | b' ' | b'\t'),
+            _ => false,
+        };
+        if !over {
+            return Ok(None);
+        }
+        self.entry_start = self.lexer.pos;
+        self.lexer.pos += text.len();
+        self.state = State::Ended;
+        let tail = self.tail()?;
+        self.state = State::Reading;
+        Ok(Some(self.reading(&tail)))
+    }
+
+    /// Takes the next line if it is `line`, a line of metadata that was read before.
+    #[inline]
+    pub fn take_known_line(&mut self, line: &[u8]) -> bool {
+        let rest = self.lexer.rest();
+        let found = self.state == State::Reading
+            && !line.is_empty()
+            && rest.starts_with(line)
+            && rest.get(line.len()) == Some(&b'\n');
+        if found {
+            self.lexer.pos += line.len() + 1;
+            self.lexer.line += 1;
+        }
+        found
     }
 
     /// The next entry; `None` at the end.
@@ -118,6 +172,7 @@ impl<'a> Parser<'a> {
 
     fn start_openmetrics(&mut self) -> Result<Start, Error> {
         let lexer = &mut self.lexer;
+        self.entry_start = lexer.pos;
         if lexer.pos == lexer.input.len() {
             return if self.fragment {
                 Ok(Start::End)
@@ -153,6 +208,7 @@ impl<'a> Parser<'a> {
         let lexer = &mut self.lexer;
         loop {
             lexer.skip_blank();
+            self.entry_start = lexer.pos;
             if lexer.pos == lexer.input.len() {
                 return Ok(Start::End);
             }
@@ -191,10 +247,12 @@ impl<'a> Parser<'a> {
         if lexer.format == Format::OpenMetrics && lexer.peek() != Some(b' ') {
             return Err(lexer.expected("a space and text after the metric name"));
         }
-        let text = lexer.rest_of_line();
         // One byte separates, whichever it is.
-        let text = std::str::from_utf8(text.get(1..).unwrap_or_default())
-            .map_err(|_| lexer.error("the metadata is not UTF-8"))?;
+        let begin = (lexer.pos + 1).min(lexer.input.len());
+        let end = lexer.pos + lexer.rest_of_line().len();
+        let text = lexer
+            .str(begin.min(end), end)
+            .ok_or_else(|| lexer.error("the metadata is not UTF-8"))?;
         let entry = match start {
             Start::Type => Entry::Type(
                 family,
@@ -235,19 +293,33 @@ impl<'a> Parser<'a> {
         let name = name.ok_or_else(|| lexer.expected("a metric name"))?;
         let text = &lexer.input[start..end];
 
+        Ok(SampleLine {
+            text,
+            name,
+            trailing_comma,
+            tail: self.tail()?,
+        })
+    }
+
+    /// Value, timestamp and exemplar of a sample, and the end of its line.
+    #[inline]
+    fn tail(&mut self) -> Result<Tail, Error> {
+        let lexer = &mut self.lexer;
         let value = value(lexer)?;
         let (mut seconds, mut timestamp, mut exemplar) = (None, None, None);
         if lexer.format == Format::OpenMetrics {
-            seconds = openmetrics_timestamp(lexer)?;
-            timestamp = seconds.map(seconds_to_ms);
-            if lexer.take_word(b" # {") {
-                self.exemplar_labels.clear();
-                labels(lexer, &mut self.exemplar_labels, None)?;
-                let observed = value_after_space(lexer)?;
-                let at = openmetrics_timestamp(lexer)?.map(seconds_to_ms);
-                exemplar = Some((observed, at));
+            if lexer.peek() == Some(b' ') {
+                seconds = openmetrics_timestamp(lexer)?;
+                timestamp = seconds.map(seconds_to_ms);
+                if lexer.take_word(b" # {") {
+                    self.exemplar_labels.clear();
+                    labels(lexer, &mut self.exemplar_labels, None)?;
+                    let observed = value_after_space(lexer)?;
+                    let at = openmetrics_timestamp(lexer)?.map(seconds_to_ms);
+                    exemplar = Some((observed, at));
+                }
             }
-        } else {
+        } else if lexer.peek() != Some(b'\n') {
             lexer.skip_blank();
             if lexer.peek().is_some_and(|b| b != b'\n') {
                 timestamp = Some(text_timestamp(lexer)?);
@@ -257,10 +329,7 @@ impl<'a> Parser<'a> {
         if !lexer.take_line_end() {
             return Err(lexer.expected("the end of the line"));
         }
-        Ok(SampleLine {
-            text,
-            name,
-            trailing_comma,
+        Ok(Tail {
             value,
             seconds,
             timestamp,
@@ -276,10 +345,17 @@ impl<'a> Parser<'a> {
                 labels: &self.labels,
                 trailing_comma: line.trailing_comma,
             },
-            value: line.value,
-            timestamp: line.timestamp,
-            seconds: line.seconds,
-            exemplar: line.exemplar.map(|(value, timestamp)| Exemplar {
+            reading: self.reading(&line.tail),
+            seconds: line.tail.seconds,
+        }
+    }
+
+    #[inline]
+    fn reading(&self, tail: &Tail) -> Reading<'a, '_> {
+        Reading {
+            value: tail.value,
+            timestamp: tail.timestamp,
+            exemplar: tail.exemplar.map(|(value, timestamp)| Exemplar {
                 labels: &self.exemplar_labels,
                 value,
                 timestamp,

@@ -35,14 +35,14 @@ fn samples(case: &str) -> Option<Vec<String>> {
     while let Some(entry) = parser.next_entry().unwrap() {
         if let Entry::Sample(s) = entry {
             let labels = s.series.to_labels().unwrap();
-            let exemplar = s.exemplar.map(|e| {
+            let exemplar = s.reading.exemplar.map(|e| {
                 let l: Vec<_> = e.labels.iter().map(|l| l.value.unescape()).collect();
                 format!(" # {} {} {:?}", l.join(","), e.value, e.timestamp)
             });
             found.push(format!(
                 "{labels} {} {:?}{}",
-                s.value,
-                s.timestamp,
+                s.reading.value,
+                s.reading.timestamp,
                 exemplar.unwrap_or_default()
             ));
         }

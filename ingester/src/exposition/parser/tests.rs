@@ -13,7 +13,10 @@ fn read(input: &str, format: Format) -> String {
                     |name| format!("duplicate {name}"),
                     |labels| labels.to_string(),
                 );
-                out.push(format!("{labels} {} {:?}", s.value, s.timestamp));
+                out.push(format!(
+                    "{labels} {} {:?}",
+                    s.reading.value, s.reading.timestamp
+                ));
             }
             Ok(Some(Entry::Type(f, t))) => out.push(format!("type {} {t:?}", f.unescape())),
             Ok(Some(Entry::Help(f, h))) => {
@@ -166,8 +169,8 @@ proptest! {
             let text = format!("{name}{{{}}} {value} {t}\n", labels.join(","));
             let mut parser = Parser::fragment(text.as_bytes(), format, 1);
             let Some(Entry::Sample(s)) = parser.next_entry().unwrap() else { panic!("a sample") };
-            prop_assert_eq!(s.value.to_bits(), value.to_bits());
-            prop_assert_eq!(s.timestamp, Some(ms));
+            prop_assert_eq!(s.reading.value.to_bits(), value.to_bits());
+            prop_assert_eq!(s.reading.timestamp, Some(ms));
             let mut want: std::collections::BTreeMap<_, _> =
                 pairs.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.clone(), v.clone())).collect();
             want.insert("__name__".into(), name.clone());

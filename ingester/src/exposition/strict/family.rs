@@ -158,16 +158,21 @@ impl Family {
         )?;
 
         let suffix = name[self.name.len()..].to_owned();
-        self.check_labels(&suffix, &labels, sample.value)?;
+        self.check_labels(&suffix, &labels, sample.reading.value)?;
         let key = self.group_key(&suffix, &labels);
         let repeated = self.enter_group(key, (name.to_owned(), labels.clone()), sample.seconds)?;
         if self.is_histogram() && !repeated {
             let group = self.group.as_ref().expect("entered above");
-            self.buckets
-                .add(&group.key, sample.seconds, &suffix, &labels, sample.value)?;
+            self.buckets.add(
+                &group.key,
+                sample.seconds,
+                &suffix,
+                &labels,
+                sample.reading.value,
+            )?;
         }
-        self.check_value(&suffix, sample.value)?;
-        match &sample.exemplar {
+        self.check_value(&suffix, sample.reading.value)?;
+        match &sample.reading.exemplar {
             Some(exemplar) => self.check_exemplar(&suffix, exemplar),
             None => Ok(()),
         }

@@ -1,0 +1,326 @@
+//! How requests to targets and to HTTP discovery are made: credentials, TLS, proxies, redirects.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::yaml::{Node, Section};
+
+/// A text that must not be shown.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// A secret, or the file that holds it, which is read for every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// Given in the configuration.
+    Inline(Secret),
+    /// The path of the file.
+    File(PathBuf),
+}
+
+/// The `Authorization` header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorization {
+    /// A user and a password.
+    Basic {
+        /// The user.
+        username: SecretSource,
+        /// The password, if there is one.
+        password: Option<SecretSource>,
+    },
+    /// A scheme, such as `Bearer`, and what follows it.
+    Credentials {
+        /// The scheme.
+        scheme: String,
+        /// What follows it.
+        credentials: Option<SecretSource>,
+    },
+}
+
+/// A TLS version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// 1.2, the oldest that is spoken.
+    V12,
+    /// 1.3.
+    V13,
+}
+
+/// PEM text, or the file that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// Given in the configuration.
+    Inline(Secret),
+    /// The path of the file, which is read when clients are made.
+    File(PathBuf),
+}
+
+/// How TLS is spoken with servers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsConfig {
+    /// Who may have signed a server's certificate; without it, whom the system trusts.
+    pub ca: Option<Pem>,
+    /// Our certificate.
+    pub cert: Option<Pem>,
+    /// Its key.
+    pub key: Option<Pem>,
+    /// The name that a server's certificate must be for, if not the one in the URL.
+    pub server_name: Option<String>,
+    /// Any certificate will do.
+    pub insecure_skip_verify: bool,
+    /// The oldest version that is spoken.
+    pub min_version: Option<TlsVersion>,
+    /// The newest version that is spoken.
+    pub max_version: Option<TlsVersion>,
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// The `Authorization` header.
+    pub authorization: Option<Authorization>,
+    /// TLS.
+    pub tls: TlsConfig,
+    /// A proxy.
+    pub proxy_url: Option<String>,
+    /// Hosts and networks that are asked without the proxy, separated by commas.
+    pub no_proxy: Option<String>,
+    /// The proxy is the one that the environment names.
+    pub proxy_from_environment: bool,
+    /// Redirects are followed.
+    pub follow_redirects: bool,
+    /// Further headers.
+    pub headers: Vec<(String, SecretSource)>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            authorization: None,
+            tls: TlsConfig::default(),
+            proxy_url: None,
+            no_proxy: None,
+            proxy_from_environment: false,
+            follow_redirects: true,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// Paths in the configuration are relative to its file.
+pub(super) fn resolve(dir: &Path, path: &str) -> PathBuf {
+    dir.join(path)
+}
+
+/// Reads the fields that configure requests, which stand among others of `section`.
+pub(super) fn http_config(
+    section: &mut Section<'_>,
+    dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<HttpConfig, Error> {
+    let mut http = HttpConfig {
+        authorization: authorization(section, dir)?,
+        ..HttpConfig::default()
+    };
+    section.set("tls_config", &mut http.tls, |node| tls_config(node, dir))?;
+    http.proxy_url = section.optional("proxy_url", Node::text)?;
+    http.no_proxy = section.optional("no_proxy", Node::text)?;
+    section.set(
+        "proxy_from_environment",
+        &mut http.proxy_from_environment,
+        Node::bool,
+    )?;
+    section.set("follow_redirects", &mut http.follow_redirects, Node::bool)?;
+    if http.proxy_from_environment && (http.proxy_url.is_some() || http.no_proxy.is_some()) {
+        return Err(Error::at(
+            section.line,
+            "if proxy_from_environment is configured, proxy_url and no_proxy must not be configured",
+        ));
+    }
+    if http.no_proxy.is_some() && http.proxy_url.is_none() {
+        return Err(Error::at(
+            section.line,
+            "if no_proxy is configured, proxy_url must also be configured",
+        ));
+    }
+    if section.optional("enable_http2", Node::bool)? == Some(true) {
+        warnings.push(format!(
+            "line {}: enable_http2 is not acted on: requests are made with HTTP/1.1",
+            section.line
+        ));
+    }
+    if section
+        .field("proxy_connect_header")
+        .is_some_and(|node| !node.is_null())
+    {
+        warnings.push(format!(
+            "line {}: proxy_connect_header is not acted on",
+            section.line
+        ));
+    }
+    if let Some(headers) = section.field("http_headers") {
+        http.headers = http_headers(headers, dir)?;
+    }
+    Ok(http)
+}
+
+fn http_headers(node: &Node, dir: &Path) -> Result<Vec<(String, SecretSource)>, Error> {
+    let mut headers = Vec::new();
+    for (name, sources) in node.map()? {
+        let mut section = sources.section("config.Header")?;
+        for field in ["values", "secrets"] {
+            let values = section.optional(field, Node::texts)?.unwrap_or_default();
+            let inline = |value| (name.clone(), SecretSource::Inline(Secret(value)));
+            headers.extend(values.into_iter().map(inline));
+        }
+        let files = section.optional("files", Node::texts)?.unwrap_or_default();
+        let file = |path: String| (name.clone(), SecretSource::File(resolve(dir, &path)));
+        headers.extend(files.into_iter().map(file));
+        section.finish()?;
+    }
+    Ok(headers)
+}
+
+/// A secret that is given by one of two fields.
+fn secret(
+    section: &mut Section<'_>,
+    (inline, file): (&str, &str),
+    dir: &Path,
+) -> Result<Option<SecretSource>, Error> {
+    let given = section
+        .optional(inline, Node::text)?
+        .filter(|s| !s.is_empty());
+    let path = section
+        .optional(file, Node::text)?
+        .filter(|s| !s.is_empty());
+    match (given, path) {
+        (Some(_), Some(_)) => Err(Error::at(
+            section.line,
+            format!("at most one of {inline} & {file} must be configured"),
+        )),
+        (Some(text), None) => Ok(Some(SecretSource::Inline(Secret(text)))),
+        (None, Some(path)) => Ok(Some(SecretSource::File(resolve(dir, &path)))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn authorization(section: &mut Section<'_>, dir: &Path) -> Result<Option<Authorization>, Error> {
+    let mut found = Vec::new();
+    if let Some(node) = section.field("basic_auth").filter(|node| !node.is_null()) {
+        let mut basic = node.section("config.plain")?;
+        let username = secret(&mut basic, ("username", "username_file"), dir)?;
+        let password = secret(&mut basic, ("password", "password_file"), dir)?;
+        basic.finish()?;
+        found.push(Authorization::Basic {
+            username: username.unwrap_or(SecretSource::Inline(Secret::default())),
+            password,
+        });
+    }
+    if let Some(node) = section
+        .field("authorization")
+        .filter(|node| !node.is_null())
+    {
+        let mut fields = node.section("config.Authorization")?;
+        let mut scheme = "Bearer".to_owned();
+        fields.set("type", &mut scheme, Node::text)?;
+        let credentials = secret(&mut fields, ("credentials", "credentials_file"), dir)?;
+        let line = fields.line;
+        fields.finish()?;
+        if scheme.trim().eq_ignore_ascii_case("basic") {
+            return Err(Error::at(
+                line,
+                "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
+            ));
+        }
+        found.push(Authorization::Credentials {
+            scheme,
+            credentials,
+        });
+    }
+    if let Some(bearer) = secret(section, ("bearer_token", "bearer_token_file"), dir)? {
+        found.push(Authorization::Credentials {
+            scheme: "Bearer".to_owned(),
+            credentials: Some(bearer),
+        });
+    }
+    if section.field("oauth2").is_some_and(|node| !node.is_null()) {
+        return Err(Error::at(
+            section.line,
+            "oauth2 is not in this build; use authorization with credentials_file",
+        ));
+    }
+    if found.len() > 1 {
+        return Err(Error::at(
+            section.line,
+            "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file must be configured",
+        ));
+    }
+    Ok(found.pop())
+}
+
+fn pem(
+    section: &mut Section<'_>,
+    (inline, file): (&str, &str),
+    dir: &Path,
+) -> Result<Option<Pem>, Error> {
+    Ok(
+        secret(section, (inline, file), dir)?.map(|source| match source {
+            SecretSource::Inline(text) => Pem::Inline(text),
+            SecretSource::File(path) => Pem::File(path),
+        }),
+    )
+}
+
+fn tls_config(node: &Node, dir: &Path) -> Result<TlsConfig, Error> {
+    let mut section = node.section("config.plain")?;
+    let mut tls = TlsConfig {
+        ca: pem(&mut section, ("ca", "ca_file"), dir)?,
+        cert: pem(&mut section, ("cert", "cert_file"), dir)?,
+        key: pem(&mut section, ("key", "key_file"), dir)?,
+        server_name: section.optional("server_name", Node::text)?,
+        min_version: section.optional("min_version", tls_version)?,
+        max_version: section.optional("max_version", tls_version)?,
+        insecure_skip_verify: false,
+    };
+    tls.server_name = tls.server_name.filter(|name| !name.is_empty());
+    section.set(
+        "insecure_skip_verify",
+        &mut tls.insecure_skip_verify,
+        Node::bool,
+    )?;
+    let line = section.line;
+    section.finish()?;
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => Err(Error::at(
+            line,
+            "exactly one of key or key_file must be configured when a client certificate is configured",
+        )),
+        (None, Some(_)) => Err(Error::at(
+            line,
+            "exactly one of cert or cert_file must be configured when a client key is configured",
+        )),
+        _ => Ok(tls),
+    }
+}
+
+fn tls_version(node: &Node) -> Result<TlsVersion, Error> {
+    match node.text()?.as_str() {
+        "TLS12" => Ok(TlsVersion::V12),
+        "TLS13" => Ok(TlsVersion::V13),
+        "TLS10" | "TLS11" => Err(Error::at(
+            node.line,
+            "TLS versions before 1.2 are not spoken; use TLS12 or TLS13",
+        )),
+        other => Err(Error::at(
+            node.line,
+            format!("unknown TLS version: {other}"),
+        )),
+    }
+}

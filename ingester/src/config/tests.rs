@@ -1,0 +1,272 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("/etc/prometheus"))
+}
+
+fn refused(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+/// A scrape configuration with these further lines.
+fn job(lines: &str) -> String {
+    let lines = lines
+        .lines()
+        .map(|line| format!("    {line}\n"))
+        .collect::<String>();
+    format!("scrape_configs:\n  - job_name: a\n{lines}")
+}
+
+fn only_job(lines: &str) -> Job {
+    let mut config = parse(&job(lines)).expect(lines);
+    assert_eq!(config.warnings, Vec::<String>::new(), "{lines}");
+    config.jobs.pop().expect("one job")
+}
+
+#[test]
+fn defaults_are_prometheus() {
+    let empty = parse("").unwrap();
+    assert_eq!((empty.jobs.len(), empty.printed()), (0, ""));
+    assert_eq!(parse("# nothing\n\n").unwrap().global, Global::default());
+    let job = only_job("");
+    assert_eq!((job.interval_ms, job.timeout_ms), (60_000, 10_000));
+    assert_eq!((&*job.metrics_path, &*job.scheme), ("/metrics", "http"));
+    assert!(job.honor_timestamps && !job.honor_labels && job.http.follow_redirects);
+    assert!(!job.shared.protocols.contains(&Protocol::Protobuf));
+    let short = parse("global: {scrape_interval: 5s}\nscrape_configs: [{job_name: a}]").unwrap();
+    assert_eq!(
+        (short.jobs[0].interval_ms, short.jobs[0].timeout_ms),
+        (5000, 5000)
+    );
+    let native = only_job("scrape_native_histograms: true");
+    assert_eq!(native.shared.protocols[0], Protocol::Protobuf);
+}
+
+#[test]
+fn jobs_inherit_and_override() {
+    let config = parse(concat!(
+        "global:\n  scrape_interval: 30s\n  sample_limit: 10\n  body_size_limit: 1MB\n",
+        "  external_labels: {region: eu, n: 7}\n  keep_dropped_targets: 3\n",
+        "storage:\n  tsdb:\n    out_of_order_time_window: 2h\n",
+        "scrape_configs:\n- job_name: a\n- job_name: b\n  sample_limit: 20\n  scrape_timeout: 1s\n",
+    ))
+    .unwrap();
+    let [a, b] = &config.jobs[..] else { panic!() };
+    assert_eq!((a.shared.limits.samples, b.shared.limits.samples), (10, 20));
+    assert_eq!(
+        (a.shared.limits.body_bytes, a.interval_ms),
+        (1 << 20, 30_000)
+    );
+    assert_eq!((a.timeout_ms, b.timeout_ms), (10_000, 1000));
+    assert_eq!(
+        config.global.external_labels,
+        Labels::from_pairs([("n", "7"), ("region", "eu")])
+    );
+    assert_eq!(config.out_of_order_window_ms, Some(7_200_000));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn credentials_tls_and_proxies() {
+    let job = only_job(concat!(
+        "basic_auth: {username: u, password_file: secrets/p}\n",
+        "tls_config: {ca_file: /ca.pem, insecure_skip_verify: true, server_name: s, min_version: TLS12}\n",
+        "proxy_url: http://proxy:1\nno_proxy: localhost\nfollow_redirects: false\n",
+        "http_headers: {X-A: {values: [v], secrets: [w]}}",
+    ));
+    let file = SecretSource::File("/etc/prometheus/secrets/p".into());
+    let inline = |s: &str| SecretSource::Inline(Secret(s.to_owned()));
+    assert_eq!(
+        job.http.authorization,
+        Some(Authorization::Basic {
+            username: inline("u"),
+            password: Some(file)
+        })
+    );
+    assert_eq!(job.http.tls.ca, Some(Pem::File("/ca.pem".into())));
+    assert_eq!(job.http.tls.min_version, Some(TlsVersion::V12));
+    assert_eq!(
+        job.http.headers,
+        [("X-A".into(), inline("v")), ("X-A".into(), inline("w"))]
+    );
+    assert!(!format!("{:?}", job.http.headers).contains('w'));
+    let bearer = only_job("bearer_token: t").http.authorization;
+    assert_eq!(
+        bearer,
+        Some(Authorization::Credentials {
+            scheme: "Bearer".into(),
+            credentials: Some(inline("t"))
+        })
+    );
+}
+
+#[test]
+fn discoveries_of_all_kinds() {
+    let job = only_job(concat!(
+        "static_configs: [{targets: ['h:1', 'h:2'], labels: {env: prod}}]\n",
+        "file_sd_configs: [{files: ['targets/*.json'], refresh_interval: 1m}]\n",
+        "http_sd_configs: [{url: 'http://sd/x', authorization: {credentials: c}}]\n",
+        "dns_sd_configs: [{names: [_x._tcp.example.org]}, {names: [h], type: a, port: 9}]",
+    ));
+    assert_eq!(job.discoveries.len(), 5);
+    assert_eq!(
+        job.discoveries[1],
+        Discovery::Files {
+            patterns: vec!["/etc/prometheus/targets/*.json".into()],
+            refresh_ms: 60_000
+        }
+    );
+    assert!(matches!(
+        &job.discoveries[4],
+        Discovery::Dns {
+            record: RecordType::A,
+            port: 9,
+            refresh_ms: 30_000,
+            ..
+        }
+    ));
+    let skipped = parse(&job_with_kubernetes()).unwrap();
+    assert!(skipped.warnings[0].contains("line 3: kubernetes_sd_configs of job \"a\" is skipped"));
+    assert_eq!(skipped.jobs[0].discoveries.len(), 1);
+}
+
+fn job_with_kubernetes() -> String {
+    job("kubernetes_sd_configs: [{role: pod}]\nstatic_configs: [{targets: [x]}]")
+}
+
+fn check_refused(cases: &[(&str, &str)]) {
+    for (text, expected) in cases {
+        let found = refused(text);
+        if expected.ends_with(": ") {
+            assert!(found.starts_with(expected), "{found}\n{text}");
+        } else {
+            assert_eq!(found, *expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn errors_name_line_and_field() {
+    check_refused(&[
+        ("foo: 1", "line 1: field foo not found in type config.plain"),
+        (
+            &job("x: 1"),
+            "line 3: field x not found in type config.ScrapeConfig",
+        ),
+        (
+            &job("sample_limit: many"),
+            "line 3: cannot unmarshal !!str `many` into uint",
+        ),
+        (
+            &job("scrape_interval: 5x"),
+            "line 3: unknown unit \"x\" in duration \"5x\"",
+        ),
+        (
+            &job("honor_labels: 3"),
+            "line 3: cannot unmarshal !!int `3` into bool",
+        ),
+        ("scrape_configs: [{}]", "line 1: job_name is empty"),
+        (
+            "scrape_configs: [~]",
+            "line 1: empty or null scrape config section",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a",
+            "line 3: found multiple scrape configs with job name \"a\"",
+        ),
+        (
+            &job("scrape_interval: 1s\nscrape_timeout: 2s"),
+            "line 2: scrape timeout greater than scrape interval for scrape config with job name \"a\"",
+        ),
+        (
+            "global: {scrape_interval: 1s, scrape_timeout: 2s}",
+            "line 1: global scrape timeout greater than scrape interval",
+        ),
+        (
+            &job("relabel_configs:\n- action: hashmod\n  target_label: x"),
+            "line 4: relabel configuration for hashmod requires non-zero modulus",
+        ),
+        (
+            &job("relabel_configs:\n- {regex: '(', target_label: x}"),
+            "line 4: error parsing regexp: missing closing ): `^(?s:()$`",
+        ),
+    ]);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    check_refused(&[
+        (
+            &job("static_configs: [{targets: ['http://x']}]"),
+            "line 3: \"http://x\" is not a valid hostname",
+        ),
+        (
+            &job("bearer_token: a\nbasic_auth: {username: b}"),
+            "line 2: at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file must be configured",
+        ),
+        (
+            &job("basic_auth: {username: b, password: c, password_file: d}"),
+            "line 3: at most one of password & password_file must be configured",
+        ),
+        (
+            &job("file_sd_configs: [{files: [x.txt]}]"),
+            "line 3: path name \"x.txt\" is not valid for file discovery",
+        ),
+        (
+            &job("dns_sd_configs: [{names: [x], type: A}]"),
+            "line 3: a port is required in DNS-SD configs for all record types except SRV",
+        ),
+        (
+            &job("http_sd_configs: [{url: 'ftp://x'}]"),
+            "line 3: URL scheme must be 'http' or 'https'",
+        ),
+        ("a: [", "line 1: "),
+        ("a: 1\na: 2", "line 2: "),
+    ]);
+}
+
+#[test]
+fn sections_of_other_parts_are_taken_with_a_warning() {
+    let config = parse(concat!(
+        "alerting: {alertmanagers: [{static_configs: [{targets: [x]}]}]}\n",
+        "rule_files: [r/*.yml]\nremote_write: [{url: 'http://u:p@x/'}]\nremote_read: []\n",
+        "storage: {exemplars: {max_exemplars: 1}}\ntracing: {endpoint: x}\notlp: {}\n",
+    ))
+    .unwrap();
+    assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
+    assert!(
+        config.printed().contains("http://u:xxxxx@x/"),
+        "{}",
+        config.printed()
+    );
+}
+
+#[test]
+fn included_files_add_jobs_and_are_named_in_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("prometheus.yml");
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "prometheus.yml",
+        "scrape_config_files: ['jobs-*.yml']\nscrape_configs: [{job_name: a}]",
+    );
+    write("jobs-1.yml", "scrape_configs:\n- job_name: b\n");
+    let names = |config: &Config| {
+        config
+            .jobs
+            .iter()
+            .map(|j| j.name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&Config::load(&main).unwrap()), ["a", "b"]);
+    write("jobs-2.yml", "scrape_configs:\n- job_name: b\n");
+    let error = Config::load(&main).unwrap_err().to_string();
+    assert!(
+        error.contains("jobs-2.yml: line 2: found multiple"),
+        "{error}"
+    );
+    let missing = Config::load(&dir.path().join("none.yml"))
+        .unwrap_err()
+        .to_string();
+    assert!(missing.contains("none.yml"), "{missing}");
+}

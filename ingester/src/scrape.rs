@@ -1,0 +1,236 @@
+//! Scraping: asks targets for what they expose, in intervals, and appends it.
+//!
+//! A [`Manager`] has a pool for each job; a pool watches its discoveries and has a loop for each
+//! target. A loop fetches, and hands what it got to a thread that may block, where a [`round`] turns
+//! it into a batch with the help of the target's [`cache`]. What Prometheus does with labels,
+//! timestamps, limits, staleness and the series about scrapes is done here as well; the source is
+//! its `scrape` package, version 3.
+//!
+//! Reading order: [`target`] (from discovery to a URL and labels), [`fetch`], [`lines`], [`cache`],
+//! [`rules`], [`round`], [`report`], [`run`] (one target), [`pool`] (one job), here, [`status`] (what the
+//! API shows).
+
+mod cache;
+pub(crate) mod client;
+mod error;
+mod fetch;
+mod lines;
+mod pool;
+mod report;
+mod round;
+mod rules;
+mod run;
+mod stats;
+pub mod status;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use model::Labels;
+use parking_lot::Mutex;
+use runtime::Clock;
+use runtime::tasks::Tasks;
+use tokio::sync::Semaphore;
+use tsdb::batch::Batch;
+
+use crate::append::Appender;
+use crate::config::{Config, Job};
+use client::Clients;
+use pool::Pool;
+use stats::Stats;
+
+/// Expositions that are read and appended at once: the work computes and holds its memory.
+const ROUNDS_MAX: usize = 8;
+/// Batches that are kept for later rounds, and the samples that such a one had at most.
+const BATCHES_KEPT: usize = ROUNDS_MAX;
+const BATCH_SAMPLES_KEPT: usize = 200_000;
+
+/// What a [`Manager`] works with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Takes the samples.
+    pub appender: Arc<dyn Appender>,
+    /// The tenant that the samples belong to.
+    pub tenant: String,
+    /// Gives the times of samples.
+    pub clock: Arc<dyn Clock>,
+    /// The name of this host: spreads scrapes, and stands for `localhost` in URLs that are shown.
+    pub hostname: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("tenant", &self.tenant)
+            .field("hostname", &self.hostname)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all loops share.
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    stats: Stats,
+    clients: Clients,
+    rounds: Semaphore,
+    batches: Mutex<Vec<Batch>>,
+    /// How many loops scrape targets with these labels, by their hash.
+    live: Mutex<HashMap<u64, usize>>,
+    /// Loops that ended and wait to mark their series.
+    ending: Tasks,
+    offset_seed: AtomicU64,
+}
+
+impl Shared {
+    fn batch(&self) -> Batch {
+        self.batches.lock().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, mut batch: Batch) {
+        let small = batch.sample_count() <= BATCH_SAMPLES_KEPT;
+        let mut batches = self.batches.lock();
+        if small && batches.len() < BATCHES_KEPT {
+            batch.clear();
+            batches.push(batch);
+        }
+    }
+
+    fn is_live(&self, labels: &Labels) -> bool {
+        self.live.lock().contains_key(&labels.stable_hash())
+    }
+}
+
+/// Counts a loop as live until dropped.
+#[derive(Debug)]
+struct Live {
+    shared: Arc<Shared>,
+    hash: u64,
+}
+
+impl Live {
+    fn new(shared: &Arc<Shared>, labels: &Labels) -> Self {
+        let hash = labels.stable_hash();
+        *shared.live.lock().entry(hash).or_default() += 1;
+        Self {
+            shared: Arc::clone(shared),
+            hash,
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut live = self.shared.live.lock();
+        if let Some(count) = live.get_mut(&self.hash) {
+            *count -= 1;
+            if *count == 0 {
+                live.remove(&self.hash);
+            }
+        }
+    }
+}
+
+/// Jobs that could not be started; they go on as they were, if they were.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("start scraping: {}", .jobs.join("; "))]
+pub struct ReloadError {
+    /// For each its name and what is wrong.
+    pub jobs: Vec<String>,
+}
+
+/// Scrapes what a configuration says, until dropped.
+///
+/// No stale markers are written when it is dropped: whoever restarts goes on where it was.
+#[derive(Debug)]
+pub struct Manager {
+    pools: Mutex<BTreeMap<String, Pool>>,
+    shared: Arc<Shared>,
+}
+
+impl Manager {
+    /// A manager without jobs.
+    pub fn new(settings: Settings) -> Self {
+        let shared = Shared {
+            settings,
+            stats: Stats::default(),
+            clients: Clients::default(),
+            rounds: Semaphore::new(ROUNDS_MAX),
+            batches: Mutex::default(),
+            live: Mutex::default(),
+            ending: Tasks::new(),
+            offset_seed: AtomicU64::new(0),
+        };
+        Self {
+            pools: Mutex::default(),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Scrapes what `config` says from now on. Jobs that are as they were go on undisturbed; of those
+    /// that changed, targets that stay keep what is known of them. Call within an async runtime; files
+    /// with certificates are read.
+    ///
+    /// # Errors
+    /// When some jobs cannot be started; all others are.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        let hostname = &self.shared.settings.hostname;
+        let seed = target::offset_seed(hostname, &config.global.external_labels);
+        self.shared.offset_seed.store(seed, Ordering::Relaxed);
+        let mut pools = self.pools.lock();
+        let mut failed = Vec::new();
+        let mut before = std::mem::take(&mut *pools);
+        for job in &config.jobs {
+            let old = before.remove(&job.name);
+            let pool = match old {
+                Some(pool) if pool.job() == job => pool,
+                old => match self.replace(old, job) {
+                    Ok(pool) => pool,
+                    Err((old, reason)) => {
+                        failed.push(format!("job {:?}: {reason}", job.name));
+                        match old {
+                            Some(pool) => pool,
+                            None => continue,
+                        }
+                    }
+                },
+            };
+            pools.insert(job.name.clone(), pool);
+        }
+        for pool in before.into_values() {
+            pool.end();
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(ReloadError { jobs: failed })
+        }
+    }
+
+    fn replace(&self, old: Option<Pool>, job: &Job) -> Result<Pool, (Option<Pool>, String)> {
+        match pool::Context::new(job, Arc::clone(&self.shared)) {
+            Ok(context) => Ok(Pool::start(context, old)),
+            Err(reason) => Err((old, reason)),
+        }
+    }
+}
+
+impl runtime::metrics::Collect for Manager {
+    fn collect(&self, out: &mut runtime::metrics::Exposition) {
+        self.shared.stats.collect(out);
+        for (name, pool) in &*self.pools.lock() {
+            let labels = [("scrape_job", name.as_str())];
+            out.gauge(
+                "prometheus_target_scrape_pool_targets",
+                "Current number of targets in this scrape pool.",
+                &labels,
+                pool.active_targets() as f64,
+            );
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! HTTP clients for targets and for discovery: TLS, credentials, proxies, redirects, bounded bodies.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::config::{Authorization, HttpConfig, Pem, SecretSource, TlsConfig, TlsVersion};
+
+const USER_AGENT: &str = concat!("promontory/", env!("CARGO_PKG_VERSION"));
+const REDIRECTS_MAX: usize = 10;
+
+/// Why a client cannot be made, or a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A file that the configuration names.
+    #[error("unable to read {path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// A certificate, key or proxy that cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// A request that failed on its way.
+    #[error("{}", chain(.0))]
+    Request(#[from] reqwest::Error),
+    /// An answer that is too long.
+    #[error("body size limit exceeded")]
+    BodySize,
+}
+
+/// The causes of a failed request, outermost first, without the URL that all of them name.
+fn chain(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "context deadline exceeded".to_owned();
+    }
+    let mut text = String::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    if text.is_empty() {
+        return error.to_string();
+    }
+    text
+}
+
+/// Makes clients; holds what they share.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    system_roots: OnceLock<Arc<RootCertStore>>,
+}
+
+impl Clients {
+    /// A client for requests as `http` says; reads the files that it names. With `compression`,
+    /// answers may come compressed.
+    pub(crate) fn client(&self, http: &HttpConfig, compression: bool) -> Result<Client, Error> {
+        let secret_headers = !http.headers.is_empty();
+        let redirects = if http.follow_redirects {
+            Policy::custom(move |attempt| {
+                let from = attempt.previous().last();
+                let other_host = from.is_some_and(|url| {
+                    (url.host_str(), url.port_or_known_default())
+                        != (
+                            attempt.url().host_str(),
+                            attempt.url().port_or_known_default(),
+                        )
+                });
+                if attempt.previous().len() > REDIRECTS_MAX {
+                    attempt.error("stopped after 10 redirects")
+                } else if other_host && secret_headers {
+                    // Headers of one's own may be secrets as well, and would be sent along.
+                    attempt.stop()
+                } else {
+                    attempt.follow()
+                }
+            })
+        } else {
+            Policy::none()
+        };
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirects)
+            .referer(false)
+            .gzip(compression)
+            .connect_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(300))
+            .pool_max_idle_per_host(2)
+            .tls_backend_preconfigured(self.tls(&http.tls)?);
+        if !http.proxy_from_environment {
+            builder = builder.no_proxy();
+        }
+        if let Some(url) = &http.proxy_url {
+            let no_proxy = http
+                .no_proxy
+                .as_deref()
+                .and_then(reqwest::NoProxy::from_string);
+            let proxy = reqwest::Proxy::all(url).map_err(|e| Error::Config(e.to_string()))?;
+            builder = builder.proxy(proxy.no_proxy(no_proxy));
+        }
+        Ok(builder.build()?)
+    }
+
+    fn tls(&self, tls: &TlsConfig) -> Result<ClientConfig, Error> {
+        let wrong = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
+        let provider = Arc::new(ring::default_provider());
+        let newer = |oldest: TlsVersion| tls.min_version.is_none_or(|min| min <= oldest);
+        let older = |newest: TlsVersion| tls.max_version.is_none_or(|max| max >= newest);
+        let mut versions = Vec::new();
+        if newer(TlsVersion::V13) && older(TlsVersion::V13) {
+            versions.push(&rustls::version::TLS13);
+        }
+        if newer(TlsVersion::V12) && older(TlsVersion::V12) {
+            versions.push(&rustls::version::TLS12);
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(|e| wrong(&e))?;
+        let verifier: Arc<dyn ServerCertVerifier> = if tls.insecure_skip_verify {
+            Arc::new(Unverified(provider))
+        } else {
+            let roots = self.roots(tls.ca.as_ref())?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|e| wrong(&e))?;
+            match &tls.server_name {
+                None => verifier,
+                Some(name) => Arc::new(Named {
+                    name: ServerName::try_from(name.clone()).map_err(|e| wrong(&e))?,
+                    verifier,
+                }),
+            }
+        };
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        match (&tls.cert, &tls.key) {
+            (Some(cert), Some(key)) => {
+                let key = PrivateKeyDer::from_pem_slice(&pem(key)?)
+                    .map_err(|e| Error::Config(format!("unable to use client key: {e}")))?;
+                builder
+                    .with_client_auth_cert(certificates(cert)?, key)
+                    .map_err(|e| wrong(&e))
+            }
+            _ => Ok(builder.with_no_client_auth()),
+        }
+    }
+
+    fn roots(&self, ca: Option<&Pem>) -> Result<Arc<RootCertStore>, Error> {
+        let Some(ca) = ca else {
+            let roots = self.system_roots.get_or_init(|| {
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                Arc::new(if roots.is_empty() {
+                    unverifiable()
+                } else {
+                    roots
+                })
+            });
+            return Ok(Arc::clone(roots));
+        };
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(certificates(ca)?);
+        if added == 0 {
+            return Err(Error::Config("unable to use specified CA cert".to_owned()));
+        }
+        Ok(Arc::new(roots))
+    }
+}
+
+/// A store that trusts nobody: a verifier needs one name at least, and this one signs nothing.
+fn unverifiable() -> RootCertStore {
+    let anchor = rustls::pki_types::TrustAnchor {
+        subject: rustls::pki_types::Der::from_slice(&[]),
+        subject_public_key_info: rustls::pki_types::Der::from_slice(&[]),
+        name_constraints: None,
+    };
+    RootCertStore {
+        roots: vec![anchor],
+    }
+}
+
+fn pem(pem: &Pem) -> Result<Vec<u8>, Error> {
+    match pem {
+        Pem::Inline(text) => Ok(text.0.clone().into_bytes()),
+        Pem::File(path) => std::fs::read(path).map_err(|source| unreadable(path, source)),
+    }
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Error {
+    Error::File {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+fn certificates(from: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = pem(from)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    certificates.map_err(|e| Error::Config(format!("unable to use certificate: {e}")))
+}
+
+/// Verifies that a certificate is for a name other than the one that was asked for.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let name = &self.name;
+        self.verifier
+            .verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Takes any certificate, as `insecure_skip_verify` says.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Adds credentials and further headers to a request; files with secrets are read each time.
+pub(crate) async fn authorize(
+    mut request: RequestBuilder,
+    http: &HttpConfig,
+) -> Result<RequestBuilder, Error> {
+    for (name, value) in &http.headers {
+        request = request.header(name.as_str(), sensitive(&secret(value).await?)?);
+    }
+    match &http.authorization {
+        None => {}
+        Some(Authorization::Basic { username, password }) => {
+            let username = secret(username).await?;
+            let password = match password {
+                Some(password) => Some(secret(password).await?),
+                None => None,
+            };
+            request = request.basic_auth(username, password);
+        }
+        Some(Authorization::Credentials {
+            scheme,
+            credentials,
+        }) => {
+            let mut value = scheme.trim().to_owned();
+            if let Some(credentials) = credentials {
+                value.push(' ');
+                value.push_str(&secret(credentials).await?);
+            }
+            request = request.header(AUTHORIZATION, sensitive(&value)?);
+        }
+    }
+    Ok(request)
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| Error::Config("a header cannot have this secret as its value".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn secret(source: &SecretSource) -> Result<String, Error> {
+    match source {
+        SecretSource::Inline(text) => Ok(text.0.clone()),
+        SecretSource::File(path) => {
+            let text = tokio::fs::read_to_string(path).await;
+            let text = text.map_err(|source| unreadable(path, source))?;
+            Ok(text.trim().to_owned())
+        }
+    }
+}
+
+/// The body of an answer, decompressed, of at most `bytes_max` bytes; about `expected` are.
+pub(crate) async fn read_body(
+    mut response: Response,
+    bytes_max: usize,
+    expected: usize,
+) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::with_capacity(expected.min(bytes_max));
+    while let Some(piece) = response.chunk().await? {
+        if body.len() + piece.len() > bytes_max {
+            return Err(Error::BodySize);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}

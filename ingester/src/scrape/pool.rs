@@ -1,0 +1,295 @@
+//! One job: its discoveries, and a loop for each target that they find.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::Labels;
+use model::labels::NameScheme;
+use model::relabel::{RelabelConfig, RelabelRule};
+use parking_lot::Mutex;
+use runtime::tasks::Owned;
+use tokio::sync::Notify;
+
+use super::error::Error;
+use super::fetch::Fetcher;
+use super::run::Scraped;
+use super::target::{Populated, Target, populate};
+use super::{Live, Shared};
+use crate::config::Job;
+use crate::discovery::Watch;
+
+/// What the targets of a job share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) job: Job,
+    pub(super) shared: Arc<Shared>,
+    pub(super) fetcher: Fetcher,
+    relabel: Vec<RelabelRule>,
+    pub(super) metric_relabel: Arc<[RelabelRule]>,
+    /// The number of targets, when there are more than the job may have.
+    too_many: Mutex<Option<usize>>,
+}
+
+impl Context {
+    pub(super) fn new(job: &Job, shared: Arc<Shared>) -> Result<Self, String> {
+        let client = shared.clients.client(&job.http, job.compression);
+        let client = client.map_err(|error| format!("error creating HTTP client: {error}"))?;
+        let scheme = job.shared.name_scheme;
+        Ok(Self {
+            fetcher: Fetcher::new(client, job),
+            relabel: compiled(&job.relabel, scheme)?,
+            metric_relabel: compiled(&job.metric_relabel, scheme)?.into(),
+            too_many: Mutex::default(),
+            job: job.clone(),
+            shared,
+        })
+    }
+
+    /// Why every scrape of the job fails, if it does.
+    pub(super) fn forced_error(&self) -> Option<Error> {
+        self.too_many.lock().map(|targets| Error::TargetLimit {
+            targets,
+            limit: self.job.shared.limits.targets,
+        })
+    }
+}
+
+fn compiled(rules: &[RelabelConfig], scheme: NameScheme) -> Result<Vec<RelabelRule>, String> {
+    let compiled = rules.iter().map(|rule| rule.compile(scheme));
+    let compiled: Result<_, _> = compiled.collect();
+    compiled.map_err(|error| error.to_string())
+}
+
+/// The discoveries of a job.
+#[derive(Debug)]
+struct Watches {
+    sources: Vec<Watch>,
+    changed: Arc<Notify>,
+}
+
+impl Watches {
+    fn start(job: &Job, shared: &Shared) -> Self {
+        let changed = Arc::new(Notify::new());
+        let start = |source| Watch::start(source, &shared.clients, Arc::clone(&changed));
+        Self {
+            sources: job.discoveries.iter().map(start).collect(),
+            changed,
+        }
+    }
+}
+
+/// A target, and the loop that scrapes it.
+#[derive(Debug)]
+struct Running {
+    scraped: Arc<Scraped>,
+    /// As discovered last: sources may change what relabelling does not look at.
+    discovered: Labels,
+    _live: Live,
+    _loop: Owned<()>,
+}
+
+/// The targets of a job as they are now.
+#[derive(Debug, Default)]
+struct Targets {
+    running: HashMap<u64, Running>,
+    /// Targets of the pool before this one that were not found again yet.
+    inherited: HashMap<u64, Arc<Scraped>>,
+    dropped: Vec<Labels>,
+    dropped_count: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    context: Arc<Context>,
+    watches: Arc<Watches>,
+    targets: Mutex<Targets>,
+}
+
+/// A job that is scraped until dropped.
+#[derive(Debug)]
+pub(super) struct Pool {
+    state: Arc<State>,
+    _task: Owned<()>,
+}
+
+/// A view of one target.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) scraped: Arc<Scraped>,
+    pub(super) discovered: Labels,
+}
+
+impl Pool {
+    /// Starts to scrape; what stays of `old` goes on with what is known of it.
+    pub(super) fn start(context: Context, old: Option<Self>) -> Self {
+        let mut watches = None;
+        let mut targets = Targets::default();
+        if let Some(Self { state, _task }) = old {
+            if state.context.job.discoveries == context.job.discoveries {
+                watches = Some(Arc::clone(&state.watches));
+            }
+            // Its loops end before others begin.
+            let old = std::mem::take(&mut *state.targets.lock());
+            targets.inherited = old.inherited;
+            let running = old.running.into_iter();
+            targets
+                .inherited
+                .extend(running.map(|(hash, running)| (hash, running.scraped)));
+        }
+        let watches =
+            watches.unwrap_or_else(|| Arc::new(Watches::start(&context.job, &context.shared)));
+        let state = Arc::new(State {
+            context: Arc::new(context),
+            watches,
+            targets: Mutex::new(targets),
+        });
+        Self {
+            _task: Owned::spawn(Arc::clone(&state).follow()),
+            state,
+        }
+    }
+
+    /// Stops, and marks the series of all targets as ended in due time.
+    pub(super) fn end(self) {
+        let targets = std::mem::take(&mut *self.state.targets.lock());
+        for (_, running) in targets.running {
+            self.state.end(running.scraped);
+        }
+        for (_, scraped) in targets.inherited {
+            self.state.end(scraped);
+        }
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        &self.state.context.job
+    }
+
+    pub(super) fn active_targets(&self) -> usize {
+        self.state.targets.lock().running.len()
+    }
+
+    /// The targets that are scraped.
+    pub(super) fn active(&self) -> Vec<View> {
+        let targets = self.state.targets.lock();
+        let view = |running: &Running| View {
+            scraped: Arc::clone(&running.scraped),
+            discovered: running.discovered.clone(),
+        };
+        targets.running.values().map(view).collect()
+    }
+
+    /// The targets that relabelling dropped, as far as they are kept, and how many there are.
+    pub(super) fn dropped(&self) -> (Vec<Labels>, usize) {
+        let targets = self.state.targets.lock();
+        (targets.dropped.clone(), targets.dropped_count)
+    }
+}
+
+/// What discovery found, relabelled.
+#[derive(Debug, Default)]
+struct Found {
+    active: HashMap<u64, Target>,
+    dropped: Vec<Labels>,
+    dropped_count: usize,
+    /// All sources were asked at least once.
+    complete: bool,
+}
+
+impl State {
+    /// Follows the discoveries.
+    async fn follow(self: Arc<Self>) {
+        loop {
+            let state = Arc::clone(&self);
+            let found = runtime::process::blocking(move || state.find()).await;
+            self.apply(found);
+            self.watches.changed.notified().await;
+        }
+    }
+
+    fn find(&self) -> Found {
+        let job = &self.context.job;
+        let kept_max = match job.shared.limits.kept_dropped_targets {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        };
+        let mut found = Found {
+            complete: true,
+            ..Found::default()
+        };
+        for source in &self.watches.sources {
+            let Some(targets) = source.targets() else {
+                found.complete = false;
+                continue;
+            };
+            for discovered in &targets {
+                match populate(discovered, job, &self.context.relabel) {
+                    Populated::Active(target) => {
+                        found.active.insert(target.hash(), *target);
+                    }
+                    Populated::Dropped(labels) => {
+                        found.dropped_count += 1;
+                        if found.dropped.len() < kept_max {
+                            found.dropped.push(labels);
+                        }
+                    }
+                    Populated::Invalid(reason) => {
+                        tracing::error!(job = job.name, target = %discovered, reason, "creating target failed");
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Starts loops for targets that are new, and ends those of targets that are gone.
+    fn apply(&self, found: Found) {
+        let limit = self.context.job.shared.limits.targets;
+        let count = found.active.len();
+        let over = limit > 0 && count as u64 > limit;
+        *self.context.too_many.lock() = over.then_some(count);
+
+        let mut targets = self.targets.lock();
+        targets.dropped = found.dropped;
+        targets.dropped_count = found.dropped_count;
+        if found.complete {
+            let gone = targets
+                .running
+                .extract_if(|hash, _| !found.active.contains_key(hash));
+            let mut gone: Vec<_> = gone.map(|(_, running)| running.scraped).collect();
+            let lost = targets
+                .inherited
+                .extract_if(|hash, _| !found.active.contains_key(hash));
+            gone.extend(lost.map(|(_, scraped)| scraped));
+            for scraped in gone {
+                self.end(scraped);
+            }
+        }
+        for (hash, target) in found.active {
+            if let Some(running) = targets.running.get_mut(&hash) {
+                running.discovered = target.discovered;
+                continue;
+            }
+            let before = targets.inherited.remove(&hash);
+            let running = self.start(target, before.as_deref());
+            targets.running.insert(hash, running);
+        }
+    }
+
+    fn start(&self, target: Target, before: Option<&Scraped>) -> Running {
+        let live = Live::new(&self.context.shared, &target.labels);
+        let discovered = target.discovered.clone();
+        let scraped = Scraped::new(target, Arc::clone(&self.context), before);
+        let scraped = Arc::new(scraped);
+        Running {
+            _loop: Owned::spawn(Arc::clone(&scraped).run()),
+            scraped,
+            discovered,
+            _live: live,
+        }
+    }
+
+    fn end(&self, scraped: Arc<Scraped>) {
+        let ending = &self.context.shared.ending;
+        ending.spawn("mark the series of a target as ended", scraped.end());
+    }
+}

@@ -1,0 +1,199 @@
+//! Targets that answer over HTTP, well and badly.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+
+/// An HTTP server that gives every request the answer that `answer` makes of its path and head.
+pub(super) struct Fake {
+    pub(super) address: String,
+}
+
+impl Fake {
+    pub(super) fn start(
+        answer: impl Fn(&str, &[String]) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let answer = Arc::clone(&answer);
+                thread::spawn(move || serve(&stream, &*answer));
+            }
+        });
+        Self { address }
+    }
+}
+
+fn serve(stream: &TcpStream, answer: &dyn Fn(&str, &[String]) -> Vec<u8>) {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    loop {
+        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else {
+            return;
+        };
+        let mut out = stream;
+        if out.write_all(&answer(path, &head)).is_err() {
+            return;
+        }
+    }
+}
+
+/// An answer with these further header lines.
+pub(super) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+pub(super) const TEXT: &str = "Content-Type: text/plain; version=0.0.4\r\n";
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body).expect("memory takes all");
+    encoder.finish().expect("memory takes all")
+}
+
+fn scrape(lines: &str, fake: &Fake) -> (Vec<String>, String) {
+    let Hand {
+        recorder, scraped, ..
+    } = Hand::at(lines, &fake.address);
+    let scraped = Arc::new(scraped);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(Arc::clone(&scraped).scrape(1000));
+    let error = scraped.status.lock().last_error.clone();
+    let instance = format!("instance=\"{}\"", fake.address);
+    let lines = recorder.lines().into_iter();
+    let lines = lines
+        .map(|line| line.replace(&instance, "instance=\"i\""))
+        .collect();
+    (short(lines), error)
+}
+
+/// A server with an answer of each kind.
+fn clumsy() -> Fake {
+    Fake::start(|path, _| match path {
+        "/metrics" => answer("200 OK", TEXT, b"a 1\n"),
+        "/gzip" => {
+            let headers = format!("{TEXT}Content-Encoding: gzip\r\n");
+            answer("200 OK", &headers, &gzip(b"a 1\n"))
+        }
+        "/bomb" => {
+            let headers = format!("{TEXT}Content-Encoding: gzip\r\n");
+            answer("200 OK", &headers, &gzip(&vec![b'#'; 10 << 20]))
+        }
+        "/html" => answer("200 OK", "Content-Type: text/html\r\n", b"a 1\n"),
+        "/untyped" => answer("200 OK", "", b"a 1\n"),
+        "/error" => answer("500 Internal Server Error", TEXT, b"a 1\n"),
+        "/moved" => answer("302 Found", "Location: /metrics\r\n", b""),
+        "/slow" => {
+            thread::sleep(Duration::from_secs(5));
+            Vec::new()
+        }
+        _ => answer("404 Not Found", "", b""),
+    })
+}
+
+#[test]
+fn answers_become_samples_or_say_why_not() {
+    let fake = clumsy();
+    let check = |lines: &str, expected: Result<(), &str>| {
+        let (found, error) = scrape(lines, &fake);
+        match expected {
+            Ok(()) => assert_eq!((&*found[0], &*error), ("a 1 @1000", ""), "{lines}"),
+            Err(expected) => {
+                assert_eq!(error, expected.replace("ADDRESS", &fake.address), "{lines}");
+                assert_eq!(found, report(0, 0, 0, 0, 1000), "{lines}");
+            }
+        }
+    };
+    check("", Ok(()));
+    check("metrics_path: /gzip", Ok(()));
+    check("metrics_path: /moved", Ok(()));
+    check(
+        "metrics_path: /html\nfallback_scrape_protocol: PrometheusText0.0.4",
+        Ok(()),
+    );
+    check(
+        "metrics_path: /bomb\nbody_size_limit: 1MB",
+        Err("body size limit exceeded"),
+    );
+    check("body_size_limit: 3B", Err("body size limit exceeded"));
+    check("body_size_limit: 4B", Ok(()));
+    check(
+        "metrics_path: /moved\nfollow_redirects: false",
+        Err("server returned HTTP status 302 Found"),
+    );
+    check(
+        "metrics_path: /error",
+        Err("server returned HTTP status 500 Internal Server Error"),
+    );
+    check(
+        "metrics_path: /html",
+        Err(
+            "received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol specified for target",
+        ),
+    );
+    check(
+        "metrics_path: /untyped",
+        Err(
+            "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target",
+        ),
+    );
+    check(
+        "metrics_path: /slow\nscrape_timeout: 100ms",
+        Err("Get \"http://ADDRESS/slow\": context deadline exceeded"),
+    );
+    let closed = Fake {
+        address: "127.0.0.1:1".to_owned(),
+    };
+    let (_, error) = scrape("", &closed);
+    assert!(
+        error.starts_with("Get \"http://127.0.0.1:1/metrics\": "),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("(os error 111)") && error.contains("refused"),
+        "{error}"
+    );
+}
+
+#[test]
+fn requests_are_prometheus() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let password = dir.path().join("password");
+    std::fs::write(&password, "secret\n").expect("it is writable");
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    let fake = Fake::start(move |_, head| {
+        seen.lock().push(head.join("\n"));
+        answer("200 OK", TEXT, b"a 1\n")
+    });
+    let lines = format!(
+        "scrape_timeout: 1500ms\nparams: {{m: [x y]}}\nbasic_auth: {{username: u, password_file: {}}}\nhttp_headers: {{X-Scope: {{values: [one]}}}}",
+        password.display()
+    );
+    let (found, error) = scrape(&lines, &fake);
+    assert_eq!((&*found[0], &*error), ("a 1 @1000", ""));
+    let head = heads.lock().remove(0).to_lowercase();
+    for expected in [
+        "get /metrics?m=x+y http/1.1",
+        "x-prometheus-scrape-timeout-seconds: 1.5",
+        "authorization: basic dtpzzwnyzxq=",
+        "accept-encoding: gzip",
+        "x-scope: one",
+        "user-agent: promontory/",
+        "*/*;q=0.2",
+    ] {
+        assert!(head.contains(expected), "{expected}: {head}");
+    }
+}
