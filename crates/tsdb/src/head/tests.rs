@@ -1,8 +1,11 @@
 //! A head that is written to, read and opened again.
 
+mod kinds;
+mod model;
+
 use std::path::Path;
 
-use model::{Matcher, Sample, TimeRange, Value};
+use ::model::{Matcher, Sample, TimeRange, Value};
 
 use super::*;
 use crate::batch::{Batch, Reject};

@@ -10,8 +10,10 @@ use std::{env, fs};
 use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use model::{CounterResetHint, FloatHistogram, Histogram, Labels, Span, TimeRange};
 use serde_json::Value;
+use tsdb::batch::Batch;
 use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
+use tsdb::head::{Head, HeadOptions};
 use tsdb::wal::dir::LogDir;
 use tsdb::wal::head_chunks::{HeadChunkWriter, NewHeadChunk};
 use tsdb::wal::record::{self, RefValue};
@@ -391,6 +393,37 @@ fn millis(t: &Value) -> i64 {
     (t.as_f64().unwrap() * 1000.0).round() as i64
 }
 
+/// Nothing that a server logged says that it repaired or missed anything.
+fn assert_undisturbed(server: &Prometheus, what: &str) {
+    for line in &server.log {
+        let is_bad = [
+            "level=error",
+            "level=warn",
+            "orrupt",
+            "msg=\"Repair",
+            "nknown series",
+        ]
+        .iter()
+        .any(|bad| line.contains(bad));
+        assert!(!is_bad, "{what}: {line}");
+    }
+}
+
+/// What a server has of the metric `float`, by the value of the label `i`.
+fn floats_of(server: &Prometheus, end: i64) -> BTreeMap<String, Vec<(i64, f64)>> {
+    let parameters = [("query", "float[4h]"), ("time", &end.to_string() as &str)];
+    let answer = server.get("/api/v1/query", &parameters);
+    let series = answer["result"].as_array().unwrap().iter();
+    series
+        .map(|series| {
+            let values = series["values"].as_array().unwrap().iter();
+            let samples = values.map(|v| (millis(&v[0]), number(&v[1])));
+            let i = series["metric"]["i"].as_str().unwrap().to_owned();
+            (i, samples.collect())
+        })
+        .collect()
+}
+
 fn check(compression: Compression) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
@@ -404,35 +437,14 @@ fn check(compression: Compression) {
     write_head_chunks_and_wbl(&data, options);
 
     let server = Prometheus::start(&data);
-    for line in &server.log {
-        let is_bad = [
-            "level=error",
-            "level=warn",
-            "orrupt",
-            "msg=\"Repair",
-            "nknown series",
-        ]
-        .iter()
-        .any(|bad| line.contains(bad));
-        assert!(!is_bad, "{compression}: {line}");
-    }
+    assert_undisturbed(&server, &compression.to_string());
     let end = (START + SAMPLES * STEP) / 1000;
     let query = |query: &str| {
         let parameters = [("query", query), ("time", &end.to_string())];
         server.get("/api/v1/query", &parameters)["result"].take()
     };
 
-    let mut found = BTreeMap::new();
-    for series in query("float[4h]").as_array().unwrap() {
-        let samples: Vec<_> = series["values"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| (millis(&v[0]), number(&v[1])))
-            .collect();
-        found.insert(series["metric"]["i"].as_str().unwrap().to_owned(), samples);
-    }
-    assert_eq!(found, expected_floats(), "{compression}");
+    assert_eq!(floats_of(&server, end), expected_floats(), "{compression}");
 
     let count = usize::try_from(SAMPLES).unwrap();
     for (name, observations) in [
@@ -471,4 +483,72 @@ fn a_directory_that_we_wrote_opens_without_repair_and_lacks_nothing() {
         check(Compression::None);
         check(Compression::Snappy);
     }
+}
+
+/// Appends to a head as it is used: across a restart, with samples out of order, until it has head
+/// chunk files, a checkpoint and an out-of-order log. What is left is returned.
+fn write_live(data: &Path) -> BTreeMap<String, Vec<(i64, f64)>> {
+    let options = HeadOptions {
+        out_of_order_window: 3_600_000,
+        wal: WriterOptions {
+            segment_size: 64 * 1024,
+            ..WriterOptions::default()
+        },
+        ..HeadOptions::default()
+    };
+    let open = || Head::open(data, options, &mut |_| ()).unwrap().0;
+    let mut head = open();
+    let mut batch = Batch::new();
+    let mut expected: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for i in 0..700 {
+        if i == 400 {
+            drop(head);
+            head = open();
+        }
+        batch.clear();
+        for series in 1..=SERIES {
+            batch.series(&labels("float", series));
+            let mut push = |t: i64, v: f64| {
+                batch.float(t, v);
+                expected.entry(series.to_string()).or_default().push((t, v));
+            };
+            push(START + i * STEP, value(series, i));
+            if series == 4 && i > 100 {
+                push(START + (i - 100) * STEP + 7, -1.0);
+            }
+        }
+        let appended = head.append(&batch, START + i * STEP).unwrap();
+        assert!(appended.rejected.is_empty(), "{appended:?}");
+        head.commit(appended.commit).unwrap();
+    }
+    let truncated = head.truncate(START + 480 * STEP).unwrap();
+    assert!(truncated.checkpoint.is_some());
+    expected
+        .values_mut()
+        .for_each(|samples| samples.sort_by_key(|s| s.0));
+    expected
+}
+
+#[test]
+fn a_directory_of_a_live_head_opens_without_repair_and_lacks_nothing() {
+    if !is_installed() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let mut expected = write_live(&data);
+    let server = Prometheus::start(&data);
+    assert_undisturbed(&server, "live");
+    let mut found = floats_of(&server, (START + 700 * STEP) / 1000);
+    assert_eq!(found.len(), expected.len());
+    // What was truncated may be there or not.
+    let is_kept = |(t, _): &(i64, f64)| *t >= START + 480 * STEP;
+    found
+        .values_mut()
+        .for_each(|samples| samples.retain(is_kept));
+    expected
+        .values_mut()
+        .for_each(|samples| samples.retain(is_kept));
+    assert_eq!(found, expected);
 }
