@@ -5,13 +5,13 @@
 
 mod commands;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use runtime::foreign::{self, ForeignFlags};
 
 /// A highly available, federated metrics system in the shape of Thanos.
@@ -82,11 +82,25 @@ fn foreign_flags(name: &str) -> Option<ForeignFlags> {
     })
 }
 
+/// Long names of the flags that the component called `name` has itself.
+fn own_flags(name: &OsStr) -> Vec<String> {
+    let cli = Cli::command();
+    let component = cli.find_subcommand(name);
+    let flags = component.into_iter().flat_map(clap::Command::get_arguments);
+    flags
+        .filter_map(|flag| flag.get_long().map(str::to_owned))
+        .collect()
+}
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let component = args.get(1).and_then(|a| a.to_str()).and_then(foreign_flags);
     let (args, ignored) = match component {
-        Some(own) => foreign::take_foreign(args, &[foreign::COMMON, own]),
+        Some(of_component) => {
+            let own = own_flags(&args[1]);
+            let lists = [foreign::COMMON, of_component];
+            foreign::take_foreign(args, &lists, |name| own.iter().any(|flag| flag == name))
+        }
         None => (args, Vec::new()),
     };
     let cli = match Cli::try_parse_from(args) {

@@ -42,14 +42,19 @@ pub const COMMON: ForeignFlags = ForeignFlags {
 
 /// Takes the foreign flags out of a command line.
 ///
-/// Returns the arguments that are left and the foreign flags met, as they were written. Arguments
-/// after a bare `--` are left alone.
+/// Returns the arguments that are left and the foreign flags met, as they were written. A flag that
+/// the component has itself is not foreign to it, whatever the lists say. Arguments after a bare
+/// `--` are left alone.
 pub fn take_foreign(
     args: impl IntoIterator<Item = OsString>,
     foreign: &[ForeignFlags],
+    is_own: impl Fn(&str) -> bool,
 ) -> (Vec<OsString>, Vec<String>) {
-    let with_value = |name: &str| foreign.iter().any(|f| f.with_value.contains(&name));
-    let switch = |name: &str| foreign.iter().any(|f| f.switches.contains(&name));
+    let listed = |name: &str, list: fn(&ForeignFlags) -> &'static [&'static str]| {
+        !is_own(name) && foreign.iter().any(|flags| list(flags).contains(&name))
+    };
+    let with_value = |name: &str| listed(name, |flags| flags.with_value);
+    let switch = |name: &str| listed(name, |flags| flags.switches);
 
     let (mut kept, mut ignored) = (Vec::new(), Vec::new());
     let mut args = args.into_iter();
@@ -85,11 +90,12 @@ mod tests {
     #[test]
     fn takes_foreign_flags_with_their_values_and_nothing_else() {
         const FLAGS: ForeignFlags = ForeignFlags {
-            with_value: &["a.b", "c"],
+            with_value: &["a.b", "c", "own"],
             switches: &["s"],
         };
         let check = |args: &str, kept: &str, ignored: &[&str]| {
-            let (k, i) = take_foreign(args.split(' ').map(OsString::from), &[FLAGS]);
+            let args_os = args.split(' ').map(OsString::from);
+            let (k, i) = take_foreign(args_os, &[FLAGS], |name| name == "own");
             let k: Vec<_> = k.iter().map(|a| a.to_str().unwrap()).collect();
             assert_eq!(
                 (k.join(" ").as_str(), i),
@@ -100,6 +106,7 @@ mod tests {
         check("--x --a.b=1 y", "--x y", &["--a.b"]);
         check("--a.b 1 --c --x", "", &["--a.b", "--c"]);
         check("--s --no-s --no-c", "--no-c", &["--s", "--no-s"]);
+        check("--own 1 --s", "--own 1", &["--s"]);
         check("--typo=1 -- --s", "--typo=1 -- --s", &[]);
     }
 }

@@ -1,6 +1,6 @@
 //! gRPC servers and clients: sockets, TLS, limits, health; not what is served.
 //!
-//! Reading order: [`flags`], [`server`], [`channel`], [`Readiness`], and how error kinds and gRPC's
+//! Reading order: [`flags`], [`server`], [`channel`], and how error kinds and gRPC's
 //! codes correspond ([`code_of`], [`kind_of`]).
 
 pub mod channel;
@@ -8,12 +8,10 @@ pub mod flags;
 mod incoming;
 pub mod server;
 
-use std::sync::Arc;
-
 use model::ErrorKind;
-use tokio::sync::watch;
 use tonic::Code;
 
+pub use crate::readiness::Readiness;
 pub use channel::Connector;
 pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags};
 pub use server::Server;
@@ -32,42 +30,6 @@ const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Largest HTTP/2 frame.
 const FRAME_BYTES_MAX: u32 = 256 << 10;
-
-/// Whether a component is ready to answer. Clones share it; it starts out as not.
-#[derive(Debug, Clone)]
-pub struct Readiness {
-    state: Arc<watch::Sender<bool>>,
-}
-
-impl Default for Readiness {
-    fn default() -> Self {
-        Self {
-            state: Arc::new(watch::Sender::new(false)),
-        }
-    }
-}
-
-impl Readiness {
-    /// Not ready.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Says whether the component is ready from now on.
-    pub fn set(&self, is_ready: bool) {
-        self.state.send_replace(is_ready);
-    }
-
-    /// Whether it is.
-    pub fn get(&self) -> bool {
-        *self.state.borrow()
-    }
-
-    /// Tells of changes.
-    pub fn watch(&self) -> watch::Receiver<bool> {
-        self.state.subscribe()
-    }
-}
 
 /// gRPC's code for a kind of error.
 pub const fn code_of(kind: ErrorKind) -> Code {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
 //! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
-//! [`process`] (threads, signals, shutdown), [`tasks`] (background work), [`http`] (the HTTP server),
+//! [`process`] (threads, signals, shutdown), [`readiness`], [`tasks`] (background work), [`http`] (the HTTP server),
 //! [`grpc`] (gRPC servers and clients), [`tls`], [`metrics`] (the process' own figures).
 
 pub mod clock;
@@ -13,12 +13,14 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod process;
+pub mod readiness;
 pub mod tasks;
 pub mod tls;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
 pub use foreign::ForeignFlags;
+pub use readiness::Readiness;
 
 /// Why a component could not be configured, built or run.
 #[derive(Debug, thiserror::Error)]

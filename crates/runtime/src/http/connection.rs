@@ -58,7 +58,15 @@ impl Shared {
         };
         match request.uri().path() {
             "/-/healthy" => return Ok(line(StatusCode::OK, "Promontory is healthy.")),
-            "/-/ready" => return Ok(line(StatusCode::OK, "Promontory is ready.")),
+            "/-/ready" if self.service.is_ready() => {
+                return Ok(line(StatusCode::OK, "Promontory is ready."));
+            }
+            "/-/ready" => {
+                return Err(line(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Promontory is not ready; what it works with cannot be reached.",
+                ));
+            }
             _ => {}
         }
         if request.method() == Method::OPTIONS {

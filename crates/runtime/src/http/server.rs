@@ -19,6 +19,7 @@ use super::Handler;
 use super::connection::Shared;
 use super::idle::IdleStream;
 use crate::process::Shutdown;
+use crate::readiness::Readiness;
 use crate::{Error, flags::ListenAddress};
 
 /// Bytes of a request's line and headers, and of a connection's buffers.
@@ -81,6 +82,7 @@ impl HttpLimits {
 #[derive(Clone, Default)]
 pub struct Service {
     handler: Arc<OnceLock<Arc<dyn Handler>>>,
+    readiness: Arc<OnceLock<Readiness>>,
 }
 
 impl Service {
@@ -88,6 +90,17 @@ impl Service {
     pub fn ready(&self, handler: Arc<dyn Handler>) {
         // The first handler stays.
         let _ = self.handler.set(handler);
+    }
+
+    /// Has `/-/ready` show a readiness that comes and goes, once the server is ready itself. A
+    /// second call changes nothing.
+    pub fn follow(&self, readiness: Readiness) {
+        // The first one stays.
+        let _ = self.readiness.set(readiness);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.handler.get().is_some() && self.readiness.get().is_none_or(Readiness::get)
     }
 
     pub(super) fn handler(&self) -> Option<Arc<dyn Handler>> {
@@ -98,7 +111,7 @@ impl Service {
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
-            .field("is_ready", &self.handler.get().is_some())
+            .field("is_ready", &self.is_ready())
             .finish()
     }
 }
