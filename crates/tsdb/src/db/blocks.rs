@@ -27,6 +27,16 @@ pub struct Blocks<B = Block> {
     pub superseded: Vec<Ulid>,
 }
 
+impl<B> Default for Blocks<B> {
+    fn default() -> Self {
+        Self {
+            readable: Vec::new(),
+            unreadable: Vec::new(),
+            superseded: Vec::new(),
+        }
+    }
+}
+
 impl Blocks {
     /// Opens all blocks in the directory `path`; what is no block is left alone.
     ///
