@@ -26,9 +26,9 @@ struct Cli {
 enum Command {
     /// Receive samples into a local TSDB.
     #[command(alias = "receive")]
-    Ingester(Component<ingester::Flags>),
+    Ingester(Box<Component<ingester::Flags>>),
     /// Serve a Prometheus or an ingester over the StoreAPI and ship its blocks.
-    Sidecar(Component<sidecar::Flags>),
+    Sidecar(Box<Component<sidecar::Flags>>),
     /// Serve the blocks of a bucket over the StoreAPI.
     Store(Component<store::Flags>),
     /// Answer PromQL over a local data directory; over endpoints that speak the StoreAPI: not yet.
