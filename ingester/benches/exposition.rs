@@ -1,4 +1,5 @@
-//! Parsing a scrape of 2,000 series, every label sliced and every number read.
+//! Reading a scrape of 2,000 series: cold, with every label sliced and every number read; and with
+//! all series known from the scrape before, which are told by their bytes.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -49,5 +50,37 @@ fn parse(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse);
+fn known(c: &mut Criterion) {
+    let mut group = c.benchmark_group("exposition known");
+    for format in [Format::OpenMetrics, Format::Text] {
+        let input = scrape(format);
+        let mut parser = Parser::new(input.as_bytes(), format);
+        let mut lines: Vec<Box<[u8]>> = Vec::new();
+        while let Some(entry) = parser.next_entry().expect("a sound scrape") {
+            if let Entry::Sample(s) = entry {
+                lines.push(s.series.text.into());
+            }
+        }
+        group.throughput(Throughput::Bytes(input.len() as u64));
+        group.bench_function(format!("{format:?}"), |b| {
+            b.iter(|| {
+                let mut parser = Parser::new(black_box(input.as_bytes()), format);
+                let (mut sum, mut next) = (0.0, 0);
+                while let Some(line) = lines.get(next) {
+                    match parser.take_known(line).expect("a sound scrape") {
+                        Some(reading) => {
+                            sum += reading.value;
+                            next += 1;
+                        }
+                        None => drop(parser.next_entry().expect("a sound scrape")),
+                    }
+                }
+                sum
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, known);
 criterion_main!(benches);

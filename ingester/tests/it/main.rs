@@ -1,4 +1,5 @@
-//! Tests of the ingester against the outside: conformance data.
+//! Tests of the ingester against the outside: conformance data, exporters, clients.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod openmetrics;
+mod scrape;
