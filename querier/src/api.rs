@@ -35,6 +35,7 @@ use tokio::runtime::Handle;
 
 use crate::local::LocalStore;
 use crate::pool::Pool;
+use crate::results::ResultsCache;
 use crate::settings::Settings;
 use crate::store_source::Patience;
 use crate::stores::Stores;
@@ -84,6 +85,7 @@ pub struct Api {
     settings: Settings,
     clock: Arc<dyn Clock>,
     about: About,
+    results: Option<ResultsCache>,
     head_statistics: OnceLock<status_tsdb::HeadStatistics>,
 }
 
@@ -164,7 +166,10 @@ impl Api {
         } = parts;
         // Prometheus checks the distance, which is one less than the number of steps.
         settings.engine.limits.steps_max = query_range::INTERVALS_MAX + 1;
+        let results = (settings.results_cache_bytes > 0)
+            .then(|| ResultsCache::new(settings.results_cache_bytes, settings.results_settle_ms));
         Self {
+            results,
             stores,
             local,
             pool,

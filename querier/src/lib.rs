@@ -15,6 +15,7 @@ pub mod dedup;
 pub mod endpoints;
 pub mod local;
 pub mod pool;
+pub mod results;
 pub mod settings;
 pub mod store_source;
 pub mod stores;

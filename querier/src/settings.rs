@@ -30,6 +30,9 @@ pub struct Settings {
     pub tenancy: Tenancy,
     /// Bytes of results of queries that are kept to answer later ones; 0 for none.
     pub results_cache_bytes: u64,
+    /// Samples older than this do not arrive any more, in milliseconds; results of later steps are
+    /// not kept.
+    pub results_settle_ms: i64,
 }
 
 impl Default for Settings {
@@ -45,6 +48,8 @@ impl Default for Settings {
             metadata_range_ms: 0,
             tenancy: Tenancy::default(),
             results_cache_bytes: 64 << 20,
+            // Ingesters take samples that are half an hour old.
+            results_settle_ms: 40 * 60 * 1000,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The stores that a querier asks, as of now.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use model::{Labels, Matcher};
@@ -10,6 +11,9 @@ use storeapi::Store;
 pub trait Stores: Send + Sync + fmt::Debug {
     /// The stores whose address one of `matchers` accepts, all when there are none.
     fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>>;
+
+    /// A number that changes when other stores are to be asked, or stores have something else.
+    fn fingerprint(&self) -> u64;
 
     /// Each store and how it is.
     fn statuses(&self) -> Vec<StoreStatus>;
@@ -37,6 +41,20 @@ pub struct StoreStatus {
     pub max_time: i64,
 }
 
+/// Tells stores by their names and external labels.
+pub(crate) fn fingerprint<'a>(
+    stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>,
+) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (name, store) in stores {
+        name.hash(&mut hasher);
+        for labels in store.info().label_sets {
+            labels.hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
 /// Stores of this process, which do not change.
 #[derive(Debug, Clone)]
 pub struct FixedStores {
@@ -58,6 +76,10 @@ impl Stores for FixedStores {
         }
         let stores = self.stores.iter();
         stores.map(|fixed| Arc::clone(&fixed.store)).collect()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        fingerprint(self.stores.iter().map(|fixed| (fixed.name.as_str(), &fixed.store)))
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {

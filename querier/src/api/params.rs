@@ -85,7 +85,7 @@ pub(super) enum Stats {
 }
 
 /// What a query may ask of the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueryOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) lookback_ms: Option<i64>,

@@ -34,6 +34,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 /// An expression to evaluate.
+#[derive(Clone, Copy)]
 pub(super) struct Task<'a> {
     pub(super) expr: &'a Expr,
     pub(super) text: &'a str,

@@ -3,9 +3,13 @@
 use std::time::Instant;
 
 use promql::columns::Steps;
+use promql::stats::QueryStats;
+use promql::value::{QueryResult, QueryValue};
 
 use super::answer::{Answer, ApiError};
+use super::params::Stats;
 use super::{Api, Call, params, query, scope};
+use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
 
 /// Steps that lie between the first and the last at most, which keeps answers at a size that a
 /// graph can show.
@@ -59,6 +63,70 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         options: params::query_options(form)?,
     };
     let begin = Instant::now();
-    let evaluated = query::evaluate(api, call, &task)?;
+    let evaluated = match question(api, call, &task)? {
+        Some((cache, question)) => kept_or_fresh(api, call, &task, (cache, question))?,
+        None => query::evaluate(api, call, &task)?,
+    };
     Ok(query::show(evaluated, &task, limit, begin))
+}
+
+/// What to look a query up by, if its results may be kept.
+fn question<'a>(
+    api: &'a Api,
+    call: &Call<'_>,
+    task: &query::Task<'_>,
+) -> Result<Option<(&'a ResultsCache, Question)>, ApiError> {
+    let Some(cache) = &api.results else {
+        return Ok(None);
+    };
+    let is_plain = task.options.stats == Stats::None
+        && call.form.get("storeMatch[]").is_none()
+        && call.form.get("analyze").is_none();
+    if !is_plain || task.steps.count == 0 || !is_cacheable(task.expr) {
+        return Ok(None);
+    }
+    let scope = scope::scope(api, call, task.max_resolution)?;
+    let stores = api.stores.fingerprint();
+    let lookback = task.options.lookback_ms;
+    Ok(Some((
+        cache,
+        Question {
+            text: task.text.to_owned(),
+            step: task.steps.step,
+            circumstances: format!("{scope:?} {lookback:?} {stores:x}"),
+        },
+    )))
+}
+
+/// Evaluates what is not kept.
+fn kept_or_fresh(
+    api: &Api,
+    call: &Call<'_>,
+    task: &query::Task<'_>,
+    (cache, question): (&ResultsCache, Question),
+) -> Result<query::Evaluated, ApiError> {
+    let mut store_warnings: Vec<String> = Vec::new();
+    let run = |steps: Steps| -> Result<Matrix, ApiError> {
+        let evaluated = query::evaluate(api, call, &query::Task { steps, ..*task })?;
+        store_warnings.extend(evaluated.store_warnings);
+        let result = evaluated.result;
+        match result.value {
+            QueryValue::Matrix(series) => Ok(Matrix {
+                series,
+                infos: result.infos,
+                warnings: result.warnings,
+            }),
+            _ => Err(ApiError::bad_data("a range query yields no matrix")),
+        }
+    };
+    let matrix = cache.evaluate(question, task.steps, call.now_ms, run)?;
+    Ok(query::Evaluated {
+        result: QueryResult {
+            value: QueryValue::Matrix(matrix.series),
+            warnings: matrix.warnings,
+            infos: matrix.infos,
+            stats: QueryStats::default(),
+        },
+        store_warnings,
+    })
 }

@@ -26,7 +26,7 @@ use super::config::EndpointConfig;
 use super::group::Group;
 use super::peer::{Dial, Peer};
 use super::resolve::Resolve;
-use crate::stores::{FixedStore, StoreStatus, Stores};
+use crate::stores::{FixedStore, StoreStatus, Stores, fingerprint};
 use wanted::{Wanted, WantedEndpoint};
 
 /// Endpoints that are asked for their state at once.
@@ -200,6 +200,16 @@ impl Stores for EndpointSet {
         let groups = groups.filter_map(|members| Group::new(members, turn));
         stores.extend(groups.map(|group| Arc::new(group) as Arc<dyn Store>));
         stores
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let endpoints = self.endpoints.load();
+        let usable = endpoints.iter().filter(|e| e.serves_series());
+        let usable: Vec<(&str, Arc<dyn Store>)> = usable
+            .map(|e| (e.address.as_str(), Arc::<Endpoint>::clone(e) as Arc<dyn Store>))
+            .collect();
+        let fixed = self.fixed.iter().map(|fixed| (fixed.name.as_str(), &fixed.store));
+        fingerprint(fixed.chain(usable.iter().map(|(address, store)| (*address, store))))
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {

@@ -1,0 +1,295 @@
+//! Results of range queries, kept to answer later ones.
+//!
+//! A query's steps are cut into pieces of [`PIECE_STEPS`] that begin at multiples of as many steps
+//! since the epoch, whatever range was asked for. What pieces hold already is taken from them, and only
+//! the steps between are evaluated. A step's value does not depend on the range of the query it is
+//! part of ([`cacheable`] refuses expressions for which it does), so the answer is the same.
+//!
+//! Never kept: steps so recent that samples may still arrive for them, answers with warnings or
+//! without a store's part, and answers that would take more than a share of the memory.
+
+pub mod cacheable;
+mod join;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use promql::columns::Steps;
+use promql::value::MatrixSeries;
+
+pub use cacheable::is_cacheable;
+use join::{Segment, join};
+
+/// Steps of a piece: enough that most graphs are two or three, few enough that adding to one is
+/// cheap.
+const PIECE_STEPS: i64 = 256;
+/// An answer is kept if it takes no more than this share of all memory.
+const ANSWER_SHARE: u64 = 8;
+/// With more gaps than this, evaluating all is cheaper.
+const GAPS_MAX: usize = 3;
+/// How long a piece is believed. Blocks may be uploaded late, and samples deleted.
+const TIME_TO_LIVE: Duration = Duration::from_secs(3600);
+
+/// What makes two queries have the same values at the same steps.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The expression as written; annotations point into it.
+    pub text: String,
+    /// Distance of steps in milliseconds.
+    pub step: i64,
+    /// Everything else: whom it is for, of which stores, and how.
+    pub circumstances: String,
+}
+
+/// Where a piece is: the question, where its steps lie between multiples of the step, and its number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    question: Arc<Question>,
+    phase: i64,
+    number: i64,
+}
+
+/// The series of some steps that follow each other.
+#[derive(Debug)]
+struct Piece {
+    /// First step, counted from the epoch.
+    from: i64,
+    /// The step after the last.
+    to: i64,
+    /// Sorted by labels.
+    series: Vec<MatrixSeries>,
+    infos: Vec<String>,
+}
+
+impl Piece {
+    /// Bytes, about.
+    fn weight(&self) -> u64 {
+        let infos: usize = self.infos.iter().map(String::len).sum();
+        weight(&self.series) + infos as u64 + 128
+    }
+}
+
+fn weight(series: &[MatrixSeries]) -> u64 {
+    let bytes = |series: &MatrixSeries| {
+        let points = series.points.len() * size_of::<(i64, promql::columns::StepValue)>();
+        points + series.labels.heap_bytes() + 64
+    };
+    series.iter().map(bytes).sum::<usize>() as u64
+}
+
+/// A matrix, and what is said about it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matrix {
+    /// Sorted by labels.
+    pub series: Vec<MatrixSeries>,
+    /// What the user should know, though the values are right.
+    pub infos: Vec<String>,
+    /// Values may be wrong or missing, so they must not be kept.
+    pub warnings: Vec<String>,
+}
+
+/// Keeps results.
+#[derive(Debug)]
+pub struct ResultsCache {
+    pieces: Cache<Key, Arc<Piece>>,
+    bytes_max: u64,
+    /// Steps less old than this are not kept.
+    settle_ms: i64,
+}
+
+impl ResultsCache {
+    /// A cache of at most `bytes_max` bytes; samples older than `settle_ms` milliseconds do not
+    /// arrive any more.
+    pub fn new(bytes_max: u64, settle_ms: i64) -> Self {
+        let weigh = |_: &Key, piece: &Arc<Piece>| u32::try_from(piece.weight()).unwrap_or(u32::MAX);
+        Self {
+            pieces: Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(weigh)
+                .time_to_live(TIME_TO_LIVE)
+                .build(),
+            bytes_max,
+            settle_ms,
+        }
+    }
+
+    /// The matrix at `steps`, of which `run` evaluates those that are not kept. `now_ms` is the time
+    /// before `run` begins.
+    ///
+    /// # Errors
+    /// What `run` fails with.
+    pub fn evaluate<E>(
+        &self,
+        question: Question,
+        steps: Steps,
+        now_ms: i64,
+        mut run: impl FnMut(Steps) -> Result<Matrix, E>,
+    ) -> Result<Matrix, E> {
+        let grid = Grid::new(question, steps);
+        let (from, to) = grid.range(steps);
+        let mut kept = self.kept(&grid, from, to);
+        let mut gaps = gaps(&kept, from, to);
+        if gaps.len() > GAPS_MAX {
+            kept.clear();
+            gaps = vec![(from, to)];
+        }
+        let settled = grid.first_after(now_ms.saturating_sub(self.settle_ms));
+        let mut warnings = Vec::new();
+        let mut fresh = Vec::with_capacity(gaps.len());
+        for (from, to) in gaps {
+            let matrix = run(grid.steps(from, to))?;
+            if matrix.warnings.is_empty() {
+                self.keep(&grid, (from, to.min(settled)), &matrix);
+            }
+            warnings.extend(matrix.warnings);
+            fresh.push((from, matrix.series, matrix.infos));
+        }
+        if kept.is_empty() && fresh.len() == 1 {
+            let (_, series, infos) = fresh.remove(0);
+            return Ok(Matrix {
+                series,
+                infos,
+                warnings,
+            });
+        }
+        let mut segments: Vec<Segment<'_>> = Vec::with_capacity(kept.len() + fresh.len());
+        for piece in &kept {
+            let (from, to) = (from.max(piece.from), to.min(piece.to));
+            let times = (grid.time(from), grid.time(to));
+            segments.push(Segment::new(&piece.series, times, &piece.infos));
+        }
+        for (from, series, infos) in &fresh {
+            let times = (grid.time(*from), i64::MAX);
+            segments.push(Segment::new(series, times, infos));
+        }
+        segments.sort_by_key(Segment::start);
+        let (series, infos) = join(&segments);
+        warnings.sort();
+        warnings.dedup();
+        Ok(Matrix {
+            series,
+            infos,
+            warnings,
+        })
+    }
+
+    /// The pieces that have steps of a range.
+    fn kept(&self, grid: &Grid, from: i64, to: i64) -> Vec<Arc<Piece>> {
+        let numbers = from.div_euclid(PIECE_STEPS)..=(to - 1).div_euclid(PIECE_STEPS);
+        let found = numbers.filter_map(|number| self.pieces.get(&grid.key(number)));
+        found
+            .filter(|piece| piece.from < to && from < piece.to)
+            .collect()
+    }
+
+    /// Keeps what was evaluated, piece by piece.
+    fn keep(&self, grid: &Grid, (from, to): (i64, i64), matrix: &Matrix) {
+        if from >= to || weight(&matrix.series) > self.bytes_max / ANSWER_SHARE {
+            return;
+        }
+        let mut begin = from;
+        while begin < to {
+            let number = begin.div_euclid(PIECE_STEPS);
+            let end = to.min((number + 1) * PIECE_STEPS);
+            let key = grid.key(number);
+            let times = (grid.time(begin), grid.time(end));
+            let fresh = Segment::new(&matrix.series, times, &matrix.infos);
+            let piece = match self.pieces.get(&key) {
+                Some(old) if old.to == begin || end == old.from => {
+                    let times = (grid.time(old.from), grid.time(old.to));
+                    let mut segments = [Segment::new(&old.series, times, &old.infos), fresh];
+                    segments.sort_by_key(Segment::start);
+                    let (series, infos) = join(&segments);
+                    Piece {
+                        from: begin.min(old.from),
+                        to: end.max(old.to),
+                        series,
+                        infos,
+                    }
+                }
+                _ => {
+                    let (series, infos) = join(&[fresh]);
+                    Piece {
+                        from: begin,
+                        to: end,
+                        series,
+                        infos,
+                    }
+                }
+            };
+            self.pieces.insert(key, Arc::new(piece));
+            begin = end;
+        }
+    }
+}
+
+/// The steps between `from` and `to` that no piece has.
+fn gaps(kept: &[Arc<Piece>], from: i64, to: i64) -> Vec<(i64, i64)> {
+    let mut gaps = Vec::new();
+    let mut at = from;
+    for piece in kept {
+        if at < piece.from {
+            gaps.push((at, piece.from));
+        }
+        at = at.max(piece.to);
+    }
+    if at < to {
+        gaps.push((at, to));
+    }
+    gaps
+}
+
+/// Steps counted from the epoch.
+struct Grid {
+    question: Arc<Question>,
+    step: i64,
+    phase: i64,
+}
+
+impl Grid {
+    fn new(question: Question, steps: Steps) -> Self {
+        Self {
+            question: Arc::new(question),
+            step: steps.step,
+            phase: steps.start.rem_euclid(steps.step),
+        }
+    }
+
+    fn key(&self, number: i64) -> Key {
+        Key {
+            question: Arc::clone(&self.question),
+            phase: self.phase,
+            number,
+        }
+    }
+
+    fn range(&self, steps: Steps) -> (i64, i64) {
+        let from = (steps.start - self.phase) / self.step;
+        let count = i64::try_from(steps.count).unwrap_or(i64::MAX);
+        (from, from.saturating_add(count))
+    }
+
+    /// The time of a step.
+    fn time(&self, number: i64) -> i64 {
+        number
+            .saturating_mul(self.step)
+            .saturating_add(self.phase)
+    }
+
+    /// The first step after a time.
+    fn first_after(&self, t: i64) -> i64 {
+        t.saturating_sub(self.phase).div_euclid(self.step) + 1
+    }
+
+    fn steps(&self, from: i64, to: i64) -> Steps {
+        Steps {
+            start: self.time(from),
+            step: self.step,
+            count: usize::try_from(to - from).unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
