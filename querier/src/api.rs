@@ -25,25 +25,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use model::Matcher;
 use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
 };
 use storeapi::Store;
-use tokio::runtime::Handle;
+use storeapi::remote_read::{ReadLimits, RemoteRead};
 
+use crate::evaluator::{Evaluator, Leash};
 use crate::local::LocalStore;
-use crate::pool::Pool;
 use crate::results::ResultsCache;
 use crate::settings::Settings;
-use crate::store_source::Patience;
-use crate::stores::Stores;
-use answer::{Answer, ApiError, ErrorType};
+use answer::{Answer, ApiError};
 
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
 const PREFIX: &str = "/api/v1/";
+/// Remote read, whose questions and answers are messages, not forms and JSON.
+const READ_PATH: &str = "/api/v1/read";
 
 /// What the API says about the process it runs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,16 +58,12 @@ pub struct About {
 /// What the API works with.
 #[derive(Debug)]
 pub struct Parts {
-    /// The stores it asks.
-    pub stores: Arc<dyn Stores>,
-    /// The data directory among them, whose statistics are shown.
+    /// Evaluates queries.
+    pub evaluator: Arc<Evaluator>,
+    /// The data directory among the stores, whose statistics are shown.
     pub local: Option<LocalStore>,
-    /// Where queries are evaluated.
-    pub pool: Arc<Pool>,
-    /// Where stores are waited for.
-    pub runtime: Handle,
-    /// How queries are answered.
-    pub settings: Settings,
+    /// All stores as one, for remote read.
+    pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The process.
@@ -78,11 +73,9 @@ pub struct Parts {
 /// Answers the requests of the API.
 #[derive(Debug)]
 pub struct Api {
-    stores: Arc<dyn Stores>,
+    evaluator: Arc<Evaluator>,
     local: Option<LocalStore>,
-    pool: Arc<Pool>,
-    runtime: Handle,
-    settings: Settings,
+    remote_read: RemoteRead,
     clock: Arc<dyn Clock>,
     about: About,
     results: Option<ResultsCache>,
@@ -155,49 +148,30 @@ fn route(path: &str) -> Option<Route> {
 impl Api {
     /// The API.
     pub fn new(parts: Parts) -> Self {
-        let Parts {
-            stores,
-            local,
-            pool,
-            runtime,
-            mut settings,
-            clock,
-            about,
-        } = parts;
-        // Prometheus checks the distance, which is one less than the number of steps.
-        settings.engine.limits.steps_max = query_range::INTERVALS_MAX + 1;
+        let settings = &parts.evaluator.settings;
         let results = (settings.results_cache_bytes > 0)
             .then(|| ResultsCache::new(settings.results_cache_bytes, settings.results_settle_ms));
         Self {
             results,
-            stores,
-            local,
-            pool,
-            runtime,
-            settings,
-            clock,
-            about,
+            evaluator: parts.evaluator,
+            local: parts.local,
+            remote_read: RemoteRead::new(parts.store, ReadLimits::default()),
+            clock: parts.clock,
+            about: parts.about,
             head_statistics: OnceLock::new(),
         }
     }
 
-    /// One store for all that `matchers` accept.
-    fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Result<Arc<dyn Store>, ApiError> {
-        let mut stores = self.stores.stores(matchers).into_iter();
-        stores.next().ok_or_else(|| ApiError {
-            kind: ErrorType::Unavailable,
-            message: "no store matches; see /api/v1/stores".to_owned(),
-        })
+    fn settings(&self) -> &Settings {
+        &self.evaluator.settings
     }
 
-    /// How long a call waits for stores: until its time is up, or its client is gone.
-    fn patience(&self, call: &Call<'_>, timeout: Option<Duration>) -> Patience {
-        let most = self.settings.engine.limits.timeout;
-        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
-        let patience = Patience::new(self.runtime.clone(), timeout);
-        let waiting = patience.clone();
-        (call.request.abandonment).on_abandon(move || waiting.give_up());
-        patience
+    /// What ends a call: its time is up, or its client is gone.
+    fn leash(&self, call: &Call<'_>, timeout: Option<Duration>) -> Leash {
+        let leash = self.evaluator.leash(timeout);
+        let ours = leash.clone();
+        (call.request.abandonment).on_abandon(move || ours.give_up());
+        leash
     }
 
     fn call(&self, route: &Route, request: &Request) -> Response {
@@ -236,10 +210,19 @@ impl Api {
 
 impl Handler for Api {
     fn cost(&self, path: &str) -> Cost {
-        route(path).map_or(Cost::Small, |route| route.cost)
+        match path {
+            READ_PATH => Cost::Large,
+            _ => route(path).map_or(Cost::Small, |route| route.cost),
+        }
     }
 
     fn handle(&self, request: Request) -> Response {
+        if request.path == READ_PATH {
+            let header = self.settings().tenancy.header.as_str();
+            let tenant = request.headers.get(header);
+            let tenant = tenant.and_then(|name| name.to_str().ok());
+            return self.remote_read.answer(&request, tenant.unwrap_or_default());
+        }
         if let Some(route) = route(&request.path) {
             return self.call(&route, &request);
         }

@@ -3,10 +3,12 @@
 //! Addresses come from flags, from a configuration and from files, and are resolved through DNS
 //! ([`address`], [`config`], [`files`], [`resolve`]). All together they are the [`set`], which asks
 //! every endpoint what it has, every few seconds, and holds those that answer ready for queries.
-//! Endpoints of a group are alike; one of them answers ([`group`]).
+//! Endpoints of a group are alike; one of them answers ([`group`]). The network is behind [`peer`],
+//! of which [`dial`] is the one over gRPC.
 
 pub mod address;
 pub mod config;
+pub mod dial;
 pub mod files;
 pub mod group;
 pub mod peer;

@@ -1,6 +1,7 @@
 //! How queries are answered unless they say otherwise.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::dedup::Dedup;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub default_step_ms: i64,
     /// How far back names and values of labels are looked up when nothing is said; 0 for all time.
     pub metadata_range_ms: i64,
+    /// How long a store may say nothing while it owes an answer; zero for ever.
+    pub store_silence_max: Duration,
     /// How tenants are told apart.
     pub tenancy: Tenancy,
     /// Bytes of results of queries that are kept to answer later ones; 0 for none.
@@ -46,6 +49,7 @@ impl Default for Settings {
             instant_max_resolution: 0,
             default_step_ms: 0,
             metadata_range_ms: 0,
+            store_silence_max: Duration::from_secs(120),
             tenancy: Tenancy::default(),
             results_cache_bytes: 64 << 20,
             // Ingesters take samples that are half an hour old.

@@ -137,6 +137,8 @@ impl Patience {
     /// # Errors
     /// When it took too long, or somebody gave up.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, SourceError> {
+        // Stores set timers and start tasks.
+        let _inside = self.handle.enter();
         let mut future = std::pin::pin!(future);
         if let Some(value) = future.as_mut().now_or_never() {
             return Ok(value);
@@ -228,8 +230,10 @@ impl StoreSource {
     }
 
     fn frames(&self, request: SeriesRequest) -> Frames {
+        let _inside = self.patience.handle.enter();
         Frames {
             stream: self.store.series(request),
+            is_at_end: false,
             batch: Vec::new().into_iter(),
             patience: self.patience.clone(),
             warnings: Arc::clone(&self.warnings),
@@ -253,6 +257,7 @@ impl Source for StoreSource {
 /// The series of a stream, one by one.
 struct Frames {
     stream: BoxStream<'static, Result<Frame, StoreError>>,
+    is_at_end: bool,
     batch: vec::IntoIter<storeapi::Series>,
     patience: Patience,
     /// Of all selects of the query.
@@ -261,14 +266,26 @@ struct Frames {
     own_warnings: Vec<String>,
 }
 
+impl Drop for Frames {
+    fn drop(&mut self) {
+        // What ends a stream may need the runtime too.
+        let _inside = self.patience.handle.enter();
+        self.stream = futures::stream::empty().boxed();
+    }
+}
+
 impl Frames {
     fn next(&mut self) -> Result<Option<storeapi::Series>, SourceError> {
         loop {
             if let Some(series) = self.batch.next() {
                 return Ok(Some(series));
             }
+            // Streams are not to be asked again after their end.
+            if self.is_at_end {
+                return Ok(None);
+            }
             match self.patience.wait(self.stream.next())? {
-                None => return Ok(None),
+                None => self.is_at_end = true,
                 Some(Ok(Frame::Series(batch))) => self.batch = batch.into_iter(),
                 Some(Ok(Frame::Warning(warning))) => self.warn(warning),
                 Some(Err(error)) => return Err(failed(error)),

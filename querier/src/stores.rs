@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use storeapi::Store;
+use storeapi::proxy::Member;
 
 /// Where the stores to ask come from.
 pub trait Stores: Send + Sync + fmt::Debug {
     /// The stores whose address one of `matchers` accepts, all when there are none.
-    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>>;
+    fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member>;
 
     /// A number that changes when other stores are to be asked, or stores have something else.
     fn fingerprint(&self) -> u64;
@@ -69,13 +70,12 @@ impl FixedStores {
 }
 
 impl Stores for FixedStores {
-    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>> {
+    fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member> {
         // What is in this process has no address that could match.
         if !matchers.is_empty() {
             return Vec::new();
         }
-        let stores = self.stores.iter();
-        stores.map(|fixed| Arc::clone(&fixed.store)).collect()
+        self.stores.iter().map(FixedStore::member).collect()
     }
 
     fn fingerprint(&self) -> u64 {
@@ -103,6 +103,13 @@ pub struct FixedStore {
 }
 
 impl FixedStore {
+    pub(crate) fn member(&self) -> Member {
+        Member {
+            name: self.name.clone(),
+            store: Arc::clone(&self.store),
+        }
+    }
+
     pub(crate) fn status(&self) -> StoreStatus {
         let info = self.store.info();
         StoreStatus {

@@ -26,7 +26,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
-    let store = api.fan_out(&question.stores)?;
+    let store = api.evaluator.fan_out(&question.stores);
     question.ask(limit, |request| store.label_values(name.clone(), request))
 }
 

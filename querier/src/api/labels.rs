@@ -5,12 +5,12 @@ use storeapi::{LabelsRequest, Strings};
 
 use super::answer::{Answer, ApiError};
 use super::{Api, Call, params, scope};
-use crate::store_source::Patience;
+use crate::evaluator::Leash;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
-    let store = api.fan_out(&question.stores)?;
+    let store = api.evaluator.fan_out(&question.stores);
     let names = question.ask(limit, |request| store.label_names(request))?;
     Ok(names)
 }
@@ -21,13 +21,13 @@ pub(super) struct Question {
     /// Series must match one of these lists; there is at least one.
     selectors: Vec<Vec<Matcher>>,
     pub(super) stores: scope::StoreMatchers,
-    patience: Patience,
+    leash: Leash,
 }
 
 impl Question {
     /// What a call asks. Replica labels are shown, as in Thanos.
     pub(super) fn of(api: &Api, call: &Call<'_>) -> Result<Self, ApiError> {
-        let range = params::metadata_range(&call.form, call.now_ms, &api.settings)?;
+        let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
         let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
         let scope = scope::scope(api, call, 0)?;
         let all = vec![Vec::new()];
@@ -35,7 +35,7 @@ impl Question {
         Ok(Self {
             selectors: selectors.iter().map(|s| scope.matchers(s)).collect(),
             stores: scope::store_matchers(&call.form)?,
-            patience: api.patience(call, None),
+            leash: api.leash(call, None),
             request: LabelsRequest {
                 range,
                 partial_response: scope.partial_response,
@@ -63,7 +63,8 @@ impl Question {
             })
         });
         let found = self
-            .patience
+            .leash
+            .patience()
             .wait(futures::future::try_join_all(asking))??;
         let mut warnings = Vec::new();
         let mut lists = Vec::with_capacity(found.len());

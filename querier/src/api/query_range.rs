@@ -1,19 +1,17 @@
 //! `/api/v1/query_range`: an expression at many instants.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use promql::columns::Steps;
 use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
 
 use super::answer::{Answer, ApiError};
-use super::params::Stats;
+use super::params::{QueryOptions, Stats};
 use super::{Api, Call, params, query, scope};
+use crate::evaluator::{Evaluated, INTERVALS_MAX, Task};
 use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
 
-/// Steps that lie between the first and the last at most, which keeps answers at a size that a
-/// graph can show.
-pub(super) const INTERVALS_MAX: usize = 11_000;
 /// Steps of a query that does not say one.
 const POINTS_DEFAULT: i64 = 250;
 
@@ -30,8 +28,8 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let step = match form.get("step").unwrap_or_default() {
         // Enough points for a graph.
-        "" if api.settings.default_step_ms > 0 => {
-            ((end - start) / POINTS_DEFAULT).max(api.settings.default_step_ms)
+        "" if api.settings().default_step_ms > 0 => {
+            ((end - start) / POINTS_DEFAULT).max(api.settings().default_step_ms)
         }
         text => params::duration_ns(text).map_err(|e| ApiError::parameter("step", e))? / 1_000_000,
     };
@@ -47,47 +45,43 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         ));
     }
     let auto = step / 5;
-    let default = if api.settings.auto_downsampling {
+    let default = if api.settings().auto_downsampling {
         auto
     } else {
         0
     };
     let max_resolution = scope::max_resolution(form, auto, default)?;
     let (expr, text) = params::expression(form)?;
-    let task = query::Task {
-        expr: &expr,
-        text,
-        steps: Steps::range(start, end, step),
-        is_instant: false,
-        max_resolution,
-        options: params::query_options(form)?,
-    };
+    let options = params::query_options(form)?;
+    let steps = Steps::range(start, end, step);
+    let task = options.task((&expr, text), steps, false, max_resolution);
     let begin = Instant::now();
-    let evaluated = match question(api, call, &task)? {
-        Some((cache, question)) => kept_or_fresh(api, call, &task, (cache, question))?,
-        None => query::evaluate(api, call, &task)?,
+    let evaluated = match question(api, call, &task, &options)? {
+        Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept)?,
+        None => query::evaluate(api, call, &task, options.timeout)?,
     };
-    Ok(query::show(evaluated, &task, limit, begin))
+    Ok(query::show(evaluated, &task, (options.stats, limit), begin))
 }
 
 /// What to look a query up by, if its results may be kept.
 fn question<'a>(
     api: &'a Api,
     call: &Call<'_>,
-    task: &query::Task<'_>,
+    task: &Task<'_>,
+    options: &QueryOptions,
 ) -> Result<Option<(&'a ResultsCache, Question)>, ApiError> {
     let Some(cache) = &api.results else {
         return Ok(None);
     };
-    let is_plain = task.options.stats == Stats::None
+    let is_plain = options.stats == Stats::None
         && call.form.get("storeMatch[]").is_none()
         && call.form.get("analyze").is_none();
     if !is_plain || task.steps.count == 0 || !is_cacheable(task.expr) {
         return Ok(None);
     }
     let scope = scope::scope(api, call, task.max_resolution)?;
-    let stores = api.stores.fingerprint();
-    let lookback = task.options.lookback_ms;
+    let stores = api.evaluator.stores.fingerprint();
+    let lookback = task.lookback_ms;
     Ok(Some((
         cache,
         Question {
@@ -102,12 +96,13 @@ fn question<'a>(
 fn kept_or_fresh(
     api: &Api,
     call: &Call<'_>,
-    task: &query::Task<'_>,
+    task: &Task<'_>,
+    timeout: Option<Duration>,
     (cache, question): (&ResultsCache, Question),
-) -> Result<query::Evaluated, ApiError> {
+) -> Result<Evaluated, ApiError> {
     let mut store_warnings: Vec<String> = Vec::new();
     let run = |steps: Steps| -> Result<Matrix, ApiError> {
-        let evaluated = query::evaluate(api, call, &query::Task { steps, ..*task })?;
+        let evaluated = query::evaluate(api, call, &Task { steps, ..*task }, timeout)?;
         store_warnings.extend(evaluated.store_warnings);
         let result = evaluated.result;
         match result.value {
@@ -120,7 +115,7 @@ fn kept_or_fresh(
         }
     };
     let matrix = cache.evaluate(question, task.steps, call.now_ms, run)?;
-    Ok(query::Evaluated {
+    Ok(Evaluated {
         result: QueryResult {
             value: QueryValue::Matrix(matrix.series),
             warnings: matrix.warnings,

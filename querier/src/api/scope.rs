@@ -16,7 +16,7 @@ pub(super) type StoreMatchers = Vec<Vec<Matcher>>;
 /// What a call asks of the stores, at resolutions up to `max_resolution` milliseconds.
 pub(super) fn scope(api: &Api, call: &Call<'_>, max_resolution: i64) -> Result<Scope, ApiError> {
     let form = &call.form;
-    let settings = &api.settings;
+    let settings = api.settings();
     let said: Vec<&str> = form
         .all("replicaLabels[]")
         .chain(form.all("replicaLabels"))
@@ -43,7 +43,7 @@ pub(super) fn scope(api: &Api, call: &Call<'_>, max_resolution: i64) -> Result<S
 
 /// The tenant of a call, and what its series must match.
 fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiError> {
-    let tenancy = &api.settings.tenancy;
+    let tenancy = &api.settings().tenancy;
     let said = call.request.headers.get(tenancy.header.as_str());
     let name = match said {
         Some(name) => name.to_str().map_err(|_| {
@@ -106,35 +106,4 @@ pub(super) fn store_matchers(form: &Form) -> Result<StoreMatchers, ApiError> {
                 .map_err(|e| ApiError::parameter("storeMatch[]", e))
         })
         .collect()
-}
-
-/// How old a sample may be when downsampled ones are read: at least as old as they lie apart.
-pub(super) fn lookback(lookback_ms: i64, max_resolution: i64) -> i64 {
-    const MINUTE: i64 = 60_000;
-    for (finer, resolution) in [(5 * MINUTE, 60 * MINUTE), (0, 5 * MINUTE)] {
-        if max_resolution > finer.max(lookback_ms) {
-            return lookback_ms.max(resolution);
-        }
-    }
-    lookback_ms
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lookback_grows_with_the_resolution() {
-        const M: i64 = 60_000;
-        for (lookback_ms, max_resolution, expected) in [
-            (5 * M, 0, 5 * M),
-            (5 * M, 5 * M, 5 * M),
-            (5 * M, 6 * M, 60 * M),
-            (M, 2 * M, 5 * M),
-            (M, 6 * M, 60 * M),
-            (120 * M, 240 * M, 120 * M),
-        ] {
-            assert_eq!(lookback(lookback_ms, max_resolution), expected);
-        }
-    }
 }

@@ -9,11 +9,11 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let limit = params::limit(&call.form)?;
-    let range = params::metadata_range(&call.form, call.now_ms, &api.settings)?;
+    let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
     let selectors = params::selectors(&call.form).map_err(|e| ApiError::parameter("match[]", e))?;
     let scope = scope::scope(api, call, 0)?;
-    let store = api.fan_out(&scope::store_matchers(&call.form)?)?;
-    let source = StoreSource::new(store, scope, api.patience(call, None));
+    let store = api.evaluator.fan_out(&scope::store_matchers(&call.form)?);
+    let source = StoreSource::new(store, scope, api.leash(call, None).patience().clone());
     // One more than is shown tells that something is left out.
     let enough = if limit == 0 { 0 } else { limit + 1 };
     let mut sets = Vec::new();

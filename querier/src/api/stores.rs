@@ -11,7 +11,7 @@ use super::{Api, Call};
 
 pub(super) fn answer(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     let mut by_component: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for store in api.stores.statuses() {
+    for store in api.evaluator.stores.statuses() {
         let labels: Vec<Value> = store.label_sets.iter().map(label_set).collect();
         let entry = json!({
             "name": store.name,

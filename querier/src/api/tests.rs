@@ -13,6 +13,7 @@ use tsdb::db::DataDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::pool::Pool;
 use crate::stores::{FixedStore, FixedStores};
 
 fn write_block(dir: &Path) {
@@ -59,17 +60,21 @@ impl Fixture {
             .enable_all()
             .build()
             .unwrap();
+        let evaluator = Evaluator {
+            stores: Arc::new(FixedStores::new(vec![FixedStore {
+                component: "debug",
+                name: "here".to_owned(),
+                store: Arc::new(local.clone()),
+            }])),
+            pool: Arc::new(Pool::start(2).unwrap()),
+            runtime: runtime.handle().clone(),
+            settings: Settings::default(),
+        };
         Self {
             api: Api::new(Parts {
-                stores: Arc::new(FixedStores::new(vec![FixedStore {
-                    component: "debug",
-                    name: "here".to_owned(),
-                    store: Arc::new(local.clone()),
-                }])),
+                evaluator: Arc::new(evaluator),
+                store: Arc::new(local.clone()),
                 local: Some(local),
-                pool: Arc::new(Pool::start(2).unwrap()),
-                runtime: runtime.handle().clone(),
-                settings: Settings::default(),
                 clock: Arc::new(ManualClock::new(540_000)),
                 about,
             }),

@@ -18,6 +18,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Matcher};
 use parking_lot::Mutex;
 use runtime::Clock;
+use storeapi::proxy::Member;
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tokio::time::timeout;
@@ -171,11 +172,11 @@ impl EndpointSet {
 }
 
 impl Stores for EndpointSet {
-    fn stores(&self, matchers: &[Vec<Matcher>]) -> Vec<Arc<dyn Store>> {
-        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member> {
+        let mut members: Vec<Member> = Vec::new();
         // What is in this process has no address that could match.
         if matchers.is_empty() {
-            stores.extend(self.fixed.iter().map(|fixed| Arc::clone(&fixed.store)));
+            members.extend(self.fixed.iter().map(FixedStore::member));
         }
         let mut groups: BTreeMap<&str, Vec<Arc<dyn Store>>> = BTreeMap::new();
         let endpoints = self.endpoints.load();
@@ -191,15 +192,21 @@ impl Stores for EndpointSet {
             }
             let store: Arc<dyn Store> = Arc::<Endpoint>::clone(endpoint);
             match &endpoint.group {
-                None => stores.push(store),
+                None => members.push(Member {
+                    name: endpoint.address.clone(),
+                    store,
+                }),
                 Some(group) => groups.entry(group).or_default().push(store),
             }
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let groups = groups.into_values();
-        let groups = groups.filter_map(|members| Group::new(members, turn));
-        stores.extend(groups.map(|group| Arc::new(group) as Arc<dyn Store>));
-        stores
+        for (name, stores) in groups {
+            members.extend(Group::new(stores, turn).map(|group| Member {
+                name: name.to_owned(),
+                store: Arc::new(group),
+            }));
+        }
+        members
     }
 
     fn fingerprint(&self) -> u64 {

@@ -55,6 +55,11 @@ impl Response {
         self.status
     }
 
+    /// The headers that the handler set.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The whole body, for a caller that is not a server.
     ///
     /// # Errors

@@ -133,10 +133,10 @@ impl Fixture {
     /// The addresses that queries ask, after an update.
     async fn asked(&self, matchers: &[Vec<Matcher>]) -> Vec<String> {
         self.set.update().await;
-        let stores = self.set.stores(matchers);
+        let stores = self.set.members(matchers);
         let mut addresses: Vec<_> = stores
             .iter()
-            .map(|s| s.info().label_sets[0].get("address").unwrap().to_owned())
+            .map(|s| s.store.info().label_sets[0].get("address").unwrap().to_owned())
             .collect();
         addresses.sort();
         addresses
@@ -184,12 +184,12 @@ async fn strict_endpoints_are_asked_always() {
         ..SetOptions::default()
     });
     fixture.set.update().await;
-    let stores = fixture.set.stores(&[]);
+    let stores = fixture.set.members(&[]);
     assert_eq!(stores.len(), 1);
-    assert_eq!(stores[0].info().min_time, i64::MIN);
+    assert_eq!(stores[0].store.info().min_time, i64::MIN);
     fixture.clock.advance(3_600_000);
     fixture.set.update().await;
-    assert_eq!(fixture.set.stores(&[]).len(), 1);
+    assert_eq!(fixture.set.members(&[]).len(), 1);
     fixture.up(&["a:1"]);
     assert_eq!(fixture.asked(&[]).await, ["a:1"]);
     assert_eq!(fixture.set.peers().len(), 1);
@@ -256,9 +256,9 @@ async fn a_group_answers_with_one_of_its_members() {
     fixture.up(&["a:1", "b:1"]);
     fixture.set.update().await;
     let ask = || {
-        let stores = fixture.set.stores(&[]);
+        let stores = fixture.set.members(&[]);
         assert_eq!(stores.len(), 1);
-        let frames = stores[0].series(SeriesRequest::default());
+        let frames = stores[0].store.series(SeriesRequest::default());
         frames.collect::<Vec<_>>().now_or_never().unwrap()
     };
     let first = ask();

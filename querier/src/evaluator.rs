@@ -1,0 +1,199 @@
+//! Evaluates expressions over stores: what the HTTP API and the gRPC Query API share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Matcher;
+use promql::ast::Expr;
+use promql::columns::Steps;
+use promql::limits::{Cancellation, Limits};
+use promql::value::QueryResult;
+use promql::{Engine, Query};
+use storeapi::Store;
+use storeapi::proxy::{Proxy, ProxyConfig};
+use tokio::runtime::Handle;
+
+use crate::pool::Pool;
+use crate::settings::Settings;
+use crate::store_source::{Patience, Scope, StoreSource};
+use crate::stores::Stores;
+
+/// Steps that lie between the first and the last at most, which keeps answers at a size that a
+/// graph can show.
+pub const INTERVALS_MAX: usize = 11_000;
+
+/// Evaluates expressions.
+#[derive(Debug)]
+pub struct Evaluator {
+    /// Whom it asks.
+    pub stores: Arc<dyn Stores>,
+    /// Where work on series is done.
+    pub pool: Arc<Pool>,
+    /// Where stores are waited for.
+    pub runtime: Handle,
+    /// How queries are answered unless they say otherwise.
+    pub settings: Settings,
+}
+
+/// An expression to evaluate.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    /// The expression.
+    pub expr: &'a Expr,
+    /// The text it was parsed from.
+    pub text: &'a str,
+    /// The steps.
+    pub steps: Steps,
+    /// An instant query; else a range query, if only of one step.
+    pub is_instant: bool,
+    /// Coarsest resolution in milliseconds that will do.
+    pub max_resolution: i64,
+    /// How old a sample may be, in milliseconds, if not as old as usual.
+    pub lookback_ms: Option<i64>,
+    /// Samples are counted by step.
+    pub per_step_stats: bool,
+}
+
+/// What a task came to.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The value, and what is said about it.
+    pub result: QueryResult,
+    /// What stores wanted to be said; it is among the result's warnings.
+    pub store_warnings: Vec<String>,
+}
+
+/// Ends a query from outside. Clones end the same one.
+#[derive(Debug, Clone)]
+pub struct Leash {
+    patience: Patience,
+    cancellation: Cancellation,
+    timeout: Duration,
+}
+
+impl Leash {
+    /// Nobody waits for the query any more.
+    pub fn give_up(&self) {
+        self.cancellation.cancel();
+        self.patience.give_up();
+    }
+
+    /// How long it waits for stores.
+    pub fn patience(&self) -> &Patience {
+        &self.patience
+    }
+}
+
+impl Evaluator {
+    /// A leash of the usual length, or shorter.
+    pub fn leash(&self, timeout: Option<Duration>) -> Leash {
+        let most = self.settings.engine.limits.timeout;
+        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
+        Leash {
+            patience: Patience::new(self.runtime.clone(), timeout),
+            cancellation: Cancellation::new(),
+            timeout,
+        }
+    }
+
+    /// One store for all whose address one of `matchers` accepts, all when there are none.
+    pub fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Arc<dyn Store> {
+        let members = self.stores.members(matchers);
+        match members.as_slice() {
+            // It fails only with the process, so there is nothing to watch over.
+            [only] if !self.stores.may_wait() => Arc::clone(&only.store),
+            _ => Arc::new(Proxy::new(
+                Arc::new(members),
+                ProxyConfig {
+                    silence_max: self.settings.store_silence_max,
+                },
+            )),
+        }
+    }
+
+    /// Evaluates a task over those stores. Called on a thread that may block.
+    ///
+    /// # Errors
+    /// See [`promql::Error`].
+    pub fn evaluate(
+        &self,
+        task: &Task<'_>,
+        scope: Scope,
+        matchers: &[Vec<Matcher>],
+        leash: &Leash,
+    ) -> Result<Evaluated, promql::Error> {
+        let store = self.fan_out(matchers);
+        let source = StoreSource::new(store, scope, leash.patience.clone());
+        let query = Query {
+            expr: task.expr,
+            text: task.text,
+            steps: task.steps,
+            is_instant: task.is_instant,
+            cancellation: leash.cancellation.clone(),
+            executor: &*self.pool,
+        };
+        let engine = self.engine(task, leash.timeout);
+        let run = || engine.run(&source, &query);
+        // Whoever waits for a network does not hold one of the threads that all queries share.
+        let result = if self.stores.may_wait() {
+            run()
+        } else {
+            self.pool.enter(run)
+        };
+        let result = match result {
+            Err(promql::Error::Source(_)) if leash.patience.is_over() => {
+                Err(promql::Error::Timeout)
+            }
+            other => other,
+        };
+        Ok(Evaluated {
+            result: result?,
+            store_warnings: source.warnings(),
+        })
+    }
+
+    fn engine(&self, task: &Task<'_>, timeout: Duration) -> Engine {
+        let mut options = self.settings.engine.clone();
+        options.limits = Limits {
+            timeout,
+            // Prometheus checks the distance, which is one less than the number of steps.
+            steps_max: INTERVALS_MAX + 1,
+            ..options.limits
+        };
+        let lookback_ms = task.lookback_ms.unwrap_or(options.lookback_ms);
+        options.lookback_ms = lookback(lookback_ms, task.max_resolution);
+        options.per_step_stats = task.per_step_stats;
+        Engine::new(options)
+    }
+}
+
+/// How old a sample may be when downsampled ones are read: at least as old as they lie apart.
+fn lookback(lookback_ms: i64, max_resolution: i64) -> i64 {
+    const MINUTE: i64 = 60_000;
+    for (finer, resolution) in [(5 * MINUTE, 60 * MINUTE), (0, 5 * MINUTE)] {
+        if max_resolution > finer.max(lookback_ms) {
+            return lookback_ms.max(resolution);
+        }
+    }
+    lookback_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookback_grows_with_the_resolution() {
+        const M: i64 = 60_000;
+        for (lookback_ms, max_resolution, expected) in [
+            (5 * M, 0, 5 * M),
+            (5 * M, 5 * M, 5 * M),
+            (5 * M, 6 * M, 60 * M),
+            (M, 2 * M, 5 * M),
+            (M, 6 * M, 60 * M),
+            (120 * M, 240 * M, 120 * M),
+        ] {
+            assert_eq!(lookback(lookback_ms, max_resolution), expected);
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! What is said on the command line, and what follows from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::time::DurationMs;
+use runtime::grpc::{GrpcClientConfig, GrpcClientFlags};
+use runtime::http::HttpLimits;
+use runtime::{Error, ForeignFlags, ServerConfig, ServerFlags};
+use storeapi::grpc::Limits;
+
+use crate::dedup::Dedup;
+use crate::endpoints::{EndpointConfig, SetOptions, config};
+use crate::settings::{DEFAULT_TENANT, Settings, Tenancy, label_list};
+
+/// What was said on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Addresses of the servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
+    /// Connections to endpoints.
+    #[command(flatten)]
+    pub grpc_client: GrpcClientFlags,
+    /// Endpoints.
+    #[command(flatten)]
+    pub endpoints: EndpointFlags,
+    /// Queries.
+    #[command(flatten)]
+    pub queries: QueryFlags,
+    /// Tenants.
+    #[command(flatten)]
+    pub tenants: TenantFlags,
+    /// Data directory of a Prometheus or an ingester to answer from, beside the endpoints. It is read
+    /// as it is when the querier starts, and never written.
+    #[arg(
+        long = "data-dir",
+        aliases = ["tsdb.path", "storage.tsdb.path"],
+        value_name = "DIR"
+    )]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Flags that say whom to ask.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EndpointFlags {
+    /// Endpoint that speaks the StoreAPI: HOST:PORT, or dns+, dnssrv+ or dnssrvnoa+ before a name to
+    /// look up. May be repeated.
+    #[arg(long = "endpoint", value_name = "ADDRESS")]
+    pub endpoint: Vec<String>,
+    /// Endpoint that is asked even when it does not answer. May be repeated.
+    #[arg(long = "endpoint-strict", value_name = "ADDRESS")]
+    pub endpoint_strict: Vec<String>,
+    /// Name to look up whose endpoints all have the same data; one of them is asked. May be repeated.
+    #[arg(long = "endpoint-group", value_name = "ADDRESS")]
+    pub endpoint_group: Vec<String>,
+    /// The same, asked even when it does not answer. May be repeated.
+    #[arg(long = "endpoint-group-strict", value_name = "ADDRESS")]
+    pub endpoint_group_strict: Vec<String>,
+    /// File with endpoints, in Thanos' YAML form; read again when it changes.
+    #[arg(
+        long = "endpoint.sd-config-file",
+        value_name = "FILE",
+        conflicts_with = "sd_config"
+    )]
+    pub sd_config_file: Option<PathBuf>,
+    /// The same itself, instead of a file.
+    #[arg(long = "endpoint.sd-config", value_name = "YAML")]
+    pub sd_config: Option<String>,
+    /// File with addresses of endpoints, in the form of Prometheus' file discovery; * stands for
+    /// anything in its name. Read again when it changes. May be repeated.
+    #[arg(long = "store.sd-files", value_name = "PATH")]
+    pub sd_files: Vec<String>,
+    /// How often names are looked up again.
+    #[arg(
+        long = "store.sd-dns-interval",
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
+    pub dns_interval: DurationMs,
+    /// How long an endpoint that does not answer is remembered.
+    #[arg(
+        long = "store.unhealthy-timeout",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub unhealthy_timeout: DurationMs,
+    /// How long an endpoint may take to say how it is.
+    #[arg(
+        long = "endpoint.info-timeout",
+        value_name = "DURATION",
+        default_value = "5s"
+    )]
+    pub info_timeout: DurationMs,
+    /// How long an endpoint may send nothing of an answer that it owes; 0 for as long as the query
+    /// may take.
+    #[arg(
+        long = "store.response-timeout",
+        value_name = "DURATION",
+        default_value = "0ms"
+    )]
+    pub response_timeout: DurationMs,
+    /// Most series that an answer of the StoreAPI may have; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-series",
+        value_name = "COUNT",
+        default_value_t = 0
+    )]
+    pub request_series: u64,
+    /// Most samples that an answer of the StoreAPI may have; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-samples",
+        value_name = "COUNT",
+        default_value_t = 0
+    )]
+    pub request_samples: u64,
+}
+
+/// Flags that say how to answer.
+#[derive(Debug, Clone, clap::Args)]
+pub struct QueryFlags {
+    /// Most time that a query may take.
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m")]
+    pub timeout: DurationMs,
+    /// Queries that are evaluated at once; more wait for at most 10 s.
+    #[arg(
+        long = "query.max-concurrent",
+        alias = "query.max-concurrency",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    pub max_concurrent: u16,
+    /// How old a sample may be to count at an instant.
+    #[arg(
+        long = "query.lookback-delta",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub lookback_delta: DurationMs,
+    /// Most samples that a query may hold in memory.
+    #[arg(
+        long = "query.max-samples",
+        value_name = "COUNT",
+        default_value_t = 50_000_000
+    )]
+    pub max_samples: u64,
+    /// Step of subqueries that do not say one.
+    #[arg(
+        long = "query.default-evaluation-interval",
+        value_name = "DURATION",
+        default_value = "1m"
+    )]
+    pub default_evaluation_interval: DurationMs,
+    /// Least step of range queries that do not say one; without it they must.
+    #[arg(long = "query.default-step", value_name = "DURATION")]
+    pub default_step: Option<DurationMs>,
+    /// Label that tells replicas apart, or several with commas. May be repeated.
+    #[arg(long = "query.replica-label", value_name = "LABEL")]
+    pub replica_label: Vec<String>,
+    /// How the samples of replicas become one series.
+    #[arg(
+        long = "deduplication.func",
+        value_name = "FUNCTION",
+        default_value = "penalty"
+    )]
+    pub dedup: Dedup,
+    /// Read downsampled data when the step of a range query allows it.
+    #[arg(long = "query.auto-downsampling")]
+    pub auto_downsampling: bool,
+    /// Coarsest resolution that instant queries read.
+    #[arg(
+        long = "query.instant.default.max_source_resolution",
+        value_name = "DURATION",
+        default_value = "0s"
+    )]
+    pub instant_max_resolution: DurationMs,
+    /// Answer with what there is when an endpoint fails, with a warning. This is the default.
+    #[arg(
+        long = "query.partial-response",
+        overrides_with = "no_partial_response"
+    )]
+    pub partial_response: bool,
+    /// Fail when an endpoint does.
+    #[arg(long = "no-query.partial-response")]
+    pub no_partial_response: bool,
+    /// How far back names and values of labels are looked up when nothing is said; 0 for all time.
+    #[arg(
+        long = "query.metadata.default-time-range",
+        value_name = "DURATION",
+        default_value = "0s"
+    )]
+    pub metadata_range: DurationMs,
+    /// Megabytes of results that are kept to answer later queries; 0 for none.
+    #[arg(
+        long = "query.results-cache-size-mb",
+        value_name = "MEGABYTES",
+        default_value_t = 64
+    )]
+    pub results_cache_mb: u32,
+    /// Results are kept only of steps older than this: samples must not arrive later.
+    #[arg(
+        long = "query.results-cache-max-freshness",
+        value_name = "DURATION",
+        default_value = "40m"
+    )]
+    pub results_settle: DurationMs,
+}
+
+/// Flags that say how tenants are told apart.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TenantFlags {
+    /// Header that names the tenant.
+    #[arg(
+        long = "query.tenant-header",
+        value_name = "HEADER",
+        default_value = "THANOS-TENANT"
+    )]
+    pub header: String,
+    /// Tenant of requests without it.
+    #[arg(
+        long = "query.default-tenant-id",
+        value_name = "TENANT",
+        default_value = DEFAULT_TENANT
+    )]
+    pub default_tenant: String,
+    /// Show tenants only series that bear their name.
+    #[arg(long = "query.enforce-tenancy")]
+    pub enforce: bool,
+    /// Label that names the tenant of a series.
+    #[arg(
+        long = "query.tenant-label-name",
+        value_name = "LABEL",
+        default_value = "tenant_id"
+    )]
+    pub label: String,
+}
+
+/// Flags of Thanos' counterpart that this version accepts and ignores.
+pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
+    with_value: &[
+        "endpoint.sd-config-reload-interval",
+        "store.sd-interval",
+        "store.sd-dns-resolver",
+        "grpc-compression",
+        "query.promql-engine",
+        "query.mode",
+        "query.max-concurrent-select",
+        "query.active-query-path",
+        "query.partition-label",
+        "grpc.proxy-strategy",
+        "query.lazy-retrieval-max-buffered-responses",
+        "selector-label",
+        "query.conn-metric.label",
+        "query.tenant-certificate-field",
+        "query.telemetry.request-duration-seconds-quantiles",
+        "query.telemetry.request-samples-quantiles",
+        "query.telemetry.request-series-seconds-quantiles",
+        "alert.query-url",
+    ],
+    switches: &["query.enable-x-functions"],
+};
+
+/// What the component works with: complete and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the servers listen.
+    pub servers: ServerConfig,
+    /// Connections to endpoints.
+    pub grpc_client: GrpcClientConfig,
+    /// Whom to ask.
+    pub endpoints: SetOptions,
+    /// A data directory to answer from.
+    pub data_dir: Option<PathBuf>,
+    /// How queries are answered.
+    pub settings: Settings,
+    /// What clients of the HTTP server may use.
+    pub http: HttpLimits,
+    /// What one answer of the StoreAPI may have.
+    pub store_limits: Limits,
+}
+
+impl Flags {
+    /// Checks the flags and fills in what follows from them.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used, and when there is nobody to
+    /// ask.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let endpoints = self.endpoints.resolve()?;
+        if endpoints.is_empty() && self.data_dir.is_none() {
+            return Err(Error::Flag {
+                flag: "endpoint",
+                reason: "name whom to ask: an endpoint that speaks the StoreAPI, or a data directory of Prometheus by --data-dir".to_owned(),
+            });
+        }
+        let mut settings = self.queries.resolve()?;
+        settings.tenancy = Tenancy {
+            header: self.tenants.header,
+            default_tenant: self.tenants.default_tenant,
+            is_enforced: self.tenants.enforce,
+            label: self.tenants.label,
+        };
+        settings.store_silence_max = match self.endpoints.response_timeout.0 {
+            0 => settings.engine.limits.timeout,
+            ms => Duration::from_millis(ms.unsigned_abs()),
+        };
+        Ok(Config {
+            servers: self.servers.resolve()?,
+            grpc_client: self.grpc_client.resolve()?,
+            store_limits: Limits {
+                series_max: self.endpoints.request_series,
+                samples_max: self.endpoints.request_samples,
+            },
+            endpoints,
+            data_dir: self.data_dir,
+            settings,
+            http: HttpLimits {
+                large_max: usize::from(self.queries.max_concurrent),
+                ..HttpLimits::default()
+            },
+        })
+    }
+}
+
+impl EndpointFlags {
+    fn resolve(&self) -> Result<SetOptions, Error> {
+        let mut endpoints = Vec::new();
+        for (flag, addresses, strict, group) in [
+            ("endpoint", &self.endpoint, false, false),
+            ("endpoint-strict", &self.endpoint_strict, true, false),
+            ("endpoint-group", &self.endpoint_group, false, true),
+            ("endpoint-group-strict", &self.endpoint_group_strict, true, true),
+        ] {
+            for address in addresses {
+                let endpoint = EndpointConfig::new(address, strict, group);
+                endpoints.push(endpoint.map_err(|reason| Error::Flag { flag, reason })?);
+            }
+        }
+        let yaml = self.sd_config.as_deref().unwrap_or_default();
+        endpoints.extend(config::parse(yaml).map_err(|reason| Error::Flag {
+            flag: "endpoint.sd-config",
+            reason,
+        })?);
+        Ok(SetOptions {
+            endpoints,
+            config_file: self.sd_config_file.clone(),
+            files: self.sd_files.clone(),
+            lookup_interval: duration("store.sd-dns-interval", self.dns_interval)?,
+            info_timeout: duration("endpoint.info-timeout", self.info_timeout)?,
+            unhealthy_timeout: duration("store.unhealthy-timeout", self.unhealthy_timeout)?,
+        })
+    }
+}
+
+impl QueryFlags {
+    fn resolve(&self) -> Result<Settings, Error> {
+        if self.max_concurrent == 0 {
+            return Err(Error::Flag {
+                flag: "query.max-concurrent",
+                reason: "allow at least 1 query".to_owned(),
+            });
+        }
+        let mut engine = promql::Options {
+            lookback_ms: positive("query.lookback-delta", self.lookback_delta)?,
+            default_subquery_step_ms: positive(
+                "query.default-evaluation-interval",
+                self.default_evaluation_interval,
+            )?,
+            ..promql::Options::default()
+        };
+        engine.limits.timeout = duration("query.timeout", self.timeout)?;
+        engine.limits.samples_max = self.max_samples;
+        let default_step = self.default_step;
+        let default_step = default_step.map(|step| positive("query.default-step", step));
+        Ok(Settings {
+            engine,
+            replica_labels: label_list(self.replica_label.iter().map(String::as_str)),
+            dedup: self.dedup,
+            partial_response: !self.no_partial_response,
+            auto_downsampling: self.auto_downsampling,
+            instant_max_resolution: self.instant_max_resolution.0.max(0),
+            default_step_ms: default_step.transpose()?.unwrap_or(0),
+            metadata_range_ms: self.metadata_range.0.max(0),
+            results_cache_bytes: u64::from(self.results_cache_mb) << 20,
+            results_settle_ms: self.results_settle.0.max(0),
+            ..Settings::default()
+        })
+    }
+}
+
+fn duration(flag: &'static str, duration: DurationMs) -> Result<Duration, Error> {
+    let ms = positive(flag, duration)?;
+    Ok(Duration::from_millis(ms.unsigned_abs()))
+}
+
+/// The milliseconds of a duration that may not be zero.
+fn positive(flag: &'static str, duration: DurationMs) -> Result<i64, Error> {
+    if duration.0 > 0 {
+        return Ok(duration.0);
+    }
+    Err(Error::Flag {
+        flag,
+        reason: format!("{duration} is too short; use 1ms or more"),
+    })
+}
+
+impl Config {
+    /// The flags under their names, for the API to show.
+    pub(crate) fn effective_flags(&self) -> std::collections::BTreeMap<String, String> {
+        let ms = |ms: i64| DurationMs(ms).to_string();
+        let duration =
+            |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let settings = &self.settings;
+        let endpoints = |strict: bool, group: bool| {
+            let all = self.endpoints.endpoints.iter();
+            let these = all.filter(|e| e.strict == strict && e.group == group);
+            let these: Vec<_> = these.map(|e| e.address.to_string()).collect();
+            these.join(",")
+        };
+        let data_dir = self.data_dir.as_ref();
+        let flags = [
+            ("http-address", self.servers.http.to_string()),
+            ("grpc-address", self.servers.grpc.to_string()),
+            ("endpoint", endpoints(false, false)),
+            ("endpoint-strict", endpoints(true, false)),
+            ("endpoint-group", endpoints(false, true)),
+            ("endpoint-group-strict", endpoints(true, true)),
+            (
+                "data-dir",
+                data_dir.map_or_else(String::new, |dir| dir.display().to_string()),
+            ),
+            ("query.timeout", duration(settings.engine.limits.timeout)),
+            ("query.max-concurrent", self.http.large_max.to_string()),
+            ("query.lookback-delta", ms(settings.engine.lookback_ms)),
+            (
+                "query.max-samples",
+                settings.engine.limits.samples_max.to_string(),
+            ),
+            ("query.replica-label", settings.replica_labels.join(",")),
+            (
+                "query.partial-response",
+                settings.partial_response.to_string(),
+            ),
+            (
+                "query.auto-downsampling",
+                settings.auto_downsampling.to_string(),
+            ),
+        ];
+        flags.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn config(args: &[&str]) -> Result<Config, String> {
+        let args = std::iter::once("querier").chain(args.iter().copied());
+        let cli = Cli::try_parse_from(args).map_err(|e| e.to_string())?;
+        cli.flags.resolve().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn flags_become_a_configuration() {
+        let config = config(&[
+            "--endpoint=a:1",
+            "--endpoint-strict=b:2",
+            "--endpoint-group=dns+c:3",
+            "--query.replica-label=replica,prometheus_replica",
+            "--query.replica-label=rule_replica",
+            "--deduplication.func=chain",
+            "--no-query.partial-response",
+            "--query.results-cache-size-mb=1",
+        ])
+        .unwrap();
+        assert_eq!(config.endpoints.endpoints.len(), 3);
+        let settings = &config.settings;
+        assert_eq!(
+            settings.replica_labels,
+            ["prometheus_replica", "replica", "rule_replica"]
+        );
+        assert_eq!(settings.dedup, Dedup::Chain);
+        assert!(!settings.partial_response);
+        assert_eq!(settings.results_cache_bytes, 1 << 20);
+        assert_eq!(settings.store_silence_max, settings.engine.limits.timeout);
+        let flags = config.effective_flags();
+        assert_eq!(flags["endpoint-strict"], "b:2");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        for (args, flag) in [
+            (&[][..], "--endpoint:"),
+            (&["--endpoint=a"], "--endpoint:"),
+            (&["--endpoint-strict=dns+a:1"], "--endpoint-strict:"),
+            (&["--endpoint.sd-config=x: 1"], "--endpoint.sd-config:"),
+            (&["--data-dir=x", "--query.timeout=0s"], "--query.timeout:"),
+            (
+                &["--data-dir=x", "--query.max-concurrent=0"],
+                "--query.max-concurrent:",
+            ),
+        ] {
+            let error = config(args).unwrap_err();
+            assert!(error.starts_with(flag), "{args:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! `thanos.Query`: PromQL over gRPC, by which queriers push work down to each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, StreamExt as _};
+use model::{Matcher, Sample, Value};
+use promql::columns::{StepValue, Steps};
+use promql::parse::{self, parse_expr};
+use promql::value::QueryValue;
+use proto::prometheus::TimeSeries;
+use proto::thanos::query_server::{Query, QueryServer};
+use proto::thanos::{
+    QueryRangeRequest, QueryRangeResponse, QueryRequest, QueryResponse, QueryStats, StoreMatchers,
+    TimeSeriesBatch, query_range_response, query_response,
+};
+use storeapi::PartialResponse;
+use storeapi::grpc::tenant_of;
+use storeapi::wire::request::matchers_from_wire;
+use tokio::sync::Semaphore;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::evaluator::{Evaluated, Evaluator, Leash, Task};
+use crate::store_source::Scope;
+
+/// Queries that are evaluated at once; more wait.
+const QUERIES_AT_ONCE: usize = 20;
+/// Series of a message at most.
+const BATCH_MAX: usize = 1024;
+
+/// Evaluates expressions for other queriers.
+#[derive(Debug)]
+pub struct QueryService {
+    evaluator: Arc<Evaluator>,
+    places: Semaphore,
+}
+
+/// A request in the terms of the evaluator.
+struct Asked {
+    text: String,
+    steps: Steps,
+    is_instant: bool,
+    timeout_seconds: i64,
+    lookback_seconds: i64,
+    scope: Scope,
+    stores: Vec<Vec<Matcher>>,
+}
+
+impl QueryService {
+    /// The service.
+    pub fn new(evaluator: Arc<Evaluator>) -> QueryServer<Self> {
+        QueryServer::new(Self {
+            evaluator,
+            places: Semaphore::new(QUERIES_AT_ONCE),
+        })
+    }
+
+    fn scope(
+        &self,
+        metadata: &MetadataMap,
+        (dedup, replica_labels): (bool, Vec<String>),
+        partial_response: bool,
+        max_resolution_seconds: i64,
+    ) -> Result<Scope, Status> {
+        let tenancy = &self.evaluator.settings.tenancy;
+        let tenant = tenant_of(metadata);
+        let name = match tenant.as_str() {
+            "" => tenancy.default_tenant.as_str(),
+            name => name,
+        };
+        let enforced = tenancy.is_enforced.then(|| Matcher::equal(&tenancy.label, name));
+        Ok(Scope {
+            replica_labels: if dedup { replica_labels } else { Vec::new() },
+            dedup: self.evaluator.settings.dedup,
+            partial_response: match partial_response {
+                true => PartialResponse::Warn,
+                false => PartialResponse::Abort,
+            },
+            max_resolution: max_resolution_seconds.max(0).saturating_mul(1000),
+            tenant,
+            enforced,
+        })
+    }
+
+    async fn evaluate(&self, asked: Asked) -> Result<Evaluated, Status> {
+        let place = self.places.acquire().await;
+        let _place = place.map_err(|_| Status::unavailable("shutting down"))?;
+        let timeout = u64::try_from(asked.timeout_seconds).unwrap_or(0);
+        let timeout = (timeout > 0).then(|| Duration::from_secs(timeout));
+        let leash = self.evaluator.leash(timeout);
+        // When the caller goes away, this future is dropped.
+        let _ends_with_us = GiveUpOnDrop(leash.clone());
+        let evaluator = Arc::clone(&self.evaluator);
+        runtime::process::blocking(move || {
+            let expr = parse_expr(&asked.text, parse::Options::default())
+                .map_err(|e| Status::invalid_argument(e.to_string()))?;
+            let lookback_ms = asked.lookback_seconds.saturating_mul(1000);
+            let task = Task {
+                expr: &expr,
+                text: &asked.text,
+                steps: asked.steps,
+                is_instant: asked.is_instant,
+                max_resolution: asked.scope.max_resolution,
+                lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
+                per_step_stats: false,
+            };
+            evaluator
+                .evaluate(&task, asked.scope, &asked.stores, &leash)
+                .map_err(|e| Status::aborted(e.to_string()))
+        })
+        .await
+    }
+}
+
+struct GiveUpOnDrop(Leash);
+
+impl Drop for GiveUpOnDrop {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+fn store_matchers(lists: &[StoreMatchers]) -> Result<Vec<Vec<Matcher>>, Status> {
+    let lists = lists.iter();
+    lists
+        .map(|list| {
+            matchers_from_wire(&list.label_matchers)
+                .map_err(|e| Status::invalid_argument(e.to_string()))
+        })
+        .collect()
+}
+
+/// What goes over the wire, whichever of the two methods it answers.
+enum Frame {
+    Warning(String),
+    Series(TimeSeries),
+    Batch(Vec<TimeSeries>),
+    Stats(QueryStats),
+}
+
+/// Warnings first, statistics last.
+fn frames(evaluated: Evaluated, t: i64, batch_size: i64) -> impl Iterator<Item = Frame> {
+    let result = evaluated.result;
+    let stats = QueryStats {
+        samples_total: i64::try_from(result.stats.samples_total).unwrap_or(i64::MAX),
+        peak_samples: i64::try_from(result.stats.samples_peak).unwrap_or(i64::MAX),
+    };
+    let warnings = result.warnings.into_iter().map(Frame::Warning);
+    let series = series(result.value, t);
+    let batch_size = usize::try_from(batch_size).unwrap_or(0).min(BATCH_MAX);
+    let mut series = series.into_iter().peekable();
+    let batches = std::iter::from_fn(move || {
+        series.peek()?;
+        if batch_size <= 1 {
+            return series.next().map(Frame::Series);
+        }
+        Some(Frame::Batch(series.by_ref().take(batch_size).collect()))
+    });
+    warnings
+        .chain(batches)
+        .chain(std::iter::once(Frame::Stats(stats)))
+}
+
+fn series(value: QueryValue, t: i64) -> Vec<TimeSeries> {
+    match value {
+        QueryValue::Scalar(v) => vec![one(&model::Labels::empty(), [(t, StepValue::Float(v))])],
+        // No series can say it.
+        QueryValue::String(_) => Vec::new(),
+        QueryValue::Vector(vector) => {
+            let vector = vector.into_iter();
+            vector.map(|(labels, value)| one(&labels, [(t, value)])).collect()
+        }
+        QueryValue::Matrix(matrix) => {
+            let matrix = matrix.into_iter();
+            matrix.map(|series| one(&series.labels, series.points)).collect()
+        }
+    }
+}
+
+fn one(labels: &model::Labels, points: impl IntoIterator<Item = (i64, StepValue)>) -> TimeSeries {
+    let mut series = TimeSeries {
+        labels: proto::labels_to_wire(labels),
+        ..TimeSeries::default()
+    };
+    for (t, value) in points {
+        let value = match value {
+            StepValue::Float(v) => Value::Float(v),
+            StepValue::Histogram(h) => Value::FloatHistogram(Box::new((*h).clone())),
+        };
+        series.push(&Sample { t, value });
+    }
+    series
+}
+
+#[tonic::async_trait]
+impl Query for QueryService {
+    type QueryStream = BoxStream<'static, Result<QueryResponse, Status>>;
+    type QueryRangeStream = BoxStream<'static, Result<QueryRangeResponse, Status>>;
+
+    async fn query(
+        &self,
+        request: Request<QueryRequest>,
+    ) -> Result<Response<Self::QueryStream>, Status> {
+        let (metadata, _, asked) = request.into_parts();
+        let t = asked.time_seconds.saturating_mul(1000);
+        let scope = self.scope(
+            &metadata,
+            (asked.enable_dedup, asked.replica_labels),
+            asked.enable_partial_response,
+            asked.max_resolution_seconds,
+        )?;
+        let evaluated = self
+            .evaluate(Asked {
+                text: asked.query,
+                steps: Steps::instant(t),
+                is_instant: true,
+                timeout_seconds: asked.timeout_seconds,
+                lookback_seconds: asked.lookback_delta_seconds,
+                scope,
+                stores: store_matchers(&asked.store_matchers)?,
+            })
+            .await?;
+        let frames = frames(evaluated, t, asked.response_batch_size);
+        let frames = frames.map(|frame| {
+            use query_response::Result as Say;
+            let result = Some(match frame {
+                Frame::Warning(warning) => Say::Warnings(warning),
+                Frame::Series(series) => Say::Timeseries(series),
+                Frame::Batch(series) => Say::TimeseriesBatch(TimeSeriesBatch { series }),
+                Frame::Stats(stats) => Say::Stats(stats),
+            });
+            Ok(QueryResponse { result })
+        });
+        Ok(Response::new(stream::iter(frames).boxed()))
+    }
+
+    async fn query_range(
+        &self,
+        request: Request<QueryRangeRequest>,
+    ) -> Result<Response<Self::QueryRangeStream>, Status> {
+        let (metadata, _, asked) = request.into_parts();
+        let ms = |seconds: i64| seconds.saturating_mul(1000);
+        let (start, end) = (ms(asked.start_time_seconds), ms(asked.end_time_seconds));
+        if asked.interval_seconds <= 0 || end < start {
+            return Err(Status::invalid_argument(
+                "the interval must be positive, and the end not before the start",
+            ));
+        }
+        let scope = self.scope(
+            &metadata,
+            (asked.enable_dedup, asked.replica_labels),
+            asked.enable_partial_response,
+            asked.max_resolution_seconds,
+        )?;
+        let evaluated = self
+            .evaluate(Asked {
+                text: asked.query,
+                steps: Steps::range(start, end, ms(asked.interval_seconds)),
+                is_instant: false,
+                timeout_seconds: asked.timeout_seconds,
+                lookback_seconds: asked.lookback_delta_seconds,
+                scope,
+                stores: store_matchers(&asked.store_matchers)?,
+            })
+            .await?;
+        let frames = frames(evaluated, start, asked.response_batch_size);
+        let frames = frames.map(|frame| {
+            use query_range_response::Result as Say;
+            let result = Some(match frame {
+                Frame::Warning(warning) => Say::Warnings(warning),
+                Frame::Series(series) => Say::Timeseries(series),
+                Frame::Batch(series) => Say::TimeseriesBatch(TimeSeriesBatch { series }),
+                Frame::Stats(stats) => Say::Stats(stats),
+            });
+            Ok(QueryRangeResponse { result })
+        });
+        Ok(Response::new(stream::iter(frames).boxed()))
+    }
+}

@@ -1,0 +1,139 @@
+//! The querier's APIs over given stores, for whoever composes them in one process.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use runtime::grpc::Readiness;
+use runtime::http::Handler;
+use runtime::{Clock, Error};
+use storeapi::grpc::{InfoService, Limits, StoreService};
+use storeapi::wire::info::EndpointInfo;
+use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
+use tokio::runtime::Handle;
+use tonic::service::Routes;
+
+use crate::api::{About, Api, Parts};
+use crate::evaluator::Evaluator;
+use crate::local::LocalStore;
+use crate::pool::Pool;
+use crate::query_api::QueryService;
+use crate::settings::Settings;
+use crate::stores::Stores;
+
+/// What the APIs work with.
+#[derive(Debug)]
+pub struct Deps {
+    /// Whom to ask: [`crate::stores::FixedStores`], or an [`crate::endpoints::EndpointSet`].
+    pub stores: Arc<dyn Stores>,
+    /// The data directory among the stores, whose statistics are shown.
+    pub local: Option<LocalStore>,
+    /// How queries are answered.
+    pub settings: Settings,
+    /// What one answer of the StoreAPI may have.
+    pub store_limits: Limits,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is said about the process.
+    pub about: About,
+}
+
+/// The querier's APIs.
+#[derive(Debug)]
+pub struct Service {
+    api: Arc<Api>,
+    evaluator: Arc<Evaluator>,
+    store: Arc<dyn Store>,
+    store_limits: Limits,
+}
+
+impl Service {
+    /// Starts the threads that evaluate queries. Called inside of a tokio runtime, on which stores are
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when threads cannot be started.
+    pub fn new(deps: Deps) -> Result<Self, Error> {
+        let pool = Pool::start(0).map_err(|source| Error::Start {
+            action: "start threads for queries".to_owned(),
+            source: Box::new(source),
+        })?;
+        let evaluator = Arc::new(Evaluator {
+            stores: deps.stores,
+            pool: Arc::new(pool),
+            runtime: Handle::current(),
+            settings: deps.settings,
+        });
+        let store: Arc<dyn Store> = Arc::new(AllStores(Arc::clone(&evaluator)));
+        let api = Api::new(Parts {
+            evaluator: Arc::clone(&evaluator),
+            local: deps.local,
+            store: Arc::clone(&store),
+            clock: deps.clock,
+            about: deps.about,
+        });
+        Ok(Self {
+            api: Arc::new(api),
+            evaluator,
+            store,
+            store_limits: deps.store_limits,
+        })
+    }
+
+    /// The HTTP API: everything under `/api/v1/`, and the page at `/`.
+    pub fn http(&self) -> Arc<dyn Handler> {
+        Arc::<Api>::clone(&self.api)
+    }
+
+    /// The services of gRPC: StoreAPI, Query API and Info, so that queriers stack.
+    pub fn grpc(&self, readiness: &Readiness) -> Routes {
+        let store = Arc::clone(&self.store);
+        let describe = move || EndpointInfo {
+            component: "query".to_owned(),
+            store: Some(store.info()),
+            query: true,
+            ..EndpointInfo::default()
+        };
+        Routes::new(InfoService::new(readiness.clone(), describe))
+            .add_service(StoreService::new(Arc::clone(&self.store), self.store_limits))
+            .add_service(QueryService::new(Arc::clone(&self.evaluator)))
+    }
+
+    /// All stores as one.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+}
+
+/// All stores as one, whichever they are at each moment.
+#[derive(Debug)]
+struct AllStores(Arc<Evaluator>);
+
+
+impl Store for AllStores {
+    fn info(&self) -> Info {
+        self.0.fan_out(&[]).info()
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        self.0.fan_out(&[]).series(request)
+    }
+
+    fn label_names(
+        &self,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.0.fan_out(&[]).label_names(request)
+    }
+
+    fn label_values(
+        &self,
+        name: String,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.0.fan_out(&[]).label_values(name, request)
+    }
+}
+
+#[cfg(test)]
+mod tests;
