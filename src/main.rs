@@ -31,7 +31,7 @@ enum Command {
     Sidecar(Box<Component<sidecar::Flags>>),
     /// Serve the blocks of a bucket over the StoreAPI.
     Store(Component<store::Flags>),
-    /// Answer PromQL over a local data directory; over endpoints that speak the StoreAPI: not yet.
+    /// Answer PromQL over endpoints that speak the StoreAPI and over a local data directory.
     Querier(Component<querier::Flags>),
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
