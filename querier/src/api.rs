@@ -221,7 +221,9 @@ impl Handler for Api {
             let header = self.settings().tenancy.header.as_str();
             let tenant = request.headers.get(header);
             let tenant = tenant.and_then(|name| name.to_str().ok());
-            return self.remote_read.answer(&request, tenant.unwrap_or_default());
+            return self
+                .remote_read
+                .answer(&request, tenant.unwrap_or_default());
         }
         if let Some(route) = route(&request.path) {
             return self.call(&route, &request);

@@ -329,7 +329,12 @@ impl EndpointFlags {
             ("endpoint", &self.endpoint, false, false),
             ("endpoint-strict", &self.endpoint_strict, true, false),
             ("endpoint-group", &self.endpoint_group, false, true),
-            ("endpoint-group-strict", &self.endpoint_group_strict, true, true),
+            (
+                "endpoint-group-strict",
+                &self.endpoint_group_strict,
+                true,
+                true,
+            ),
         ] {
             for address in addresses {
                 let endpoint = EndpointConfig::new(address, strict, group);
@@ -408,8 +413,7 @@ impl Config {
     /// The flags under their names, for the API to show.
     pub(crate) fn effective_flags(&self) -> std::collections::BTreeMap<String, String> {
         let ms = |ms: i64| DurationMs(ms).to_string();
-        let duration =
-            |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let duration = |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let settings = &self.settings;
         let endpoints = |strict: bool, group: bool| {
             let all = self.endpoints.endpoints.iter();

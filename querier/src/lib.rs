@@ -76,7 +76,9 @@ impl Querier {
     pub fn run(self) -> Result<(), Error> {
         // Queries over gRPC are as many as those over HTTP.
         let threads = self.config.http.threads_max() + self.config.http.large_max + SPARE_THREADS;
-        process::run(threads, async |shutdown| Box::pin(self.serve(shutdown)).await)
+        process::run(threads, async |shutdown| {
+            Box::pin(self.serve(shutdown)).await
+        })
     }
 
     /// Serves its health at once, and the APIs when the data directory is open and every endpoint was

@@ -69,7 +69,9 @@ impl QueryService {
             "" => tenancy.default_tenant.as_str(),
             name => name,
         };
-        let enforced = tenancy.is_enforced.then(|| Matcher::equal(&tenancy.label, name));
+        let enforced = tenancy
+            .is_enforced
+            .then(|| Matcher::equal(&tenancy.label, name));
         Ok(Scope {
             replica_labels: if dedup { replica_labels } else { Vec::new() },
             dedup: self.evaluator.settings.dedup,
@@ -169,11 +171,15 @@ fn series(value: QueryValue, t: i64) -> Vec<TimeSeries> {
         QueryValue::String(_) => Vec::new(),
         QueryValue::Vector(vector) => {
             let vector = vector.into_iter();
-            vector.map(|(labels, value)| one(&labels, [(t, value)])).collect()
+            vector
+                .map(|(labels, value)| one(&labels, [(t, value)]))
+                .collect()
         }
         QueryValue::Matrix(matrix) => {
             let matrix = matrix.into_iter();
-            matrix.map(|series| one(&series.labels, series.points)).collect()
+            matrix
+                .map(|series| one(&series.labels, series.points))
+                .collect()
         }
     }
 }

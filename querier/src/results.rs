@@ -272,9 +272,7 @@ impl Grid {
 
     /// The time of a step.
     fn time(&self, number: i64) -> i64 {
-        number
-            .saturating_mul(self.step)
-            .saturating_add(self.phase)
+        number.saturating_mul(self.step).saturating_add(self.phase)
     }
 
     /// The first step after a time.

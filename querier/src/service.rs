@@ -95,7 +95,10 @@ impl Service {
             ..EndpointInfo::default()
         };
         Routes::new(InfoService::new(readiness.clone(), describe))
-            .add_service(StoreService::new(Arc::clone(&self.store), self.store_limits))
+            .add_service(StoreService::new(
+                Arc::clone(&self.store),
+                self.store_limits,
+            ))
             .add_service(QueryService::new(Arc::clone(&self.evaluator)))
     }
 
@@ -108,7 +111,6 @@ impl Service {
 /// All stores as one, whichever they are at each moment.
 #[derive(Debug)]
 struct AllStores(Arc<Evaluator>);
-
 
 impl Store for AllStores {
     fn info(&self) -> Info {

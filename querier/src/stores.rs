@@ -43,9 +43,7 @@ pub struct StoreStatus {
 }
 
 /// Tells stores by their names and external labels.
-pub(crate) fn fingerprint<'a>(
-    stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>,
-) -> u64 {
+pub(crate) fn fingerprint<'a>(stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (name, store) in stores {
         name.hash(&mut hasher);
@@ -79,7 +77,11 @@ impl Stores for FixedStores {
     }
 
     fn fingerprint(&self) -> u64 {
-        fingerprint(self.stores.iter().map(|fixed| (fixed.name.as_str(), &fixed.store)))
+        fingerprint(
+            self.stores
+                .iter()
+                .map(|fixed| (fixed.name.as_str(), &fixed.store)),
+        )
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {

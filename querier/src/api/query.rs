@@ -60,7 +60,12 @@ pub(super) fn evaluate(
 }
 
 /// The answer that shows at most `limit` series of a result, 0 for all.
-pub(super) fn show(evaluated: Evaluated, task: &Task<'_>, (wanted, limit): (Stats, usize), begin: Instant) -> Answer {
+pub(super) fn show(
+    evaluated: Evaluated,
+    task: &Task<'_>,
+    (wanted, limit): (Stats, usize),
+    begin: Instant,
+) -> Answer {
     let QueryResult {
         mut value,
         mut warnings,

@@ -213,9 +213,17 @@ impl Stores for EndpointSet {
         let endpoints = self.endpoints.load();
         let usable = endpoints.iter().filter(|e| e.serves_series());
         let usable: Vec<(&str, Arc<dyn Store>)> = usable
-            .map(|e| (e.address.as_str(), Arc::<Endpoint>::clone(e) as Arc<dyn Store>))
+            .map(|e| {
+                (
+                    e.address.as_str(),
+                    Arc::<Endpoint>::clone(e) as Arc<dyn Store>,
+                )
+            })
             .collect();
-        let fixed = self.fixed.iter().map(|fixed| (fixed.name.as_str(), &fixed.store));
+        let fixed = self
+            .fixed
+            .iter()
+            .map(|fixed| (fixed.name.as_str(), &fixed.store));
         fingerprint(fixed.chain(usable.iter().map(|(address, store)| (*address, store))))
     }
 

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 
 use model::Labels;
+use promql::Engine;
 use promql::columns::StepValue;
 use promql::parse::{Options, parse_expr};
 use promql::source::Source;
-use promql::value::QueryValue;
-use promql::Engine;
 use promql::testing::MemoryStorage;
 use promql::testing::storage::LoadedSeries;
+use promql::value::QueryValue;
 use proptest::prelude::*;
 
 use super::*;
@@ -31,7 +31,10 @@ fn evaluate(steps: Steps) -> Matrix {
     let mut series: Vec<MatrixSeries> = Vec::new();
     for i in 0..steps.count {
         let t = steps.at(i);
-        for name in [format!("r{}", t / STEP % 3), format!("k{}", t / STEP / 1000)] {
+        for name in [
+            format!("r{}", t / STEP % 3),
+            format!("k{}", t / STEP / 1000),
+        ] {
             let labels = Labels::from_pairs([("a", name)]);
             let point = (t, StepValue::Float(t as f64));
             match series.iter_mut().find(|s| s.labels == labels) {
@@ -54,7 +57,8 @@ fn evaluate(steps: Steps) -> Matrix {
 fn ask(cache: &ResultsCache, steps: Steps, now_ms: i64) -> Vec<(i64, i64)> {
     let ran = RefCell::new(Vec::new());
     let run = |steps: Steps| -> Result<Matrix, Infallible> {
-        ran.borrow_mut().push((steps.start / STEP, steps.end() / STEP));
+        ran.borrow_mut()
+            .push((steps.start / STEP, steps.end() / STEP));
         Ok(evaluate(steps))
     };
     let Ok(found) = cache.evaluate(question("x", STEP), steps, now_ms, run);
@@ -73,7 +77,10 @@ fn only_what_is_not_kept_is_evaluated() {
     assert_eq!(ask(&cache, seconds(1000, 1599), now), [(1000, 1599)]);
     assert_eq!(ask(&cache, seconds(1000, 1599), now), []);
     assert_eq!(ask(&cache, seconds(1100, 1400), now), []);
-    assert_eq!(ask(&cache, seconds(900, 1700), now), [(900, 999), (1600, 1700)]);
+    assert_eq!(
+        ask(&cache, seconds(900, 1700), now),
+        [(900, 999), (1600, 1700)]
+    );
     assert_eq!(ask(&cache, seconds(900, 1700), now), []);
     // Steps between these are others.
     let shifted = Steps::range(1_000_500, 1_099_500, STEP);
@@ -109,7 +116,10 @@ fn warnings_keep_an_answer_from_being_kept_and_infos_stay() {
         (found.warnings, found.infos)
     };
     let text = |s: &str| vec![s.to_owned()];
-    assert_eq!(answer("a store is gone", ""), (text("a store is gone"), vec![]));
+    assert_eq!(
+        answer("a store is gone", ""),
+        (text("a store is gone"), vec![])
+    );
     assert_eq!(answer("", "so so"), (vec![], text("so so")));
     assert_eq!(answer("unseen", "unseen"), (vec![], text("so so")));
 }

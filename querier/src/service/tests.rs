@@ -110,7 +110,9 @@ struct Served {
 
 async fn serve(service: &Service) -> Served {
     let any = ListenAddress::parse("127.0.0.1:0").unwrap();
-    let server = Server::bind(&any, GrpcServerConfig::default()).await.unwrap();
+    let server = Server::bind(&any, GrpcServerConfig::default())
+        .await
+        .unwrap();
     let address = server.local_addr().unwrap().to_string();
     let readiness = Readiness::new();
     readiness.set(true);
@@ -137,8 +139,13 @@ async fn get(service: &Service, target: &str) -> (u16, bool, Value) {
     };
     let answer = runtime::process::blocking(move || {
         let response = handler.handle(request);
-        let is_uncached = (response.headers().get("cache-control")).is_some_and(|v| v == "no-store");
-        (response.status().as_u16(), is_uncached, response.into_bytes().unwrap())
+        let is_uncached =
+            (response.headers().get("cache-control")).is_some_and(|v| v == "no-store");
+        (
+            response.status().as_u16(),
+            is_uncached,
+            response.into_bytes().unwrap(),
+        )
     });
     let (status, is_uncached, body) = answer.await;
     (status, is_uncached, serde_json::from_slice(&body).unwrap())
@@ -177,9 +184,22 @@ async fn queriers_stack() {
     assert_eq!(store["name"], json!(served_middle.address));
     assert_eq!(store["lastError"], Value::Null);
     assert_eq!(store["maxTime"], NOW_MS - 1);
-    let here = format!("query?query=up&time=500&storeMatch[]={{__address__=\"{}\"}}", served_middle.address);
-    assert_eq!(get(&outer, &here).await.2["data"]["result"].as_array().unwrap().len(), 1);
-    let elsewhere = get(&outer, "query?query=up&time=500&storeMatch[]={__address__=\"x\"}").await;
+    let here = format!(
+        "query?query=up&time=500&storeMatch[]={{__address__=\"{}\"}}",
+        served_middle.address
+    );
+    assert_eq!(
+        get(&outer, &here).await.2["data"]["result"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let elsewhere = get(
+        &outer,
+        "query?query=up&time=500&storeMatch[]={__address__=\"x\"}",
+    )
+    .await;
     assert_eq!(elsewhere.2["data"]["result"], json!([]));
 }
 
@@ -189,7 +209,8 @@ async fn a_store_that_is_gone_is_a_warning_or_an_error() {
     write_block(dir.path());
     let inner = over_block(dir.path());
     let (served, other) = (serve(&inner).await, serve(&inner).await);
-    let endpoints = [&served, &other].map(|s| EndpointConfig::new(&s.address, true, false).unwrap());
+    let endpoints =
+        [&served, &other].map(|s| EndpointConfig::new(&s.address, true, false).unwrap());
     let (outer, set) = over(endpoints.into()).await;
     let target = "query?query=up&time=500";
     let (status, is_uncached, whole) = get(&outer, target).await;
@@ -204,7 +225,8 @@ async fn a_store_that_is_gone_is_a_warning_or_an_error() {
     assert_eq!(partial["data"], whole["data"]);
     let warning = partial["warnings"][0].as_str().unwrap();
     assert!(warning.contains(&other.address), "{warning}");
-    let (status, is_uncached, failed) = get(&outer, &format!("{target}&partial_response=false")).await;
+    let (status, is_uncached, failed) =
+        get(&outer, &format!("{target}&partial_response=false")).await;
     assert!(status >= 500 && is_uncached, "{failed}");
     let (_, _, labels) = get(&outer, "labels").await;
     assert_eq!(labels["data"], json!(["__name__", "job", "replica"]));
@@ -221,7 +243,9 @@ async fn expressions_are_evaluated_over_grpc() {
     let dir = tempfile::tempdir().unwrap();
     write_block(dir.path());
     let served = serve(&over_block(dir.path())).await;
-    let mut client = QueryClient::connect(format!("http://{}", served.address)).await.unwrap();
+    let mut client = QueryClient::connect(format!("http://{}", served.address))
+        .await
+        .unwrap();
     let mut ask = async |query: &str, replica_labels: &[&str]| {
         let request = QueryRequest {
             query: query.to_owned(),

@@ -136,7 +136,12 @@ impl Fixture {
         let stores = self.set.members(matchers);
         let mut addresses: Vec<_> = stores
             .iter()
-            .map(|s| s.store.info().label_sets[0].get("address").unwrap().to_owned())
+            .map(|s| {
+                s.store.info().label_sets[0]
+                    .get("address")
+                    .unwrap()
+                    .to_owned()
+            })
             .collect();
         addresses.sort();
         addresses
