@@ -32,7 +32,7 @@ enum Command {
     /// Serve the blocks of a bucket over the StoreAPI.
     Store(Component<store::Flags>),
     /// Answer PromQL over endpoints that speak the StoreAPI and over a local data directory.
-    Querier(Component<querier::Flags>),
+    Querier(Box<Component<querier::Flags>>),
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
     Compactor(Component<compactor::Flags>),
