@@ -128,7 +128,7 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
         Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve()?).run()?,
         Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
-        Command::Compactor(c) => compactor::build(c.start(ignored).resolve()?).run()?,
+        Command::Compactor(c) => compactor::start(c.start(ignored).resolve()?)?,
         Command::Bench(command) => return tool(|out| commands::bench::run(command, out)),
         Command::Promql(command) => {
             let mut input = io::stdin().lock();

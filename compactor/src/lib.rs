@@ -1,96 +1,130 @@
-//! Merges, downsamples and expires the blocks of a bucket.
+//! Merges and expires the blocks of a bucket, by Thanos' rules.
 //!
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Compactor::run`].
+//!
+//! At every moment the bucket holds every sample, readable; a crash at any step costs work, not data.
+//! One bad block is set aside, with a mark that says why, and never stops the others; nothing halts.
+//! A lease in the bucket keeps a second compactor waiting.
+//!
+//! Reading order: [`plan`] (what to merge: decisions only), [`group`], [`rules`], `merge` (one merge,
+//! from download to marks), `pass` (one look at the whole bucket), `guard` (the lease), [`metrics`].
 
-use std::path::PathBuf;
+pub mod flags;
+pub mod group;
+mod guard;
+mod merge;
+pub mod metrics;
+mod pass;
+pub mod plan;
+pub mod rules;
+#[cfg(test)]
+mod tests;
 
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// What was said on the command line.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Flags {
-    /// Addresses of the servers.
-    #[command(flatten)]
-    pub servers: ServerFlags,
+use bucket::{Bucket, Fetcher, Filter, Patience};
+use runtime::http::{HttpLimits, PathPattern, Routes, Server, Service};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::{Clock, Error, SystemClock};
+use tokio::time::{sleep, timeout};
+
+pub use flags::{Config, FOREIGN_FLAGS, Flags};
+use guard::{Gate, Guard};
+pub use merge::MergeError;
+use merge::Workshop;
+use metrics::{BucketMetrics, Metrics, add};
+use pass::Pass;
+pub use pass::Report;
+use rules::Rules;
+
+/// Threads for files, merges and requests.
+const THREADS: usize = 64;
+
+/// Name of the lease.
+const LEASE: &str = "compactor";
+
+/// How long the end of the process waits for the lease to be given back.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What the component is given.
+#[derive(Debug, Clone)]
+pub struct Deps {
     /// The bucket.
-    #[command(flatten)]
-    pub bucket: BucketFlags,
-    /// Directory for blocks in work; may be lost at any time.
-    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
-    pub data_dir: PathBuf,
-}
-
-/// Flags of Thanos' counterpart that this version accepts and ignores.
-pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
-    with_value: &[
-        "wait-interval",
-        "compact.cleanup-interval",
-        "compact.progress-interval",
-        "retention.resolution-raw",
-        "retention.resolution-5m",
-        "retention.resolution-1h",
-        "downsample.concurrency",
-        "deduplication.replica-label",
-        "deduplication.func",
-        "compact.concurrency",
-        "compact.blocks-fetch-concurrency",
-        "block-files-concurrency",
-        "block-meta-fetch-concurrency",
-        "block-discovery-strategy",
-        "compact.block-max-index-size",
-        "debug.max-compaction-level",
-        "consistency-delay",
-        "delete-delay",
-        "block-viewer.global.sync-block-interval",
-        "block-viewer.global.sync-block-timeout",
-        "bucket-web-label",
-    ],
-    switches: &[
-        "wait",
-        "downsampling.disable",
-        "compact.enable-vertical-compaction",
-        "compact.skip-block-with-out-of-order-chunks",
-        "debug.halt-on-error",
-        "debug.accept-malformed-index",
-        "disable-admin-operations",
-    ],
-};
-
-/// What the component works with: complete and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Where the servers listen.
-    pub servers: ServerConfig,
-    /// Where the bucket's configuration is read from.
-    pub bucket: BucketConfig,
-    /// Directory for blocks in work.
-    pub data_dir: PathBuf,
-}
-
-impl Flags {
-    /// Checks the flags and fills in what follows from them.
-    ///
-    /// # Errors
-    /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
-        Ok(Config {
-            servers: self.servers.resolve()?,
-            bucket: self.bucket.require()?,
-            data_dir: self.data_dir,
-        })
-    }
+    pub bucket: Bucket,
+    /// Where its figures are shown.
+    pub registry: Registry,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The component, ready to run.
-#[derive(Debug)]
 pub struct Compactor {
     config: Config,
+    deps: Deps,
+    metrics: Arc<Metrics>,
+    fetcher: Arc<Fetcher>,
 }
 
 /// Makes the component; binds no socket and starts nothing.
-pub fn build(config: Config) -> Compactor {
-    Compactor { config }
+pub fn build(config: Config, deps: Deps) -> Compactor {
+    let filters = filters(&config.rules);
+    let fetcher = Fetcher::new(deps.bucket.clone(), Some(&config.data_dir), filters);
+    let compactor = Compactor {
+        config,
+        metrics: Arc::default(),
+        fetcher: Arc::new(fetcher),
+        deps,
+    };
+    let registry = &compactor.deps.registry;
+    registry.register(Arc::<Metrics>::clone(&compactor.metrics));
+    registry.register(Arc::new(BucketMetrics {
+        bucket: compactor.deps.bucket.clone(),
+        fetcher: Arc::clone(&compactor.fetcher),
+    }));
+    compactor
+}
+
+/// Opens the bucket and runs the component as a process of its own, until a signal, or until all
+/// is done where it was not told to wait.
+///
+/// # Errors
+/// When the bucket cannot be opened, and as [`Compactor::run`].
+pub fn start(config: Config) -> Result<(), Error> {
+    process::run(THREADS, async |shutdown| {
+        let text = config.bucket.read()?.unwrap_or_default();
+        let bucket = Bucket::open(&text, Patience::Background).map_err(|e| Error::Start {
+            action: "open the bucket".to_owned(),
+            source: Box::new(e),
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        let deps = Deps {
+            bucket,
+            registry,
+            clock,
+        };
+        build(config, deps).run(shutdown).await
+    })
+}
+
+/// In Thanos' order.
+fn filters(rules: &Rules) -> Vec<Filter> {
+    vec![
+        Filter::TimePartition(rules.time),
+        Filter::Shard(rules.selector.clone()),
+        Filter::ConsistencyDelay(rules.consistency_delay_ms),
+        // Readers stop at half of the delay at the latest; until then a marked block counts.
+        Filter::DeletionMarks(rules.delete_delay_ms / 2),
+        Filter::ReplicaLabels(rules.replica_labels.clone()),
+        Filter::Duplicates,
+    ]
 }
 
 impl Compactor {
@@ -99,13 +133,169 @@ impl Compactor {
         &self.config
     }
 
-    /// Serves until told to stop.
+    /// Works, and serves its figures, until told to stop; without `--wait` until all is done.
     ///
     /// # Errors
-    /// [`Error::NotServing`]: this version has the storage, not yet the servers.
-    pub fn run(self) -> Result<(), Error> {
-        Err(Error::NotServing {
-            component: "compactor",
-        })
+    /// [`Error::System`] when the address or the working directory cannot be had, [`Error::Start`]
+    /// without `--wait` when something failed.
+    pub async fn run(self, mut shutdown: Shutdown) -> Result<(), Error> {
+        let _lock = lock(&self.config.data_dir)?;
+        let server = Server::bind(&self.config.servers.http, HttpLimits::default()).await?;
+        if let Ok(address) = server.local_addr() {
+            tracing::info!(%address, "listening");
+        }
+        let service = Service::default();
+        let metrics = PathPattern::Exact("/metrics");
+        let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
+        service.ready(Arc::new(routes));
+        let mut serving = Box::pin(server.serve(service, shutdown.clone()));
+        let result = {
+            let mut working = Box::pin(self.work());
+            tokio::select! {
+                result = &mut working => Some(result),
+                () = &mut serving => None,
+                () = shutdown.requested() => None,
+            }
+        };
+        match result {
+            Some(result) => result,
+            None => {
+                // A merge that is cut off here is done again; the bucket shows nothing of it.
+                serving.await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the lease and passes over the bucket, once or again and again.
+    async fn work(&self) -> Result<(), Error> {
+        let clock = Arc::clone(&self.deps.clock);
+        let mut gate = None;
+        loop {
+            let result = match &mut gate {
+                None => match Gate::new(&self.deps.bucket, LEASE, Arc::clone(&clock)).await {
+                    Ok(made) => {
+                        gate = Some(made);
+                        continue;
+                    }
+                    Err(e) => Err(e),
+                },
+                Some(gate) => self.hold_and_work(gate).await,
+            };
+            match (result, self.config.wait) {
+                (Ok(report), None) => return outcome(&report),
+                (Ok(_), Some(_)) => {}
+                (Err(e), None) => {
+                    return Err(Error::Start {
+                        action: "work on the bucket".to_owned(),
+                        source: Box::new(e),
+                    });
+                }
+                (Err(e), Some(pause)) => {
+                    add(&self.metrics.retries, 1);
+                    tracing::warn!(error = e.chain(), "pass failed; it is tried again");
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Works for as long as the lease is ours.
+    async fn hold_and_work(&self, gate: &mut Gate) -> Result<Report, bucket::Error> {
+        let guard = Arc::new(gate.pass().await?);
+        self.metrics.lease_held.store(1, Ordering::Relaxed);
+        let result = tokio::select! {
+            result = self.passes(&guard) => result,
+            lost = guard.keep() => Err(lost),
+        };
+        self.metrics.lease_held.store(0, Ordering::Relaxed);
+        if let Some(guard) = Arc::into_inner(guard) {
+            // What does not end in time runs out by itself.
+            let _ = timeout(RELEASE_TIME_MAX, guard.release()).await;
+        }
+        result
+    }
+
+    /// Passes again and again, or once.
+    async fn passes(&self, guard: &Arc<Guard>) -> Result<Report, bucket::Error> {
+        loop {
+            let report = self.pass(guard).await?;
+            add(&self.metrics.iterations, 1);
+            let Some(pause) = self.config.wait else {
+                return Ok(report);
+            };
+            sleep(pause).await;
+        }
+    }
+
+    async fn pass(&self, guard: &Arc<Guard>) -> Result<Report, bucket::Error> {
+        let pass = Pass {
+            workshop: Workshop {
+                bucket: self.deps.bucket.clone(),
+                guard: Arc::clone(guard),
+                dir: work_dir(&self.config.data_dir),
+                downloads: self.config.rules.downloads,
+            },
+            fetcher: &self.fetcher,
+            rules: &self.config.rules,
+            metrics: &self.metrics,
+            clock: &self.deps.clock,
+        };
+        let report = pass.run().await?;
+        tracing::info!(
+            merged = report.merged.len(),
+            marked = report.marked.len(),
+            deleted = report.deleted.len(),
+            quarantined = report.quarantined.len(),
+            failures = report.failures.len(),
+            "pass is done"
+        );
+        Ok(report)
+    }
+}
+
+impl std::fmt::Debug for Compactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compactor")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The end of a process that was to do all once.
+fn outcome(report: &Report) -> Result<(), Error> {
+    match report.failures.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Start {
+            action: format!("do all there is to do ({} failures)", report.failures.len()),
+            source: first.as_str().into(),
+        }),
+    }
+}
+
+fn work_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("compact")
+}
+
+/// Makes the data directory, keeps other processes out of it, and removes what a process before
+/// left there. The directory is ours until the file is closed.
+fn lock(data_dir: &Path) -> Result<File, Error> {
+    let failed = |action: &str, source: io::Error| Error::System {
+        action: format!("{action} {}", data_dir.display()),
+        source,
+    };
+    fs::create_dir_all(data_dir).map_err(|e| failed("create", e))?;
+    let file = File::create(data_dir.join("lock")).map_err(|e| failed("lock", e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let held = io::Error::other("another compactor works in it; give each its own");
+            return Err(failed("lock", held));
+        }
+        Err(fs::TryLockError::Error(e)) => return Err(failed("lock", e)),
+    }
+    match fs::remove_dir_all(work_dir(data_dir)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("empty", e)),
+        _ => Ok(file),
     }
 }

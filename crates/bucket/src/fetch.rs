@@ -8,6 +8,7 @@
 //! A listing that fails is an error, never an empty bucket. One block that cannot be read does not
 //! hide the others: it is in [`View::failed`] or [`View::corrupted`].
 
+mod bounds;
 mod cache;
 mod filters;
 mod listing;
@@ -32,6 +33,7 @@ use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
 use crate::metrics::{Figure, Kind};
 use crate::paths::BlockObject;
 
+pub use bounds::{TimeBound, TimeBoundError, TimeBounds};
 use cache::DiskCache;
 pub use filters::Filter;
 pub use listing::{BlockFiles, Stamp};

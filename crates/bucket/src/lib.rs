@@ -26,7 +26,7 @@ pub mod transfer;
 pub use client::{Bucket, Object};
 pub use config::Patience;
 pub use error::{Error, Result};
-pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, View};
+pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, TimeBound, TimeBounds, View};
 pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDownsampleMark};
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};

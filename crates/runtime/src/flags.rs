@@ -197,6 +197,26 @@ pub enum BucketConfig {
     Inline(String),
 }
 
+impl BucketConfig {
+    /// The configuration's text; `None` when there is no bucket.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the file cannot be read.
+    pub fn read(&self) -> Result<Option<String>, Error> {
+        match self {
+            Self::None => Ok(None),
+            Self::Inline(text) => Ok(Some(text.clone())),
+            Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Some(text)),
+                Err(source) => Err(Error::System {
+                    action: format!("read {}", path.display()),
+                    source,
+                }),
+            },
+        }
+    }
+}
+
 impl BucketFlags {
     /// The bucket's configuration; an empty text means no bucket, as in Thanos.
     pub fn resolve(&self) -> BucketConfig {

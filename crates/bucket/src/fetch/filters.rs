@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use model::Labels;
 use model::relabel::{RelabelRule, relabelled};
 use model::time::parse_timestamp;
-use model::{Labels, TimeRange};
 use tsdb::block::Meta;
 use ulid::Ulid;
 
-use super::{BlockInfo, View};
+use super::{BlockInfo, TimeBounds, View};
 
 /// The label under which a block's own name takes part in sharding.
 const BLOCK_ID_LABEL: &str = "__block_id";
@@ -26,8 +26,8 @@ const UNDELAYED_SOURCES: [&str; 3] = ["compactor", "compactor.repair", "bucket.r
 /// Takes blocks out of a view, or changes what is known of them.
 #[derive(Debug, Clone)]
 pub enum Filter {
-    /// Keeps blocks that overlap a range of time.
-    TimePartition(TimeRange),
+    /// Keeps blocks that overlap a part of time.
+    TimePartition(TimeBounds),
     /// Keeps blocks whose external labels, with `__block_id`, the rules do not drop.
     Shard(Vec<RelabelRule>),
     /// Hides blocks that were uploaded less than this many milliseconds ago, but for those of a
@@ -44,9 +44,12 @@ pub enum Filter {
 impl Filter {
     pub(super) fn apply(&self, view: &mut View, now_ms: i64) {
         match self {
-            Self::TimePartition(range) => retain(view, "time-excluded", |_, block| {
-                block.meta.range().overlaps(*range)
-            }),
+            Self::TimePartition(bounds) => {
+                let range = bounds.range(now_ms);
+                retain(view, "time-excluded", |_, block| {
+                    block.meta.range().overlaps(range)
+                });
+            }
             Self::Shard(rules) => retain(view, "label-excluded", |id, block| {
                 let id = id.to_string();
                 let labels = (block.labels().iter()).map(|(n, v)| (n.as_str(), v.as_str()));

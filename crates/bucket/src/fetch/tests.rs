@@ -158,7 +158,12 @@ async fn time_and_labels_choose_blocks() {
     let bucket = Bucket::in_memory();
     put(&bucket, &meta(1, &[("team", "a")], &[1])).await;
     put(&bucket, &meta(2, &[("team", "b")], &[2])).await;
-    let at = |min, max| Filter::TimePartition(TimeRange::new(min, max));
+    let at = |min, max| {
+        Filter::TimePartition(TimeBounds {
+            min: TimeBound::At(min),
+            max: TimeBound::At(max),
+        })
+    };
     assert_eq!(
         view_of(&bucket, at(2 * HOUR_MS, 9 * HOUR_MS), 0)
             .await

@@ -1,0 +1,357 @@
+//! What is said on the command line, under Thanos' names, and what follows from it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bucket::{TimeBound, TimeBounds};
+use model::labels::NameScheme;
+use model::relabel::{RelabelConfig, RelabelRule};
+use model::time::DurationMs;
+use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+
+use crate::plan::RANGES_MS;
+use crate::rules::{Retention, Rules};
+
+/// What was said on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Addresses of the servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
+    /// The bucket.
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// Directory for blocks in work; may be lost at any time.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Go on after everything is done, and look again from time to time.
+    #[arg(long = "wait", short = 'w')]
+    pub wait: bool,
+    /// Pause between two looks with --wait.
+    #[arg(long = "wait-interval", value_name = "DURATION", default_value = "5m")]
+    pub wait_interval: DurationMs,
+    /// What is merged and what is kept.
+    #[command(flatten)]
+    pub work: WorkFlags,
+}
+
+/// What is merged and what is kept.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkFlags {
+    /// How old an upload must be to take part, so that the store shows all of it to everybody.
+    #[arg(
+        long = "consistency-delay",
+        value_name = "DURATION",
+        default_value = "30m"
+    )]
+    pub consistency_delay: DurationMs,
+    /// How long a block that is marked for deletion stays, for readers that still use it.
+    #[arg(long = "delete-delay", value_name = "DURATION", default_value = "48h")]
+    pub delete_delay: DurationMs,
+    /// How long raw samples are kept; 0d is for ever.
+    #[arg(
+        long = "retention.resolution-raw",
+        value_name = "DURATION",
+        default_value = "0d"
+    )]
+    pub retention_raw: DurationMs,
+    /// How long samples of 5 minutes are kept; 0d is for ever.
+    #[arg(
+        long = "retention.resolution-5m",
+        value_name = "DURATION",
+        default_value = "0d"
+    )]
+    pub retention_5m: DurationMs,
+    /// How long samples of 1 hour are kept; 0d is for ever.
+    #[arg(
+        long = "retention.resolution-1h",
+        value_name = "DURATION",
+        default_value = "0d"
+    )]
+    pub retention_1h: DurationMs,
+    /// Groups of blocks that are worked on at once.
+    #[arg(
+        long = "compact.concurrency",
+        value_name = "COUNT",
+        default_value_t = 1
+    )]
+    pub concurrency: u16,
+    /// Blocks of a group that are downloaded at once.
+    #[arg(
+        long = "compact.blocks-fetch-concurrency",
+        value_name = "COUNT",
+        default_value_t = 1
+    )]
+    pub downloads: u16,
+    /// Largest index that a block may have, with a unit such as GB.
+    #[arg(
+        long = "compact.block-max-index-size",
+        value_name = "BYTES",
+        default_value = "64GB",
+        value_parser = parse_bytes
+    )]
+    pub index_bytes_max: u64,
+    /// How often blocks are merged on: 4 is up to two weeks, 3 up to two days.
+    #[arg(
+        long = "debug.max-compaction-level",
+        value_name = "LEVEL",
+        default_value_t = 4
+    )]
+    pub level_max: u8,
+    /// External label that tells replicas apart; their blocks are merged into one. May be repeated.
+    #[arg(long = "deduplication.replica-label", value_name = "NAME")]
+    pub replica_labels: Vec<String>,
+    /// How samples of replicas are joined: empty where they are equal; penalty where they are not,
+    /// which leaves the blocks apart, for the querier to join.
+    #[arg(
+        long = "deduplication.func",
+        value_name = "FUNCTION",
+        default_value = ""
+    )]
+    pub dedup_func: String,
+    /// Earliest time that blocks take part, such as 2024-01-02T03:04:05Z or -6w.
+    #[arg(
+        long = "min-time",
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        default_value = "0000-01-01T00:00:00Z"
+    )]
+    pub min_time: TimeBound,
+    /// Latest time that blocks take part.
+    #[arg(
+        long = "max-time",
+        value_name = "TIME",
+        allow_hyphen_values = true,
+        default_value = "9999-12-31T23:59:59Z"
+    )]
+    pub max_time: TimeBound,
+    /// File with relabelling rules, in Prometheus' form: blocks whose external labels they keep
+    /// take part.
+    #[arg(
+        long = "selector.relabel-config-file",
+        value_name = "FILE",
+        conflicts_with = "selector"
+    )]
+    pub selector_file: Option<PathBuf>,
+    /// The rules themselves, instead of a file.
+    #[arg(long = "selector.relabel-config", value_name = "YAML")]
+    pub selector: Option<String>,
+}
+
+/// Flags of Thanos' counterpart that this version accepts and ignores.
+pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
+    with_value: &[
+        "compact.cleanup-interval",
+        "compact.progress-interval",
+        "downsample.concurrency",
+        "block-files-concurrency",
+        "block-meta-fetch-concurrency",
+        "block-discovery-strategy",
+        "block-viewer.global.sync-block-interval",
+        "block-viewer.global.sync-block-timeout",
+        "bucket-web-label",
+    ],
+    switches: &[
+        "downsampling.disable",
+        "compact.enable-vertical-compaction",
+        "compact.skip-block-with-out-of-order-chunks",
+        "debug.halt-on-error",
+        "debug.accept-malformed-index",
+        "disable-admin-operations",
+    ],
+};
+
+/// What the component works with: complete and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the servers listen.
+    pub servers: ServerConfig,
+    /// Where the bucket's configuration is read from.
+    pub bucket: BucketConfig,
+    /// Directory for blocks in work.
+    pub data_dir: PathBuf,
+    /// Pause between two looks at the bucket; `None` is to look once.
+    pub wait: Option<Duration>,
+    /// What is merged and what is kept.
+    pub rules: Rules,
+}
+
+impl Flags {
+    /// Checks the flags and fills in what follows from them.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used, [`Error::System`] when a file
+    /// with rules cannot be read.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let wait_ms = positive("wait-interval", self.wait_interval)?;
+        Ok(Config {
+            servers: self.servers.resolve()?,
+            bucket: self.bucket.require()?,
+            data_dir: self.data_dir,
+            wait: self.wait.then(|| Duration::from_millis(wait_ms)),
+            rules: self.work.resolve()?,
+        })
+    }
+}
+
+impl WorkFlags {
+    fn resolve(self) -> Result<Rules, Error> {
+        let selector = self.selector()?;
+        let levels = usize::from(self.level_max);
+        if !(1..RANGES_MS.len()).contains(&levels) {
+            return Err(flag("debug.max-compaction-level", "use 1 to 4"));
+        }
+        if self.concurrency == 0 {
+            return Err(flag("compact.concurrency", "allow at least 1 group"));
+        }
+        let replica_labels = match self.dedup_func.as_str() {
+            "" => self.replica_labels,
+            "penalty" => {
+                if !self.replica_labels.is_empty() {
+                    tracing::warn!(
+                        "blocks of replicas are not joined by penalty and stay apart; the querier joins them"
+                    );
+                }
+                Vec::new()
+            }
+            _ => {
+                let reason = "use penalty, or leave it empty where replicas have equal samples";
+                return Err(flag("deduplication.func", reason));
+            }
+        };
+        Ok(Rules {
+            time: TimeBounds {
+                min: self.min_time,
+                max: self.max_time,
+            },
+            selector,
+            consistency_delay_ms: self.consistency_delay.0,
+            delete_delay_ms: self.delete_delay.0,
+            retention: Retention {
+                raw_ms: self.retention_raw.0,
+                five_minutes_ms: self.retention_5m.0,
+                hour_ms: self.retention_1h.0,
+            },
+            replica_labels,
+            ranges_ms: RANGES_MS[..=levels].to_vec(),
+            index_bytes_max: self.index_bytes_max,
+            concurrency: usize::from(self.concurrency),
+            downloads: usize::from(self.downloads.max(1)),
+        })
+    }
+
+    fn selector(&self) -> Result<Vec<RelabelRule>, Error> {
+        let text = match (&self.selector_file, &self.selector) {
+            (Some(path), _) => fs::read_to_string(path).map_err(|source| Error::System {
+                action: format!("read {}", path.display()),
+                source,
+            })?,
+            (None, Some(text)) => text.clone(),
+            (None, None) => String::new(),
+        };
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let wrong = |reason: String| Error::Flag {
+            flag: "selector.relabel-config",
+            reason,
+        };
+        let rules: Vec<RelabelConfig> =
+            serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Legacy));
+        compiled
+            .collect::<Result<_, _>>()
+            .map_err(|e| wrong(e.to_string()))
+    }
+}
+
+fn flag(flag: &'static str, reason: &str) -> Error {
+    Error::Flag {
+        flag,
+        reason: reason.to_owned(),
+    }
+}
+
+/// The milliseconds of a duration that may not be zero.
+fn positive(name: &'static str, duration: DurationMs) -> Result<u64, Error> {
+    match u64::try_from(duration.0) {
+        Ok(ms) if ms > 0 => Ok(ms),
+        _ => Err(flag(name, "use 1ms or more")),
+    }
+}
+
+/// Bytes with a unit, all powers of 1024 as Thanos has them: `64GB`, `512MiB`, `100B`.
+fn parse_bytes(s: &str) -> Result<u64, String> {
+    let digits = s.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = s.split_at(digits);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "KB" | "KIB" => 10,
+        "MB" | "MIB" => 20,
+        "GB" | "GIB" => 30,
+        "TB" | "TIB" => 40,
+        _ => return Err(format!("{unit:?} is no unit; use B, KB, MB, GB or TB")),
+    };
+    let number: u64 = number.parse().map_err(|_| "no number".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn resolve(args: &str) -> Result<Config, String> {
+        let bucket = "--objstore.config=x";
+        let line = ["compactor", bucket]
+            .into_iter()
+            .chain(args.split_whitespace());
+        let line = Line::try_parse_from(line).map_err(|e| e.to_string())?;
+        line.flags.resolve().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_thanos() {
+        let config = resolve("").unwrap();
+        let rules = config.rules;
+        assert_eq!(config.wait, None);
+        assert_eq!(rules.consistency_delay_ms, 1_800_000);
+        assert_eq!(rules.delete_delay_ms, 48 * 3_600_000);
+        assert_eq!(rules.ranges_ms, RANGES_MS);
+        assert_eq!(rules.index_bytes_max, 64 << 30);
+        assert_eq!(rules.retention, Retention::default());
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let config = resolve("--wait --wait-interval=1m --debug.max-compaction-level=2").unwrap();
+        assert_eq!(config.wait, Some(Duration::from_secs(60)));
+        assert_eq!(config.rules.ranges_ms, RANGES_MS[..3]);
+        assert!(resolve("--min-time=-6w --max-time -1h").is_ok());
+        let replicas = "--deduplication.replica-label=a --deduplication.replica-label=b";
+        assert_eq!(resolve(replicas).unwrap().rules.replica_labels, ["a", "b"]);
+        for (args, said) in [
+            ("--wait-interval=0s", "wait-interval"),
+            ("--debug.max-compaction-level=5", "1 to 4"),
+            ("--deduplication.func=best", "penalty"),
+            (
+                "--selector.relabel-config=[{action:x}]",
+                "selector.relabel-config",
+            ),
+            ("--compact.block-max-index-size=3XB", "no unit"),
+        ] {
+            let error = resolve(args).unwrap_err();
+            assert!(error.contains(said), "{args}: {error}");
+        }
+    }
+}

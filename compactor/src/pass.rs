@@ -1,0 +1,376 @@
+//! One pass over a bucket: look, collect garbage, merge group by group, apply retention, clean up.
+//!
+//! A failure concerns what it happened to: a damaged block is set aside with a mark that says why, a
+//! group that fails is tried again at the next pass, and the rest goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bucket::delete::{delete_block, mark_for_deletion, mark_no_compact};
+use bucket::{BlockInfo, Fetcher, NoCompactMark, NoCompactReason, View};
+use futures::stream::{self, StreamExt as _};
+use model::time::DurationMs;
+use runtime::Clock;
+use ulid::Ulid;
+
+use crate::group::{Group, Outlook, groups};
+use crate::merge::{MergeError, Merged, Workshop};
+use crate::metrics::{Metrics, add};
+use crate::plan::{Planner, Step};
+use crate::rules::Rules;
+
+/// An upload is given up when nothing was added to it for this long.
+const PARTIAL_UPLOAD_AGE_MS: i64 = 48 * 3_600_000;
+
+/// Deletions under way at once.
+const DELETIONS_PARALLEL: usize = 4;
+
+/// What one pass came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Blocks that were made.
+    pub merged: Vec<Ulid>,
+    /// Blocks that were marked for deletion.
+    pub marked: Vec<Ulid>,
+    /// Damaged blocks that were set aside.
+    pub quarantined: Vec<Ulid>,
+    /// Blocks, whole or partial, whose objects were deleted.
+    pub deleted: Vec<Ulid>,
+    /// What failed and is tried again at the next pass.
+    pub failures: Vec<String>,
+}
+
+impl Report {
+    fn join(&mut self, other: Self) {
+        self.merged.extend(other.merged);
+        self.marked.extend(other.marked);
+        self.quarantined.extend(other.quarantined);
+        self.deleted.extend(other.deleted);
+        self.failures.extend(other.failures);
+    }
+}
+
+/// What a pass works with.
+pub(crate) struct Pass<'a> {
+    pub(crate) workshop: Workshop,
+    pub(crate) fetcher: &'a Fetcher,
+    pub(crate) rules: &'a Rules,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+}
+
+impl Pass<'_> {
+    /// Does all there is to do.
+    pub(crate) async fn run(&self) -> Result<Report, bucket::Error> {
+        let mut report = Report::default();
+        let view = self.look().await?;
+        self.collect_garbage(&view, &mut report).await?;
+        self.merge_all(&view, &mut report).await;
+        // What was merged and marked is seen at once by retention and cleaning.
+        let view = self.look().await?;
+        self.apply_retention(&view, &mut report).await?;
+        self.clean(&view, &mut report).await?;
+        Ok(report)
+    }
+
+    async fn look(&self) -> Result<View, bucket::Error> {
+        let view = self.fetcher.sync(self.clock.now_ms()).await?;
+        for (block, problem) in &view.corrupted {
+            tracing::error!(%block, problem, "meta.json is damaged; the block takes part in nothing");
+        }
+        for (block, problem) in &view.failed {
+            tracing::warn!(%block, problem, "block cannot be read now and is left out");
+        }
+        let marked = view.deletion_marks.len() as u64;
+        self.metrics.todo_deletions.store(marked, Ordering::Relaxed);
+        Ok(view)
+    }
+
+    /// Marks blocks that others cover.
+    async fn collect_garbage(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
+        add(&self.metrics.garbage_runs, 1);
+        for &id in &view.duplicates {
+            if view.deletion_marks.contains_key(&id) {
+                continue;
+            }
+            if let Err(e) = self.mark_deleted(id, "outdated block", report).await {
+                add(&self.metrics.garbage_failures, 1);
+                return Err(e);
+            }
+            add(&self.metrics.garbage_blocks, 1);
+        }
+        Ok(())
+    }
+
+    async fn mark_deleted(
+        &self,
+        id: Ulid,
+        why: &'static str,
+        report: &mut Report,
+    ) -> Result<(), bucket::Error> {
+        self.workshop.guard.ensure().await?;
+        if mark_for_deletion(&self.workshop.bucket, id, why, self.clock.now_ms()).await? {
+            self.metrics.marked("deletion-mark.json", why);
+            tracing::info!(block = %id, why, "marked block for deletion");
+            report.marked.push(id);
+        }
+        Ok(())
+    }
+
+    async fn merge_all(&self, view: &View, report: &mut Report) {
+        let groups = groups(view);
+        let mut outlook = Outlook::default();
+        for group in &groups {
+            outlook += Outlook::of(group, self.planner(group));
+        }
+        self.show(outlook);
+        if outlook.merges > 0 {
+            tracing::info!(
+                groups = groups.len(),
+                merges = outlook.merges,
+                blocks = outlook.blocks,
+                bytes = outlook.bytes,
+                "merges are planned"
+            );
+        }
+        let progress = Progress::new(outlook);
+        let works = groups
+            .into_iter()
+            .map(|group| self.merge_group(group, &progress));
+        let mut works = stream::iter(works).buffer_unordered(self.rules.concurrency);
+        while let Some(of_group) = works.next().await {
+            report.join(of_group);
+        }
+    }
+
+    fn planner(&self, group: &Group) -> Planner<'_> {
+        Planner {
+            ranges_ms: &self.rules.ranges_ms,
+            index_bytes_max: self.rules.index_bytes_max,
+            downsampled: group.resolution > 0,
+        }
+    }
+
+    fn show(&self, outlook: Outlook) {
+        (self.metrics.todo_merges).store(outlook.merges, Ordering::Relaxed);
+        (self.metrics.todo_blocks).store(outlook.blocks, Ordering::Relaxed);
+    }
+
+    /// Merges what can be merged in a group, step by step.
+    async fn merge_group(&self, mut group: Group, progress: &Progress) -> Report {
+        add(&self.metrics.runs_started, 1);
+        let mut report = Report::default();
+        loop {
+            match self.step(&mut group, progress, &mut report).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    add(&self.metrics.failures, 1);
+                    let what = format!("group {}: {error}", group.key());
+                    tracing::error!(group = group.key(), %error, "merge failed; it is tried again at the next pass");
+                    report.failures.push(what);
+                    return report;
+                }
+            }
+        }
+        add(&self.metrics.runs_completed, 1);
+        report
+    }
+
+    /// Does the next step of a group; false when there is none.
+    async fn step(
+        &self,
+        group: &mut Group,
+        progress: &Progress,
+        report: &mut Report,
+    ) -> Result<bool, MergeError> {
+        let ids = match group.next_step(self.planner(group)) {
+            Step::Nothing => return Ok(false),
+            Step::Mark(ids, reason) => {
+                for id in ids {
+                    let details = "the compactor cannot merge this block";
+                    self.set_aside(group, id, reason, details).await?;
+                }
+                return Ok(true);
+            }
+            Step::Merge(ids) => ids,
+        };
+        let is_vertical = overlap(&group.members(&ids));
+        let now_ms = self.clock.now_ms();
+        let ulid = Ulid::from_parts(now_ms.unsigned_abs(), rand::random());
+        let bytes = group.members(&ids).iter().map(|b| b.files.bytes).sum();
+        match self.workshop.merge(group, &ids, ulid, now_ms).await? {
+            Merged::Damaged(damaged) => {
+                for (id, problem) in damaged {
+                    tracing::error!(block = %id, problem, "block is damaged and set aside; the rest goes on");
+                    add(&self.metrics.quarantined, 1);
+                    report.quarantined.push(id);
+                    self.set_aside(group, id, NoCompactReason::Damaged, &problem)
+                        .await?;
+                }
+                return Ok(true);
+            }
+            Merged::Empty => {
+                self.mark_sources(&ids, "source of compacted block without samples", report)
+                    .await?;
+                group.replace(&ids, None);
+            }
+            Merged::Into(new) => {
+                report.merged.push(ulid);
+                self.mark_sources(&ids, "source of compacted block", report)
+                    .await?;
+                group.replace(&ids, Some(*new));
+                add(&self.metrics.compactions, 1);
+                add(&self.metrics.vertical, u64::from(is_vertical));
+            }
+        }
+        let left = progress.done(ids.len() as u64, bytes);
+        self.show(left);
+        Ok(true)
+    }
+
+    async fn mark_sources(
+        &self,
+        ids: &[Ulid],
+        why: &'static str,
+        report: &mut Report,
+    ) -> Result<(), bucket::Error> {
+        for &id in ids {
+            self.mark_deleted(id, why, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_aside(
+        &self,
+        group: &mut Group,
+        id: Ulid,
+        reason: NoCompactReason,
+        details: &str,
+    ) -> Result<(), bucket::Error> {
+        self.workshop.guard.ensure().await?;
+        let now_ms = self.clock.now_ms();
+        mark_no_compact(&self.workshop.bucket, id, reason, details, now_ms).await?;
+        self.metrics
+            .marked("no-compact-mark.json", reason_name(reason));
+        let mark = NoCompactMark::new(id, reason, details, now_ms.div_euclid(1000));
+        let mark = Arc::new(mark);
+        for block in group.blocks.iter_mut().filter(|b| b.meta.ulid == id) {
+            block.no_compact = Some(Arc::clone(&mark));
+        }
+        Ok(())
+    }
+
+    /// Marks what is older than its resolution is kept.
+    async fn apply_retention(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
+        let now_ms = self.clock.now_ms();
+        for (id, block) in &view.blocks {
+            let kept_ms = self.rules.retention.of(block.resolution());
+            let is_old = kept_ms > 0 && now_ms.saturating_sub(kept_ms) > block.meta.max_time;
+            if is_old && block.deletion_mark.is_none() {
+                let kept = DurationMs(kept_ms);
+                tracing::info!(block = %id, %kept, "block is older than it is kept");
+                self.mark_deleted(*id, "block exceeding retention", report)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what was marked long enough ago, and uploads that were given up.
+    async fn clean(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
+        self.workshop.guard.ensure().await?;
+        let now_ms = self.clock.now_ms();
+        let due = |at_s: i64| now_ms.saturating_sub(at_s.saturating_mul(1000));
+        let marked = (view.deletion_marks.iter())
+            .filter(|(_, mark)| due(mark.time()) > self.rules.delete_delay_ms)
+            .map(|(id, _)| (*id, &self.metrics.cleaned));
+        let given_up = |id: &Ulid, newest_ms: i64| {
+            let made_ms = i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX);
+            let age_ms = now_ms.saturating_sub(made_ms.max(newest_ms));
+            age_ms > PARTIAL_UPLOAD_AGE_MS && !view.deletion_marks.contains_key(id)
+        };
+        let partial = (view.partial.iter())
+            .filter(|(id, files)| given_up(id, files.newest_ms))
+            .map(|(id, _)| (*id, &self.metrics.partial_deletions));
+        let doomed: Vec<_> = marked.chain(partial).collect();
+        let deletions = doomed.into_iter().map(|(id, counter)| async move {
+            (id, counter, delete_block(&self.workshop.bucket, id).await)
+        });
+        let mut deletions = stream::iter(deletions).buffer_unordered(DELETIONS_PARALLEL);
+        while let Some((id, counter, deleted)) = deletions.next().await {
+            match deleted {
+                Ok(objects) => {
+                    tracing::info!(block = %id, objects, "deleted block");
+                    add(counter, 1);
+                    report.deleted.push(id);
+                }
+                Err(error) => {
+                    let error = error.chain();
+                    tracing::warn!(block = %id, error, "block is not deleted; it is tried again");
+                    add(&self.metrics.clean_failures, 1);
+                    report.failures.push(format!("delete block {id}: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn overlap(blocks: &[&BlockInfo]) -> bool {
+    !blocks.is_sorted_by(|a, b| a.meta.max_time <= b.meta.min_time)
+}
+
+/// The reason as it stands in the mark.
+const fn reason_name(reason: NoCompactReason) -> &'static str {
+    match reason {
+        NoCompactReason::Manual => "manual",
+        NoCompactReason::IndexSizeExceeding => "index-size-exceeding",
+        NoCompactReason::BlockIndexOutOfOrderChunk => "block-index-out-of-order-chunk",
+        NoCompactReason::DownsampleVerticalCompaction => "downsample-vertical-compaction",
+        NoCompactReason::Damaged => "damaged",
+        NoCompactReason::Other => "other",
+    }
+}
+
+/// How far a pass is.
+struct Progress {
+    started: Instant,
+    planned: Outlook,
+    done: std::sync::Mutex<Outlook>,
+}
+
+impl Progress {
+    fn new(planned: Outlook) -> Self {
+        Self {
+            started: Instant::now(),
+            planned,
+            done: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Notes a merge, says when the rest will be done, and returns the rest.
+    fn done(&self, blocks: u64, bytes: u64) -> Outlook {
+        let mut done = (self.done.lock()).unwrap_or_else(std::sync::PoisonError::into_inner);
+        *done += Outlook {
+            merges: 1,
+            blocks,
+            bytes,
+        };
+        let left = Outlook {
+            merges: self.planned.merges.saturating_sub(done.merges),
+            blocks: self.planned.blocks.saturating_sub(done.blocks),
+            bytes: self.planned.bytes.saturating_sub(done.bytes),
+        };
+        let rate = done.bytes as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
+        tracing::info!(
+            done = done.merges,
+            left = left.merges,
+            mb_per_second = rate / 1e6,
+            eta_seconds = (left.bytes as f64 / rate.max(1.0)) as u64,
+            "progress"
+        );
+        left
+    }
+}

@@ -1,0 +1,52 @@
+//! What a compactor is told to do, resolved.
+
+use bucket::TimeBounds;
+use model::relabel::RelabelRule;
+
+/// How long blocks are kept, in milliseconds after their last sample; 0 is for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Raw samples.
+    pub raw_ms: i64,
+    /// One sample for five minutes.
+    pub five_minutes_ms: i64,
+    /// One sample an hour.
+    pub hour_ms: i64,
+}
+
+impl Retention {
+    /// How long blocks of a resolution are kept.
+    pub const fn of(&self, resolution: i64) -> i64 {
+        match resolution {
+            0 => self.raw_ms,
+            300_000 => self.five_minutes_ms,
+            3_600_000 => self.hour_ms,
+            _ => 0,
+        }
+    }
+}
+
+/// What takes part, and what becomes of it.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Blocks of this time take part.
+    pub time: TimeBounds,
+    /// Blocks whose external labels pass these take part.
+    pub selector: Vec<RelabelRule>,
+    /// How old an upload must be, in milliseconds.
+    pub consistency_delay_ms: i64,
+    /// How long a marked block stays, in milliseconds.
+    pub delete_delay_ms: i64,
+    /// How long blocks are kept.
+    pub retention: Retention,
+    /// Labels that tell replicas apart, whose blocks are merged into one.
+    pub replica_labels: Vec<String>,
+    /// Windows in milliseconds.
+    pub ranges_ms: Vec<i64>,
+    /// Largest index that a block may have, in bytes.
+    pub index_bytes_max: u64,
+    /// Groups that are worked on at once.
+    pub concurrency: usize,
+    /// Blocks of a group that are downloaded at once.
+    pub downloads: usize,
+}

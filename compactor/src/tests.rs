@@ -1,0 +1,414 @@
+//! Passes over buckets in memory: what is merged, and that nothing is lost at any step.
+
+mod blocks;
+
+use bucket::faults::{Fault, FaultStore, Faults};
+use bucket::{BlockObject, NoCompactReason, TimeBounds};
+use futures::TryStreamExt as _;
+use model::time::DurationMs;
+use runtime::flags::ListenAddress;
+use runtime::{BucketConfig, ManualClock, ServerConfig};
+use tempfile::TempDir;
+use ulid::Ulid;
+
+use super::*;
+use crate::plan::RANGES_MS;
+use crate::rules::Retention;
+use blocks::{HOUR_MS, Samples, Spec, read, spec, upload, view};
+
+/// Some time after all samples.
+const NOW_MS: i64 = 1000 * HOUR_MS;
+
+/// Five blocks of one producer, and two of another that overlap.
+const PRODUCERS: [Spec; 7] = [
+    spec("a", 0, 2),
+    spec("a", 2, 4),
+    spec("a", 4, 6),
+    spec("a", 6, 8),
+    spec("a", 8, 10),
+    spec("b", 0, 2),
+    Spec {
+        offset: 60,
+        ..spec("b", 1, 3)
+    },
+];
+
+struct Bench {
+    bucket: Bucket,
+    clock: Arc<ManualClock>,
+    _dir: TempDir,
+    config: Config,
+}
+
+impl Bench {
+    fn new(bucket: Bucket) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let address = || ListenAddress::parse("127.0.0.1:0").unwrap();
+        let config = Config {
+            servers: ServerConfig {
+                http: address(),
+                grpc: address(),
+                grpc_server: runtime::grpc::GrpcServerConfig::default(),
+            },
+            bucket: BucketConfig::None,
+            data_dir: dir.path().to_owned(),
+            wait: None,
+            rules: Rules {
+                time: TimeBounds::ALL,
+                selector: Vec::new(),
+                consistency_delay_ms: HOUR_MS / 2,
+                delete_delay_ms: 48 * HOUR_MS,
+                retention: Retention::default(),
+                replica_labels: Vec::new(),
+                ranges_ms: RANGES_MS.to_vec(),
+                index_bytes_max: 64 << 30,
+                concurrency: 2,
+                downloads: 2,
+            },
+        };
+        Self {
+            bucket,
+            clock: Arc::new(ManualClock::new(NOW_MS)),
+            _dir: dir,
+            config,
+        }
+    }
+
+    async fn filled(specs: &[Spec]) -> (Self, Vec<Ulid>) {
+        let bucket = Bucket::in_memory();
+        let mut ids = Vec::new();
+        for (n, spec) in specs.iter().enumerate() {
+            ids.push(upload(&bucket, *spec, n as u128 + 1, NOW_MS - 10 * HOUR_MS).await);
+        }
+        (Self::new(bucket), ids)
+    }
+
+    /// One pass of a new process over `bucket`.
+    async fn pass_over(&self, bucket: &Bucket) -> Result<Report, bucket::Error> {
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        let deps = Deps {
+            bucket: bucket.clone(),
+            registry: Registry::default(),
+            clock: Arc::clone(&clock),
+        };
+        let compactor = build(self.config.clone(), deps);
+        let mut gate = Gate::new(bucket, LEASE, clock).await?;
+        compactor.hold_and_work(&mut gate).await
+    }
+
+    async fn pass(&self) -> Report {
+        let report = self.pass_over(&self.bucket).await.unwrap();
+        assert_eq!(report.failures, Vec::<String>::new());
+        report
+    }
+
+    async fn read(&self) -> Samples {
+        read(&self.bucket, self.clock.now_ms()).await
+    }
+
+    /// The ranges in hours of what a reader sees, with replica and level.
+    async fn ranges(&self) -> Vec<(String, i64, i64, u32)> {
+        let view = view(&self.bucket, self.clock.now_ms()).await;
+        let mut ranges: Vec<_> = (view.blocks.values())
+            .map(|b| {
+                let (min, max) = (b.meta.min_time / HOUR_MS, b.meta.max_time / HOUR_MS);
+                let replica = b.labels().values().next().cloned().unwrap_or_default();
+                (replica, min, max, b.meta.compaction.level)
+            })
+            .collect();
+        ranges.sort();
+        ranges
+    }
+}
+
+fn rows(rows: &[(&str, i64, i64, u32)]) -> Vec<(String, i64, i64, u32)> {
+    let own = |r: &(&str, i64, i64, u32)| (r.0.to_owned(), r.1, r.2, r.3);
+    rows.iter().map(own).collect()
+}
+
+/// A copy of all objects.
+async fn copy(from: &Bucket) -> Bucket {
+    let to = Bucket::in_memory();
+    let objects: Vec<_> = from.list("").try_collect().await.unwrap();
+    for object in objects {
+        let bytes = from.get(&object.key, 1 << 30).await.unwrap();
+        to.put(&object.key, bytes).await.unwrap();
+    }
+    to
+}
+
+#[tokio::test]
+async fn producers_are_merged_apart() {
+    let (bench, ids) = Bench::filled(&PRODUCERS).await;
+    let before = bench.read().await;
+    let report = bench.pass().await;
+    assert_eq!((report.merged.len(), report.marked.len()), (2, 6));
+    assert_eq!(
+        bench.ranges().await,
+        rows(&[("a", 0, 8, 2), ("a", 8, 10, 1), ("b", 0, 3, 2)])
+    );
+    assert_eq!(bench.read().await, before);
+    let view = view(&bench.bucket, NOW_MS).await;
+    let merged = (view.blocks.values())
+        .find(|b| b.meta.max_time == 8 * HOUR_MS)
+        .unwrap();
+    let meta = &merged.meta;
+    assert_eq!(meta.compaction.sources, ids[..4]);
+    let parents: Vec<Ulid> = meta.compaction.parents.iter().map(|p| p.ulid).collect();
+    assert_eq!(parents, ids[..4]);
+    let thanos = meta.thanos.as_ref().unwrap();
+    assert_eq!(thanos.source, "compactor");
+    assert!(thanos.index_stats.series_max_size > 0);
+    assert_eq!(
+        view.deletion_marks[&ids[0]].details(),
+        "source of compacted block"
+    );
+
+    // Nothing is left to do, until the marks are old enough.
+    assert_eq!(bench.pass().await, Report::default());
+    bench.clock.advance(48 * HOUR_MS + 1000);
+    let report = bench.pass().await;
+    assert_eq!(report.deleted.len(), 6);
+    assert_eq!(bench.read().await, before);
+    let objects: Vec<_> = bench
+        .bucket
+        .list(&ids[0].to_string())
+        .try_collect()
+        .await
+        .unwrap();
+    assert!(objects.is_empty(), "{objects:?}");
+}
+
+#[tokio::test]
+async fn windows_grow_to_two_days() {
+    let specs: Vec<Spec> = (0..26).map(|i| spec("a", i * 2, i * 2 + 2)).collect();
+    let (bench, _) = Bench::filled(&specs).await;
+    let before = bench.read().await;
+    let report = bench.pass().await;
+    // Six windows of 8 h make two days; 48 to 52 is not full.
+    assert_eq!(report.merged.len(), 7);
+    assert_eq!(
+        bench.ranges().await,
+        rows(&[("a", 0, 48, 3), ("a", 48, 50, 1), ("a", 50, 52, 1)])
+    );
+    assert_eq!(bench.read().await, before);
+}
+
+#[tokio::test]
+async fn equal_replicas_become_one() {
+    let specs = [
+        spec("a", 0, 2),
+        spec("b", 0, 2),
+        spec("a", 2, 4),
+        spec("b", 2, 4),
+    ];
+    let (mut bench, _) = Bench::filled(&specs).await;
+    bench.config.rules.replica_labels = vec!["replica".to_owned()];
+    let before = bench.read().await;
+    bench.pass().await;
+    // Readers tell the replicas apart, until they see marked blocks no more.
+    bench.clock.advance(25 * HOUR_MS);
+    assert_eq!(
+        bench.ranges().await,
+        rows(&[("deduped", 0, 2, 2), ("deduped", 2, 4, 2)])
+    );
+    assert_eq!(bench.read().await.len() * 2, before.len());
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_set_aside_and_the_rest_goes_on() {
+    let (bench, ids) = Bench::filled(&PRODUCERS).await;
+    let key = BlockObject::Chunks(ids[1], 1).to_string();
+    let mut bytes = bench.bucket.get(&key, 1 << 20).await.unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    bench.bucket.put(&key, bytes).await.unwrap();
+    // Another one lost its index, and a third one its meaning.
+    bench
+        .bucket
+        .delete(&BlockObject::Index(ids[5]).to_string())
+        .await
+        .unwrap();
+    let torn = BlockObject::Meta(Ulid::from_parts(7, 7)).to_string();
+    bench.bucket.put(&torn, "{").await.unwrap();
+    let report = bench.pass().await;
+    let mut quarantined = report.quarantined.clone();
+    quarantined.sort_unstable();
+    assert_eq!(quarantined, [ids[1], ids[5]]);
+    let view = view(&bench.bucket, NOW_MS).await;
+    let mark = view.blocks[&ids[1]].no_compact.as_ref().unwrap();
+    assert_eq!(mark.reason(), NoCompactReason::Damaged);
+    // The two after it share its window of 8 h and are merged; it stays as it was.
+    assert_eq!(report.merged.len(), 1);
+    assert!(view.blocks.contains_key(&ids[1]) && !view.blocks.contains_key(&ids[2]));
+    assert_eq!(bench.pass().await, Report::default());
+}
+
+#[tokio::test]
+async fn blocks_older_than_they_are_kept_are_marked() {
+    let (mut bench, ids) = Bench::filled(&PRODUCERS[..2]).await;
+    bench.config.rules.retention.raw_ms = NOW_MS - 2 * HOUR_MS - 1;
+    let report = bench.pass().await;
+    assert_eq!(report.marked, [ids[0]]);
+    assert_eq!(
+        DurationMs(bench.config.rules.retention.of(3_600_000)),
+        DurationMs(0)
+    );
+}
+
+#[tokio::test]
+async fn uploads_given_up_are_cleaned_and_fresh_ones_left() {
+    let (bench, _) = Bench::filled(&[]).await;
+    let old = Ulid::from_parts(1, 1);
+    bench
+        .bucket
+        .put(&format!("{old}/chunks/000001"), "x")
+        .await
+        .unwrap();
+    // The store's clock is the real one.
+    let real_ms = SystemClock.now_ms();
+    bench.clock.advance(real_ms - NOW_MS + 47 * HOUR_MS);
+    assert_eq!(bench.pass().await.deleted, []);
+    bench.clock.advance(2 * HOUR_MS);
+    let young = Ulid::from_parts(bench.clock.now_ms() as u64, 1);
+    bench
+        .bucket
+        .put(&format!("{young}/index"), "x")
+        .await
+        .unwrap();
+    assert_eq!(bench.pass().await.deleted, [old]);
+}
+
+#[tokio::test]
+async fn fresh_and_marked_blocks_take_no_part() {
+    let (bench, ids) = Bench::filled(&PRODUCERS[..5]).await;
+    bench.clock.advance(-10 * HOUR_MS + HOUR_MS / 4);
+    assert_eq!(bench.pass().await, Report::default());
+    bench.clock.advance(10 * HOUR_MS);
+    bucket::delete::mark_for_deletion(&bench.bucket, ids[1], "by hand", NOW_MS)
+        .await
+        .unwrap();
+    let merged = bench.pass().await.merged;
+    let view = view(&bench.bucket, NOW_MS).await;
+    let sources = &view.blocks[&merged[0]].meta.compaction.sources;
+    assert!(
+        !sources.contains(&ids[1]),
+        "what was deleted comes not back"
+    );
+}
+
+#[tokio::test]
+async fn a_second_compactor_waits() {
+    let (bench, _) = Bench::filled(&[]).await;
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&bench.clock);
+    let mut first = Gate::new(&bench.bucket, LEASE, Arc::clone(&clock))
+        .await
+        .unwrap();
+    let mut second = Gate::new(&bench.bucket, LEASE, clock).await.unwrap();
+    let held = first.pass().await.unwrap();
+    let waits = timeout(Duration::from_millis(50), second.pass()).await;
+    assert!(waits.is_err());
+    held.release().await;
+    let next = timeout(Duration::from_secs(30), second.pass()).await;
+    assert!(next.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn two_processes_in_one_directory_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = lock(dir.path()).unwrap();
+    assert!(lock(dir.path()).unwrap_err().to_string().contains("lock"));
+    drop(first);
+    lock(dir.path()).unwrap();
+}
+
+/// Everything there is to do: merging, and when the marks are old, cleaning.
+async fn work(bench: &Bench, bucket: &Bucket) -> Result<(), String> {
+    for wait_ms in [0, 49 * HOUR_MS] {
+        bench.clock.advance(wait_ms);
+        let report = bench.pass_over(bucket).await.map_err(|e| e.chain())?;
+        if let Some(failure) = report.failures.first() {
+            return Err(failure.clone());
+        }
+    }
+    Ok(())
+}
+
+/// A process dies before or after each operation on the bucket; at that moment, and after another
+/// process has gone on, all samples are there.
+async fn killed_at_every_operation(fault: Fault) {
+    let (bench, _) = Bench::filled(&PRODUCERS).await;
+    let before = bench.read().await;
+    for n in 1.. {
+        let inner = copy(&bench.bucket).await;
+        let (bucket, faults): (Bucket, Faults) = FaultStore::over(&inner);
+        faults.at(n, fault);
+        let clock_ms = bench.clock.now_ms();
+        let first = work(&bench, &bucket).await;
+        let context = || format!("{fault:?} at {n}: {:?}", faults.log().get(n as usize - 1));
+        assert_eq!(
+            read(&inner, bench.clock.now_ms()).await,
+            before,
+            "{}",
+            context()
+        );
+        if !faults.is_dead() {
+            first.unwrap();
+            assert!(n > 100, "only {n} operations");
+            return;
+        }
+        // The lease of the dead runs out.
+        bench.clock.advance(HOUR_MS);
+        work(&bench, &inner)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", context()));
+        assert_eq!(
+            read(&inner, bench.clock.now_ms()).await,
+            before,
+            "{}",
+            context()
+        );
+        let view = view(&inner, bench.clock.now_ms()).await;
+        assert_eq!(view.blocks.len(), 3, "{}", context());
+        bench.clock.advance(clock_ms - bench.clock.now_ms());
+    }
+}
+
+#[tokio::test]
+async fn killed_before_every_operation() {
+    killed_at_every_operation(Fault::KillBefore).await;
+}
+
+#[tokio::test]
+async fn killed_after_every_operation() {
+    killed_at_every_operation(Fault::KillAfter).await;
+}
+
+/// Single failures, which do not kill: the pass, or the next, does the work.
+#[tokio::test]
+async fn every_single_operation_may_fail() {
+    let (bench, _) = Bench::filled(&PRODUCERS).await;
+    let before = bench.read().await;
+    for fault in [Fault::Fail, Fault::LoseAnswer, Fault::Truncate] {
+        for n in (1..).step_by(9) {
+            let inner = copy(&bench.bucket).await;
+            let (bucket, faults) = FaultStore::over(&inner);
+            faults.at(n, fault);
+            let clock_ms = bench.clock.now_ms();
+            let _ = work(&bench, &bucket).await;
+            let operations = faults.operations();
+            bench.clock.advance(HOUR_MS);
+            faults.clear();
+            work(&bench, &bucket).await.unwrap();
+            assert_eq!(
+                read(&inner, bench.clock.now_ms()).await,
+                before,
+                "{fault:?} at {n}"
+            );
+            bench.clock.advance(clock_ms - bench.clock.now_ms());
+            if n > operations {
+                break;
+            }
+        }
+    }
+}
