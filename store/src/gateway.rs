@@ -154,6 +154,12 @@ impl Gateway {
         let place = place.expect("never closed");
         let set = shared.blocks.load_full();
         let blocks = set.select(request.range, &request.matchers, request.max_resolution);
+        if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
+            return Err(StoreError::new(
+                ErrorKind::Invalid,
+                "no matchers specified (excluding external labels); select by a label of the series too",
+            ));
+        }
         let wanted = Wanted {
             range: request.range,
             aggregates: request.aggregates,

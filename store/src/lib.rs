@@ -1,11 +1,19 @@
 //! Serves the blocks of a bucket over the StoreAPI.
 //!
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
-//! [`StoreGateway::run`].
+//! [`StoreGateway::run`]. A process that holds several components makes a [`Gateway`] and a
+//! [`Syncer`] itself.
+//!
+//! Reading order: [`set`] (which blocks answer), [`block`] (opening them), [`header`] (what is kept
+//! of an index), [`pages`] and [`sparse`] (reading ranges), [`postings`] and [`select`] (series of
+//! one block), [`order`], [`answer`] (many blocks as one stream), [`gateway`] (the store), [`sync`]
+//! (what the bucket holds), [`api`] (HTTP).
 
 pub mod answer;
+pub mod api;
 pub mod block;
 mod error;
+pub mod flags;
 pub mod gateway;
 pub mod header;
 pub mod limits;
@@ -17,48 +25,40 @@ pub mod select;
 pub mod set;
 pub mod sparse;
 pub mod stats;
+pub mod sync;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use bucket::{Bucket, Patience};
+use runtime::grpc::Readiness;
+use runtime::http::{PathPattern, Routes, Server, Service};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::tasks::Owned;
+use runtime::{BucketConfig, Clock, Error, ForeignFlags, SystemClock};
+use storeapi::Store as _;
+use storeapi::grpc::{InfoService, StoreService};
+use storeapi::wire::info::EndpointInfo;
 
-/// What was said on the command line.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Flags {
-    /// Addresses of the servers.
-    #[command(flatten)]
-    pub servers: ServerFlags,
-    /// The bucket.
-    #[command(flatten)]
-    pub bucket: BucketFlags,
-    /// Directory for index headers and caches; may be lost at any time.
-    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
-    pub data_dir: PathBuf,
-}
+pub use flags::{Config, Flags};
+pub use gateway::Gateway;
+pub use sync::Syncer;
+
+use api::{BlocksApi, Figures};
+
+/// Threads that decode and that read files, beside those of the HTTP server.
+const WORK_THREADS: usize = 64;
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
     with_value: &[
-        "sync-block-duration",
         "block-discovery-strategy",
-        "block-sync-concurrency",
         "block-meta-fetch-concurrency",
-        "consistency-delay",
-        "ignore-deletion-marks-delay",
-        "store.index-header-lazy-reader-idle-timeout",
-        "store.index-header-lazy-download-strategy",
         "store.index-header-posting-offsets-in-mem-sampling",
-        "index-cache-size",
         "index-cache.config",
         "index-cache.config-file",
         "store.caching-bucket.config",
         "store.caching-bucket.config-file",
-        "chunk-pool-size",
-        "store.grpc.downloaded-bytes-limit",
-        "store.grpc.series-max-concurrency",
-        "store.limits.request-series",
-        "store.limits.request-samples",
-        "debug.series-batch-size",
         "debug.estimated-max-series-size",
         "debug.estimated-max-chunk-size",
         "store.posting-group-max-key-series-ratio",
@@ -72,31 +72,6 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "store.enable-lazy-expanded-postings",
     ],
 };
-
-/// What the component works with: complete and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Where the servers listen.
-    pub servers: ServerConfig,
-    /// Where the bucket's configuration is read from.
-    pub bucket: BucketConfig,
-    /// Directory for index headers and caches.
-    pub data_dir: PathBuf,
-}
-
-impl Flags {
-    /// Checks the flags and fills in what follows from them.
-    ///
-    /// # Errors
-    /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
-        Ok(Config {
-            servers: self.servers.resolve()?,
-            bucket: self.bucket.require()?,
-            data_dir: self.data_dir,
-        })
-    }
-}
 
 /// The component, ready to run.
 #[derive(Debug)]
@@ -115,11 +90,86 @@ impl StoreGateway {
         &self.config
     }
 
-    /// Serves until told to stop.
+    /// Serves until told to stop by a signal.
     ///
     /// # Errors
-    /// [`Error::NotServing`]: this version has the storage, not yet the servers.
+    /// [`Error::System`] when an address cannot be had, [`Error::Flag`] when the bucket's
+    /// configuration cannot be used.
     pub fn run(self) -> Result<(), Error> {
-        Err(Error::NotServing { component: "store" })
+        let threads = self.config.http.threads_max() + WORK_THREADS;
+        process::run(threads, async |shutdown| self.serve(shutdown).await)
     }
+
+    /// Serves its health at once, and series when the bucket was looked at.
+    async fn serve(self, shutdown: Shutdown) -> Result<(), Error> {
+        let config = self.config;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let bucket = open_bucket(&config.bucket)?;
+        let gateway = Gateway::new(bucket.clone(), Arc::clone(&clock), config.gateway);
+        let syncer = Syncer::new(gateway.clone(), bucket, Arc::clone(&clock), config.sync);
+        let syncer = Arc::new(syncer);
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        registry.register(Arc::new(Figures::new(gateway.clone(), Arc::clone(&syncer))));
+
+        let http = Server::bind(&config.servers.http, config.http).await?;
+        let grpc =
+            runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server).await?;
+        if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {
+            tracing::info!(%http, %grpc, "listening");
+        }
+        let readiness = Readiness::new();
+        let services = services(&gateway, &readiness);
+        let routes = Routes::new()
+            .with(PathPattern::Exact("/metrics"), Arc::new(registry))
+            .with(
+                PathPattern::Exact("/api/v1/blocks"),
+                Arc::new(BlocksApi::new(gateway, Arc::clone(&syncer))),
+            );
+        // Dropped at the end, which ends it.
+        let _syncing = {
+            let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
+            Owned::spawn(async move { syncer.run(readiness, shutdown).await })
+        };
+        let service = Service::default();
+        let mut changes = readiness.watch();
+        let starting = async {
+            // An error would mean that the readiness is gone, which this function holds.
+            let _ = changes.wait_for(|is_ready| *is_ready).await;
+            service.ready(Arc::new(routes));
+            Ok(())
+        };
+        let serving = http.serve(service.clone(), shutdown.clone());
+        let http = process::serve_while(serving, starting);
+        let grpc = grpc.serve(services, readiness.clone(), shutdown);
+        futures::try_join!(http, grpc).map(drop)
+    }
+}
+
+/// What is served over gRPC.
+fn services(gateway: &Gateway, readiness: &Readiness) -> tonic::service::Routes {
+    let described = gateway.clone();
+    let info = InfoService::new(readiness.clone(), move || EndpointInfo {
+        component: "store".to_owned(),
+        store: Some(described.info()),
+        ..EndpointInfo::default()
+    });
+    // The gateway keeps its limits itself, before anything is read.
+    let limits = storeapi::grpc::Limits::default();
+    let store = StoreService::new(Arc::new(gateway.clone()), limits);
+    tonic::service::Routes::new(store).add_service(info)
+}
+
+/// Opens the bucket that the flags name.
+fn open_bucket(config: &BucketConfig) -> Result<Bucket, Error> {
+    let refused = |reason: String| Error::Flag {
+        flag: "objstore.config-file",
+        reason,
+    };
+    let text = match config {
+        BucketConfig::Inline(text) => text.clone(),
+        BucketConfig::File(path) => std::fs::read_to_string(path)
+            .map_err(|e| refused(format!("cannot read {}: {e}", path.display())))?,
+        BucketConfig::None => return Err(refused("name a bucket".to_owned())),
+    };
+    Bucket::open(&text, Patience::Interactive).map_err(|e| refused(e.chain()))
 }

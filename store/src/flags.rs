@@ -1,0 +1,374 @@
+//! Flags of the store, under Thanos' names, and what they resolve to.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use model::labels::NameScheme;
+use model::relabel::{RelabelConfig, RelabelRule};
+use model::time::{DurationMs, parse_timestamp};
+use runtime::http::HttpLimits;
+use runtime::{BucketConfig, BucketFlags, Error, ServerConfig, ServerFlags};
+
+use crate::gateway::Options;
+use crate::limits::Limits;
+use crate::sync::{Bounds, Strategy, SyncOptions, TimeBound};
+
+/// Bytes, written as a number with a unit: `250MB`, `2GiB`, `1024`. Units are powers of 1024, as
+/// Thanos reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let wrong = || format!("{s:?} is no size; write a number and a unit, such as 250MB");
+        let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+        let number: u64 = s[..digits].parse().map_err(|_| wrong())?;
+        let shift = match s[digits..].trim_start().to_ascii_uppercase().as_str() {
+            "" | "B" => 0,
+            "KB" | "KIB" => 10,
+            "MB" | "MIB" => 20,
+            "GB" | "GIB" => 30,
+            "TB" | "TIB" => 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(1 << shift).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// What was said on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Addresses of the servers.
+    #[command(flatten)]
+    pub servers: ServerFlags,
+    /// The bucket.
+    #[command(flatten)]
+    pub bucket: BucketFlags,
+    /// Which blocks are served.
+    #[command(flatten)]
+    pub selection: SelectionFlags,
+    /// What may be used.
+    #[command(flatten)]
+    pub limits: LimitFlags,
+    /// Directory for index-headers and copies of meta.json; may be lost at any time.
+    #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+}
+
+/// Flags that say which blocks are served.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SelectionFlags {
+    /// How often the bucket is looked at for new and deleted blocks.
+    #[arg(
+        long = "sync-block-duration",
+        value_name = "DURATION",
+        default_value = "15m"
+    )]
+    pub sync_interval: DurationMs,
+    /// Blocks whose index-headers are made at once.
+    #[arg(
+        long = "block-sync-concurrency",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    pub sync_concurrency: u16,
+    /// Blocks are served only when they were uploaded this long ago, but for those of a compactor.
+    #[arg(
+        long = "consistency-delay",
+        value_name = "DURATION",
+        default_value = "0s"
+    )]
+    pub consistency_delay: DurationMs,
+    /// Blocks are served this long after they were marked for deletion; must be less than the
+    /// compactor's --delete-delay.
+    #[arg(
+        long = "ignore-deletion-marks-delay",
+        value_name = "DURATION",
+        default_value = "24h"
+    )]
+    pub ignore_deletion_marks_delay: DurationMs,
+    /// Blocks that end before are not served: RFC 3339, or a duration before now such as -6w.
+    #[arg(
+        long = "min-time",
+        value_name = "TIME",
+        default_value = "0000-01-01T00:00:00Z",
+        allow_hyphen_values = true
+    )]
+    pub min_time: String,
+    /// Blocks that start after are not served: RFC 3339, or a duration before now such as -2d.
+    #[arg(
+        long = "max-time",
+        value_name = "TIME",
+        default_value = "9999-12-31T23:59:59Z",
+        allow_hyphen_values = true
+    )]
+    pub max_time: String,
+    /// File with relabelling rules that keep or drop blocks by their external labels and
+    /// __block_id.
+    #[arg(
+        long = "selector.relabel-config-file",
+        value_name = "FILE",
+        conflicts_with = "relabel_config"
+    )]
+    pub relabel_config_file: Option<PathBuf>,
+    /// The relabelling rules themselves, instead of a file.
+    #[arg(long = "selector.relabel-config", value_name = "YAML")]
+    pub relabel_config: Option<String>,
+    /// When index-headers are made: as a block comes into view, or when a query first needs it.
+    #[arg(
+        long = "store.index-header-lazy-download-strategy",
+        value_name = "STRATEGY",
+        default_value = "eager"
+    )]
+    pub strategy: Strategy,
+}
+
+/// Flags that bound memory and what requests may cost.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LimitFlags {
+    /// Memory for indexes: what was read of them, results of matchers, open ones.
+    #[arg(
+        long = "index-cache-size",
+        value_name = "BYTES",
+        default_value = "250MB"
+    )]
+    pub index_cache: ByteSize,
+    /// Memory for chunks: half for those that were read, half for those on their way to clients.
+    #[arg(long = "chunk-pool-size", value_name = "BYTES", default_value = "2GB")]
+    pub chunk_pool: ByteSize,
+    /// How long an index that nobody reads stays open.
+    #[arg(
+        long = "store.index-header-lazy-reader-idle-timeout",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub index_idle: DurationMs,
+    /// Series entries that are read of a block at once.
+    #[arg(
+        long = "debug.series-batch-size",
+        value_name = "COUNT",
+        default_value_t = 10_000
+    )]
+    pub series_batch: u32,
+    /// Requests for series that are answered at once; more wait.
+    #[arg(
+        long = "store.grpc.series-max-concurrency",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    pub concurrency: u16,
+    /// Most series of a request, those of each block counted; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-series",
+        value_name = "COUNT",
+        default_value_t = 5_000_000
+    )]
+    pub series_max: u64,
+    /// Most samples of a request, 120 for each chunk; 0 for no limit.
+    #[arg(
+        long = "store.limits.request-samples",
+        value_name = "COUNT",
+        default_value_t = 2_000_000_000
+    )]
+    pub samples_max: u64,
+    /// Most bytes that a request may download; 0 for no limit.
+    #[arg(
+        long = "store.grpc.downloaded-bytes-limit",
+        value_name = "BYTES",
+        default_value = "8GB"
+    )]
+    pub bytes_max: ByteSize,
+}
+
+/// What the component works with: complete and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the servers listen.
+    pub servers: ServerConfig,
+    /// What clients of the HTTP server may use.
+    pub http: HttpLimits,
+    /// Where the bucket's configuration is read from.
+    pub bucket: BucketConfig,
+    /// How the gateway works.
+    pub gateway: Options,
+    /// How the bucket is looked at.
+    pub sync: SyncOptions,
+}
+
+impl Flags {
+    /// Checks the flags and fills in what follows from them.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let gateway = self.limits.resolve(self.data_dir.clone())?;
+        Ok(Config {
+            servers: self.servers.resolve()?,
+            http: HttpLimits::default(),
+            bucket: self.bucket.require()?,
+            gateway,
+            sync: self.selection.resolve(self.data_dir)?,
+        })
+    }
+}
+
+impl LimitFlags {
+    fn resolve(&self, data_dir: PathBuf) -> Result<Options, Error> {
+        if self.concurrency == 0 {
+            return Err(refused(
+                "store.grpc.series-max-concurrency",
+                "allow at least 1 request",
+            ));
+        }
+        if self.series_batch == 0 {
+            return Err(refused("debug.series-batch-size", "read at least 1 series"));
+        }
+        Ok(Options {
+            data_dir,
+            index_cache_bytes: self.index_cache.0,
+            chunk_bytes: self.chunk_pool.0,
+            index_idle: positive(
+                "store.index-header-lazy-reader-idle-timeout",
+                self.index_idle,
+            )?,
+            series_batch: self.series_batch as usize,
+            concurrency: usize::from(self.concurrency),
+            limits: Limits {
+                series_max: self.series_max,
+                samples_max: self.samples_max,
+                bytes_max: self.bytes_max.0,
+            },
+        })
+    }
+}
+
+impl SelectionFlags {
+    fn resolve(&self, data_dir: PathBuf) -> Result<SyncOptions, Error> {
+        Ok(SyncOptions {
+            data_dir: Some(data_dir),
+            interval: positive("sync-block-duration", self.sync_interval)?,
+            concurrency: usize::from(self.sync_concurrency).max(1),
+            consistency_delay_ms: self.consistency_delay.0,
+            deletion_delay_ms: self.ignore_deletion_marks_delay.0,
+            bounds: Bounds {
+                min: bound("min-time", &self.min_time)?,
+                max: bound("max-time", &self.max_time)?,
+            },
+            relabel: self.relabel_rules()?,
+            strategy: self.strategy,
+        })
+    }
+
+    fn relabel_rules(&self) -> Result<Vec<RelabelRule>, Error> {
+        let flag = "selector.relabel-config-file";
+        let text = match (&self.relabel_config_file, &self.relabel_config) {
+            (Some(file), _) => std::fs::read_to_string(file)
+                .map_err(|e| refused(flag, &format!("cannot read {}: {e}", file.display())))?,
+            (None, Some(text)) => text.clone(),
+            (None, None) => return Ok(Vec::new()),
+        };
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let configs: Vec<RelabelConfig> =
+            serde_saphyr::from_str(&text).map_err(|e| refused(flag, &e.to_string()))?;
+        let rules = configs.iter().map(|c| c.compile(NameScheme::Utf8));
+        rules
+            .collect::<Result<_, _>>()
+            .map_err(|e| refused(flag, &e.to_string()))
+    }
+}
+
+fn refused(flag: &'static str, reason: &str) -> Error {
+    Error::Flag {
+        flag,
+        reason: reason.to_owned(),
+    }
+}
+
+fn positive(flag: &'static str, duration: DurationMs) -> Result<Duration, Error> {
+    match u64::try_from(duration.0) {
+        Ok(ms) if ms > 0 => Ok(Duration::from_millis(ms)),
+        _ => Err(refused(flag, "use a duration of 1ms or more")),
+    }
+}
+
+fn bound(flag: &'static str, text: &str) -> Result<TimeBound, Error> {
+    if let Ok(duration) = DurationMs::parse_signed(text) {
+        return Ok(TimeBound::FromNow(duration.0));
+    }
+    let at = parse_timestamp(text);
+    at.map(TimeBound::At)
+        .map_err(|_| refused(flag, "use RFC 3339, or a duration before now such as -6w"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn resolve(args: &[&str]) -> Result<Config, String> {
+        let bucket = ["store", "--objstore.config=type: FILESYSTEM"];
+        let cli = Cli::try_parse_from(bucket.iter().chain(args)).map_err(|e| e.to_string())?;
+        cli.flags.resolve().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("250MB", Some(250 << 20)),
+            ("2 GiB", Some(2 << 30)),
+            ("7b", Some(7)),
+            ("", None),
+            ("MB", None),
+            ("1XB", None),
+            ("99999999999TB", None),
+        ] {
+            assert_eq!(text.parse().ok(), bytes.map(ByteSize), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_limits() {
+        let config = resolve(&[]).unwrap();
+        let limits = config.gateway.limits;
+        assert!(limits.series_max > 0 && limits.samples_max > 0 && limits.bytes_max > 0);
+        assert_eq!(config.gateway.chunk_bytes, 2 << 30);
+        assert_eq!(config.sync.interval, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (arg, said) in [
+            ("--sync-block-duration=0s", "--sync-block-duration"),
+            ("--min-time=yesterday", "--min-time"),
+            ("--store.grpc.series-max-concurrency=0", "at least 1"),
+            (
+                "--selector.relabel-config=- action: x",
+                "--selector.relabel-config",
+            ),
+            ("--index-cache-size=much", "250MB"),
+        ] {
+            let error = resolve(&[arg]).unwrap_err();
+            assert!(error.contains(said), "{arg}: {error}");
+        }
+        let rules = "--selector.relabel-config=[{action: drop, source_labels: [a], regex: x}]";
+        let config = resolve(&[rules, "--min-time=-6w"]).unwrap();
+        assert_eq!(config.sync.relabel.len(), 1);
+        assert_eq!(
+            config.sync.bounds.min,
+            TimeBound::FromNow(-6 * 7 * 24 * 3_600_000)
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Keeping the served blocks up to date with the bucket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::Bucket;
+use bucket::fetch::{BlockInfo, Fetcher, Filter, View};
+use futures::stream::{self, StreamExt as _};
+use model::TimeRange;
+use model::relabel::RelabelRule;
+use parking_lot::Mutex;
+use runtime::Clock;
+use runtime::grpc::Readiness;
+use runtime::process::Shutdown;
+
+use crate::block::Block;
+use crate::gateway::{Gateway, block_of};
+use crate::set::BlockSet;
+
+/// How long after a failed first look the bucket is looked at again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// When index-headers are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strategy {
+    /// As soon as a block comes into view.
+    Eager,
+    /// When a query first needs the block.
+    Lazy,
+}
+
+/// A point in time that may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeBound {
+    /// Milliseconds since the Unix epoch.
+    At(i64),
+    /// Milliseconds after now; negative for the past.
+    FromNow(i64),
+}
+
+impl TimeBound {
+    fn at(self, now_ms: i64) -> i64 {
+        match self {
+            Self::At(ms) => ms,
+            Self::FromNow(ms) => now_ms.saturating_add(ms),
+        }
+    }
+}
+
+/// The time of which blocks are served, both ends inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Its begin.
+    pub min: TimeBound,
+    /// Its end.
+    pub max: TimeBound,
+}
+
+/// How the bucket is looked at.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Directory for copies of `meta.json`; `None` to keep none.
+    pub data_dir: Option<PathBuf>,
+    /// Time between looks.
+    pub interval: Duration,
+    /// Blocks that are prepared at once.
+    pub concurrency: usize,
+    /// How long after its upload a block is not served yet, in milliseconds.
+    pub consistency_delay_ms: i64,
+    /// How long after its deletion mark a block is still served, in milliseconds.
+    pub deletion_delay_ms: i64,
+    /// The time of which blocks are served.
+    pub bounds: Bounds,
+    /// Rules that keep or drop blocks by their labels.
+    pub relabel: Vec<RelabelRule>,
+    /// When index-headers are made.
+    pub strategy: Strategy,
+}
+
+impl Default for SyncOptions {
+    /// All blocks, every 15 minutes; blocks marked for deletion for a day.
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            interval: Duration::from_secs(15 * 60),
+            concurrency: 20,
+            consistency_delay_ms: 0,
+            deletion_delay_ms: 24 * 3_600_000,
+            bounds: Bounds {
+                min: TimeBound::At(i64::MIN),
+                max: TimeBound::At(i64::MAX),
+            },
+            relabel: Vec::new(),
+            strategy: Strategy::Eager,
+        }
+    }
+}
+
+/// What the last look at the bucket saw, for people.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// All blocks that passed the filters.
+    pub view: Arc<View>,
+    /// When, in milliseconds since the Unix epoch; `None` before the first look.
+    pub at_ms: Option<i64>,
+    /// Why the last look failed, if it did.
+    pub error: Option<String>,
+}
+
+/// Looks at a bucket and tells a gateway what to serve.
+#[derive(Debug)]
+pub struct Syncer {
+    gateway: Gateway,
+    fetcher: Fetcher,
+    options: SyncOptions,
+    clock: Arc<dyn Clock>,
+    seen: Mutex<Seen>,
+}
+
+impl Syncer {
+    /// A syncer for `gateway`, which serves blocks of `bucket`.
+    pub fn new(
+        gateway: Gateway,
+        bucket: Bucket,
+        clock: Arc<dyn Clock>,
+        options: SyncOptions,
+    ) -> Self {
+        let mut filters = Vec::new();
+        if !options.relabel.is_empty() {
+            filters.push(Filter::Shard(options.relabel.clone()));
+        }
+        filters.push(Filter::ConsistencyDelay(options.consistency_delay_ms));
+        filters.push(Filter::DeletionMarks(options.deletion_delay_ms));
+        filters.push(Filter::Duplicates);
+        Self {
+            fetcher: Fetcher::new(bucket, options.data_dir.as_deref(), filters),
+            gateway,
+            options,
+            clock,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// What the last look saw.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().clone()
+    }
+
+    /// Looks at the bucket again and again until `shutdown`; sets `readiness` after the first look
+    /// that succeeds.
+    pub async fn run(&self, readiness: Readiness, mut shutdown: Shutdown) {
+        loop {
+            let wait = match self.sync().await {
+                Ok(()) => {
+                    readiness.set(true);
+                    self.options.interval
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error.chain(), "the bucket cannot be listed; the blocks known so far are served");
+                    match readiness.get() {
+                        true => self.options.interval.min(Duration::from_secs(60)),
+                        false => RETRY,
+                    }
+                }
+            };
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Looks at the bucket once, and has the gateway serve what is there.
+    ///
+    /// # Errors
+    /// When the bucket cannot be listed; the gateway goes on with what it has.
+    pub async fn sync(&self) -> Result<(), bucket::Error> {
+        let now_ms = self.clock.now_ms();
+        let view = match self.fetcher.sync(now_ms).await {
+            Ok(view) => Arc::new(view),
+            Err(e) => {
+                self.seen.lock().error = Some(e.chain());
+                return Err(e);
+            }
+        };
+        for (id, why) in view.corrupted.iter().chain(&view.failed) {
+            tracing::warn!(block = %id, %why, "block is not served: its meta.json cannot be read");
+        }
+        let before = self.gateway.blocks();
+        let is_first = self.seen.lock().at_ms.is_none();
+        let blocks = self.blocks(&view, &before, now_ms);
+        let added: Vec<Arc<Block>> = blocks
+            .iter()
+            .filter(|b| before.get(b.id()).is_none())
+            .map(Arc::clone)
+            .collect();
+        if self.options.strategy == Strategy::Eager {
+            self.prepare(&added).await;
+        }
+        let set = BlockSet::new(blocks);
+        let gone: Vec<_> = before
+            .iter()
+            .map(|b| b.id())
+            .filter(|id| set.get(*id).is_none())
+            .collect();
+        let stats = self.gateway.stats();
+        stats.block_loads.add(added.len() as u64);
+        stats.block_drops.add(gone.len() as u64);
+        self.gateway.serve(set);
+        for id in gone {
+            self.gateway.opener().forget(id).await;
+        }
+        if is_first {
+            let served = self.gateway.blocks();
+            let clean = self.gateway.opener();
+            clean.clean(move |id| served.get(id).is_some()).await;
+            tracing::info!(blocks = added.len(), "serving the blocks of the bucket");
+        }
+        *self.seen.lock() = Seen {
+            view,
+            at_ms: Some(now_ms),
+            error: None,
+        };
+        Ok(())
+    }
+
+    /// The blocks to serve; those that are served already keep what is known of them.
+    fn blocks(&self, view: &View, before: &BlockSet, now_ms: i64) -> Vec<Arc<Block>> {
+        let bounds = self.options.bounds;
+        let time = TimeRange::closed(bounds.min.at(now_ms), bounds.max.at(now_ms));
+        let in_time = |info: &&BlockInfo| info.meta.range().overlaps(time);
+        let blocks = view.blocks.values().filter(in_time).filter_map(|info| {
+            match before.get(info.meta.ulid) {
+                Some(known) if Arc::ptr_eq(known.meta(), &info.meta) => Some(Arc::clone(known)),
+                _ => {
+                    let block = block_of(info).map(Arc::new);
+                    if block.is_none() {
+                        tracing::warn!(block = %info.meta.ulid, "block is not served: it has no index");
+                    }
+                    block
+                }
+            }
+        });
+        blocks.collect()
+    }
+
+    /// Makes the index-headers of blocks that have none. What fails is tried again by the first
+    /// query, which then says so.
+    async fn prepare(&self, blocks: &[Arc<Block>]) {
+        let opener = self.gateway.opener();
+        let prepare: Vec<_> = blocks
+            .iter()
+            .map(|block| async move { (block.id(), opener.prepare(block).await) })
+            .collect();
+        let mut prepare = stream::iter(prepare).buffer_unordered(self.options.concurrency);
+        while let Some((id, prepared)) = prepare.next().await {
+            if let Err(error) = prepared {
+                tracing::warn!(block = %id, %error, "index-header cannot be made");
+            }
+        }
+    }
+
+    /// Adds the figures of looks at the bucket, and of the bucket itself.
+    pub fn visit(&self, visit: &mut dyn FnMut(bucket::metrics::Figure<'_>)) {
+        self.fetcher.visit(visit);
+        let bucket = self.fetcher.bucket();
+        bucket.metrics().visit(bucket.name(), visit);
+    }
+}

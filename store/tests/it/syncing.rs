@@ -1,0 +1,147 @@
+//! Looking at the bucket: what is served, and how fast after a restart.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bucket::Bucket;
+use bucket::metrics::Operation;
+use model::TimeRange;
+use runtime::{Clock as _, ManualClock};
+use store::sync::{Bounds, SyncOptions, TimeBound};
+use store::{Gateway, Syncer};
+use storeapi::Store as _;
+use tempfile::tempdir;
+use tsdb::block::Meta;
+use tsdb::block::meta::Thanos;
+use ulid::Ulid;
+
+use crate::support::{Recipe, TWO_HOURS, UNLIMITED, grid, options};
+
+fn start(bucket: &Bucket, data: &Path, sync: SyncOptions) -> (Gateway, Syncer) {
+    let clock = Arc::new(ManualClock::new(1_600_100_000_000));
+    let gateway = Gateway::new(
+        bucket.clone(),
+        Arc::<ManualClock>::clone(&clock),
+        options(data, UNLIMITED),
+    );
+    assert!(clock.now_ms() > 0);
+    let options = SyncOptions {
+        data_dir: Some(data.to_owned()),
+        ..sync
+    };
+    let syncer = Syncer::new(gateway.clone(), bucket.clone(), clock, options);
+    (gateway, syncer)
+}
+
+fn recipe(n: u64, hours: i64) -> Recipe {
+    let shift = hours * 3_600_000;
+    Recipe {
+        n,
+        external: &[("c", "x")],
+        resolution: 0,
+        range: TimeRange::new(TWO_HOURS.min + shift, TWO_HOURS.max + shift),
+        series: grid(10),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_come_and_go_and_headers_with_them() {
+    let bucket = Bucket::in_memory();
+    let data = tempdir().unwrap();
+    let first = recipe(1, 0).put(&bucket).await;
+    let header = |id: Ulid| {
+        data.path()
+            .join(id.to_string())
+            .join("index-header")
+            .exists()
+    };
+    let (gateway, syncer) = start(&bucket, data.path(), SyncOptions::default());
+    syncer.sync().await.unwrap();
+    assert!(header(first), "made as the block comes into view");
+    let known = Arc::clone(gateway.blocks().get(first).unwrap());
+    let second = recipe(2, 2).put(&bucket).await;
+    bucket
+        .put(&format!("{}/meta.json", Ulid::from_parts(9, 9)), "{")
+        .await
+        .unwrap();
+    syncer.sync().await.unwrap();
+    assert_eq!(
+        gateway.blocks().len(),
+        2,
+        "a damaged meta.json hides no other block"
+    );
+    assert!(Arc::ptr_eq(&known, gateway.blocks().get(first).unwrap()));
+    for name in ["meta.json", "index", "chunks/000001"] {
+        bucket.delete(&format!("{first}/{name}")).await.unwrap();
+    }
+    syncer.sync().await.unwrap();
+    assert!(gateway.blocks().get(first).is_none());
+    assert!(!header(first) && header(second));
+    let reads =
+        bucket.metrics().count(Operation::Get) + bucket.metrics().count(Operation::GetRange);
+    let (again, syncer) = start(&bucket, data.path(), SyncOptions::default());
+    syncer.sync().await.unwrap();
+    assert_eq!(again.blocks().len(), 1);
+    let after =
+        bucket.metrics().count(Operation::Get) + bucket.metrics().count(Operation::GetRange);
+    assert!(
+        after <= reads + 1,
+        "only the damaged meta.json is read again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_and_labels_select_blocks() {
+    let bucket = Bucket::in_memory();
+    for n in 0..4 {
+        recipe(n, 2 * n as i64).put(&bucket).await;
+    }
+    let data = tempdir().unwrap();
+    let bounds = Bounds {
+        min: TimeBound::At(TWO_HOURS.max),
+        max: TimeBound::FromNow(TWO_HOURS.max + 7_200_000 + 1 - 1_600_100_000_000),
+    };
+    let sync = SyncOptions {
+        bounds,
+        ..SyncOptions::default()
+    };
+    let (gateway, syncer) = start(&bucket, data.path(), sync);
+    syncer.sync().await.unwrap();
+    assert_eq!(gateway.blocks().len(), 2);
+    assert_eq!(gateway.info().min_time, TWO_HOURS.max);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_known_blocks_are_served_at_once() {
+    let bucket = Bucket::in_memory();
+    let data = tempdir().unwrap();
+    for n in 0..1_000u64 {
+        let id = Ulid::from_parts(1_600_000_000_000 + n, 1);
+        let begin = TWO_HOURS.min + n as i64 * 7_200_000;
+        let mut meta = Meta::new(id, TimeRange::new(begin, begin + 7_200_000));
+        meta.thanos = Some(Thanos {
+            labels: [("c".to_owned(), (n % 7).to_string())].into(),
+            ..Thanos::default()
+        });
+        bucket
+            .put(&format!("{id}/meta.json"), meta.to_bytes())
+            .await
+            .unwrap();
+        bucket.put(&format!("{id}/index"), "x").await.unwrap();
+        let dir = data.path().join(id.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("index-header"), "x").unwrap();
+    }
+    let (_, syncer) = start(&bucket, data.path(), SyncOptions::default());
+    syncer.sync().await.unwrap();
+    let reads = bucket.metrics().count(Operation::Get);
+    let begin = Instant::now();
+    let (gateway, syncer) = start(&bucket, data.path(), SyncOptions::default());
+    syncer.sync().await.unwrap();
+    let took = begin.elapsed();
+    assert_eq!(gateway.blocks().len(), 1_000);
+    assert_eq!(bucket.metrics().count(Operation::Get), reads);
+    // The aim is two seconds for ten times as many; this is a debug build on a busy machine.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
