@@ -11,6 +11,7 @@ use crate::batch::WriteError;
 use crate::error::{Error, Result};
 use crate::wal::checkpoint::{self, CheckpointStats};
 use crate::wal::dir::LogDir;
+use crate::wal::repair::repair_segment;
 
 /// Who is reading. A truncation waits for those who began before it: they may not have seen the
 /// block that takes the place of what is dropped.
@@ -119,7 +120,16 @@ impl Head {
                     .find_reference(crate::batch::SeriesRef(series))
                     .is_some()
         };
-        let stats = checkpoint::write(&log, to, is_needed, before, self.options.wal)?;
+        let write = || checkpoint::write(&log, to, is_needed, before, self.options.wal);
+        let stats = match write() {
+            // Damage must not let the log grow for ever.
+            Err(error @ Error::Corrupt { .. }) => {
+                tracing::warn!(%error, "damage in the log is set aside");
+                repair_until(&log, to)?;
+                write()?
+            }
+            result => result?,
+        };
         checkpoint::truncate(&log)?;
         logs.lock()?.expiring.retain(|_, last| *last > to);
         let checkpoint = Some(stats);
@@ -187,6 +197,19 @@ impl Head {
             .filter_map(|e| e.state.lock().samples.first_file());
         self.files.remove_before(needed.fold(next, u32::min))
     }
+}
+
+/// Sets aside what is damaged in the newest checkpoint and in segments up to `to`.
+fn repair_until(log: &LogDir, to: u32) -> Result<()> {
+    let mut segments = log.segments()?;
+    segments.retain(|segment| segment.index <= to);
+    if let Some(checkpoint) = log.last_checkpoint()? {
+        segments.extend(LogDir::new(&checkpoint.path).segments()?);
+    }
+    for segment in &segments {
+        repair_segment(segment, log.path())?;
+    }
+    Ok(())
 }
 
 /// The last segment that the next checkpoint should cover, as Prometheus chooses: two thirds of all.

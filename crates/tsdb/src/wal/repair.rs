@@ -85,6 +85,26 @@ pub fn repair(log: &LogDir) -> Result<Outcome> {
     })
 }
 
+/// Repairs one segment of a log that is being written to, if it needs it; not the last one. Its
+/// sound beginning takes its place; later segments stay, for the writer still has what they lack.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be read, written or moved.
+pub fn repair_segment(segment: &Segment, quarantine_in: &Path) -> Result<Outcome> {
+    let Some(found) = find_damage(std::slice::from_ref(segment))? else {
+        return Ok(Outcome::Sound);
+    };
+    let quarantine = make_quarantine(quarantine_in)?;
+    let to = free_name(&quarantine, &segment.path);
+    keep_prefix(segment, found.sound_end, &to)
+        .and_then(|()| sync_dir(&quarantine))
+        .map_err(|e| Error::io("repair", &segment.path, e))?;
+    Ok(Outcome::SetAside {
+        damage: found.damage,
+        moved: vec![(segment.path.clone(), to)],
+    })
+}
+
 /// Repairs the head chunk files in `dir`: the first damaged one and all later ones are set aside. A
 /// replay then takes their samples from the log.
 ///

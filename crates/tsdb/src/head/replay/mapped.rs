@@ -19,6 +19,8 @@ pub(super) struct MappedChunks {
     unreadable: HashSet<u64, ahash::RandomState>,
     /// The last chunk that was read.
     last: Option<u64>,
+    /// The highest reference of a series, whether its chunks are needed or not.
+    last_series: u64,
     /// About the first chunk of an encoding that cannot be read.
     unsupported: Option<Error>,
 }
@@ -36,6 +38,12 @@ impl MappedChunks {
     /// The chunks of a series, once.
     pub(super) fn take(&mut self, reference: u64) -> Option<SeriesChunks> {
         self.by_series.remove(&reference)
+    }
+
+    /// The highest reference of a series that any chunk has: its record may be gone, but whoever is
+    /// given the reference again would be taken for the owner of the chunk.
+    pub(super) fn last_series(&self) -> u64 {
+        self.last_series
     }
 
     /// True when the chunk that a marker names was read.
@@ -60,6 +68,7 @@ pub(super) fn load(
         let result = HeadChunks::new(&bytes).and_then(|chunks| {
             for chunk in chunks {
                 let chunk = chunk?;
+                mapped.last_series = mapped.last_series.max(chunk.series);
                 if chunk.out_of_order || chunk.max_time >= min_valid_time {
                     mapped.add(&chunk, file.index)?;
                     report.head_chunks += 1;

@@ -22,6 +22,8 @@ pub(super) struct Parts {
     pub(super) first_references: Vec<u64>,
     pub(super) aliases: Vec<u64>,
     pub(super) references: References,
+    /// The highest reference that was met.
+    pub(super) last_reference: u64,
     pub(super) deleted: HashMap<SeriesId, Intervals>,
     pub(super) exemplars: VecDeque<(SeriesId, RefExemplar)>,
     pub(super) metadata: HashMap<SeriesId, RefMetadata>,
@@ -32,8 +34,7 @@ impl Parts {
     /// Makes a head of the series that have samples.
     pub(super) fn into_head(self, options: HeadOptions, files: ChunkFiles) -> Replayed {
         let mut aliases = self.aliases;
-        let known = self.first_references.iter().chain(&aliases);
-        let mut last = known.copied().max().unwrap_or(0);
+        let mut last = self.last_reference;
         let mut entries: Vec<Option<Arc<Entry>>> = Vec::with_capacity(self.samples.len());
         for (id, (labels, samples)) in (0..).zip(self.labels.into_iter().zip(self.samples)) {
             let first = self.first_references[id as usize];

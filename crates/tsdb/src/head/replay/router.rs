@@ -45,6 +45,8 @@ pub(super) struct Router<'scope> {
     first_references: Vec<u64>,
     /// All other references.
     aliases: Vec<u64>,
+    /// The highest reference, known or not.
+    last_reference: u64,
     labels: Vec<Labels>,
     by_labels: HashTable<SeriesId>,
     hasher: ahash::RandomState,
@@ -73,6 +75,7 @@ impl<'scope> Router<'scope> {
             references: References::default(),
             first_references: Vec::new(),
             aliases: Vec::new(),
+            last_reference: 0,
             labels: Vec::new(),
             by_labels: HashTable::new(),
             hasher: ahash::RandomState::new(),
@@ -198,6 +201,7 @@ impl<'scope> Router<'scope> {
         }
         let Some(series) = self.references.get(sample.series) else {
             self.report.unknown_series += 1;
+            self.last_reference = self.last_reference.max(sample.series);
             return;
         };
         let (worker, slot) = self.place(series);
@@ -260,6 +264,7 @@ impl<'scope> Router<'scope> {
             }
         };
         self.references.insert(found.series, series);
+        self.last_reference = self.last_reference.max(found.series);
         if let Some(chunks) = self.mapped.take(found.series) {
             self.after_samples(series, |slot| Work::Chunks {
                 slot,
@@ -357,6 +362,7 @@ impl<'scope> Router<'scope> {
             first_references: self.first_references,
             aliases: self.aliases,
             references: self.references,
+            last_reference: self.last_reference.max(self.mapped.last_series()),
             deleted: self.deleted,
             exemplars: self.exemplars,
             metadata: self.metadata,

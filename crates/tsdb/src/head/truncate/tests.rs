@@ -99,6 +99,23 @@ fn what_is_old_goes_and_the_rest_survives_being_opened_again() {
 }
 
 #[test]
+fn damage_in_the_log_is_set_aside_and_does_not_stop_truncation() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path());
+    for minute in 0..300 {
+        append(&head, &format!("churn_{minute}"), minute * MINUTE);
+    }
+    let wal = dir.path().join("wal");
+    let mut bytes = fs::read(wal.join("00000001")).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(wal.join("00000001"), bytes).unwrap();
+    let truncated = head.truncate(2 * HOUR).unwrap();
+    assert!(truncated.checkpoint.is_some());
+    assert_eq!(names(&wal.join("quarantine")), ["00000001.corrupt"]);
+    assert!(!names(&wal).contains(&"00000001".to_owned()));
+}
+
+#[test]
 fn head_chunk_files_that_nobody_needs_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let head = open(dir.path());
@@ -124,6 +141,23 @@ fn head_chunk_files_that_nobody_needs_are_removed() {
     drop(head);
     let head = open(dir.path());
     assert!(times(&head, "a").ends_with(&minutes(480..700)));
+}
+
+#[test]
+fn a_reference_that_only_a_head_chunk_knows_is_not_given_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path());
+    let mut chunked = SeriesRef(0);
+    for minute in 0..130 {
+        chunked = append(&head, "a", minute * MINUTE);
+    }
+    drop(head);
+    // As after checkpoints that no longer need it.
+    fs::remove_dir_all(dir.path().join("wal")).unwrap();
+    let head = open(dir.path());
+    assert!(append(&head, "b", 500 * MINUTE) > chunked);
+    drop(head);
+    assert_eq!(times(&open(dir.path()), "b"), [500 * MINUTE]);
 }
 
 #[test]
