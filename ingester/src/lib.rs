@@ -3,7 +3,7 @@
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Ingester::run`].
 //!
-//! [`append`] is the seam between receivers and storage: [`receive`] takes remote write, and
+//! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write, and
 //! [`scrape`] asks the targets that [`config`] and `discovery` name and reads their answers by
 //! [`exposition`]. [`api`] is what others ask over HTTP. Beside them: [`backfill`], blocks from files.
 
@@ -16,6 +16,7 @@ pub mod exposition;
 pub mod flags;
 pub mod receive;
 pub mod scrape;
+pub mod storage;
 
 use runtime::Error;
 

@@ -1,0 +1,199 @@
+//! What happens to the TSDBs on a timer: the disk is looked at, blocks are cut and merged, old ones
+//! removed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use runtime::metrics::{Collect, Exposition};
+use runtime::process::{Shutdown, blocking};
+use tokio::time::{MissedTickBehavior, interval};
+use tsdb::db::disk::free_bytes;
+
+use super::tenants::{Tenant, Tenants};
+
+/// How often blocks are cut, merged and removed, as in Prometheus.
+const COMPACT_EVERY: Duration = Duration::from_secs(60);
+/// How often the disk is looked at: at 50 MB/s, less is written meanwhile than is kept free.
+const CHECK_DISK_EVERY: Duration = Duration::from_secs(5);
+
+/// Counts of what maintenance did, and figures of the TSDBs.
+#[derive(Debug)]
+pub struct MaintenanceMetrics {
+    tenants: Arc<Tenants>,
+    compactions: AtomicU64,
+    failed_compactions: AtomicU64,
+    failed_retentions: AtomicU64,
+    failed_disk_checks: AtomicU64,
+}
+
+impl MaintenanceMetrics {
+    /// Counts from zero.
+    pub fn new(tenants: Arc<Tenants>) -> Self {
+        Self {
+            tenants,
+            compactions: AtomicU64::new(0),
+            failed_compactions: AtomicU64::new(0),
+            failed_retentions: AtomicU64::new(0),
+            failed_disk_checks: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks at the disk of each tenant, and stops or allows its writes.
+    pub fn check_disks(&self) {
+        for tenant in self.tenants.all() {
+            match free_bytes(tenant.db.dir()) {
+                Ok(free) if !tenant.db.check_disk(free) => {}
+                Ok(free) if tenant.db.is_read_only() => {
+                    tracing::error!(
+                        tenant = &*tenant.name,
+                        free,
+                        "the disk is nearly full: no writes until there is space again"
+                    );
+                }
+                Ok(free) => {
+                    tracing::info!(
+                        tenant = &*tenant.name,
+                        free,
+                        "writing again: there is space"
+                    );
+                }
+                Err(error) => {
+                    self.failed_disk_checks.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(tenant = &*tenant.name, %error, "cannot look at the disk");
+                }
+            }
+        }
+    }
+
+    /// Cuts, merges and removes blocks of each tenant. What fails is tried again the next time.
+    pub fn compact_all(&self) {
+        self.tenants.reopen();
+        for tenant in self.tenants.all() {
+            self.compact(&tenant);
+        }
+    }
+
+    fn compact(&self, tenant: &Tenant) {
+        let name = &*tenant.name;
+        match tenant.db.compact(self.tenants.clock().now_ms()) {
+            Ok(done) => {
+                let made = done.cut.len() + done.merged.len();
+                self.compactions.fetch_add(made as u64, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.failed_compactions.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(tenant = name, %error, "cannot compact; trying again later");
+            }
+        }
+        if let Err(error) = tenant.db.retain() {
+            self.failed_retentions.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(tenant = name, %error, "cannot remove old blocks; trying again later");
+        }
+    }
+}
+
+/// Takes care of all tenants until told to stop; a compaction that is under way is waited for.
+pub async fn maintain(metrics: Arc<MaintenanceMetrics>, shutdown: Shutdown) {
+    let disks = every(CHECK_DISK_EVERY, shutdown.clone(), {
+        let metrics = Arc::clone(&metrics);
+        move || metrics.check_disks()
+    });
+    let compactions = every(COMPACT_EVERY, shutdown, move || metrics.compact_all());
+    tokio::join!(disks, compactions);
+}
+
+/// Runs `work` on a thread that may block, now and then once in a period, until told to stop.
+async fn every(period: Duration, mut shutdown: Shutdown, work: impl Fn() + Clone + Send + 'static) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        blocking(work.clone()).await;
+    }
+}
+
+impl Collect for MaintenanceMetrics {
+    fn collect(&self, out: &mut Exposition) {
+        let counters = [
+            (
+                "prometheus_tsdb_compactions_total",
+                "Blocks that were cut from a head or merged from others.",
+                &self.compactions,
+            ),
+            (
+                "prometheus_tsdb_compactions_failed_total",
+                "Attempts to cut or merge blocks that failed.",
+                &self.failed_compactions,
+            ),
+            (
+                "prometheus_tsdb_reloads_failures_total",
+                "Attempts to read or remove blocks that failed.",
+                &self.failed_retentions,
+            ),
+            (
+                "promontory_tsdb_disk_checks_failed_total",
+                "Attempts to look at the free space of a disk that failed.",
+                &self.failed_disk_checks,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            out.counter(name, help, &[], counter.load(Ordering::Relaxed));
+        }
+        for tenant in self.tenants.all() {
+            collect_tenant(&tenant, out);
+        }
+    }
+}
+
+fn collect_tenant(tenant: &Tenant, out: &mut Exposition) {
+    let stats = tenant.db.stats();
+    let of_tenant = [("tenant", &*tenant.name)];
+    let gauges = [
+        (
+            "prometheus_tsdb_head_series",
+            "Series in the head.",
+            stats.head_series as f64,
+        ),
+        (
+            "prometheus_tsdb_blocks_loaded",
+            "Blocks that are read.",
+            stats.blocks as f64,
+        ),
+        (
+            "prometheus_tsdb_storage_blocks_bytes",
+            "Bytes of the blocks that are read.",
+            stats.block_bytes as f64,
+        ),
+        (
+            "promontory_tsdb_read_only",
+            "1 while writes are refused because the disk is nearly full.",
+            f64::from(u8::from(stats.is_read_only)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.gauge(name, help, &of_tenant, value);
+    }
+    if let Some(range) = stats.head_range {
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let (min, max) = (seconds(range.min), seconds(range.max - 1));
+        out.gauge(
+            "prometheus_tsdb_head_min_time_seconds",
+            "First sample in the head.",
+            &of_tenant,
+            min,
+        );
+        out.gauge(
+            "prometheus_tsdb_head_max_time_seconds",
+            "Last sample in the head.",
+            &of_tenant,
+            max,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;
