@@ -41,7 +41,7 @@ pub use flags::{Config, FOREIGN_FLAGS, Flags};
 pub use service::{Deps, Service};
 
 use endpoints::dial::GrpcDial;
-use endpoints::resolve::Dns;
+use endpoints::resolve::{Dns, NoDns};
 use endpoints::{EndpointSet, Resolve};
 use local::LocalStore;
 use stores::{FixedStore, Stores};
@@ -159,10 +159,10 @@ fn endpoints(
         config.settings.store_silence_max,
         config.endpoints.info_timeout,
     )?;
-    let resolve: Arc<dyn Resolve> = Arc::new(Dns::of_system().map_err(|reason| Error::Start {
-        action: "find out the name servers".to_owned(),
-        source: reason.into(),
-    })?);
+    let resolve: Arc<dyn Resolve> = match Dns::of_system() {
+        Ok(dns) => Arc::new(dns),
+        Err(reason) => Arc::new(NoDns(reason)),
+    };
     let options = config.endpoints.clone();
     let fixed = fixed.into_iter().collect();
     let network = (Arc::new(dial) as Arc<_>, resolve);

@@ -89,7 +89,8 @@ impl Stores for FixedStores {
     }
 
     fn may_wait(&self) -> bool {
-        false
+        // A bucket may be far away.
+        self.stores.iter().any(|fixed| fixed.component == "store")
     }
 }
 

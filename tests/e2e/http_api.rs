@@ -45,7 +45,8 @@ impl Pair {
         command
             .arg("querier")
             .arg(format!("--data-dir={}", ours.display()))
-            .arg(format!("--http-address=127.0.0.1:{port}"));
+            .arg(format!("--http-address=127.0.0.1:{port}"))
+            .arg("--grpc-address=127.0.0.1:0");
         let mut server = Server::start(&mut command, &dir.join("promontory.log"))?;
         server.wait_ready(port, "/-/ready", Duration::from_secs(60));
         Ok(Some(Self {

@@ -88,3 +88,13 @@ impl Resolve for Dns {
         Box::pin(self.all(address))
     }
 }
+
+/// Knows no names, and why; endpoints with plain addresses do without.
+#[derive(Debug)]
+pub struct NoDns(pub String);
+
+impl Resolve for NoDns {
+    fn resolve<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(std::future::ready(Err(self.0.clone())))
+    }
+}
