@@ -5,6 +5,7 @@
 //! and for errors, 2 for a wrong command line.
 
 pub(crate) mod bench;
+pub(crate) mod bucket;
 pub(crate) mod promql;
 mod table;
 pub(crate) mod tsdb;

@@ -36,6 +36,9 @@ enum Command {
     /// Merge, downsample and expire the blocks of a bucket.
     #[command(alias = "compact")]
     Compactor(Component<compactor::Flags>),
+    /// Tools for buckets.
+    #[command(subcommand)]
+    Bucket(commands::bucket::Command),
     /// Benchmarks.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -129,6 +132,7 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
         Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
         Command::Compactor(c) => compactor::start(c.start(ignored).resolve()?)?,
+        Command::Bucket(command) => return tool(|out| commands::bucket::run(command, out)),
         Command::Bench(command) => return tool(|out| commands::bench::run(command, out)),
         Command::Promql(command) => {
             let mut input = io::stdin().lock();

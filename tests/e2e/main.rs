@@ -5,6 +5,7 @@
 )]
 
 mod block_data;
+mod compactor;
 mod create_blocks;
 mod http_api;
 mod prometheus;
