@@ -28,7 +28,7 @@ const GZIP_MIN: usize = 256;
 /// An answer as hyper takes it.
 pub(super) type Answer = hyper::Response<Outgoing>;
 
-/// Sends `response` through `answer`, its body compressed when `gzip` is set.
+/// Sends `response` through `answer`, its body compressed when `gzip` is set and it is not already.
 ///
 /// # Errors
 /// When the reader went away or took nothing for `stall_max`, and what writing the body fails with.
@@ -43,6 +43,7 @@ pub(super) fn send(
         mut headers,
         body,
     } = response;
+    let gzip = gzip && !headers.contains_key(header::CONTENT_ENCODING);
     let write = match body {
         Body::Bytes(bytes) if !gzip || bytes.len() < GZIP_MIN => {
             let mut head = hyper::Response::new(Outgoing::whole(bytes));

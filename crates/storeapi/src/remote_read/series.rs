@@ -3,7 +3,7 @@
 use std::vec;
 
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, Fuse};
 use model::Labels;
 use tokio::runtime::Handle;
 use tsdb::chunk::TimedChunk;
@@ -21,7 +21,8 @@ pub(super) struct WholeSeries {
 
 /// Reads series one by one, with what a store hands out in parts put together.
 pub(super) struct SeriesReader {
-    stream: BoxStream<'static, Result<Frame, StoreError>>,
+    /// Asked again after its end when the last series is handed out.
+    stream: Fuse<BoxStream<'static, Result<Frame, StoreError>>>,
     runtime: Handle,
     batch: vec::IntoIter<Series>,
     ahead: Option<Series>,
@@ -33,7 +34,7 @@ impl SeriesReader {
         runtime: Handle,
     ) -> Self {
         Self {
-            stream,
+            stream: stream.fuse(),
             runtime,
             batch: Vec::new().into_iter(),
             ahead: None,

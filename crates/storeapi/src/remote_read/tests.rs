@@ -25,7 +25,12 @@ impl Store for Fixed {
     }
 
     fn series(&self, _: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        stream::iter(self.0.clone()).boxed()
+        // One that panics when it is asked after its end, as streams may.
+        let frames = self.0.clone().into_iter();
+        stream::unfold(frames, async |mut frames| {
+            frames.next().map(|frame| (frame, frames))
+        })
+        .boxed()
     }
 
     fn label_names(&self, _: LabelsRequest) -> BoxFuture<'static, Result<Strings, StoreError>> {
