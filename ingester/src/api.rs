@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::Metadata;
 use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, PathPattern, Request, Response, Routes, StatusCode,
@@ -23,6 +22,7 @@ use storeapi::remote_read::RemoteRead;
 
 use crate::receive::TenantSettings;
 use crate::receive::http::{Manner, WriteEndpoint};
+use crate::scrape::status::MetricMetadata;
 use answer::ApiError;
 
 const PREFIX: &str = "/api/v1/";
@@ -69,7 +69,7 @@ pub trait Control: Send + Sync {
     fn scrape_pools(&self) -> Vec<String>;
 
     /// Metadata of all metrics, or of one, with every variant that somebody says.
-    fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<Metadata>>;
+    fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>>;
 
     /// Figures of the heads, by tenant.
     fn heads(&self) -> Vec<HeadFigures>;

@@ -1,51 +1,27 @@
 //! Receives samples and keeps them in a local TSDB in Prometheus' format until its blocks are shipped.
 //!
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
-//! [`Ingester::run`].
+//! [`Ingester::run`]. [`Core`] is all of it but the sockets, for a process that is everything.
 //!
-//! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write, and
-//! [`scrape`] asks the targets that [`config`] and `discovery` name and reads their answers by
-//! [`exposition`]. [`api`] is what others ask over HTTP. Beside them: [`backfill`], blocks from files.
+//! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write,
+//! [`scrape`] asks the targets that [`config`] names and reads their answers by [`exposition`].
+//! [`api`] is what others ask over HTTP. Beside them: [`backfill`], blocks from files.
 
 pub mod api;
 pub mod append;
 pub mod backfill;
 pub mod config;
+pub mod core;
 mod discovery;
 pub mod exposition;
 pub mod flags;
 pub mod receive;
 pub mod scrape;
+mod scraping;
+mod serve;
+mod shipping;
 pub mod storage;
 
-use runtime::Error;
-
+pub use crate::core::{Core, Deps};
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
-
-/// The component, ready to run.
-#[derive(Debug)]
-pub struct Ingester {
-    config: Config,
-}
-
-/// Makes the component; binds no socket and starts nothing.
-pub fn build(config: Config) -> Ingester {
-    Ingester { config }
-}
-
-impl Ingester {
-    /// What it was built from.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Serves until told to stop.
-    ///
-    /// # Errors
-    /// [`Error::NotServing`]: this version has the storage, not yet the servers.
-    pub fn run(self) -> Result<(), Error> {
-        Err(Error::NotServing {
-            component: "ingester",
-        })
-    }
-}
+pub use serve::{Ingester, build};

@@ -11,5 +11,6 @@ mod http_api;
 mod prometheus;
 mod promql_differential;
 mod reference;
+mod remote_write;
 mod rng;
 mod tsdb_commands;

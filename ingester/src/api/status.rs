@@ -123,14 +123,7 @@ pub(super) fn metadata(api: &Api, form: &Form, _: &str) -> Result<Response, ApiE
     let metric = form.get("metric").filter(|metric| !metric.is_empty());
     let mut data = Map::new();
     for (metric, variants) in api.control.metadata(metric).into_iter().take(metrics_max) {
-        let variants = variants.iter().map(|metadata| {
-            json!({
-                "type": metadata.kind.as_str(),
-                "help": metadata.help,
-                "unit": metadata.unit,
-            })
-        });
-        data.insert(metric, Value::Array(variants.collect()));
+        data.insert(metric, json!(variants));
     }
     Ok(success(Value::Object(data), &[]))
 }

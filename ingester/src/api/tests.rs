@@ -1,6 +1,6 @@
 //! Endpoint by endpoint over a store in memory.
 
-use model::{Labels, MetricType};
+use model::Labels;
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::http::{Abandonment, HeaderMap};
@@ -37,9 +37,9 @@ impl Control for Fixed {
         vec!["a".to_owned()]
     }
 
-    fn metadata(&self, _: Option<&str>) -> BTreeMap<String, Vec<Metadata>> {
-        let metadata = Metadata {
-            kind: MetricType::Gauge,
+    fn metadata(&self, _: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
+        let metadata = MetricMetadata {
+            kind: "gauge",
             unit: String::new(),
             help: "It is up.".to_owned(),
         };

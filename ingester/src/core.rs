@@ -1,0 +1,379 @@
+//! An ingester without sockets: what one process that is everything has of it, and what
+//! [`Ingester::run`](crate::Ingester::run) puts behind servers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bucket::Bucket;
+use bucket::config::Patience;
+use runtime::http::{PathPattern, Routes};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::{BucketConfig, Clock, Error};
+use storeapi::Store;
+use storeapi::remote_read::RemoteRead;
+use tsdb::db::{DbOptions, Retention};
+use tsdb::head::{HeadOptions, SyncMode};
+
+use crate::api::{self, About, Api, Control, HeadFigures};
+use crate::append::Appender;
+use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
+use crate::receive::Receiver;
+use crate::receive::grpc::WriteService;
+use crate::receive::http::WriteEndpoint;
+use crate::scrape::status::MetricMetadata;
+use crate::scraping::{Loaded, Scraping};
+use crate::shipping::Shipping;
+use crate::storage::{Layout, MaintenanceMetrics, StorageOptions, Tenants, TsdbStore, maintain};
+
+/// Longest a batch of writes waits for the disk with `--wal.sync=batch`.
+const SYNC_BATCH: Duration = Duration::from_millis(100);
+/// Pause between two reports of a replay's progress.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// What an ingester is given.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where its figures are shown.
+    pub registry: Registry,
+}
+
+/// An ingester with its data open.
+#[derive(Debug)]
+pub struct Core {
+    tenants: Arc<Tenants>,
+    store: Arc<dyn Store>,
+    receiver: Arc<Receiver>,
+    scraping: Arc<Scraping>,
+    maintenance: Arc<MaintenanceMetrics>,
+    shipping: Option<Arc<Shipping>>,
+    api: Api,
+    reads: RemoteRead,
+    deps: Deps,
+}
+
+impl Core {
+    /// Opens the data, which may take long, and reads Prometheus' configuration file. Nothing is
+    /// scraped before [`Core::run`]. Call on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when the data or the configuration cannot be had.
+    pub fn open(config: &Config, deps: Deps) -> Result<Self, Error> {
+        let loaded = Loaded::read(config)?;
+        let tenants = Arc::new(open_tenants(config, &loaded, &deps)?);
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let store = TsdbStore::new(Arc::clone(&tenants), workers);
+        let store: Arc<dyn Store> = Arc::new(store.map_err(start("start threads for reading"))?);
+        let appender: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
+        let receiver = Arc::new(Receiver::new(Arc::clone(&appender), config.receive.clone()));
+        let scraping = Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock)));
+        let maintenance = Arc::new(MaintenanceMetrics::new(Arc::clone(&tenants)));
+        let shipping = open_bucket(&config.bucket)?.map(|bucket| {
+            Arc::new(Shipping::new(
+                bucket,
+                Arc::clone(&tenants),
+                Arc::clone(&deps.clock),
+            ))
+        });
+        deps.registry
+            .register(Arc::<MaintenanceMetrics>::clone(&maintenance));
+        deps.registry
+            .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
+        deps.registry
+            .register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
+        let control = Parts {
+            tenants: Arc::clone(&tenants),
+            scraping: Arc::clone(&scraping),
+            receiver: Arc::clone(&receiver),
+        };
+        let about = About {
+            version: env!("CARGO_PKG_VERSION"),
+            started_ms: deps.clock.now_ms(),
+            flags: effective_flags(config),
+        };
+        let api = Api::new(
+            Arc::clone(&store),
+            Arc::new(control),
+            Arc::clone(&deps.clock),
+            about,
+        );
+        Ok(Self {
+            reads: RemoteRead::new(Arc::clone(&store), config.read_limits),
+            tenants,
+            store,
+            receiver,
+            scraping,
+            maintenance,
+            shipping,
+            api,
+            deps,
+        })
+    }
+
+    /// What it has, for queries.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// What takes samples.
+    pub fn appender(&self) -> Arc<dyn Appender> {
+        Arc::<Tenants>::clone(&self.tenants)
+    }
+
+    /// The tenants, and with them the directories of their blocks.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
+    }
+
+    /// The gRPC service that takes writes.
+    pub fn write_service(&self) -> WriteService {
+        WriteService::new(Arc::clone(&self.receiver))
+    }
+
+    /// Remote write alone.
+    pub fn write_routes(&self) -> Routes {
+        let endpoint = WriteEndpoint::new(Arc::clone(&self.receiver));
+        api::with_writes(Routes::new(), endpoint)
+    }
+
+    /// Everything that is served over HTTP: writes, remote read, the API, figures.
+    pub fn routes(&self) -> Routes {
+        let tenants = self.receiver.tenants().clone();
+        let routes = api::with_reads(self.write_routes(), self.reads.clone(), tenants);
+        routes
+            .with(PathPattern::Prefix("/api/v1/"), Arc::new(self.api.clone()))
+            .with(PathPattern::Exact("/-/reload"), Arc::new(self.api.clone()))
+            .with(
+                PathPattern::Exact("/metrics"),
+                Arc::new(self.deps.registry.clone()),
+            )
+    }
+
+    /// Scrapes, cuts blocks, removes old ones and ships, until told to stop; then ends what is under
+    /// way. Nobody may write any more when it is told to.
+    pub async fn run(&self, mut shutdown: Shutdown) {
+        self.scraping.start();
+        let maintaining = maintain(Arc::clone(&self.maintenance), shutdown.clone());
+        let shipping = async {
+            if let Some(shipping) = &self.shipping {
+                shipping.run(shutdown.clone()).await;
+            }
+        };
+        let scraping = async {
+            let mut stop = shutdown.clone();
+            stop.requested().await;
+            self.scraping.stop();
+        };
+        tokio::join!(maintaining, shipping, scraping);
+        shutdown.requested().await;
+        self.finish().await;
+    }
+
+    /// Reads the configuration file again; a failure is logged, and the old one goes on.
+    pub fn reload(&self) {
+        if let Err(error) = self.scraping.reload() {
+            tracing::error!(
+                error,
+                "cannot read the configuration again; going on with the old one"
+            );
+        }
+    }
+
+    /// Ships what is in the heads, where blocks are shipped: this machine may never come back.
+    async fn finish(&self) {
+        let Some(shipping) = &self.shipping else {
+            return;
+        };
+        tracing::info!("flushing heads into blocks");
+        let tenants = Arc::clone(&self.tenants);
+        // What failed was logged.
+        let _ = process::blocking(move || tenants.flush()).await;
+        tracing::info!("shipping blocks");
+        shipping.ship_all().await;
+    }
+}
+
+/// What the API shows and controls.
+struct Parts {
+    tenants: Arc<Tenants>,
+    scraping: Arc<Scraping>,
+    receiver: Arc<Receiver>,
+}
+
+impl Control for Parts {
+    fn config_yaml(&self) -> String {
+        self.scraping.config_yaml()
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        self.scraping.reload()
+    }
+
+    fn targets(&self, pool: Option<&str>) -> serde_json::Value {
+        serde_json::to_value(self.scraping.manager().targets(pool)).unwrap_or_default()
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        self.scraping.manager().pools()
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
+        let mut all = self.scraping.manager().metadata(metric);
+        for (metric, metadata) in self.receiver.metadata().list(metric, 0) {
+            let metadata = MetricMetadata::from(&metadata);
+            let variants = all.entry(metric).or_default();
+            if !variants.contains(&metadata) {
+                variants.push(metadata);
+            }
+        }
+        all
+    }
+
+    fn heads(&self) -> Vec<HeadFigures> {
+        let figures = |tenant: &Arc<crate::storage::Tenant>| {
+            let stats = tenant.db.stats();
+            HeadFigures {
+                tenant: tenant.name.to_string(),
+                series: stats.head_series,
+                range: stats.head_range.map(|range| (range.min, range.max - 1)),
+                blocks: stats.blocks,
+            }
+        };
+        self.tenants.all().iter().map(figures).collect()
+    }
+}
+
+fn start<E: std::error::Error + Send + Sync + 'static>(
+    action: &str,
+) -> impl FnOnce(E) -> Error + use<'_, E> {
+    move |source| Error::Start {
+        action: action.to_owned(),
+        source: Box::new(source),
+    }
+}
+
+/// Opens the TSDBs and says how far that is.
+fn open_tenants(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Tenants, Error> {
+    let tsdb = &config.tsdb;
+    let options = StorageOptions {
+        default_tenant: config.receive.tenants.default.clone(),
+        tenant_label: config.tenant_label.clone(),
+        labels: loaded.external_labels().clone(),
+        db: db_options(tsdb, loaded.out_of_order_window_ms(), &config.bucket),
+        ..StorageOptions::new(
+            &tsdb.path,
+            match tsdb.layout {
+                LayoutFlag::Tenants => Layout::PerTenant,
+                LayoutFlag::Single => Layout::Single,
+            },
+        )
+    };
+    let begin = Instant::now();
+    let mut reported: HashMap<String, Instant> = HashMap::new();
+    let tenants = Tenants::open(options, Arc::clone(&deps.clock), &mut |tenant, progress| {
+        let last = reported.entry(tenant.to_owned()).or_insert(begin);
+        if last.elapsed() >= REPORT_EVERY {
+            *last = Instant::now();
+            let (done, total) = (progress.done, progress.total);
+            tracing::info!(tenant, segments = done, of = total, "replaying the log");
+        }
+    });
+    let action = format!("open the data in {}", tsdb.path.display());
+    let tenants = tenants.map_err(start(&action))?;
+    tracing::info!(
+        path = %tsdb.path.display(),
+        tenants = tenants.all().len(),
+        took_ms = begin.elapsed().as_millis() as u64,
+        "data is open"
+    );
+    Ok(tenants)
+}
+
+fn db_options(tsdb: &TsdbConfig, window_ms: Option<i64>, bucket: &BucketConfig) -> DbOptions {
+    let defaults = DbOptions::default();
+    // What ships blocks wants them as they were cut; where nothing does, they are merged here.
+    let merge_max = match bucket {
+        BucketConfig::None => Some(merge_max_ms(tsdb.retention_ms)),
+        BucketConfig::File(_) | BucketConfig::Inline(_) => None,
+    };
+    DbOptions {
+        head: HeadOptions {
+            out_of_order_window: window_ms.unwrap_or(tsdb.out_of_order_window_ms),
+            future_max: tsdb.future_max_ms,
+            series_max: tsdb.head_series_max,
+            exemplars_max: tsdb.exemplars_max,
+            sync: match tsdb.wal_sync {
+                WalSync::Always => SyncMode::Always,
+                WalSync::Batch => SyncMode::Batch(SYNC_BATCH),
+                WalSync::None => SyncMode::None,
+            },
+            ..defaults.head
+        },
+        merge_max,
+        retention: Retention {
+            time_ms: tsdb.retention_ms,
+            bytes: tsdb.retention_bytes,
+        },
+        lock: tsdb.lock,
+        ..defaults
+    }
+}
+
+/// The longest block that is merged here: a tenth of what is kept, at most 31 days, as in Prometheus.
+fn merge_max_ms(retention_ms: Option<i64>) -> i64 {
+    const MONTH_MS: i64 = 31 * 24 * 3_600_000;
+    retention_ms.map_or(MONTH_MS, |kept| (kept / 10).min(MONTH_MS))
+}
+
+fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {
+    let yaml = match config {
+        BucketConfig::None => return Ok(None),
+        BucketConfig::Inline(yaml) => yaml.clone(),
+        BucketConfig::File(file) => read(file)?,
+    };
+    let bucket = Bucket::open(&yaml, Patience::Background);
+    bucket.map(Some).map_err(start("open the bucket"))
+}
+
+fn read(file: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(file).map_err(|source| Error::System {
+        action: format!("read {}", file.display()),
+        source,
+    })
+}
+
+/// The flags under their names, for the API to show. A sidecar looks for the block durations.
+fn effective_flags(config: &Config) -> BTreeMap<String, String> {
+    let tsdb = &config.tsdb;
+    let ms = |ms: i64| model::time::DurationMs(ms).to_string();
+    let path = tsdb.path.display().to_string();
+    let merges = matches!(config.bucket, BucketConfig::None);
+    let block_max = if merges {
+        merge_max_ms(tsdb.retention_ms).max(2 * 3_600_000)
+    } else {
+        2 * 3_600_000
+    };
+    [
+        ("http-address", config.servers.http.to_string()),
+        ("grpc-address", config.servers.grpc.to_string()),
+        ("remote-write.address", config.write_address.to_string()),
+        ("tsdb.path", path.clone()),
+        ("storage.tsdb.path", path),
+        ("storage.tsdb.min-block-duration", "2h".to_owned()),
+        ("storage.tsdb.max-block-duration", ms(block_max)),
+        ("tsdb.retention", ms(tsdb.retention_ms.unwrap_or(0))),
+        (
+            "tsdb.out-of-order.time-window",
+            ms(tsdb.out_of_order_window_ms),
+        ),
+        ("wal.sync", format!("{:?}", tsdb.wal_sync).to_lowercase()),
+        ("web.enable-admin-api", "false".to_owned()),
+        ("web.enable-lifecycle", "true".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}

@@ -1,0 +1,160 @@
+//! Scraping by Prometheus' configuration file: reading it, and reading it again.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::{Labels, labels::quote_into};
+use parking_lot::Mutex;
+use runtime::{Clock, Error};
+
+use crate::append::Appender;
+use crate::config;
+use crate::flags::Config;
+use crate::scrape::{Manager, Settings};
+
+/// The configuration file and what came of it, before anything is scraped.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    file: Option<PathBuf>,
+    config: config::Config,
+    external_labels: Labels,
+}
+
+/// Scrapes as the configuration file says.
+#[derive(Debug)]
+pub(crate) struct Scraping {
+    file: Option<PathBuf>,
+    /// What is in force. Held while it is changed.
+    config: Mutex<config::Config>,
+    external_labels: Labels,
+    manager: Arc<Manager>,
+}
+
+impl Loaded {
+    /// Reads the configuration file, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when it cannot be used, [`Error::Flag`] when external labels are said in two
+    /// places.
+    pub(crate) fn read(config: &Config) -> Result<Self, Error> {
+        let loaded = match &config.config_file {
+            None => config::Config::default(),
+            Some(file) => config::Config::load(file).map_err(|error| Error::Start {
+                action: "load the configuration".to_owned(),
+                source: Box::new(error),
+            })?,
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!(warning, "configuration");
+        }
+        let (said, listed) = (&config.tsdb.labels, &loaded.global.external_labels);
+        if !said.is_empty() && !listed.is_empty() {
+            return Err(Error::Flag {
+                flag: "label",
+                reason: "external labels are in --config.file already; say them in one place"
+                    .to_owned(),
+            });
+        }
+        let external_labels = if said.is_empty() { listed } else { said }.clone();
+        Ok(Self {
+            file: config.config_file.clone(),
+            config: loaded,
+            external_labels,
+        })
+    }
+
+    /// External labels of everything that is received here.
+    pub(crate) fn external_labels(&self) -> &Labels {
+        &self.external_labels
+    }
+
+    /// The window for samples that come out of order, in milliseconds, where the file sets it.
+    pub(crate) fn out_of_order_window_ms(&self) -> Option<i64> {
+        self.config.out_of_order_window_ms
+    }
+
+    /// Scraping that is ready to start.
+    pub(crate) fn into_scraping(
+        self,
+        appender: Arc<dyn Appender>,
+        clock: Arc<dyn Clock>,
+    ) -> Scraping {
+        let settings = Settings {
+            appender,
+            tenant: String::new(),
+            clock,
+            hostname: hostname(),
+        };
+        Scraping {
+            file: self.file,
+            config: Mutex::new(self.config),
+            external_labels: self.external_labels,
+            manager: Arc::new(Manager::new(settings)),
+        }
+    }
+}
+
+impl Scraping {
+    /// What scrapes.
+    pub(crate) fn manager(&self) -> &Arc<Manager> {
+        &self.manager
+    }
+
+    /// Begins to scrape. Call within an async runtime.
+    pub(crate) fn start(&self) {
+        if let Err(error) = self.manager.reload(&self.config.lock()) {
+            tracing::error!(%error, "not all jobs are scraped");
+        }
+    }
+
+    /// Ends all scraping.
+    pub(crate) fn stop(&self) {
+        // Without jobs nothing can fail.
+        let _ = self.manager.reload(&config::Config::default());
+    }
+
+    /// Reads the file again. Call within an async runtime.
+    pub(crate) fn reload(&self) -> Result<(), String> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let mut current = self.config.lock();
+        let new = config::Config::load(file).map_err(|error| error.to_string())?;
+        for warning in &new.warnings {
+            tracing::warn!(warning, "configuration");
+        }
+        if new.global.external_labels != current.global.external_labels {
+            return Err("external labels changed; restart to change them".to_owned());
+        }
+        let reloaded = self.manager.reload(&new);
+        *current = new;
+        reloaded.map_err(|error| error.to_string())?;
+        tracing::info!(file = %file.display(), "configuration was read again");
+        Ok(())
+    }
+
+    /// The configuration, as a sidecar reads it for external labels.
+    pub(crate) fn config_yaml(&self) -> String {
+        if self.file.is_some() && self.config.lock().global.external_labels == self.external_labels
+        {
+            return self.config.lock().printed().to_owned();
+        }
+        let mut yaml = String::from("global:\n  scrape_interval: 1m\n");
+        if !self.external_labels.is_empty() {
+            yaml.push_str("  external_labels:\n");
+        }
+        for (name, value) in self.external_labels.iter() {
+            let mut quoted = String::new();
+            quote_into(&mut quoted, value);
+            writeln!(yaml, "    {name}: {quoted}").expect("writing to a String");
+        }
+        yaml
+    }
+}
+
+/// The name of this host, which spreads scrapes in time; empty where the system does not say.
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map(|name| name.trim().to_owned()).unwrap_or_default()
+}

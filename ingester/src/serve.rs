@@ -1,0 +1,148 @@
+//! The component as a process: its servers around a [`Core`].
+
+use std::sync::Arc;
+
+use proto::thanos::writeable_store_server::WriteableStoreServer;
+use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
+use runtime::http::{HttpLimits, Server, Service};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::{Clock as _, Error, SystemClock};
+use storeapi::Store;
+use storeapi::grpc::{InfoService, StoreService};
+use storeapi::wire::info::EndpointInfo;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::service::Routes;
+
+use crate::core::{Core, Deps};
+use crate::flags::Config;
+
+/// Threads that requests over HTTP do not need: for files, gRPC writes and maintenance.
+const SPARE_THREADS: usize = 64;
+
+/// The component, ready to run.
+#[derive(Debug)]
+pub struct Ingester {
+    config: Config,
+}
+
+/// Makes the component; binds no socket and starts nothing.
+pub fn build(config: Config) -> Ingester {
+    Ingester { config }
+}
+
+impl Ingester {
+    /// What it was built from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves until told to stop by a signal.
+    ///
+    /// # Errors
+    /// [`Error::System`] when an address cannot be had, [`Error::Start`] when the data or the
+    /// configuration cannot be used.
+    pub fn run(self) -> Result<(), Error> {
+        let reads = HttpLimits::default();
+        let threads = reads.threads_max() + self.config.write_http.threads_max() + SPARE_THREADS;
+        process::run(threads, async |shutdown| {
+            Box::pin(self.serve(shutdown)).await
+        })
+    }
+
+    /// Binds the sockets, serves health at once, and everything else when the data is open.
+    async fn serve(self, shutdown: Shutdown) -> Result<(), Error> {
+        let config = self.config;
+        let clock = Arc::new(SystemClock);
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        let http = Server::bind(&config.servers.http, HttpLimits::default()).await?;
+        let writes = Server::bind(&config.write_address, config.write_http).await?;
+        let grpc_server =
+            grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
+        for (what, address) in [
+            ("HTTP", http.local_addr()),
+            ("remote write", writes.local_addr()),
+            ("gRPC", grpc_server.local_addr()),
+        ] {
+            if let Ok(address) = address {
+                tracing::info!(%address, what, "listening");
+            }
+        }
+        let (http_service, write_service) = (Service::default(), Service::default());
+        // Told before the background work is: nobody may write any more when that ends.
+        let (stop_core, core_stopped) = Shutdown::new();
+        let serving = async {
+            tokio::join!(
+                http.serve(http_service.clone(), shutdown.clone()),
+                writes.serve(write_service.clone(), shutdown.clone()),
+            );
+        };
+        let deps = Deps { clock, registry };
+        let working = async {
+            let opened = Arc::new(config);
+            let to_open = Arc::clone(&opened);
+            let core = process::blocking(move || Core::open(&to_open, deps)).await?;
+            let core = Arc::new(core);
+            let readiness = Readiness::new();
+            readiness.set(true);
+            http_service.ready(Arc::new(core.routes()));
+            write_service.ready(Arc::new(core.write_routes()));
+            let routes = grpc_routes(&core, &opened, readiness.clone());
+            let serving = async {
+                let served = grpc_server.serve(routes, readiness, shutdown.clone()).await;
+                if let Err(error) = served {
+                    tracing::error!(%error, "gRPC is not served any more");
+                }
+            };
+            tokio::join!(
+                serving,
+                reload_on_hangup(&core, shutdown.clone()),
+                core.run(core_stopped)
+            );
+            Ok(())
+        };
+        let serving = async {
+            serving.await;
+            stop_core.request();
+        };
+        let (worked, ()) = futures::future::join(working, serving).await;
+        worked
+    }
+}
+
+/// The services over gRPC.
+fn grpc_routes(core: &Core, config: &Config, readiness: Readiness) -> Routes {
+    let store = core.store();
+    let shown = Arc::clone(&store);
+    let info = InfoService::new(readiness, move || endpoint_info(&*shown));
+    let writes = WriteableStoreServer::new(core.write_service())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Routes::new(StoreService::new(store, config.store_limits))
+        .add_service(info)
+        .add_service(writes)
+}
+
+/// What the component says it is.
+fn endpoint_info(store: &dyn Store) -> EndpointInfo {
+    EndpointInfo {
+        component: "receive".to_owned(),
+        store: Some(store.info()),
+        ..EndpointInfo::default()
+    }
+}
+
+/// Reads the configuration again whenever the process is sent SIGHUP.
+async fn reload_on_hangup(core: &Arc<Core>, mut shutdown: Shutdown) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        tracing::warn!("cannot listen for SIGHUP; reload by POST to /-/reload");
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = hangups.recv() => {}
+        }
+        let core = Arc::clone(core);
+        process::blocking(move || core.reload()).await;
+    }
+}

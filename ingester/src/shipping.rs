@@ -1,0 +1,102 @@
+//! Ships the blocks of all tenants to a bucket.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::Bucket;
+use bucket::ship::{META_FILE_NAME, Shipper, ShipperConfig};
+use runtime::Clock;
+use runtime::process::Shutdown;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::storage::{Tenant, Tenants};
+
+/// How often directories are looked at, as in Thanos.
+const SHIP_EVERY: Duration = Duration::from_secs(30);
+
+/// Ships the blocks of all tenants.
+pub(crate) struct Shipping {
+    bucket: Bucket,
+    tenants: Arc<Tenants>,
+    clock: Arc<dyn Clock>,
+    shippers: tokio::sync::Mutex<BTreeMap<Arc<str>, Shipper>>,
+}
+
+impl fmt::Debug for Shipping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shipping")
+            .field("bucket", &self.bucket.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shipping {
+    pub(crate) fn new(bucket: Bucket, tenants: Arc<Tenants>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            bucket,
+            tenants,
+            clock,
+            shippers: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Ships now and then, until told to stop.
+    pub(crate) async fn run(&self, mut shutdown: Shutdown) {
+        let mut ticks = interval(SHIP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                _ = ticks.tick() => self.ship_all().await,
+            }
+        }
+    }
+
+    /// Ships what is finished, of all tenants.
+    pub(crate) async fn ship_all(&self) {
+        let mut shippers = self.shippers.lock().await;
+        for tenant in self.tenants.all() {
+            let shipper = shippers
+                .entry(Arc::clone(&tenant.name))
+                .or_insert_with(|| self.shipper(&tenant));
+            self.ship(&tenant, shipper).await;
+        }
+    }
+
+    fn shipper(&self, tenant: &Tenant) -> Shipper {
+        let config = ShipperConfig {
+            dir: tenant.db.dir().to_owned(),
+            source: "receive".to_owned(),
+            state_file: META_FILE_NAME.to_owned(),
+            upload_compacted: false,
+            allow_out_of_order: true,
+        };
+        Shipper::new(self.bucket.clone(), config)
+    }
+
+    async fn ship(&self, tenant: &Tenant, shipper: &Shipper) {
+        let name = &*tenant.name;
+        if tenant.labels.is_empty() {
+            tracing::warn!(
+                tenant = name,
+                "blocks are not shipped: there are no external labels; say --label"
+            );
+            return;
+        }
+        let labels = tenant.labels.iter();
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        match shipper.sync(&labels.collect(), self.clock.now_ms()).await {
+            Ok(shipped) => {
+                for block in shipped.uploaded {
+                    tracing::info!(tenant = name, %block, "shipped a block");
+                }
+                for (block, error) in shipped.failed {
+                    tracing::error!(tenant = name, %block, %error, "cannot ship a block; trying again");
+                }
+            }
+            Err(error) => tracing::error!(tenant = name, %error, "cannot ship; trying again"),
+        }
+    }
+}
