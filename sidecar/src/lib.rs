@@ -2,78 +2,39 @@
 //!
 //! Life of the component: [`Flags`] (what was said), [`Config`] (resolved and checked), [`build`],
 //! [`Sidecar::run`].
+//!
+//! `source` keeps what is known of Prometheus and whether it is there, which is what the sidecar's
+//! readiness follows; `store` answers for it, with series streamed through and put in order by
+//! `order`; `ship` brings its blocks into the bucket. All ask through [`client`].
 
-use std::path::PathBuf;
+pub mod client;
+pub mod flags;
+mod order;
+mod ship;
+mod source;
+mod store;
 
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use std::sync::Arc;
 
-/// What was said on the command line.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Flags {
-    /// Addresses of the servers.
-    #[command(flatten)]
-    pub servers: ServerFlags,
-    /// The bucket.
-    #[command(flatten)]
-    pub bucket: BucketFlags,
-    /// Directory of the TSDB whose blocks are shipped.
-    #[arg(long = "tsdb.path", value_name = "DIR", default_value = "./data")]
-    pub tsdb_path: PathBuf,
-}
+use runtime::grpc;
+use runtime::http::{self, HttpLimits};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::{Clock, Error, Readiness, SystemClock};
+use storeapi::Store;
+use storeapi::grpc::{InfoService, StoreService};
+use storeapi::wire::info::EndpointInfo;
+use tonic::service::Routes;
 
-/// Flags of Thanos' counterpart that this version accepts and ignores.
-pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
-    with_value: &[
-        "prometheus.url",
-        "prometheus.ready_timeout",
-        "prometheus.get_config_interval",
-        "prometheus.get_config_timeout",
-        "prometheus.http-client",
-        "prometheus.http-client-file",
-        "shipper.meta-file-name",
-        "shipper.upload-concurrency",
-        "reloader.config-file",
-        "reloader.config-envsubst-file",
-        "reloader.rule-dir",
-        "reloader.watch-interval",
-        "reloader.retry-interval",
-        "reloader.method",
-        "reloader.process-name",
-        "store.limits.request-series",
-        "store.limits.request-samples",
-    ],
-    switches: &[
-        "shipper.upload-compacted",
-        "shipper.ignore-unequal-block-size",
-        "shipper.allow-out-of-order-uploads",
-        "shipper.skip-corrupted-blocks",
-    ],
-};
+use client::Client;
+use ship::Shipping;
+use source::Source;
+use store::PrometheusStore;
 
-/// What the component works with: complete and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Where the servers listen.
-    pub servers: ServerConfig,
-    /// Where the bucket's configuration is read from.
-    pub bucket: BucketConfig,
-    /// Directory of the TSDB whose blocks are shipped.
-    pub tsdb_path: PathBuf,
-}
+pub use flags::{Config, FOREIGN_FLAGS, Flags};
 
-impl Flags {
-    /// Checks the flags and fills in what follows from them.
-    ///
-    /// # Errors
-    /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
-        Ok(Config {
-            servers: self.servers.resolve()?,
-            bucket: self.bucket.resolve(),
-            tsdb_path: self.tsdb_path,
-        })
-    }
-}
+/// Threads for work that blocks beside the HTTP server's.
+const SPARE_THREADS: usize = 16;
 
 /// The component, ready to run.
 #[derive(Debug)]
@@ -92,13 +53,117 @@ impl Sidecar {
         &self.config
     }
 
-    /// Serves until told to stop.
+    /// Serves until told to stop by a signal.
     ///
     /// # Errors
-    /// [`Error::NotServing`]: this version has the storage, not yet the servers.
+    /// [`Error::System`] when an address cannot be had, [`Error::Start`] when the bucket cannot be
+    /// opened, Prometheus is not there in time, or its blocks cannot be shipped.
     pub fn run(self) -> Result<(), Error> {
-        Err(Error::NotServing {
-            component: "sidecar",
-        })
+        let threads = HttpLimits::default().threads_max() + SPARE_THREADS;
+        process::run(threads, async |shutdown| self.serve(shutdown).await)
+    }
+
+    /// Serves until `shutdown`.
+    async fn serve(self, shutdown: Shutdown) -> Result<(), Error> {
+        let config = self.config;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let readiness = Readiness::new();
+        let client = Client::new(&config.url, &config.client)?;
+        let source = Arc::new(Source::new(client, config.min_time, Arc::clone(&clock)));
+        let shipping = Shipping::new(&config)?.map(Arc::new);
+
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        registry.register(Arc::clone(&source) as _);
+        if let Some(shipping) = &shipping {
+            registry.register(Arc::clone(shipping) as _);
+        }
+        let http = http::Server::bind(&config.servers.http, HttpLimits::default()).await?;
+        let service = http::Service::default();
+        service.follow(readiness.clone());
+        service.ready(Arc::new(
+            http::Routes::new().with(http::PathPattern::Exact("/metrics"), Arc::new(registry)),
+        ));
+        let grpc =
+            grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
+        if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {
+            tracing::info!(%http, %grpc, prometheus = config.url, "listening");
+        }
+
+        let store: Arc<dyn Store> = Arc::new(PrometheusStore::new(Arc::clone(&source)));
+        let described = Arc::clone(&store);
+        let info = InfoService::new(readiness.clone(), move || EndpointInfo {
+            component: "sidecar".to_owned(),
+            store: Some(described.info()),
+            ..EndpointInfo::default()
+        });
+        let routes = Routes::new(StoreService::new(store, config.limits)).add_service(info);
+
+        let serving = async {
+            let http = http.serve(service, shutdown.clone());
+            let grpc = grpc.serve(routes, readiness.clone(), shutdown.clone());
+            let ((), served) = tokio::join!(http, grpc);
+            served
+        };
+        let work = Work {
+            config: &config,
+            source: &source,
+            shipping: shipping.as_deref(),
+            readiness: &readiness,
+            clock: &*clock,
+        };
+        let ((), ()) = tokio::try_join!(serving, work.run(shutdown.clone()))?;
+        Ok(())
+    }
+}
+
+/// What goes on while the servers serve.
+struct Work<'a> {
+    config: &'a Config,
+    source: &'a Source,
+    shipping: Option<&'a Shipping>,
+    readiness: &'a Readiness,
+    clock: &'a dyn Clock,
+}
+
+impl Work<'_> {
+    async fn run(self, mut shutdown: Shutdown) -> Result<(), Error> {
+        tokio::select! {
+            started = self.start() => started?,
+            () = shutdown.requested() => return Ok(()),
+        }
+        let ship = async {
+            if let Some(shipping) = self.shipping {
+                let grace = self.config.servers.grpc_server.grace;
+                shipping
+                    .run(self.source, self.clock, grace, shutdown.clone())
+                    .await;
+            }
+        };
+        let (interval, timeout) = (self.config.interval, self.config.timeout);
+        let watch = self
+            .source
+            .watch(interval, timeout, self.readiness, shutdown.clone());
+        tokio::join!(watch, ship);
+        Ok(())
+    }
+
+    /// Waits for Prometheus, and looks whether it can be worked with.
+    async fn start(&self) -> Result<(), Error> {
+        let config = self.config;
+        let waited = self.source.wait(config.ready_timeout, config.timeout).await;
+        waited.map_err(|error| Error::Start {
+            action: format!("reach Prometheus at {}", config.url),
+            source: Box::new(error),
+        })?;
+        if self.shipping.is_some() {
+            ship::check(self.source, config).await?;
+        } else if self.source.labels().is_empty() {
+            tracing::warn!(
+                "Prometheus has no external labels, so that its series cannot be told from those of others"
+            );
+        }
+        self.readiness.set(true);
+        tracing::info!(first_sample_ms = self.source.known().first_sample, "ready");
+        Ok(())
     }
 }

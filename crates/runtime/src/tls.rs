@@ -14,8 +14,23 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::Error;
 
-/// What both sides of gRPC must agree on.
-const HTTP2: &[u8] = b"h2";
+/// The protocol that both sides of a connection agree on while they set up TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, as gRPC uses it.
+    Http2,
+}
+
+impl Protocol {
+    fn names(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http1 => vec![b"http/1.1".to_vec()],
+            Self::Http2 => vec![b"h2".to_vec()],
+        }
+    }
+}
 
 /// Where systems keep the certificate authorities that they trust, as Go looks for them.
 const SYSTEM_ROOTS: [&str; 5] = [
@@ -99,7 +114,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// [`Error::Start`] when one cannot be read, or does not hold what it should.
-    pub fn load(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub fn load(&self, protocol: Protocol) -> Result<Arc<rustls::ServerConfig>, Error> {
         let builder = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;
@@ -118,7 +133,7 @@ impl ServerTls {
         let mut config = builder
             .with_single_cert(certs, key)
             .map_err(|e| start(format!("use {}", self.identity.cert.display()), e))?;
-        config.alpn_protocols = vec![HTTP2.to_vec()];
+        config.alpn_protocols = protocol.names();
         Ok(Arc::new(config))
     }
 }
@@ -128,7 +143,7 @@ impl ClientTls {
     ///
     /// # Errors
     /// As [`ServerTls::load`].
-    pub fn load(&self) -> Result<Arc<rustls::ClientConfig>, Error> {
+    pub fn load(&self, protocol: Protocol) -> Result<Arc<rustls::ClientConfig>, Error> {
         let builder = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;
@@ -151,7 +166,7 @@ impl ClientTls {
                     .map_err(|e| start(format!("use {}", identity.cert.display()), e))?
             }
         };
-        config.alpn_protocols = vec![HTTP2.to_vec()];
+        config.alpn_protocols = protocol.names();
         Ok(Arc::new(config))
     }
 }

@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::flags::GrpcClientConfig;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, STREAM_WINDOW};
 use crate::Error;
+use crate::tls::Protocol;
 
 /// Time to connect, handshake included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -49,7 +50,11 @@ impl Connector {
     /// [`Error::Start`] when one cannot be read.
     pub fn new(config: &GrpcClientConfig) -> Result<Self, Error> {
         Ok(Self {
-            tls: config.tls.as_ref().map(|tls| tls.load()).transpose()?,
+            tls: config
+                .tls
+                .as_ref()
+                .map(|tls| tls.load(Protocol::Http2))
+                .transpose()?,
             server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
         })
     }

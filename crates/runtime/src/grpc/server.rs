@@ -18,6 +18,7 @@ use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, Readiness, STREAM_WINDOW};
 use crate::Error;
 use crate::flags::ListenAddress;
 use crate::process::Shutdown;
+use crate::tls::Protocol;
 
 /// Requests at once on a connection.
 const STREAMS_MAX: u32 = 1_000;
@@ -51,7 +52,11 @@ impl Server {
     /// # Errors
     /// [`Error::System`] when the address cannot be had, [`Error::Start`] when a certificate cannot.
     pub async fn bind(address: &ListenAddress, config: GrpcServerConfig) -> Result<Self, Error> {
-        let tls = config.tls.as_ref().map(|tls| tls.load()).transpose()?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| tls.load(Protocol::Http2))
+            .transpose()?;
         let (host, port) = (address.host.as_str(), address.port);
         let listener = TcpListener::bind((host, port)).await;
         let listener = listener.map_err(|source| Error::System {
