@@ -175,7 +175,7 @@ impl Client {
                 format!("credentials for Prometheus cannot be read: {error}"),
             )
         })?;
-        let value = text.map(|text| HeaderValue::try_from(text)).transpose();
+        let value = text.map(HeaderValue::try_from).transpose();
         let mut value = value.map_err(|_| {
             StoreError::new(
                 ErrorKind::Invalid,
