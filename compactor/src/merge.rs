@@ -113,10 +113,12 @@ impl Workshop {
             return Ok(Merged::Damaged(missing));
         }
         let downloads = members.iter().map(|block| self.download(block, &work.path));
-        let bytes: u64 = stream::iter(downloads)
+        let downloads: Vec<_> = downloads.collect();
+        let sizes: Vec<u64> = stream::iter(downloads)
             .buffer_unordered(self.downloads.max(1))
-            .try_fold(0, async |sum, bytes| Ok(sum + bytes))
+            .try_collect()
             .await?;
+        let bytes: u64 = sizes.iter().sum();
         let downloaded = started.elapsed();
         let (dir, sources) = (work.path.clone(), ids.to_vec());
         let merged = blocking(move || merge_local(&dir, &sources, ulid)).await?;
@@ -183,10 +185,12 @@ impl Workshop {
                 false => Err(MergeError::Changed(id)),
             }
         });
-        stream::iter(downloads)
+        let downloads: Vec<_> = downloads.collect();
+        let sizes: Vec<u64> = stream::iter(downloads)
             .buffer_unordered(FILES_PARALLEL)
-            .try_fold(0, async |sum, bytes| Ok(sum + bytes))
-            .await
+            .try_collect()
+            .await?;
+        Ok(sizes.iter().sum())
     }
 }
 

@@ -138,6 +138,7 @@ impl Pass<'_> {
         let works = groups
             .into_iter()
             .map(|group| self.merge_group(group, &progress));
+        let works: Vec<_> = works.collect();
         let mut works = stream::iter(works).buffer_unordered(self.rules.concurrency);
         while let Some(of_group) = works.next().await {
             report.join(of_group);
@@ -298,6 +299,7 @@ impl Pass<'_> {
         let deletions = doomed.into_iter().map(|(id, counter)| async move {
             (id, counter, delete_block(&self.workshop.bucket, id).await)
         });
+        let deletions: Vec<_> = deletions.collect();
         let mut deletions = stream::iter(deletions).buffer_unordered(DELETIONS_PARALLEL);
         while let Some((id, counter, deleted)) = deletions.next().await {
             match deleted {

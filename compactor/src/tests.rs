@@ -322,6 +322,20 @@ async fn two_processes_in_one_directory_are_refused() {
     lock(dir.path()).unwrap();
 }
 
+/// The component can be a task of a larger process.
+#[tokio::test]
+async fn the_component_can_be_a_task() {
+    fn is_send<T: Send>(_: T) {}
+    let (bench, _) = Bench::filled(&[]).await;
+    let deps = Deps {
+        bucket: bench.bucket.clone(),
+        registry: Registry::default(),
+        clock: Arc::<ManualClock>::clone(&bench.clock),
+    };
+    let (_trigger, shutdown) = Shutdown::new();
+    is_send(build(bench.config.clone(), deps).run(shutdown));
+}
+
 /// Everything there is to do: merging, and when the marks are old, cleaning.
 async fn work(bench: &Bench, bucket: &Bucket) -> Result<(), String> {
     for wait_ms in [0, 49 * HOUR_MS] {

@@ -84,8 +84,9 @@ pub async fn delete_block(bucket: &Bucket, id: Ulid) -> Result<usize> {
         bucket.delete(&meta).await?;
     }
     let rest = (objects.iter()).filter(|o| o.key != meta && o.key != mark);
-    let deletions = stream::iter(rest).map(|object| bucket.delete(&object.key));
-    let () = deletions.buffer_unordered(PARALLEL).try_collect().await?;
+    let deletions: Vec<_> = rest.map(|object| bucket.delete(&object.key)).collect();
+    let deletions = stream::iter(deletions).buffer_unordered(PARALLEL);
+    let () = deletions.try_collect().await?;
     if has(&mark) {
         bucket.delete(&mark).await?;
     }

@@ -279,3 +279,19 @@ async fn nothing_is_shipped_without_external_labels() {
         [id]
     );
 }
+
+/// What components run in tasks can move between threads.
+#[test]
+fn work_can_be_a_task() {
+    fn is_send<T: Send>(_: T) {}
+    let shipper = Shipper::new(Bucket::in_memory(), config(Path::new("none")));
+    is_send(shipper.sync(&labels(), NOW_MS));
+    let fetcher = crate::Fetcher::new(Bucket::in_memory(), None, Vec::new());
+    is_send(fetcher.sync(NOW_MS));
+    is_send(crate::delete::delete_block(
+        fetcher.bucket(),
+        Ulid::default(),
+    ));
+    let plan = crate::ReadPlan::default();
+    is_send(fetcher.bucket().get_ranges("k", &[], &plan));
+}

@@ -88,8 +88,10 @@ pub async fn upload_block(
             let key = format!("{id}/{}", file.name);
             bucket.upload_file(&file.path, &key).await
         });
+        let uploads: Vec<_> = uploads.collect();
         let sizes = stream::iter(uploads).buffer_unordered(FILES_PARALLEL);
-        sent += sizes.try_fold(0, async |sum, size| Ok(sum + size)).await?;
+        let sizes: Vec<u64> = sizes.try_collect().await?;
+        sent += sizes.iter().sum::<u64>();
     }
     let there = objects(bucket, id).await?;
     for file in &checked.files {
