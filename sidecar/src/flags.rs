@@ -78,7 +78,8 @@ pub struct PrometheusFlags {
     #[arg(
         long = "prometheus.http-client",
         value_name = "YAML",
-        default_value = ""
+        default_value = "",
+        hide_default_value = true
     )]
     pub http_client: String,
     /// The same in a file.

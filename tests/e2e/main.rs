@@ -13,4 +13,5 @@ mod promql_differential;
 mod reference;
 mod remote_write;
 mod rng;
+mod sidecar;
 mod tsdb_commands;

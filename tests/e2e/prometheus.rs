@@ -16,18 +16,30 @@ impl Prometheus {
     /// Starts one on the data in `data`; `None` after saying that it is not installed. Its own
     /// files go to `dir`.
     pub(crate) fn start(data: &Path, dir: &Path) -> anyhow::Result<Option<Self>> {
+        let config = "global: {scrape_interval: 15s}\n";
+        Self::start_as(data, dir, free_port(), config, &[])
+    }
+
+    /// As [`Prometheus::start`], on this port, with this configuration and further flags.
+    pub(crate) fn start_as(
+        data: &Path,
+        dir: &Path,
+        port: u16,
+        yaml: &str,
+        flags: &[&str],
+    ) -> anyhow::Result<Option<Self>> {
         let Some(program) = peer("prometheus") else {
             return Ok(None);
         };
         let config = dir.join("prometheus.yml");
-        std::fs::write(&config, "global: {scrape_interval: 15s}\n")?;
-        let port = free_port();
+        std::fs::write(&config, yaml)?;
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg("--storage.tsdb.retention.time=100y")
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags);
         let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
         server.wait_ready(port, "/-/ready", Duration::from_secs(60));
         Ok(Some(Self {

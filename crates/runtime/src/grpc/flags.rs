@@ -12,16 +12,27 @@ use crate::tls::{ClientTls, Identity, MinVersion, ServerTls};
 #[derive(Debug, Clone, clap::Args)]
 pub struct GrpcServerFlags {
     /// File with the gRPC server's certificate in PEM; without it the server speaks plain text.
-    #[arg(long = "grpc-server-tls-cert", value_name = "FILE", default_value = "")]
+    #[arg(
+        long = "grpc-server-tls-cert",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub tls_cert: String,
     /// File with the gRPC server's private key in PEM.
-    #[arg(long = "grpc-server-tls-key", value_name = "FILE", default_value = "")]
+    #[arg(
+        long = "grpc-server-tls-key",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub tls_key: String,
     /// File with the authorities that clients' certificates must come from.
     #[arg(
         long = "grpc-server-tls-client-ca",
         value_name = "FILE",
-        default_value = ""
+        default_value = "",
+        hide_default_value = true
     )]
     pub tls_client_ca: String,
     /// Oldest version of TLS that is spoken: 1.2 or 1.3.
@@ -111,19 +122,35 @@ pub struct GrpcClientFlags {
     #[arg(long = "grpc-client-tls-skip-verify")]
     pub skip_verify: bool,
     /// File with the certificate that is shown to endpoints.
-    #[arg(long = "grpc-client-tls-cert", value_name = "FILE", default_value = "")]
+    #[arg(
+        long = "grpc-client-tls-cert",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub cert: String,
     /// File with its private key.
-    #[arg(long = "grpc-client-tls-key", value_name = "FILE", default_value = "")]
+    #[arg(
+        long = "grpc-client-tls-key",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub key: String,
     /// File with the authorities that endpoints' certificates must come from; the system's without it.
-    #[arg(long = "grpc-client-tls-ca", value_name = "FILE", default_value = "")]
+    #[arg(
+        long = "grpc-client-tls-ca",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub ca: String,
     /// Name that endpoints' certificates must be for, instead of the one that is dialled.
     #[arg(
         long = "grpc-client-server-name",
         value_name = "NAME",
-        default_value = ""
+        default_value = "",
+        hide_default_value = true
     )]
     pub server_name: String,
     /// Oldest version of TLS that is spoken: 1.2 or 1.3.

@@ -66,7 +66,8 @@ impl fmt::Debug for GrpcStore {
 }
 
 impl GrpcStore {
-    /// The store at `address`, which is `HOST:PORT`. Connections are made when they are needed.
+    /// The store at `address`, which is `HOST:PORT`. Connections are made when they are needed, on
+    /// the async runtime that this is called on.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when `address` is none.
