@@ -175,7 +175,7 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     let info = runtime.block_on(store.fetch_info(PATIENCE))?;
     assert_eq!(info.component, "sidecar");
     let info = info.store.expect("a sidecar serves the StoreAPI");
-    assert_eq!(info.label_sets, [scene.data.external.clone()]);
+    assert_eq!(info.label_sets, std::slice::from_ref(&scene.data.external));
     assert_eq!(info.min_time, scene.data.time_bounds().0);
     store.set_info(info);
     runtime.block_on(check(&store, &scene.data));
