@@ -5,8 +5,9 @@
 //!
 //! `source` keeps what is known of Prometheus and whether it is there, which is what the sidecar's
 //! readiness follows; `store` answers for it, with series streamed through and put in order by
-//! `order`; `ship` brings its blocks into the bucket. All ask through [`client`].
+//! `order`; `apis` passes on what else Prometheus is asked for; `ship` brings its blocks into the bucket. All ask through [`client`].
 
+mod apis;
 pub mod client;
 pub mod flags;
 mod order;
@@ -16,6 +17,9 @@ mod store;
 
 use std::sync::Arc;
 
+use proto::thanos::metadata_server::MetadataServer;
+use proto::thanos::rules_server::RulesServer;
+use proto::thanos::targets_server::TargetsServer;
 use runtime::grpc;
 use runtime::http::{self, HttpLimits};
 use runtime::metrics::Registry;
@@ -26,6 +30,7 @@ use storeapi::grpc::{InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use tonic::service::Routes;
 
+use apis::Apis;
 use client::Client;
 use ship::Shipping;
 use source::Source;
@@ -94,9 +99,17 @@ impl Sidecar {
         let info = InfoService::new(readiness.clone(), move || EndpointInfo {
             component: "sidecar".to_owned(),
             store: Some(described.info()),
+            rules: true,
+            targets: true,
+            metadata: true,
             ..EndpointInfo::default()
         });
-        let routes = Routes::new(StoreService::new(store, config.limits)).add_service(info);
+        let apis = Apis::new(Arc::clone(&source));
+        let routes = Routes::new(StoreService::new(store, config.limits))
+            .add_service(info)
+            .add_service(RulesServer::new(apis.clone()))
+            .add_service(TargetsServer::new(apis.clone()))
+            .add_service(MetadataServer::new(apis));
 
         let serving = async {
             let http = http.serve(service, shutdown.clone());

@@ -11,6 +11,8 @@ use model::ErrorKind;
 use model::labels::quote_into;
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, http};
+use proto::thanos::targets_client::TargetsClient;
+use proto::thanos::{TargetsRequest, targets_response};
 use runtime::grpc::{Connector, GrpcClientConfig};
 use storeapi::acceptance::{DataSet, check};
 use storeapi::grpc::{ClientConfig, GrpcStore};
@@ -67,6 +69,12 @@ impl Scene {
         for (name, value) in &self.data.external {
             writeln!(yaml, "    {name}: \"{value}\"")?;
         }
+        write!(
+            yaml,
+            "scrape_configs:\n- job_name: itself\n  scrape_interval: 1d\n  \
+             static_configs: [{{targets: ['127.0.0.1:{}']}}]\n",
+            self.prometheus_port
+        )?;
         let (data, dir) = (self.data_dir(), self.dir.path());
         Prometheus::start_as(&data, dir, self.prometheus_port, &yaml, flags)
     }
@@ -179,6 +187,17 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     assert_eq!(info.min_time, scene.data.time_bounds().0);
     store.set_info(info);
     runtime.block_on(check(&store, &scene.data));
+
+    let targets = runtime.block_on(async {
+        let request = TargetsRequest::default();
+        let answer = TargetsClient::new(store.channel()).targets(request).await?;
+        let mut messages = answer.into_inner();
+        anyhow::Ok(messages.message().await?.and_then(|message| message.result))
+    })?;
+    let Some(targets_response::Result::Targets(targets)) = targets else {
+        panic!("no targets: {targets:?}");
+    };
+    assert_eq!(targets.active_targets[0].scrape_pool, "itself");
 
     // The block is in the bucket, with the labels of its producer, and named as shipped.
     let state = scene.data_dir().join("thanos.shipper.json");

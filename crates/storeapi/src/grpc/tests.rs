@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use runtime::flags::ListenAddress;
 use runtime::grpc::{Connector, GrpcClientConfig, GrpcServerConfig, Readiness, Server};
 use runtime::process::{Shutdown, ShutdownTrigger};
 use runtime::tasks::Owned;
+use runtime::tls::{ClientTls, Identity, MinVersion, ServerTls};
 use tonic::service::Routes;
 use tsdb::Chunk;
 use tsdb::chunk::Encoding;
@@ -34,10 +36,12 @@ pub(crate) struct Loopback {
 
 impl Loopback {
     pub(crate) async fn start(store: Arc<dyn Store>, limits: Limits) -> Self {
+        Self::start_as(store, limits, GrpcServerConfig::default()).await
+    }
+
+    async fn start_as(store: Arc<dyn Store>, limits: Limits, config: GrpcServerConfig) -> Self {
         let address = ListenAddress::parse("127.0.0.1:0").unwrap();
-        let server = Server::bind(&address, GrpcServerConfig::default())
-            .await
-            .unwrap();
+        let server = Server::bind(&address, config).await.unwrap();
         let address = server.local_addr().unwrap();
         let readiness = Readiness::new();
         let described = Arc::clone(&store);
@@ -350,4 +354,71 @@ async fn nobody_at_the_address_is_an_error() {
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains("refused"), "{error}");
     assert!(GrpcStore::new("not an address", &connector, ClientConfig::default()).is_err());
+}
+
+fn test_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata/tls")
+        .join(name)
+}
+
+fn identity(name: &str) -> Identity {
+    Identity {
+        cert: test_file(&format!("{name}.pem")),
+        key: test_file(&format!("{name}.key")),
+    }
+}
+
+#[tokio::test]
+async fn tls_lets_in_who_is_known() {
+    let config = GrpcServerConfig {
+        tls: Some(ServerTls {
+            identity: identity("server"),
+            client_ca: Some(test_file("ca.pem")),
+            min_version: MinVersion::V13,
+        }),
+        ..GrpcServerConfig::default()
+    };
+    let server = Loopback::start_as(Arc::new(filled()), Limits::default(), config).await;
+    let ask = async |tls: Option<ClientTls>| {
+        let connector = Connector::new(&GrpcClientConfig { tls }).unwrap();
+        let address = server.address.to_string();
+        let client = GrpcStore::new(&address, &connector, ClientConfig::default()).unwrap();
+        all(&client, up())
+            .await
+            .map(|frames| series_of(frames).len())
+    };
+    let known = ClientTls {
+        identity: Some(identity("client")),
+        ca: Some(test_file("ca.pem")),
+        server_name: Some("store.test".into()),
+        ..ClientTls::default()
+    };
+    assert_eq!(ask(Some(known.clone())).await, Ok(100));
+    let trusting = ClientTls {
+        ca: None,
+        server_name: None,
+        skip_verify: true,
+        ..known.clone()
+    };
+    assert_eq!(ask(Some(trusting)).await, Ok(100));
+    for (tls, why) in [
+        (None, "plain text"),
+        (
+            Some(ClientTls {
+                identity: None,
+                ..known.clone()
+            }),
+            "without a certificate",
+        ),
+        (
+            Some(ClientTls {
+                server_name: Some("other.test".into()),
+                ..known
+            }),
+            "for another server",
+        ),
+    ] {
+        ask(tls).await.expect_err(why);
+    }
 }

@@ -1,0 +1,140 @@
+//! Rules, scrape targets and metadata of Prometheus, over gRPC.
+//!
+//! Prometheus answers in JSON; the answer goes on in Thanos' messages, with external labels added
+//! to what has labels of series.
+
+mod json;
+
+use std::sync::Arc;
+
+use futures::stream::{self, BoxStream, StreamExt as _};
+use proto::thanos::{
+    MetricMetadataRequest, MetricMetadataResponse, RulesRequest, RulesResponse, TargetsRequest,
+    TargetsResponse, metadata_server, metric_metadata_response, rules_request, rules_response,
+    rules_server, targets_request, targets_response, targets_server,
+};
+use reqwest::Method;
+use storeapi::StoreError;
+use storeapi::grpc::to_status;
+use tonic::{Request, Response, Status};
+
+use crate::client::{Answer, Parameters};
+use crate::source::Source;
+
+/// Answers what Prometheus answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Apis {
+    source: Arc<Source>,
+}
+
+/// Messages of an answer.
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+impl Apis {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        Self { source }
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        parameters: &Parameters,
+    ) -> Result<Answer<T>, Status> {
+        let answer = self.source.client().ask(Method::GET, path, parameters);
+        answer.await.map_err(|error: StoreError| to_status(&error))
+    }
+}
+
+/// Warnings, and then the rest.
+fn messages<T: Send + 'static>(
+    warnings: Vec<String>,
+    warn: impl Fn(String) -> T,
+    rest: impl IntoIterator<Item = T>,
+) -> Response<Messages<T>> {
+    let warnings = warnings.into_iter().map(warn);
+    let all: Vec<_> = warnings.chain(rest).map(Ok).collect();
+    Response::new(stream::iter(all).boxed())
+}
+
+#[tonic::async_trait]
+impl rules_server::Rules for Apis {
+    type RulesStream = Messages<RulesResponse>;
+
+    async fn rules(
+        &self,
+        request: Request<RulesRequest>,
+    ) -> Result<Response<Self::RulesStream>, Status> {
+        let kind = match request.get_ref().r#type() {
+            rules_request::Type::All => None,
+            rules_request::Type::Alert => Some("alert"),
+            rules_request::Type::Record => Some("record"),
+        };
+        let kind = kind.map(|kind| ("type", kind.to_owned()));
+        let kind = kind.into_iter().collect();
+        let answer = self.ask::<json::Groups>("/api/v1/rules", &kind).await?;
+        let external = self.source.labels();
+        let result = |result| RulesResponse {
+            result: Some(result),
+        };
+        let groups = answer.data.groups.into_iter();
+        let groups = groups
+            .map(|group| result(rules_response::Result::Group(group.into_wire(&external))))
+            .collect::<Vec<_>>();
+        let warn = |text| result(rules_response::Result::Warning(text));
+        Ok(messages(answer.warnings, warn, groups))
+    }
+}
+
+#[tonic::async_trait]
+impl targets_server::Targets for Apis {
+    type TargetsStream = Messages<TargetsResponse>;
+
+    async fn targets(
+        &self,
+        request: Request<TargetsRequest>,
+    ) -> Result<Response<Self::TargetsStream>, Status> {
+        let state = match request.get_ref().state() {
+            targets_request::State::Any => "any",
+            targets_request::State::Active => "active",
+            targets_request::State::Dropped => "dropped",
+        };
+        let state = vec![("state", state.to_owned())];
+        let answer = self.ask::<json::Targets>("/api/v1/targets", &state).await?;
+        let targets = answer.data.into_wire(&self.source.labels());
+        let result = |result| TargetsResponse {
+            result: Some(result),
+        };
+        let targets = result(targets_response::Result::Targets(targets));
+        let warn = |text| result(targets_response::Result::Warning(text));
+        Ok(messages(answer.warnings, warn, [targets]))
+    }
+}
+
+#[tonic::async_trait]
+impl metadata_server::Metadata for Apis {
+    type MetricMetadataStream = Messages<MetricMetadataResponse>;
+
+    async fn metric_metadata(
+        &self,
+        request: Request<MetricMetadataRequest>,
+    ) -> Result<Response<Self::MetricMetadataStream>, Status> {
+        let request = request.into_inner();
+        let mut parameters = Parameters::new();
+        if !request.metric.is_empty() {
+            parameters.push(("metric", request.metric));
+        }
+        if request.limit >= 0 {
+            parameters.push(("limit", request.limit.to_string()));
+        }
+        let answer = self
+            .ask::<json::Metadata>("/api/v1/metadata", &parameters)
+            .await?;
+        let result = |result| MetricMetadataResponse {
+            result: Some(result),
+        };
+        let metadata = json::metadata_into_wire(answer.data);
+        let metadata = result(metric_metadata_response::Result::Metadata(metadata));
+        let warn = |text| result(metric_metadata_response::Result::Warning(text));
+        Ok(messages(answer.warnings, warn, [metadata]))
+    }
+}
