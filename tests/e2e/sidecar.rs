@@ -188,16 +188,22 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     store.set_info(info);
     runtime.block_on(check(&store, &scene.data));
 
-    let targets = runtime.block_on(async {
-        let request = TargetsRequest::default();
-        let answer = TargetsClient::new(store.channel()).targets(request).await?;
-        let mut messages = answer.into_inner();
-        anyhow::Ok(messages.message().await?.and_then(|message| message.result))
-    })?;
-    let Some(targets_response::Result::Targets(targets)) = targets else {
-        panic!("no targets: {targets:?}");
-    };
-    assert_eq!(targets.active_targets[0].scrape_pool, "itself");
+    // Prometheus takes some seconds to find its targets.
+    wait_until("a target", || {
+        runtime.block_on(async {
+            let request = TargetsRequest::default();
+            let answer = TargetsClient::new(store.channel()).targets(request).await;
+            let mut messages = answer.expect("targets are served").into_inner();
+            let message = messages.message().await.expect("targets are served");
+            match message.and_then(|message| message.result) {
+                Some(targets_response::Result::Targets(targets)) => {
+                    let mut active = targets.active_targets.iter();
+                    active.any(|target| target.scrape_pool == "itself")
+                }
+                other => panic!("no targets: {other:?}"),
+            }
+        })
+    });
 
     // The block is in the bucket, with the labels of its producer, and named as shipped.
     let state = scene.data_dir().join("thanos.shipper.json");
