@@ -166,6 +166,21 @@ fn blocks(dir: &Path) -> anyhow::Result<BTreeMap<String, Meta>> {
     Ok(blocks)
 }
 
+/// Whether targets of a job are there.
+async fn has_target(store: &GrpcStore, job: &str) -> bool {
+    let request = TargetsRequest::default();
+    let answer = TargetsClient::new(store.channel()).targets(request).await;
+    let mut messages = answer.expect("targets are served").into_inner();
+    let message = messages.message().await.expect("targets are served");
+    match message.and_then(|message| message.result) {
+        Some(targets_response::Result::Targets(targets)) => {
+            let mut active = targets.active_targets.iter();
+            active.any(|target| target.scrape_pool == job)
+        }
+        other => panic!("no targets: {other:?}"),
+    }
+}
+
 #[test]
 fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     let scene = Scene::new()?;
@@ -189,21 +204,7 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     runtime.block_on(check(&store, &scene.data));
 
     // Prometheus takes some seconds to find its targets.
-    wait_until("a target", || {
-        runtime.block_on(async {
-            let request = TargetsRequest::default();
-            let answer = TargetsClient::new(store.channel()).targets(request).await;
-            let mut messages = answer.expect("targets are served").into_inner();
-            let message = messages.message().await.expect("targets are served");
-            match message.and_then(|message| message.result) {
-                Some(targets_response::Result::Targets(targets)) => {
-                    let mut active = targets.active_targets.iter();
-                    active.any(|target| target.scrape_pool == "itself")
-                }
-                other => panic!("no targets: {other:?}"),
-            }
-        })
-    });
+    wait_until("a target", || runtime.block_on(has_target(&store, "itself")));
 
     // The block is in the bucket, with the labels of its producer, and named as shipped.
     let state = scene.data_dir().join("thanos.shipper.json");
