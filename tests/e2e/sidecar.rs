@@ -204,7 +204,9 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     runtime.block_on(check(&store, &scene.data));
 
     // Prometheus takes some seconds to find its targets.
-    wait_until("a target", || runtime.block_on(has_target(&store, "itself")));
+    wait_until("a target", || {
+        runtime.block_on(has_target(&store, "itself"))
+    });
 
     // The block is in the bucket, with the labels of its producer, and named as shipped.
     let state = scene.data_dir().join("thanos.shipper.json");
