@@ -7,6 +7,7 @@ pub mod channel;
 pub mod flags;
 mod incoming;
 pub mod server;
+mod snappy;
 
 use model::ErrorKind;
 use tonic::Code;

@@ -14,6 +14,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::flags::GrpcServerConfig;
 use super::incoming::connections;
+use super::snappy::Decompress;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, Readiness, STREAM_WINDOW};
 use crate::Error;
 use crate::flags::ListenAddress;
@@ -104,11 +105,11 @@ impl Server {
                 .max_connection_age_grace(AGE_GRACE);
         }
         let mut stop = shutdown.clone();
-        let serving = builder
-            .add_routes(routes.add_service(health))
-            .serve_with_incoming_shutdown(connections(self.listener, self.tls), async move {
-                stop.requested().await;
-            });
+        let incoming = connections(self.listener, self.tls);
+        let service = Decompress(routes.add_service(health).prepare());
+        let serving = builder.serve_with_incoming_shutdown(service, incoming, async move {
+            stop.requested().await;
+        });
         let reporting = report_health(&reporter, readiness, shutdown.clone());
         let mut stop = shutdown;
         let grace = self.config.grace;
