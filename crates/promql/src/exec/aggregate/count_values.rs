@@ -33,7 +33,7 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
                 _ => {
                     let valued = StepSeries {
                         labels: with_label(&series.labels, label, &text(&value)),
-                        drop_name: series.drop_name,
+                        drop_name: false,
                         column: Column::default(),
                     };
                     let known = groups.groups.len();
@@ -60,7 +60,8 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
         .into_iter()
         .map(|g| StepSeries {
             labels: g.labels,
-            drop_name: g.drop_name,
+            // As in Prometheus, which does not pass the mark on here.
+            drop_name: false,
             column: g.state,
         })
         .collect())

@@ -182,7 +182,8 @@ impl<'q> Join<'q> {
         }
         let mut series = StepSeries {
             labels: self.result_labels(&many.labels, &one.labels),
-            drop_name: many.drop_name,
+            // A mark that the name is to be dropped does not survive a join in Prometheus either.
+            drop_name: false,
             column,
         };
         if self.node.return_bool {
