@@ -40,9 +40,7 @@ pub(crate) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanEffect) {
     } else {
         NanEffect::None
     };
-    let Some((mut bucket, mut count)) = found else {
-        return (f64::NAN, result);
-    };
+    let (mut bucket, mut count) = found;
     let custom = h.schema == CUSTOM_BUCKETS_SCHEMA;
     if custom {
         if bucket.lower == f64::NEG_INFINITY {
@@ -59,7 +57,9 @@ pub(crate) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanEffect) {
     // Rounding may have made it more.
     count = count.min(h.count);
     if count < rank {
-        return (f64::NAN, result);
+        // Without NaNs the counts contradict each other, as those of a difference may.
+        let fallback = if has_nans { f64::NAN } else { bucket.upper };
+        return (fallback, result);
     }
     let rank = if forward {
         rank - (count - bucket.count)
@@ -75,21 +75,26 @@ pub(crate) fn quantile(q: f64, h: &FloatHistogram) -> (f64, NanEffect) {
     (interpolate(&bucket, fraction, custom), effect)
 }
 
-/// The first bucket at which the running count reaches `rank`, else the last; and the count.
-fn find_rank(buckets: impl Iterator<Item = Bucket<f64>>, rank: f64) -> Option<(Bucket<f64>, f64)> {
+/// The first bucket at which the running count reaches `rank`, else the last, be it empty; and the
+/// count. Without buckets it is one from zero to zero.
+fn find_rank(buckets: impl Iterator<Item = Bucket<f64>>, rank: f64) -> (Bucket<f64>, f64) {
     let mut count = 0.0;
-    let mut found = None;
+    let mut found = Bucket {
+        lower: 0.0,
+        upper: 0.0,
+        lower_inclusive: false,
+        upper_inclusive: false,
+        count: 0.0,
+        index: 0,
+    };
     for bucket in buckets {
-        if bucket.count == 0.0 {
-            continue;
-        }
+        found = bucket;
         count += bucket.count;
-        found = Some((bucket, count));
-        if count >= rank {
+        if bucket.count != 0.0 && count >= rank {
             break;
         }
     }
-    found
+    (found, count)
 }
 
 /// With buckets on one side only, the zero bucket is on that side too.

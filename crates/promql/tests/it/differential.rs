@@ -164,6 +164,10 @@ fn same(a: &Result<Points, Stop>, b: &Result<Points, Stop>) -> bool {
 }
 
 /// Compares the engine with the definition on random cases.
+#[expect(
+    clippy::print_stderr,
+    reason = "how much is compared is worth knowing, and shown with --nocapture only"
+)]
 fn compare(delayed_names: bool) {
     let seed = seed();
     let (mut compared, mut with_histograms) = (0, 0);

@@ -173,7 +173,7 @@ fn quantile(q: f64, h: &FloatHistogram) -> f64 {
     }
     // The upper half is counted from above, so that a rank between two buckets is in the upper one.
     let from_below = h.sum.is_nan() || q < 0.5;
-    let mut buckets: Vec<Bucket<f64>> = h.all().filter(|b| b.count != 0.0).collect();
+    let mut buckets: Vec<Bucket<f64>> = h.all().collect();
     if !from_below {
         buckets.reverse();
     }
@@ -183,12 +183,16 @@ fn quantile(q: f64, h: &FloatHistogram) -> f64 {
     for bucket in buckets {
         passed += bucket.count;
         found = Some(bucket);
-        if passed >= rank {
+        if bucket.count != 0.0 && passed >= rank {
             break;
         }
     }
     let Some(bucket) = found else {
-        return f64::NAN;
+        return if rank > 0.0 && !h.sum.is_nan() {
+            0.0
+        } else {
+            f64::NAN
+        };
     };
     let mut bucket = one_sided(bucket, h);
     let is_custom = h.schema == CUSTOM_SCHEMA;
