@@ -344,6 +344,37 @@ async fn silence_ends_an_answer_and_frees_the_store() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_answers_but_not_for_ever() {
+    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+    let config = GrpcServerConfig {
+        grace: Duration::from_secs(1),
+        ..GrpcServerConfig::default()
+    };
+    let stop_after_an_answer_began = async |hangs: bool| {
+        let server = Server::bind(&address, config.clone()).await.unwrap();
+        let at = server.local_addr().unwrap().to_string();
+        let frames = vec![Ok(Frame::Series(vec![series("a", &[1])]))];
+        let store = Arc::new(scripted(frames, hangs));
+        let routes = Routes::new(StoreService::new(store, Limits::default()));
+        let (trigger, shutdown) = Shutdown::new();
+        let serving = Owned::spawn(server.serve(routes, Readiness::new(), shutdown));
+        let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
+        let client = GrpcStore::new(&at, &connector, ClientConfig::default()).unwrap();
+        let mut answer = client.series(up());
+        answer.next().await.unwrap().unwrap();
+        let begin = std::time::Instant::now();
+        trigger.request();
+        if !hangs {
+            assert!(answer.next().await.is_none());
+        }
+        serving.await.unwrap().unwrap();
+        begin.elapsed()
+    };
+    assert!(stop_after_an_answer_began(false).await < config.grace);
+    assert!(stop_after_an_answer_began(true).await >= config.grace);
+}
+
+#[tokio::test]
 async fn nobody_at_the_address_is_an_error() {
     let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
