@@ -1,4 +1,4 @@
-//! Rules, scrape targets and metadata of Prometheus, over gRPC.
+//! Rules, scrape targets, metadata and exemplars of Prometheus, over gRPC.
 //!
 //! Prometheus answers in JSON; the answer goes on in Thanos' messages, with external labels added
 //! to what has labels of series.
@@ -8,9 +8,11 @@ mod json;
 use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt as _};
+use model::TimeRange;
 use proto::thanos::{
-    MetricMetadataRequest, MetricMetadataResponse, RulesRequest, RulesResponse, TargetsRequest,
-    TargetsResponse, metadata_server, metric_metadata_response, rules_request, rules_response,
+    ExemplarsRequest, ExemplarsResponse, MetricMetadataRequest, MetricMetadataResponse,
+    RulesRequest, RulesResponse, TargetsRequest, TargetsResponse, exemplars_response,
+    exemplars_server, metadata_server, metric_metadata_response, rules_request, rules_response,
     rules_server, targets_request, targets_response, targets_server,
 };
 use reqwest::Method;
@@ -18,7 +20,7 @@ use storeapi::StoreError;
 use storeapi::grpc::to_status;
 use tonic::{Request, Response, Status};
 
-use crate::client::{Answer, Parameters};
+use crate::client::{Answer, Parameters, selection};
 use crate::source::Source;
 
 /// Answers what Prometheus answers.
@@ -136,5 +138,38 @@ impl metadata_server::Metadata for Apis {
         let metadata = result(metric_metadata_response::Result::Metadata(metadata));
         let warn = |text| result(metric_metadata_response::Result::Warning(text));
         Ok(messages(answer.warnings, warn, [metadata]))
+    }
+}
+
+#[tonic::async_trait]
+impl exemplars_server::Exemplars for Apis {
+    type ExemplarsStream = Messages<ExemplarsResponse>;
+
+    async fn exemplars(
+        &self,
+        request: Request<ExemplarsRequest>,
+    ) -> Result<Response<Self::ExemplarsStream>, Status> {
+        let request = request.into_inner();
+        let mut parameters = selection(&[], TimeRange::closed(request.start, request.end));
+        parameters.push(("query", request.query));
+        let path = "/api/v1/query_exemplars";
+        let answer = self
+            .ask::<Vec<json::SeriesExemplars>>(path, &parameters)
+            .await?;
+        let external = self.source.labels();
+        let result = |result| ExemplarsResponse {
+            result: Some(result),
+        };
+        let data: Vec<_> = answer
+            .data
+            .into_iter()
+            .map(|series| series.into_wire(&external))
+            .collect::<Result<_, _>>()
+            .map_err(|value| Status::unavailable(format!("exemplar {value:?} is no number")))?;
+        let data = data
+            .into_iter()
+            .map(|data| result(exemplars_response::Result::Data(data)));
+        let warn = |text| result(exemplars_response::Result::Warning(text));
+        Ok(messages(answer.warnings, warn, data))
     }
 }

@@ -17,6 +17,7 @@ mod store;
 
 use std::sync::Arc;
 
+use proto::thanos::exemplars_server::ExemplarsServer;
 use proto::thanos::metadata_server::MetadataServer;
 use proto::thanos::rules_server::RulesServer;
 use proto::thanos::targets_server::TargetsServer;
@@ -102,6 +103,7 @@ impl Sidecar {
             rules: true,
             targets: true,
             metadata: true,
+            exemplars: Some((i64::MIN, i64::MAX)),
             ..EndpointInfo::default()
         });
         let apis = Apis::new(Arc::clone(&source));
@@ -109,6 +111,7 @@ impl Sidecar {
             .add_service(info)
             .add_service(RulesServer::new(apis.clone()))
             .add_service(TargetsServer::new(apis.clone()))
+            .add_service(ExemplarsServer::new(apis.clone()))
             .add_service(MetadataServer::new(apis));
 
         let serving = async {

@@ -6,9 +6,9 @@ use model::Labels;
 use model::time::parse_timestamp;
 use prost_types::Timestamp;
 use proto::thanos::{
-    self as wire, ActiveTarget, AlertInstance, AlertState, DroppedTarget, LabelSet, Meta,
-    MetricMetadata, MetricMetadataEntry, RecordingRule, RuleGroup, TargetDiscovery, TargetHealth,
-    rule,
+    self as wire, ActiveTarget, AlertInstance, AlertState, DroppedTarget, ExemplarData, LabelSet,
+    Meta, MetricMetadata, MetricMetadataEntry, RecordingRule, RuleGroup, TargetDiscovery,
+    TargetHealth, rule,
 };
 use serde::Deserialize;
 use storeapi::external_labels::with_external;
@@ -257,6 +257,42 @@ pub(super) fn metadata_into_wire(metadata: Metadata) -> MetricMetadata {
     }
 }
 
+/// Exemplars of a series.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SeriesExemplars {
+    series_labels: Pairs,
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Exemplar {
+    labels: Pairs,
+    value: String,
+    /// Seconds.
+    timestamp: f64,
+}
+
+impl SeriesExemplars {
+    /// The message, or the value that is no number.
+    pub(super) fn into_wire(self, external: &Labels) -> Result<ExemplarData, String> {
+        let exemplar = |exemplar: Exemplar| {
+            let value = exemplar.value.parse().map_err(|_| exemplar.value)?;
+            Ok(wire::Exemplar {
+                labels: plain(exemplar.labels),
+                value,
+                ts: (exemplar.timestamp * 1e3).round() as i64,
+            })
+        };
+        let exemplars = self.exemplars.into_iter().map(exemplar);
+        Ok(ExemplarData {
+            series_labels: shown(self.series_labels, external),
+            exemplars: exemplars.collect::<Result<_, String>>()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,5 +359,26 @@ mod tests {
         assert_eq!(pairs(&active.labels), r#"{cluster="eu", job="x"}"#);
         let dropped = &targets.dropped_targets[0].discovered_labels;
         assert_eq!(pairs(dropped), r#"{__address__="b:1", cluster="eu"}"#);
+    }
+
+    #[test]
+    fn exemplars_keep_what_they_say() {
+        let json = r#"[{"seriesLabels": {"__name__": "x"}, "exemplars": [
+            {"labels": {"trace_id": "1"}, "value": "+Inf", "timestamp": 1600096945.479}]}]"#;
+        let mut all: Vec<SeriesExemplars> = serde_json::from_str(json).unwrap();
+        let data = all
+            .remove(0)
+            .into_wire(&Labels::from_pairs([("cluster", "eu")]));
+        let data = data.unwrap();
+        assert_eq!(
+            pairs(&data.series_labels),
+            r#"{__name__="x", cluster="eu"}"#
+        );
+        let exemplar = &data.exemplars[0];
+        assert_eq!(
+            (exemplar.value, exemplar.ts),
+            (f64::INFINITY, 1_600_096_945_479)
+        );
+        assert_eq!(pairs(&exemplar.labels), r#"{trace_id="1"}"#);
     }
 }
