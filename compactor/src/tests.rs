@@ -14,7 +14,7 @@ use ulid::Ulid;
 use super::*;
 use crate::plan::RANGES_MS;
 use crate::rules::Retention;
-use blocks::{HOUR_MS, Samples, Spec, read, spec, upload, view};
+use blocks::{HOUR_MS, Samples, Spec, read, scratch, spec, upload, view};
 
 /// Some time after all samples.
 const NOW_MS: i64 = 1000 * HOUR_MS;
@@ -42,7 +42,7 @@ struct Bench {
 
 impl Bench {
     fn new(bucket: Bucket) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let address = || ListenAddress::parse("127.0.0.1:0").unwrap();
         let config = Config {
             servers: ServerConfig {
@@ -315,7 +315,7 @@ async fn a_second_compactor_waits() {
 
 #[tokio::test]
 async fn two_processes_in_one_directory_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let first = lock(dir.path()).unwrap();
     assert!(lock(dir.path()).unwrap_err().to_string().contains("lock"));
     drop(first);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bucket::{BlockObject, Bucket, Fetcher, Filter, Origin, View, upload_block};
 use model::{Labels, Sample, TimeRange, Value};
+use tempfile::TempDir;
 use tsdb::block::meta::Meta;
 use tsdb::block::{Block, BlockWriter};
 use tsdb::chunk::SeriesEncoder;
@@ -40,9 +41,20 @@ pub(super) fn labels(replica: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("replica".to_owned(), replica.to_owned())])
 }
 
+/// A directory in memory, where the machine has such a place: each block is flushed, and these tests write thousands.
+pub(super) fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    dir.unwrap()
+}
+
 /// Writes the block number `n` and uploads it as a sidecar at `now_ms`.
 pub(super) async fn upload(bucket: &Bucket, spec: Spec, n: u128, now_ms: i64) -> Ulid {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let id = write(dir.path(), spec, n, now_ms);
     let origin = Origin::new("sidecar", labels(spec.replica));
     let path = dir.path().join(id.to_string());
@@ -85,7 +97,7 @@ pub(super) async fn read(bucket: &Bucket, now_ms: i64) -> Samples {
     let view = view(bucket, now_ms).await;
     let mut samples = Samples::new();
     for (id, info) in &view.blocks {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let path = dir.path().join(id.to_string());
         std::fs::create_dir_all(path.join("chunks")).unwrap();
         let mut objects = vec![(BlockObject::Meta(*id), "meta.json".to_owned())];
