@@ -169,6 +169,6 @@ mod tests {
     async fn files_come_back_whole() {
         round_trip(0).await;
         round_trip(1000).await;
-        round_trip(PART_BYTES as usize * 5 + 3).await;
+        round_trip(PART_BYTES as usize * 2 + 3).await;
     }
 }
