@@ -88,7 +88,11 @@ impl Header {
         Ok(header)
     }
 
-    fn decode(path: &Path, bytes: &Bytes) -> tsdb::Result<Self> {
+    /// Reads the header in `bytes`, which are those of the file at `path`; they are kept, not copied.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), but that the size of the index is as the header says.
+    pub fn decode(path: &Path, bytes: &Bytes) -> tsdb::Result<Self> {
         let damage =
             |offset: usize, expected: &'static str| Corruption::new(offset, expected).in_file(path);
         let Some(own_toc_at) = bytes
