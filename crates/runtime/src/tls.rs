@@ -150,7 +150,7 @@ impl ClientTls {
         let builder = if self.skip_verify {
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider())))
         } else {
             builder.with_root_certificates(match &self.ca {
                 Some(ca) => read_roots(ca)?,
@@ -224,7 +224,14 @@ fn start(
 }
 
 /// Takes any certificate, as the user asked for; signatures are checked all the same.
-struct AnyCertificate(Arc<CryptoProvider>);
+pub struct AnyCertificate(Arc<CryptoProvider>);
+
+impl AnyCertificate {
+    /// One that checks signatures with what `provider` has.
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl fmt::Debug for AnyCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
