@@ -3,6 +3,7 @@
 //! Only this file reads the command line and touches the process' standard streams. A component
 //! goes through the same four steps whichever it is: flags, config, build, run.
 
+mod all_in_one;
 mod commands;
 
 use std::ffi::{OsStr, OsString};
@@ -14,12 +15,16 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use runtime::foreign::{self, ForeignFlags};
 
-/// A highly available, federated metrics system in the shape of Thanos.
+/// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
+/// everything in one process, on one directory.
 #[derive(Debug, clap::Parser)]
 #[command(name = "promontory", version, propagate_version = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    all_in_one: Component<all_in_one::Flags>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -115,7 +120,12 @@ fn main() -> ExitCode {
             return ExitCode::from(if help { 0 } else { 2 });
         }
     };
-    match run(cli.command, &ignored) {
+    let ran = match cli.command {
+        Some(command) => run(command, &ignored),
+        None => all_in_one::run(cli.all_in_one.start(&ignored), &mut io::stdout())
+            .map(|()| ExitCode::SUCCESS),
+    };
+    match ran {
         Ok(code) => code,
         Err(e) if commands::closed_early(&e) => ExitCode::SUCCESS,
         Err(e) => {

@@ -138,8 +138,7 @@ impl Compactor {
     /// # Errors
     /// [`Error::System`] when the address or the working directory cannot be had, [`Error::Start`]
     /// without `--wait` when something failed.
-    pub async fn run(self, mut shutdown: Shutdown) -> Result<(), Error> {
-        let _lock = lock(&self.config.data_dir)?;
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let server = Server::bind(&self.config.servers.http, HttpLimits::default()).await?;
         if let Ok(address) = server.local_addr() {
             tracing::info!(%address, "listening");
@@ -149,21 +148,30 @@ impl Compactor {
         let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
         service.ready(Arc::new(routes));
         let mut serving = Box::pin(server.serve(service, shutdown.clone()));
-        let result = {
-            let mut working = Box::pin(self.work());
+        let worked = {
+            let mut working = Box::pin(self.work_until(shutdown.clone()));
             tokio::select! {
-                result = &mut working => Some(result),
-                () = &mut serving => None,
-                () = shutdown.requested() => None,
+                result = &mut working => result,
+                () = &mut serving => return Ok(()),
             }
         };
-        match result {
-            Some(result) => result,
-            None => {
-                // A merge that is cut off here is done again; the bucket shows nothing of it.
-                serving.await;
-                Ok(())
-            }
+        if self.config.wait.is_some() {
+            serving.await;
+        }
+        worked
+    }
+
+    /// Works as [`Compactor::run`] does, but serves nothing: for who has a server of its own.
+    ///
+    /// # Errors
+    /// As [`Compactor::run`].
+    pub async fn work_until(&self, mut shutdown: Shutdown) -> Result<(), Error> {
+        let _lock = lock(&self.config.data_dir)?;
+        let mut working = Box::pin(self.work());
+        tokio::select! {
+            result = &mut working => result,
+            // A merge that is cut off here is done again; the bucket shows nothing of it.
+            () = shutdown.requested() => Ok(()),
         }
     }
 

@@ -380,6 +380,7 @@ impl QueryFlags {
         Ok(Settings {
             engine,
             replica_labels: label_list(self.replica_label.iter().map(String::as_str)),
+            hidden_labels: Vec::new(),
             dedup: self.dedup,
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
@@ -411,7 +412,7 @@ fn positive(flag: &'static str, duration: DurationMs) -> Result<i64, Error> {
 
 impl Config {
     /// The flags under their names, for the API to show.
-    pub(crate) fn effective_flags(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn effective_flags(&self) -> std::collections::BTreeMap<String, String> {
         let ms = |ms: i64| DurationMs(ms).to_string();
         let duration = |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let settings = &self.settings;

@@ -15,6 +15,8 @@ pub struct Settings {
     pub engine: promql::Options,
     /// Labels that tell replicas apart.
     pub replica_labels: Vec<String>,
+    /// Labels that names and values of labels leave out: replica labels that the user did not name.
+    pub hidden_labels: Vec<String>,
     /// How replicas become one series.
     pub dedup: Dedup,
     /// An answer that lacks a store's part is better than none.
@@ -43,6 +45,7 @@ impl Default for Settings {
         Self {
             engine: promql::Options::default(),
             replica_labels: Vec::new(),
+            hidden_labels: Vec::new(),
             dedup: Dedup::Penalty,
             partial_response: true,
             auto_downsampling: false,

@@ -30,11 +30,18 @@ enum Kind {
     Odd,
 }
 
-/// Writes the block into `dir`.
-pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
+/// The series in order of labels, with their samples.
+pub(crate) fn series(seed: u64) -> Vec<(Labels, Vec<(i64, f64)>)> {
     let mut rng = Rng::new(seed);
     let mut series = describe();
     series.sort_by(|a, b| a.0.cmp(&b.0));
+    let samples = |(labels, kind)| (labels, samples(&mut rng, kind));
+    series.into_iter().map(samples).collect()
+}
+
+/// Writes the block into `dir`.
+pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
+    let series = series(seed);
     let mut symbols: Vec<&str> = series
         .iter()
         .flat_map(|(l, _)| l)
@@ -47,10 +54,10 @@ pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
     for symbol in symbols {
         writer.add_symbol(symbol)?;
     }
-    for (labels, kind) in &series {
+    for (labels, samples) in &series {
         let mut encoder = SeriesEncoder::new();
         let mut chunks = Vec::new();
-        for (t, v) in samples(&mut rng, *kind) {
+        for &(t, v) in samples {
             chunks.extend(encoder.push_float(t, v)?);
         }
         chunks.extend(encoder.finish());

@@ -4,8 +4,10 @@
     reason = "a test with random input says which seed repeats it"
 )]
 
+mod all_in_one;
 mod block_data;
 mod compactor;
+mod crash;
 mod create_blocks;
 mod http_api;
 mod prometheus;

@@ -25,7 +25,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// What a call asks. Replica labels are shown, as in Thanos.
+    /// What a call asks. Replica labels are shown, as in Thanos, but for those nobody named.
     pub(super) fn of(api: &Api, call: &Call<'_>) -> Result<Self, ApiError> {
         let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
         let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
@@ -39,6 +39,7 @@ impl Question {
             request: LabelsRequest {
                 range,
                 partial_response: scope.partial_response,
+                without_replica_labels: api.settings().hidden_labels.clone(),
                 tenant: scope.tenant,
                 ..LabelsRequest::default()
             },

@@ -25,7 +25,7 @@ const SUBQUERY_RANGES: [&str; 3] = ["187s", "10m3s", "1139s"];
 const SUBQUERY_STEPS: [&str; 4] = ["30s", "1m", "20s", ""];
 
 /// An expression that yields an instant vector, or now and then a scalar.
-pub(super) fn expression(rng: &mut Rng) -> String {
+pub(crate) fn expression(rng: &mut Rng) -> String {
     match rng.below(20) {
         0 => scalar(rng, 0),
         _ => vector(rng, 0),

@@ -1,4 +1,4 @@
-//! What the Prometheus that knows the right answers makes of an expression.
+//! What a server with Prometheus' API makes of an expression.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,12 @@ use promontory_tests::http::{self, encode};
 use serde_json::Value;
 
 use super::When;
-use crate::prometheus::Prometheus;
 
 /// A result: values by time in milliseconds, by labels in Prometheus' notation.
-pub(super) type Series = BTreeMap<String, Vec<(i64, f64)>>;
+pub(crate) type Series = BTreeMap<String, Vec<(i64, f64)>>;
 
-/// The result of an expression, or what Prometheus says when it refuses it or fails.
-pub(super) fn ask(
-    prometheus: &Prometheus,
-    expr: &str,
-    when: When,
-) -> anyhow::Result<Result<Series, String>> {
+/// The result of an expression, or what the server on `port` says when it refuses it or fails.
+pub(crate) fn ask(port: u16, expr: &str, when: When) -> anyhow::Result<Result<Series, String>> {
     let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
     let path = match when {
         When::Instant(t) => {
@@ -31,7 +26,7 @@ pub(super) fn ask(
             seconds(step)
         ),
     };
-    let answer = http::get(prometheus.port(), &path)?;
+    let answer = http::get(port, &path)?;
     let body: Value = serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
     if body["status"] != "success" {
         return Ok(Err(body["error"].as_str().unwrap_or_default().to_owned()));

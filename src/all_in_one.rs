@@ -1,0 +1,304 @@
+//! `promontory` without a subcommand: every component in one process, on one directory.
+//!
+//! What is written goes to a TSDB whose blocks are shipped to a bucket, by default a folder beside it;
+//! a store gateway serves the bucket, a compactor merges it, and a querier answers over all of these
+//! as one Prometheus. The components meet as they do in processes of their own, through the Store
+//! trait and the bucket, only without a network between them.
+//!
+//! The figures of the process itself are kept in a TSDB apart: they are of now, and a head takes
+//! nothing that is much older than its newest sample, so that they would keep out what is filled in
+//! from the past.
+
+mod flags;
+mod own;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::{Bucket, Patience};
+use ingester::core::{Core, Deps};
+use proto::thanos::writeable_store_server::WriteableStoreServer;
+use querier::stores::{FixedStore, FixedStores};
+use runtime::grpc::{self, GrpcServerConfig, Readiness};
+use runtime::http::{PathPattern, Routes, Server, Service};
+use runtime::metrics::Registry;
+use runtime::process::{self, Shutdown};
+use runtime::tasks::Tasks;
+use runtime::{Clock, Error, SystemClock};
+use storeapi::Store;
+use tokio::sync::oneshot;
+
+pub(crate) use flags::Flags;
+use flags::{Config, REPLICA_LABEL};
+
+/// Threads that requests do not need: for files, the gateway, merging and maintenance.
+const SPARE_THREADS: usize = 96;
+/// Paths that the ingester answers, which knows what is scraped, and not the querier.
+const OF_INGESTER: [&str; 5] = [
+    "/api/v1/targets",
+    "/api/v1/targets/metadata",
+    "/api/v1/scrape_pools",
+    "/api/v1/metadata",
+    "/api/v1/status/config",
+];
+
+/// Runs everything until told to stop by a signal.
+///
+/// # Errors
+/// When a flag cannot be used, the data cannot be opened, or the address cannot be had.
+pub(crate) fn run(flags: Flags, out: &mut dyn Write) -> anyhow::Result<()> {
+    let config = flags.resolve()?;
+    let threads = config.querier.http.threads_max() + SPARE_THREADS;
+    process::run(threads, async |shutdown| {
+        Box::pin(serve(config, shutdown, out)).await
+    })?;
+    Ok(())
+}
+
+/// The parts once they are open.
+struct Parts {
+    /// Takes what is written.
+    main: Arc<Core>,
+    /// Scrapes this process; absent where a configuration says what is scraped.
+    own: Option<Arc<Core>>,
+    gateway: store::Gateway,
+    syncer: Arc<store::Syncer>,
+    compactor: compactor::Compactor,
+    registry: Registry,
+}
+
+async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = Server::bind(&config.http, config.querier.http).await?;
+    let address = http.local_addr().map_err(|source| Error::System {
+        action: "find out the address".to_owned(),
+        source,
+    })?;
+    let service = Service::default();
+    let tasks = Tasks::new();
+    let stop_grpc = shutdown.clone();
+    let (opened, opening) = oneshot::channel();
+    let starting = async {
+        let own = own::scrapes(&config, address).await;
+        let settings = config.clone();
+        let on_thread = {
+            let clock = Arc::clone(&clock);
+            process::blocking(move || open(&settings, own, &clock))
+        };
+        let parts = on_thread.await?;
+        let querier = querier(&config, &parts, &clock)?;
+        serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
+        service.ready(Arc::new(routes(&parts, &querier)));
+        banner(out, &config, address).map_err(|source| Error::System {
+            action: "write to standard output".to_owned(),
+            source,
+        })?;
+        // The receiver waits below.
+        let _ = opened.send(parts);
+        Ok(())
+    };
+    let (stop_storing, storing) = Shutdown::new();
+    let front = async {
+        let serving = http.serve(service.clone(), shutdown);
+        let served = Box::pin(process::serve_while(serving, starting)).await;
+        tasks.finish(config.grace).await;
+        // Only when nobody can write any more.
+        stop_storing.request();
+        served
+    };
+    let background = async {
+        if let Ok(parts) = opening.await {
+            Box::pin(work(parts, storing, config.grace)).await;
+        }
+    };
+    futures::future::join(front, background).await.0
+}
+
+/// Opens the data and the bucket. Runs on a thread that may block.
+fn open(
+    config: &Config,
+    own: Option<ingester::Config>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Parts, Error> {
+    let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+    let deps = |registry: &Registry| Deps {
+        clock: Arc::clone(clock),
+        registry: registry.clone(),
+    };
+    let main = Arc::new(Core::open(&config.ingester, deps(&registry))?);
+    let own = match own {
+        // Its figures would be mistaken for those of the main one.
+        Some(own) => Some(Arc::new(Core::open(&own, deps(&Registry::default()))?)),
+        None => None,
+    };
+    let bucket = |patience| {
+        let text = config.bucket.read()?.unwrap_or_default();
+        Bucket::open(&text, patience).map_err(|error| Error::Start {
+            action: "open the bucket".to_owned(),
+            source: Box::new(error),
+        })
+    };
+    let readable = bucket(Patience::Interactive)?;
+    let gateway = store::Gateway::new(
+        readable.clone(),
+        Arc::clone(clock),
+        config.store.gateway.clone(),
+    );
+    let sync = config.store.sync.clone();
+    let syncer = store::Syncer::new(gateway.clone(), readable, Arc::clone(clock), sync);
+    let syncer = Arc::new(syncer);
+    registry.register(Arc::new(store::api::Figures::new(
+        gateway.clone(),
+        Arc::clone(&syncer),
+    )));
+    let deps = compactor::Deps {
+        bucket: bucket(Patience::Background)?,
+        registry: registry.clone(),
+        clock: Arc::clone(clock),
+    };
+    Ok(Parts {
+        compactor: compactor::build(config.compactor.clone(), deps),
+        main,
+        own,
+        gateway,
+        syncer,
+        registry,
+    })
+}
+
+/// The querier over what is here.
+fn querier(
+    config: &Config,
+    parts: &Parts,
+    clock: &Arc<dyn Clock>,
+) -> Result<querier::Service, Error> {
+    let fixed = |component, name: &str, store: Arc<dyn Store>| FixedStore {
+        component,
+        name: name.to_owned(),
+        store,
+    };
+    let mut stores = vec![
+        fixed("receive", "local data", parts.main.store()),
+        fixed("store", "bucket", Arc::new(parts.gateway.clone())),
+    ];
+    if let Some(own) = &parts.own {
+        stores.push(fixed("receive", "figures of this process", own.store()));
+    }
+    let mut settings = config.querier.settings.clone();
+    settings.replica_labels.push(REPLICA_LABEL.to_owned());
+    settings.hidden_labels.push(REPLICA_LABEL.to_owned());
+    querier::Service::new(querier::Deps {
+        stores: Arc::new(FixedStores::new(stores)),
+        local: None,
+        settings,
+        store_limits: config.querier.store_limits,
+        clock: Arc::clone(clock),
+        about: querier::api::About {
+            version: env!("CARGO_PKG_VERSION"),
+            started_ms: clock.now_ms(),
+            flags: config.effective_flags(),
+        },
+    })
+}
+
+/// Everything over HTTP.
+fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
+    let writes = Arc::new(parts.main.routes());
+    let scraping = parts.own.as_ref().unwrap_or(&parts.main);
+    let scraping = Arc::new(scraping.routes());
+    let mut routes = Routes::new()
+        .with(PathPattern::Prefix("/"), querier.http())
+        .with(
+            PathPattern::Exact("/metrics"),
+            Arc::new(parts.registry.clone()),
+        );
+    for path in ["/api/v1/write", "/api/v1/receive", "/-/reload"] {
+        routes = routes.with(
+            PathPattern::Exact(path),
+            Arc::<Routes>::clone(&writes) as Arc<_>,
+        );
+    }
+    for path in OF_INGESTER {
+        routes = routes.with(
+            PathPattern::Exact(path),
+            Arc::<Routes>::clone(&scraping) as Arc<_>,
+        );
+    }
+    let blocks = store::api::BlocksApi::new(parts.gateway.clone(), Arc::clone(&parts.syncer));
+    routes.with(PathPattern::Exact("/api/v1/blocks"), Arc::new(blocks))
+}
+
+/// Serves gRPC, unless the address is taken: somebody who only looks around need not mind.
+async fn serve_grpc(
+    config: &Config,
+    parts: &Parts,
+    querier: &querier::Service,
+    (tasks, shutdown): (&Tasks, Shutdown),
+) {
+    let server = match grpc::Server::bind(&config.grpc, GrpcServerConfig::default()).await {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::warn!(%error, "gRPC is not served; --grpc-address names another address");
+            return;
+        }
+    };
+    let readiness = Readiness::new();
+    readiness.set(true);
+    let write = WriteableStoreServer::new(parts.main.write_service())
+        .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX);
+    let routes = querier.grpc(&readiness).add_service(write);
+    tasks.spawn("grpc", async move {
+        if let Err(error) = server.serve(routes, readiness, shutdown).await {
+            tracing::error!(%error, "gRPC is not served any more");
+        }
+    });
+}
+
+/// Does what goes on in the background until told to stop; what is under way then has `grace` to end.
+async fn work(parts: Parts, shutdown: Shutdown, grace: Duration) {
+    let own = async {
+        if let Some(own) = &parts.own {
+            own.run(shutdown.clone()).await;
+        }
+    };
+    let merging = async {
+        if let Err(error) = parts.compactor.work_until(shutdown.clone()).await {
+            tracing::error!(%error, "the bucket is not merged any more");
+        }
+    };
+    let syncing = parts.syncer.run(Readiness::new(), shutdown.clone());
+    let all = futures::future::join4(parts.main.run(shutdown.clone()), own, merging, syncing);
+    let mut stop = shutdown.clone();
+    let too_long = async {
+        stop.requested().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        _ = all => {}
+        () = too_long => {
+            tracing::warn!("not everything was shipped in time; the next start goes on with it");
+        }
+    }
+}
+
+/// Says what somebody who has just started it wants to know.
+fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -> io::Result<()> {
+    let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    writeln!(out, "Promontory {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  data    {}", data.display())?;
+    writeln!(out, "  page    http://{address}/")?;
+    writeln!(
+        out,
+        "  Grafana add a Prometheus data source with the URL http://{address}"
+    )?;
+    writeln!(
+        out,
+        "  To send samples of a Prometheus here, add to its configuration:\n"
+    )?;
+    writeln!(
+        out,
+        "remote_write:\n  - url: http://{address}/api/v1/write\n"
+    )?;
+    out.flush()
+}

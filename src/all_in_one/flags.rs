@@ -1,0 +1,207 @@
+//! The few flags of the process that is everything, and what follows from them for its parts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser as _;
+use model::time::DurationMs;
+use runtime::flags::ListenAddress;
+use runtime::{BucketConfig, BucketFlags, Error};
+
+/// The external label of this process' blocks unless the user says others. Answers do not show it.
+pub(super) const REPLICA_LABEL: &str = "promontory_replica";
+
+/// How long the end of the process waits for blocks to be cut and shipped.
+const GRACE: Duration = Duration::from_secs(120);
+/// How often the bucket is looked at.
+const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What was said on the command line.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Flags {
+    /// Directory for everything: the TSDB, and the bucket unless one is named.
+    #[arg(
+        long = "data-dir",
+        value_name = "DIR",
+        default_value = "./promontory-data"
+    )]
+    data_dir: PathBuf,
+    /// Address of the HTTP server: page, API, remote write.
+    #[arg(
+        long = "http-address",
+        alias = "web.listen-address",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9090"
+    )]
+    http_address: String,
+    /// Address of the gRPC server.
+    #[arg(
+        long = "grpc-address",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:10901"
+    )]
+    grpc_address: String,
+    /// Prometheus' configuration file, for what to scrape. Without one this process scrapes itself,
+    /// and a node exporter on port 9100.
+    #[arg(id = "prometheus_config", long = "config.file", value_name = "FILE")]
+    scrape_config: Option<PathBuf>,
+    /// The bucket; a folder of the data directory when none is named.
+    #[command(flatten)]
+    bucket: BucketFlags,
+    /// External label of everything that is received here, `name="value"`; may be repeated.
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// How long blocks stay in the data directory after they were shipped to the bucket.
+    #[arg(
+        long = "tsdb.retention",
+        alias = "storage.tsdb.retention.time",
+        value_name = "DURATION",
+        default_value = "2d"
+    )]
+    retention: DurationMs,
+    /// How old a sample may be that comes after newer ones of its series.
+    #[arg(
+        long = "tsdb.out-of-order.time-window",
+        value_name = "DURATION",
+        default_value = "30m"
+    )]
+    out_of_order_window: DurationMs,
+    /// When a write is acknowledged.
+    #[arg(long = "wal.sync", value_name = "WHEN", default_value = "always")]
+    wal_sync: String,
+}
+
+/// What the parts work with: complete and checked.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) data_dir: PathBuf,
+    pub(super) http: ListenAddress,
+    pub(super) grpc: ListenAddress,
+    pub(super) bucket: BucketConfig,
+    /// The user says what to scrape.
+    pub(super) has_config_file: bool,
+    pub(super) ingester: ingester::Config,
+    pub(super) store: store::Config,
+    pub(super) querier: querier::Config,
+    pub(super) compactor: compactor::Config,
+    pub(super) grace: Duration,
+    retention: DurationMs,
+}
+
+/// Flags of a component, read from a command line that was made up.
+#[derive(Debug, clap::Parser)]
+struct Only<F: clap::Args> {
+    #[command(flatten)]
+    flags: F,
+}
+
+/// The flags of a component as if these had been said to it.
+pub(super) fn flags_of<F: clap::Args>(said: &[String]) -> Result<F, Error> {
+    let name = std::iter::once("promontory".to_owned());
+    let only = Only::<F>::try_parse_from(name.chain(said.iter().cloned()));
+    only.map(|only| only.flags).map_err(|error| Error::Start {
+        action: "configure the parts".to_owned(),
+        source: Box::new(error),
+    })
+}
+
+fn flag(name: &str, value: impl std::fmt::Display) -> String {
+    format!("--{name}={value}")
+}
+
+impl Flags {
+    /// Checks the flags and fills in what follows from them.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
+    pub(super) fn resolve(self) -> Result<Config, Error> {
+        let address = |flag, text: &str| {
+            ListenAddress::parse(text).map_err(|reason| Error::Flag { flag, reason })
+        };
+        let work = |part: &str| self.data_dir.join(part).display().to_string();
+        let bucket = match self.bucket.resolve() {
+            BucketConfig::None => {
+                let folder = serde_json::Value::from(work("bucket"));
+                BucketConfig::Inline(format!(
+                    "type: FILESYSTEM\nconfig: {{directory: {folder}}}\n"
+                ))
+            }
+            named => named,
+        };
+        let bucket_flag = match &bucket {
+            BucketConfig::File(file) => flag("objstore.config-file", file.display()),
+            BucketConfig::Inline(text) => flag("objstore.config", text),
+            BucketConfig::None => String::new(),
+        };
+        let store = [
+            bucket_flag.clone(),
+            flag("data-dir", work("store")),
+            flag(
+                "sync-block-duration",
+                format!("{}s", SYNC_INTERVAL.as_secs()),
+            ),
+        ];
+        let compactor = [
+            bucket_flag.clone(),
+            flag("data-dir", work("compactor")),
+            "--wait".to_owned(),
+        ];
+        // It is given its stores; this only says that there are some.
+        let querier = [flag("data-dir", work("tsdb"))];
+        Ok(Config {
+            http: address("http-address", &self.http_address)?,
+            grpc: address("grpc-address", &self.grpc_address)?,
+            ingester: self.ingester(&bucket_flag)?.resolve()?,
+            store: flags_of::<store::Flags>(&store)?.resolve()?,
+            querier: flags_of::<querier::Flags>(&querier)?.resolve()?,
+            compactor: flags_of::<compactor::Flags>(&compactor)?.resolve()?,
+            has_config_file: self.scrape_config.is_some(),
+            bucket,
+            grace: GRACE,
+            retention: self.retention,
+            data_dir: self.data_dir,
+        })
+    }
+
+    fn ingester(&self, bucket_flag: &str) -> Result<ingester::Flags, Error> {
+        let mut said = vec![
+            bucket_flag.to_owned(),
+            "--tsdb.layout=single".to_owned(),
+            flag("tsdb.path", self.data_dir.join("tsdb").display()),
+            flag("tsdb.retention", self.retention),
+            flag("tsdb.out-of-order.time-window", self.out_of_order_window),
+            flag("wal.sync", &self.wal_sync),
+        ];
+        said.extend(self.labels.iter().map(|label| flag("label", label)));
+        let mut has_labels = !self.labels.is_empty();
+        if let Some(file) = &self.scrape_config {
+            said.push(flag("config.file", file.display()));
+            let config = ingester::config::Config::load(file);
+            // Whoever opens it says what is wrong with it.
+            has_labels |= config.is_ok_and(|config| !config.global.external_labels.is_empty());
+        }
+        if !has_labels {
+            let host = rustix::system::uname();
+            let host = host.nodename().to_string_lossy();
+            said.push(flag("label", format!("{REPLICA_LABEL}=\"{host}\"")));
+        }
+        flags_of(&said)
+    }
+}
+
+impl Config {
+    /// The flags under their names, for the API to show.
+    pub(super) fn effective_flags(&self) -> BTreeMap<String, String> {
+        let flags = [
+            ("data-dir", self.data_dir.display().to_string()),
+            ("http-address", self.http.to_string()),
+            ("grpc-address", self.grpc.to_string()),
+            ("tsdb.retention", self.retention.to_string()),
+        ];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value));
+        let mut all = self.querier.effective_flags();
+        all.extend(flags);
+        all
+    }
+}

@@ -1,0 +1,163 @@
+//! `promontory` without a subcommand, as somebody meets it who has just installed it; and beside a
+//! Prometheus that got the same samples by remote write.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use promontory_tests::process::Server;
+use promontory_tests::remote_write::{self, Series};
+use promontory_tests::{free_port, http};
+use serde_json::Value;
+
+use crate::block_data;
+use crate::prometheus::Prometheus;
+use crate::promql_differential::peer::ask;
+use crate::promql_differential::{generate, is_hidden_by_plan, is_newer_refusal, when};
+use crate::rng::Rng;
+
+/// A promontory of one process.
+pub(crate) struct AllInOne {
+    pub(crate) port: u16,
+    pub(crate) server: Server,
+}
+
+impl AllInOne {
+    /// Starts one with its data in `dir`, listening on `port`.
+    pub(crate) fn start(dir: &Path, port: u16) -> anyhow::Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
+        command
+            .arg(format!(
+                "--data-dir={}",
+                dir.join("promontory-data").display()
+            ))
+            .arg(format!("--http-address=127.0.0.1:{port}"))
+            .arg("--grpc-address=127.0.0.1:0");
+        let mut server = Server::start(&mut command, &dir.join("promontory.log"))?;
+        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+        Ok(Self { port, server })
+    }
+}
+
+fn result_of(port: u16, query: &str) -> anyhow::Result<Value> {
+    let path = format!("/api/v1/query?query={}", http::encode(query));
+    let answer = http::get(port, &path)?;
+    let body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+    Ok(body["data"]["result"].clone())
+}
+
+#[test]
+fn it_answers_about_itself_within_seconds() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let started = Instant::now();
+    let ours = AllInOne::start(dir.path(), free_port())?;
+    loop {
+        let up = result_of(ours.port, "up{job=\"promontory\"}")?;
+        if up[0]["value"][1] == "1" {
+            break;
+        }
+        ensure!(
+            started.elapsed() < Duration::from_secs(15),
+            "no answer in time: {up}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let log = ours.server.log();
+    for said in ["promontory-data", "http://127.0.0.1:", "remote_write:"] {
+        ensure!(
+            log.contains(said),
+            "{said:?} is not in what it prints:\n{log}"
+        );
+    }
+    let page = http::get(ours.port, "/")?;
+    ensure!(
+        page.status == 200 && page.body.contains("<title>Promontory"),
+        "the page is there"
+    );
+    Ok(())
+}
+
+/// Sends all samples to both, in order of time, a few minutes of all series at once.
+fn feed(ports: [u16; 2]) -> anyhow::Result<()> {
+    const SLICE_MS: i64 = 600_000;
+    let all = block_data::series(7);
+    let mut from = block_data::START_MS;
+    while from < block_data::END_MS {
+        let slice: Vec<Series> = (all.iter())
+            .filter_map(|(labels, samples)| {
+                let within = |(t, _): &&(i64, f64)| (from..from + SLICE_MS).contains(t);
+                let samples: Vec<_> = samples.iter().filter(within).copied().collect();
+                let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
+                let labels = labels.iter().map(own).collect();
+                (!samples.is_empty()).then_some(Series { labels, samples })
+            })
+            .collect();
+        for port in ports {
+            let answer = remote_write::send(port, "/api/v1/write", &slice)?;
+            ensure!(
+                answer.status / 100 == 2,
+                "{} {}",
+                answer.status,
+                answer.body
+            );
+        }
+        from += SLICE_MS;
+    }
+    Ok(())
+}
+
+#[test]
+fn answers_equal_those_of_a_prometheus_with_the_same_samples() -> anyhow::Result<()> {
+    const EXPRESSIONS: usize = 500;
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("theirs");
+    std::fs::create_dir(&data)?;
+    let Some(theirs) = Prometheus::start(&data, dir.path())? else {
+        return Ok(());
+    };
+    let ours = AllInOne::start(dir.path(), free_port())?;
+    feed([theirs.port(), ours.port])?;
+
+    let mut rng = Rng::new(11);
+    let mut accepted = 0;
+    let mut failures = Vec::new();
+    for _ in 0..EXPRESSIONS {
+        let (expr, when) = (generate::expression(&mut rng), when(&mut rng));
+        let expected = ask(theirs.port(), &expr, when).with_context(|| expr.clone())?;
+        match (expected, ask(ours.port, &expr, when)?) {
+            (Err(_), Err(_)) => {}
+            (Err(e), Ok(_)) if is_hidden_by_plan(&e) => {}
+            (Ok(_), Err(e)) if is_newer_refusal(&expr, &e) => {}
+            (Ok(a), Ok(b)) if crate::promql_differential::difference(&a, &b).is_none() => {
+                accepted += 1;
+            }
+            (a, b) => failures.push(format!("{expr} {when:?}\n  theirs {a:?}\n  ours   {b:?}")),
+        }
+    }
+    ensure!(
+        failures.is_empty(),
+        "{} differ, among them:\n{}",
+        failures.len(),
+        failures[..failures.len().min(5)].join("\n")
+    );
+    ensure!(
+        accepted >= 300,
+        "only {accepted} expressions were accepted by both"
+    );
+    for path in ["labels", "label/job/values", "series?match[]=temperature"] {
+        let range = format!(
+            "start={}&end={}",
+            block_data::START_MS / 1000,
+            block_data::END_MS / 1000
+        );
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let path = format!("/api/v1/{path}{separator}{range}");
+        let (a, b) = (
+            http::get(theirs.port(), &path)?,
+            http::get(ours.port, &path)?,
+        );
+        ensure!(a.body == b.body, "{path}: {} and {}", a.body, b.body);
+    }
+    Ok(())
+}
