@@ -28,9 +28,30 @@ struct Slot<W> {
     out: StepSeries,
     /// Whether `out` has values.
     result: Result<bool, Error>,
+    /// Samples and bytes of `out` that are accounted for.
+    held: (u64, u64),
 }
 
-/// Evaluates the series of a set, as many at once as the executor can.
+impl<W> Slot<W> {
+    /// Accounts for the result, which may have to wait for the ones before it.
+    fn hold(&mut self, ctx: &Context<'_>) {
+        if matches!(self.result, Ok(true)) {
+            let column = &self.out.column;
+            self.held = (column.sample_count(), column.heap_bytes() as u64);
+            if let Err(error) = ctx.tracker.acquire(self.held.0, self.held.1) {
+                self.result = Err(error);
+            }
+        }
+    }
+
+    fn release(&mut self, ctx: &Context<'_>) {
+        let (samples, bytes) = std::mem::take(&mut self.held);
+        ctx.tracker.release(samples, bytes);
+    }
+}
+
+/// Evaluates the series of a set, as many at once as the executor can. What the slots hold counts
+/// against the limits of the query until it is passed on.
 pub(crate) struct Batches<'q, W> {
     set: Box<dyn SeriesSet>,
     slots: Vec<Mutex<Slot<W>>>,
@@ -55,6 +76,7 @@ impl<'q, W: Send> Batches<'q, W> {
                 series: None,
                 out: StepSeries::default(),
                 result: Ok(false),
+                held: (0, 0),
             })
         };
         Self {
@@ -76,6 +98,7 @@ impl<'q, W: Send> Batches<'q, W> {
         loop {
             while let Some(index) = self.ready.pop_front() {
                 let slot = self.slots[index].get_mut().expect("no job panicked");
+                slot.release(self.ctx);
                 if std::mem::replace(&mut slot.result, Ok(false))? {
                     std::mem::swap(out, &mut slot.out);
                     return Ok(true);
@@ -85,17 +108,22 @@ impl<'q, W: Send> Batches<'q, W> {
                 return Ok(false);
             }
             self.fill()?;
-            let slots = &self.slots;
-            self.ctx.executor.run(self.ready.len(), &|index| {
+            let (slots, ctx) = (&self.slots, self.ctx);
+            ctx.executor.run(self.ready.len(), &|index| {
                 let mut slot = slots[index].lock().expect("no job panicked");
                 let Slot {
                     work,
                     series,
                     out,
                     result,
+                    ..
                 } = &mut *slot;
                 if let Some(mut series) = series.take() {
                     *result = evaluate(work, &mut *series, out);
+                }
+                // A single slot is passed on at once, to who accounts for it.
+                if slots.len() > 1 {
+                    slot.hold(ctx);
                 }
             });
         }
@@ -115,5 +143,16 @@ impl<'q, W: Send> Batches<'q, W> {
             self.ready.push_back(index);
         }
         Ok(())
+    }
+}
+
+impl<W> Drop for Batches<'_, W> {
+    /// Gives back what was not asked for.
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            if let Ok(slot) = slot.get_mut() {
+                slot.release(self.ctx);
+            }
+        }
     }
 }

@@ -206,3 +206,26 @@ fn operators_are_measured_when_asked_for() {
     let plain = run(&Options::default(), text, Cancellation::new(), &Sequential);
     assert!(plain.expect("the query runs").stats.operators.is_empty());
 }
+
+/// Results of several series are ready at once, and count while they wait.
+#[test]
+fn what_waits_in_a_parallel_batch_counts() {
+    let mut options = Options::default();
+    options.limits.samples_max = 41 * 10;
+    let query = "sum by (job) (rate(x_total[5m]))";
+    let error = run(&options, query, Cancellation::new(), &Threads)
+        .expect_err("a batch of 48 series does not fit");
+    assert!(matches!(error, Error::TooManySamples), "{error}");
+    options.limits = promql::limits::Limits::default();
+    let stats = run(&options, query, Cancellation::new(), &Threads)
+        .expect("it fits")
+        .stats;
+    // 16 series for each of 3 threads, 41 steps each.
+    assert!(stats.samples_peak >= 41 * 48, "{stats:?}");
+    // Given back in the end: twice as much is never held.
+    let twice = format!("{query} + {query}");
+    let stats = run(&options, &twice, Cancellation::new(), &Threads)
+        .expect("it fits")
+        .stats;
+    assert!(stats.samples_peak < 2 * 41 * 48, "{stats:?}");
+}
