@@ -468,20 +468,34 @@ impl Samples {
         }
     }
 
-    /// Finds out for each histogram whether it follows a reset, where that is not known. The first
-    /// one stays unknown.
-    pub(crate) fn resolve_resets(&mut self) {
-        for k in 1..self.hists.len() {
-            let (before, rest) = self.hists.split_at_mut(k);
-            let (before, now) = (&before[k - 1], &mut rest[0]);
-            if now.counter_reset_hint == CounterResetHint::Unknown {
-                let is_reset = now.detect_reset(before);
-                Arc::make_mut(now).counter_reset_hint = if is_reset {
+    /// Leaves of each histogram the count and the sum, as Prometheus decodes them for queries that
+    /// look at nothing else. Before the buckets go, they say whether a reset came before, where that
+    /// is not known; of the first one, and of gauges, that stays unknown.
+    pub(crate) fn reduce_to_stats(&mut self) {
+        let mut previous: Option<Arc<FloatHistogram>> = None;
+        for slot in &mut self.hists {
+            let stats = FloatHistogram {
+                counter_reset_hint: slot.counter_reset_hint,
+                schema: slot.schema,
+                count: slot.count,
+                sum: slot.sum,
+                ..FloatHistogram::default()
+            };
+            let full = std::mem::replace(slot, Arc::new(stats));
+            if model::sample::is_stale(full.sum) {
+                continue;
+            }
+            if let Some(previous) = &previous
+                && full.counter_reset_hint == CounterResetHint::Unknown
+            {
+                let is_reset = full.detect_reset(previous);
+                Arc::make_mut(slot).counter_reset_hint = if is_reset {
                     CounterResetHint::Reset
                 } else {
                     CounterResetHint::NotReset
                 };
             }
+            previous = Some(full);
         }
     }
 

@@ -80,7 +80,7 @@ pub(crate) fn read(
     }
     out.samples.drop_stale();
     if selector.hints.histogram_stats {
-        out.samples.resolve_resets();
+        out.samples.reduce_to_stats();
     }
     if out.samples.is_empty() {
         return Ok(false);

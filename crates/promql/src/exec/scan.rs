@@ -102,7 +102,7 @@ impl Operator for Scan<'_> {
                 samples.drop_starts();
             }
             if selector.hints.histogram_stats {
-                samples.resolve_resets();
+                samples.reduce_to_stats();
             }
             out.column.reset(steps.count);
             let lookup = Lookup {

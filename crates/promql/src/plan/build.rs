@@ -316,6 +316,14 @@ impl Builder {
     }
 
     fn binary(&mut self, b: &ast::Binary) -> Result<Built<VectorNode>, Error> {
+        let outer = self.needs_buckets;
+        self.needs_buckets |= matches!(b.op, ast::BinaryOp::TrimUpper | ast::BinaryOp::TrimLower);
+        let built = self.operation(b);
+        self.needs_buckets = outer;
+        built
+    }
+
+    fn operation(&mut self, b: &ast::Binary) -> Result<Built<VectorNode>, Error> {
         let types = (b.lhs.value_type(), b.rhs.value_type());
         if types == (ValueType::Vector, ValueType::Vector) {
             let (lhs, rhs) = (self.vector(&b.lhs)?, self.vector(&b.rhs)?);

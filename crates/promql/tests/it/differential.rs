@@ -14,7 +14,7 @@ use promql::testing::script::{Command, parse};
 use promql::value::QueryValue;
 use promql::{Engine, Options};
 
-use super::naive::{Evaluator, Naive, Stop};
+use super::naive::{Evaluator, Naive, Stop, without_buckets};
 
 const SETS: usize = 8;
 const EXPRESSIONS: usize = 500;
@@ -72,13 +72,14 @@ impl Case {
     }
 
     fn expected(&self, storage: &MemoryStorage) -> Result<Points, Stop> {
+        let expr = self.expr();
         let evaluator = Evaluator {
             storage,
             ends: (self.steps.start, self.steps.end()),
             step_ms: self.steps.step,
             delayed_names: self.delayed_names,
+            without_buckets: without_buckets(&expr),
         };
-        let expr = self.expr();
         let mut points = Points::new();
         let mut failed = false;
         for t in (0..self.steps.count).map(|i| self.steps.at(i)) {

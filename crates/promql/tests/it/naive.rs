@@ -18,7 +18,7 @@ mod rate;
 mod select;
 
 use model::Labels;
-use promql::ast::{Expr, UnaryOp};
+use promql::ast::{BinaryOp, Expr, FunctionId, PosRange, UnaryOp};
 use promql::columns::StepValue;
 use promql::testing::MemoryStorage;
 
@@ -77,6 +77,34 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) step_ms: i64,
     /// Names are dropped at the end of a query.
     pub(crate) delayed_names: bool,
+    /// Where the selectors stand of whose histograms only count and sum are read.
+    pub(crate) without_buckets: Vec<PosRange>,
+}
+
+/// The selectors below `histogram_count`, `histogram_sum` and `histogram_avg`, but for those that
+/// something around them needs the buckets of.
+pub(crate) fn without_buckets(expr: &Expr) -> Vec<PosRange> {
+    fn collect(expr: &Expr, (mut counts, mut needs): (bool, bool), found: &mut Vec<PosRange>) {
+        use FunctionId as F;
+        match expr {
+            Expr::Call(call) => match call.function.id {
+                F::HistogramCount | F::HistogramSum | F::HistogramAvg => counts = true,
+                F::HistogramQuantile | F::HistogramQuantiles | F::HistogramFraction => needs = true,
+                _ => {}
+            },
+            Expr::Binary(e) => needs |= matches!(e.op, BinaryOp::TrimUpper | BinaryOp::TrimLower),
+            Expr::Subquery(_) => needs = true,
+            Expr::Vector(selector) if counts && !needs => found.push(selector.pos),
+            Expr::Matrix(matrix) if counts && !needs => found.push(matrix.selector.pos),
+            _ => {}
+        }
+        for child in expr.children() {
+            collect(child, (counts, needs), found);
+        }
+    }
+    let mut found = Vec::new();
+    collect(expr, (false, false), &mut found);
+    found
 }
 
 impl Evaluator<'_> {

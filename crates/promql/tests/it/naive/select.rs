@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::sample::is_stale;
-use model::{CounterResetHint, FloatHistogram, Labels, Matcher, TimeRange};
+use model::{CounterResetHint, FloatHistogram, Labels, TimeRange};
 use promql::ast::{At, Duration, DurationContext, Expr, RangeExtension, Subquery, VectorSelector};
 use promql::columns::{Samples, StepValue};
 use promql::source::{Hints, SelectRequest, Source};
@@ -81,9 +81,9 @@ impl Evaluator<'_> {
     }
 
     /// The samples after `from` and up to `to`, stale markers included.
-    fn select(&self, matchers: &[Matcher], (from, to): (i64, i64)) -> Vec<Window> {
+    fn select(&self, selector: &VectorSelector, (from, to): (i64, i64)) -> Vec<Window> {
         let request = SelectRequest {
-            matchers: matchers.to_vec(),
+            matchers: selector.matchers.clone(),
             range: TimeRange::new(from + 1, to + 1),
             hints: Hints::default(),
         };
@@ -96,6 +96,9 @@ impl Evaluator<'_> {
                 .expect("memory can be read");
             let floats = samples.ts.into_iter().zip(samples.values);
             let mut points: Vec<Point> = floats.map(|(t, v)| (t, StepValue::Float(v))).collect();
+            if self.without_buckets.contains(&selector.pos) {
+                samples.hists = stats(&samples.hists);
+            }
             let hists = samples.hist_ts.into_iter().zip(samples.hists);
             points.extend(hists.map(|(t, h)| (t, StepValue::Histogram(h))));
             points.sort_by_key(|(t, _)| *t);
@@ -110,8 +113,8 @@ impl Evaluator<'_> {
     }
 
     /// The samples of a range that are values.
-    fn values(&self, matchers: &[Matcher], range: (i64, i64)) -> Vec<Window> {
-        let mut windows = self.select(matchers, range);
+    fn values(&self, selector: &VectorSelector, range: (i64, i64)) -> Vec<Window> {
+        let mut windows = self.select(selector, range);
         for window in &mut windows {
             window.points.retain(|(_, value)| !is_marker(value));
         }
@@ -129,7 +132,7 @@ impl Evaluator<'_> {
             return Err(Stop::Unknown);
         }
         let t = self.reference(selector.at, &selector.offset, t)?;
-        let windows = self.select(&selector.matchers, (t - LOOKBACK_MS, t));
+        let windows = self.select(selector, (t - LOOKBACK_MS, t));
         let newest = windows.into_iter().filter_map(|window| {
             let (t, value) = window.points.last()?.clone();
             (!is_marker(&value)).then(|| (t, window.element(value)))
@@ -150,7 +153,7 @@ impl Evaluator<'_> {
         let t = self.reference(selector.at, &selector.offset, t)?;
         let around = (t - LOOKBACK_MS, t + LOOKBACK_MS);
         let mut vector = Vec::new();
-        for window in self.values(&selector.matchers, around) {
+        for window in self.values(selector, around) {
             let floats = window.floats();
             if floats.len() < window.points.len() {
                 return Err(Stop::Unknown);
@@ -180,7 +183,7 @@ impl Evaluator<'_> {
                     Some(RangeExtension::Anchored) => (ends.0 - LOOKBACK_MS, ends.1),
                     Some(RangeExtension::Smoothed) => (ends.0 - LOOKBACK_MS, ends.1 + LOOKBACK_MS),
                 };
-                Ok((self.values(&selector.matchers, wide), ends))
+                Ok((self.values(selector, wide), ends))
             }
             Expr::Subquery(subquery) => self.subquery(subquery, t),
             _ => Err(Stop::Unknown),
@@ -225,4 +228,31 @@ fn forgotten(value: StepValue) -> StepValue {
         }
         value => value,
     }
+}
+
+/// The histograms without their buckets, which have told before whether there was a reset.
+fn stats(hists: &[Arc<FloatHistogram>]) -> Vec<Arc<FloatHistogram>> {
+    let mut previous: Option<&FloatHistogram> = None;
+    let mut all = Vec::new();
+    for h in hists {
+        let mut hint = h.counter_reset_hint;
+        if !is_stale(h.sum) {
+            if let (CounterResetHint::Unknown, Some(previous)) = (hint, previous) {
+                hint = if h.detect_reset(previous) {
+                    CounterResetHint::Reset
+                } else {
+                    CounterResetHint::NotReset
+                };
+            }
+            previous = Some(h);
+        }
+        all.push(Arc::new(FloatHistogram {
+            counter_reset_hint: hint,
+            schema: h.schema,
+            count: h.count,
+            sum: h.sum,
+            ..FloatHistogram::default()
+        }));
+    }
+    all
 }
