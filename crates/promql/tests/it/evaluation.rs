@@ -204,7 +204,7 @@ fn a_step_is_what_an_instant_query_yields() {
     };
     let mut compared = 0;
     let data = std::fs::read_to_string(path).unwrap();
-    for delayed_name_removal in [true, false] {
+    let engine = |delayed_name_removal| {
         let mut options = Options {
             delayed_name_removal,
             start_timestamps: true,
@@ -213,14 +213,17 @@ fn a_step_is_what_an_instant_query_yields() {
         options.limits.subquery_steps_max = 5_000;
         options.limits.bytes_max = 64 << 20;
         options.limits.timeout = Duration::from_secs(20);
-        let engine = Engine::new(options);
-        for line in data.lines() {
-            let row: Value = serde_json::from_str(line).unwrap();
-            let text = row["expr"].as_str().unwrap_or_default();
-            if let Ok(expr) = parse_expr(text, ParseOptions::all_features()) {
-                compared += check(&engine, &expr, text);
-            }
+        Engine::new(options)
+    };
+    // The engines take turns, for each expression is evaluated at every step.
+    let mut engines = [engine(true), engine(false)];
+    for line in data.lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let text = row["expr"].as_str().unwrap_or_default();
+        if let Ok(expr) = parse_expr(text, ParseOptions::all_features()) {
+            compared += check(&engines[0], &expr, text);
+            engines.swap(0, 1);
         }
     }
-    assert!(compared > 20_000, "only {compared} steps could be compared");
+    assert!(compared > 10_000, "only {compared} steps could be compared");
 }

@@ -352,6 +352,9 @@ fn exposition() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    // Each case opens several directories.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever is remembered of scrapes before, what is read of one is the same.
     #[test]
     fn memory_changes_nothing(bodies in proptest::collection::vec(exposition(), 1..6)) {
