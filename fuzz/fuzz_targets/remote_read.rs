@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use storeapi::remote_read::{FrameReader, ReadRequest, chunked_frame, samples};
+use storeapi::remote_read::decode::{chunked_frame, samples};
+use storeapi::remote_read::{FrameReader, ReadRequest};
 use storeapi::snappy;
 
 const BYTES_MAX: usize = 1 << 20;
