@@ -9,6 +9,7 @@ mod block_data;
 mod compactor;
 mod crash;
 mod create_blocks;
+mod federation;
 mod http_api;
 mod prometheus;
 mod promql_differential;

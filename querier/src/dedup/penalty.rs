@@ -133,6 +133,11 @@ impl<'a> Lane<'a> {
     }
 }
 
+/// The value lifted; NaN stays as it is, because arithmetic would make a stale marker a plain one.
+fn lifted(v: f64, by: f64) -> f64 {
+    if v.is_nan() { v } else { v + by }
+}
+
 fn time(samples: &Samples, slot: Slot) -> i64 {
     match slot {
         Slot::Float(i) => samples.ts[i],
@@ -166,7 +171,7 @@ impl Replica for Lane<'_> {
             None => Slot::Float(self.at),
         };
         match slot {
-            Slot::Float(i) => Value::Float(self.samples.values[i] + self.lifted),
+            Slot::Float(i) => Value::Float(lifted(self.samples.values[i], self.lifted)),
             Slot::Histogram(i) => Value::Histogram(&self.samples.hists[i], (self.number, i)),
         }
     }

@@ -189,3 +189,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn stale_markers_stay_what_they_are() {
+    let replica: &[(i64, f64)] = &[(10_000, 5.0), (20_000, model::sample::STALE_NAN)];
+    for dedup in [Dedup::Penalty, Dedup::Chain] {
+        for is_counter in [false, true] {
+            let all = merged(dedup, &[replica, replica], is_counter);
+            assert_eq!(all.len(), 2);
+            assert!(model::sample::is_stale(all[1].1), "{dedup:?} {:?}", all[1]);
+        }
+    }
+}
