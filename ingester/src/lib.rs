@@ -4,8 +4,9 @@
 //! [`Ingester::run`]. [`Core`] is all of it but the sockets, for a process that is everything.
 //!
 //! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write,
-//! [`scrape`] asks the targets that [`config`] names and reads their answers by [`exposition`].
-//! [`api`] is what others ask over HTTP. Beside them: [`backfill`], blocks from files.
+//! [`protocols`] what clients of other systems push, and [`scrape`] asks the targets that [`config`]
+//! names and reads their answers by [`exposition`]. [`api`] is what others ask over HTTP. Beside
+//! them: [`backfill`], blocks from files.
 
 pub mod api;
 pub mod append;
@@ -15,6 +16,7 @@ pub mod core;
 mod discovery;
 pub mod exposition;
 pub mod flags;
+pub mod protocols;
 pub mod receive;
 pub mod scrape;
 mod scraping;

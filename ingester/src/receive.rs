@@ -32,9 +32,11 @@ mod wire;
 mod tests;
 
 pub use body::Encoding;
+pub(crate) use body::{BodyError, decompress};
 pub use counters::Counters;
 pub use decoded::{DecodeOptions, Decoded};
 pub use labels::LabelLimits;
+pub(crate) use labels::normalize;
 pub use metadata::MetadataStore;
 pub use outcome::{Outcome, Reason, Refusals};
 pub use receiver::{Receiver, Settings};

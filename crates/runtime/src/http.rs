@@ -23,7 +23,7 @@ pub use hyper::{Method, StatusCode};
 pub use request::{Abandonment, Request};
 pub use response::Response;
 pub use routes::{PathPattern, Routes};
-pub use server::{HttpLimits, Server, Service};
+pub use server::{HttpLimits, RawProtocol, Server, Service};
 
 /// What a request costs, so that many dear ones cannot keep cheap ones from being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

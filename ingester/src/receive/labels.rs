@@ -29,7 +29,7 @@ impl Default for LabelLimits {
 /// # Errors
 /// Why they cannot be the labels of a series.
 #[inline]
-pub(super) fn normalize(
+pub(crate) fn normalize(
     labels: &mut Vec<(&str, &str)>,
     limits: &LabelLimits,
 ) -> Result<(), Reason> {

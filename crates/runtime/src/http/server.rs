@@ -1,8 +1,10 @@
 //! The server: sockets, their limits, and draining them.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ use crate::{Error, flags::ListenAddress};
 const HEAD_BYTES_MAX: usize = 128 << 10;
 /// Pause after the system refused a connection, as it does when it is out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for the first byte, where it decides on the protocol.
+const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What clients may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +120,33 @@ impl fmt::Debug for Service {
     }
 }
 
+/// A protocol that shares a port with HTTP and is told apart by the first byte of a connection.
+pub trait RawProtocol: Send + Sync + 'static {
+    /// True when a connection that begins with `byte` speaks it.
+    fn begins_with(&self, byte: u8) -> bool;
+
+    /// Serves a connection to its end, and ends it soon once `shutdown` is requested.
+    fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        shutdown: Shutdown,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
 /// A server with its socket bound.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     limits: HttpLimits,
+    raw: Option<Arc<dyn RawProtocol>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -135,7 +161,18 @@ impl Server {
             action: format!("listen on {host}:{port}"),
             source,
         })?;
-        Ok(Self { listener, limits })
+        Ok(Self {
+            listener,
+            limits,
+            raw: None,
+        })
+    }
+
+    /// The same, with `raw` for the connections that speak it.
+    #[must_use]
+    pub fn with_raw(mut self, raw: Arc<dyn RawProtocol>) -> Self {
+        self.raw = Some(raw);
+        self
     }
 
     /// Where it listens.
@@ -167,18 +204,31 @@ impl Server {
             };
             let (stream, place) = stream;
             let shared = Arc::clone(&shared);
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(limits.header_time_max)
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(
-                    TokioIo::new(IdleStream::new(stream, limits.idle_max)),
-                    service_fn(move |request| Arc::clone(&shared).answer(request)),
-                );
-            let connection = graceful.watch(connection);
+            let watcher = graceful.watcher();
+            let (raw, shutdown) = (self.raw.clone(), shutdown.clone());
             connections.spawn(async move {
                 let _place = place;
-                if let Err(error) = connection.await {
+                if let Some(raw) = raw {
+                    match timeout(FIRST_BYTE_TIME_MAX, first_byte(&stream)).await {
+                        Ok(Some(byte)) if raw.begins_with(byte) => {
+                            raw.serve(stream, shutdown).await;
+                            // Held until here, so that draining waits for this connection too.
+                            drop(watcher);
+                            return;
+                        }
+                        Ok(Some(_)) => {}
+                        Ok(None) | Err(_) => return,
+                    }
+                }
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(limits.header_time_max)
+                    .max_buf_size(HEAD_BYTES_MAX)
+                    .serve_connection(
+                        TokioIo::new(IdleStream::new(stream, limits.idle_max)),
+                        service_fn(move |request| Arc::clone(&shared).answer(request)),
+                    );
+                if let Err(error) = watcher.watch(connection).await {
                     tracing::debug!(%error, "connection ended early");
                 }
             });
@@ -191,6 +241,15 @@ impl Server {
             );
         }
         connections.shutdown().await;
+    }
+}
+
+/// The first byte of a connection, which stays unread; nothing when it ends before.
+async fn first_byte(stream: &TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await {
+        Ok(1) => Some(byte[0]),
+        _ => None,
     }
 }
 

@@ -1,0 +1,71 @@
+//! Requests of other systems' protocols, from bytes to a batch: 2,000 points of as many series.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ingester::protocols::opentsdb::{self, decode, line};
+use ingester::protocols::points::Points;
+
+const POINTS: usize = 2000;
+
+/// Points as collectd's: name, time, value and four tags.
+fn lines() -> String {
+    let mut text = String::new();
+    for i in 0..POINTS {
+        writeln!(
+            text,
+            "put interface.if_octets.rx 1795225759 {}.25 fqdn=node{}.example.org if=eth{} dc=eu1 status=production",
+            i * 977,
+            i % 500,
+            i % 4
+        )
+        .expect("writing to a String");
+    }
+    text
+}
+
+/// The same points as JSON.
+fn json() -> String {
+    let points = (0..POINTS).map(|i| {
+        format!(
+            r#"{{"metric":"interface.if_octets.rx","timestamp":1795225759,"value":{}.25,"tags":{{"fqdn":"node{}.example.org","if":"eth{}","dc":"eu1","status":"production"}}}}"#,
+            i * 977,
+            i % 500,
+            i % 4
+        )
+    });
+    let points: Vec<_> = points.collect();
+    format!("[{}]", points.join(","))
+}
+
+fn opentsdb(c: &mut Criterion) {
+    let options = opentsdb::Options::default();
+    let mut group = c.benchmark_group("opentsdb");
+
+    let text = lines();
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    let mut points = Points::new();
+    group.bench_function("lines", |b| {
+        b.iter(|| {
+            points.clear();
+            for text in black_box(&text).lines() {
+                if let line::Command::Put(arguments) = line::Command::of_line(text) {
+                    line::decode(arguments, &options, &mut points).expect("it is sound");
+                }
+            }
+            points.len()
+        });
+    });
+
+    let body = json();
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    let mut decoded = decode::Decoded::default();
+    group.bench_function("json", |b| {
+        b.iter(|| decode::decode(black_box(body.as_bytes()), 0, &options, &mut decoded));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, opentsdb);
+criterion_main!(benches);

@@ -1,0 +1,191 @@
+//! The telnet protocol on a connection: lines in, silence for each point that is stored, one line
+//! for each that is not.
+//!
+//! All the whole lines that have arrived are decoded and stored together. What comes after them is
+//! read only once they are durable, so a client that sends faster than the disk is held back.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::ErrorKind;
+use runtime::http::RawProtocol;
+use runtime::process::{Shutdown, blocking};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Options;
+use super::line::{self, Command};
+use crate::protocols::points::Points;
+use crate::protocols::sink::Sink;
+
+/// Bytes of a line; OpenTSDB's own limit is 1024.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are read before what is whole in them is stored.
+const CHUNK_BYTES: usize = 256 << 10;
+/// How long a connection may be silent between lines.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+/// How long the rest of a line may take, and the client to read answers.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// Bytes of answers to the lines of one chunk; errors beyond that are only counted.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// The protocol.
+#[derive(Debug, Clone)]
+pub struct Telnet {
+    sink: Sink,
+    options: Options,
+}
+
+/// What the lines of a chunk came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// What to answer.
+    pub(super) text: String,
+    /// The connection is to be closed.
+    pub(super) close: bool,
+}
+
+impl Telnet {
+    /// The protocol of a receiver.
+    pub fn new(sink: Sink, options: Options) -> Self {
+        Self { sink, options }
+    }
+
+    /// Does what whole lines ask for. What is not answered with an error is durable afterwards.
+    pub(super) fn lines(&self, chunk: &[u8]) -> Reply {
+        let mut points = Points::new();
+        let mut reply = Reply::default();
+        for line in chunk.split(|b| *b == b'\n') {
+            let line = String::from_utf8_lossy(line);
+            match Command::of_line(&line) {
+                Command::Nothing => {}
+                Command::Put(arguments) => {
+                    if let Err(error) = line::decode(arguments, &self.options, &mut points) {
+                        reply.line(format_args!("{error}"));
+                    }
+                }
+                Command::Version => reply.line(format_args!(
+                    "promontory with the interface of OpenTSDB 2.4.0\nBuilt without a revision"
+                )),
+                Command::Stats => reply.line(format_args!(
+                    "tsd.connectionmgr.connections {} 1 type=total",
+                    self.sink.now_ms() / 1000
+                )),
+                Command::Help => reply.line(format_args!(
+                    "available commands: exit help put stats version"
+                )),
+                Command::DropCaches => reply.line(format_args!("Caches dropped")),
+                Command::Unknown(word) => {
+                    reply.line(format_args!("unknown command: {word}.  Try `help'."))
+                }
+                Command::Exit => {
+                    reply.close = true;
+                    break;
+                }
+            }
+        }
+        if !points.is_empty() {
+            self.store(&points, &mut reply);
+        }
+        reply
+    }
+
+    fn store(&self, points: &Points, reply: &mut Reply) {
+        match self.sink.store("", points) {
+            Ok(stored) => {
+                let by_storage = stored.refusals.kept().iter();
+                for refused in by_storage.filter(|refused| refused.series.is_some()) {
+                    let (reason, shown) = (refused.reason, &refused.shown);
+                    reply.line(format_args!("put: storage exception: {reason}: {shown}"));
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::Unavailable) => {
+                let lost = points.batch().len();
+                reply.line(format_args!(
+                    "put: Please throttle writes: {error}; {lost} data points were not stored"
+                ));
+            }
+            Err(error) => {
+                tracing::error!(%error, "write failed");
+                reply.line(format_args!("put: storage exception: {error}"));
+            }
+        }
+    }
+
+    async fn converse(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        mut shutdown: Shutdown,
+    ) -> io::Result<()> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK_BYTES);
+        loop {
+            let patience = if buffer.is_empty() {
+                IDLE_MAX
+            } else {
+                STALL_MAX
+            };
+            let room = CHUNK_BYTES - buffer.len();
+            let mut limited = (&mut stream).take(room as u64);
+            let read = tokio::select! {
+                read = timeout(patience, limited.read_buf(&mut buffer)) => read??,
+                () = shutdown.requested() => return Ok(()),
+            };
+            // The last line may lack its end.
+            let whole = if read == 0 {
+                buffer.len()
+            } else {
+                memchr::memrchr(b'\n', &buffer).map_or(0, |at| at + 1)
+            };
+            if whole == 0 && buffer.len() > LINE_BYTES_MAX {
+                let refusal = format!("error: line longer than {LINE_BYTES_MAX} bytes\n");
+                timeout(STALL_MAX, stream.write_all(refusal.as_bytes())).await??;
+                return Ok(());
+            }
+            if whole > 0 {
+                let rest = buffer.split_off(whole);
+                let chunk = std::mem::replace(&mut buffer, Vec::with_capacity(CHUNK_BYTES));
+                buffer.extend_from_slice(&rest);
+                let telnet = Arc::clone(&self);
+                let reply = blocking(move || telnet.lines(&chunk)).await;
+                timeout(STALL_MAX, stream.write_all(reply.text.as_bytes())).await??;
+                if reply.close {
+                    return Ok(());
+                }
+            }
+            if read == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl RawProtocol for Telnet {
+    fn begins_with(&self, byte: u8) -> bool {
+        !byte.is_ascii_uppercase()
+    }
+
+    fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        shutdown: Shutdown,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            if let Err(error) = self.converse(stream, shutdown).await {
+                tracing::debug!(%error, "connection ended early");
+            }
+        })
+    }
+}
+
+impl Reply {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.text.len() < ANSWER_BYTES_MAX {
+            writeln!(self.text, "{line}").expect("writing to a String");
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Requests and lines as clients send them, byte for byte, and what must not harm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::ErrorKind;
+use proptest::prelude::*;
+use runtime::flags::ListenAddress;
+use runtime::http::{HttpLimits, Method, Server, Service};
+use runtime::process::Shutdown;
+use runtime::tasks::Tasks;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::decode::{Decoded, decode};
+use super::handler::Endpoint;
+use super::telnet::Telnet;
+use super::*;
+use crate::protocols::points::Points;
+use crate::protocols::sink::Limits;
+use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
+
+const STRICT: Options = Options {
+    strict: true,
+    names: Names::Keep,
+    labels: LabelLimits {
+        count_max: 64,
+        name_bytes_max: 1024,
+        value_bytes_max: 4096,
+    },
+};
+
+fn put(bench: &Bench, options: Options, target: &str, body: &str) -> (u16, String) {
+    let endpoint = Endpoint::new(bench.sink.clone(), options);
+    parts(send(&endpoint, Method::POST, target, &[], body))
+}
+
+const POINT: &str =
+    r#"{"metric":"sys.cpu","timestamp":1795226430,"value":1.5,"tags":{"host":"a"}}"#;
+const POINT_STORED: &str = r#"|{__name__="sys.cpu", host="a"} 1.5 @ 1795226430000"#;
+const HAD_ERRORS: &str = r#"{"error":{"code":400,"message":"One or more data points had errors","details":"Please see the TSD logs or append \"details\" to the put request"}}"#;
+
+#[test]
+fn points_are_stored_and_answered_as_asked() {
+    let bench = Bench::new(Limits::default());
+    let options = Options::default();
+    for (target, expected) in [
+        ("/api/put", (204, "")),
+        ("/api/put/", (204, "")),
+        ("/api/v1/put", (204, "")),
+        ("/api/put?summary", (200, r#"{"success":1,"failed":0}"#)),
+        ("/api/put?sync", (204, "")),
+        (
+            "/api/put?details=true",
+            (200, r#"{"success":1,"failed":0,"errors":[]}"#),
+        ),
+        (
+            "/api/put/?summary&details",
+            (200, r#"{"success":1,"failed":0,"errors":[]}"#),
+        ),
+        (
+            "/api/put?sync&sync_timeout=5000&summary",
+            (200, r#"{"success":1,"failed":0,"timeouts":0}"#),
+        ),
+    ] {
+        let (status, body) = put(&bench, options, target, POINT);
+        assert_eq!((status, body.as_str()), expected, "{target}");
+        assert_eq!(bench.recorder.take(), [POINT_STORED], "{target}");
+    }
+    // netdata sends this when it has nothing to say.
+    assert_eq!(
+        put(&bench, options, "/api/put", "[\n\n]"),
+        (204, String::new())
+    );
+}
+
+#[test]
+fn half_valid_requests_keep_the_good_and_name_the_bad() {
+    let bench = Bench::new(Limits::default());
+    let body = format!(
+        r#"[{POINT},
+        {{"metric":"","timestamp":1,"value":1,"tags":{{"a":"b"}}}},
+        {{"metric":"m","timestamp":0,"value":1,"tags":{{"a":"b"}}}},
+        {{"metric":"m","timestamp":1365465600,"value":"NaN","tags":{{"host":"web01"}}}},
+        {{"metric":"m","timestamp":1,"value":"","tags":{{}}}},
+        {{"metric":"late","timestamp":1000013,"value":2,"tags":{{"a":"b"}}}},
+        {{"metric":"late","timestamp":1000013000,"value":2,"tags":{{"a":"b"}}}},
+        {{"metric":"ms","timestamp":"1795226430123","value":"7","tags":{{"a.b":"c d"}}}}]"#
+    );
+    let stored = [
+        POINT_STORED,
+        r#"|{__name__="late", a="b"} 2 @ 1000013000000"#,
+        r#"|{__name__="ms", a_b="c d"} 7 @ 1795226430123"#,
+    ];
+    let (status, answer) = put(&bench, Options::default(), "/api/put?details", &body);
+    assert_eq!(status, 400);
+    assert_eq!(
+        answer,
+        concat!(
+            r#"{"success":3,"failed":5,"errors":["#,
+            r#"{"datapoint":{"metric":"","timestamp":1,"value":"1","tags":{"a":"b"}},"error":"Metric name was empty"},"#,
+            r#"{"datapoint":{"metric":"m","timestamp":0,"value":"1","tags":{"a":"b"}},"error":"Invalid timestamp"},"#,
+            r#"{"datapoint":{"metric":"m","timestamp":1365465600,"value":"NaN","tags":{"host":"web01"}},"error":"Unable to parse value to a number"},"#,
+            r#"{"datapoint":{"metric":"m","timestamp":1,"value":"","tags":{}},"error":"Empty value"},"#,
+            r#"{"datapoint":{"metric":"late","timestamp":1000013000,"value":"2","tags":{"a":"b"}},"error":"Storage exception: out of order sample"}]}"#
+        )
+    );
+    assert_eq!(bench.recorder.take(), stored);
+    assert_eq!(
+        put(&bench, Options::default(), "/api/put", &body),
+        (400, HAD_ERRORS.to_owned())
+    );
+    let figures = &bench.status.figures()["test"];
+    assert_eq!((figures.points, figures.refused["out_of_order"]), (6, 2));
+    assert_eq!(bench.status.recent()[0].reason, "out_of_order");
+}
+
+#[test]
+fn strict_takes_what_opentsdb_takes() {
+    let bench = Bench::new(Limits::default());
+    let nine: Vec<_> = (0..9).map(|i| format!(r#""k{i}":"v""#)).collect();
+    let nine = nine.join(",");
+    for (point, error) in [
+        (
+            r#"{"metric":"m","timestamp":1,"value":1}"#.to_owned(),
+            "Missing tags",
+        ),
+        (
+            r#"{"metric":"m","value":1,"tags":{"a":"b"}}"#.to_owned(),
+            "Invalid timestamp",
+        ),
+        (
+            format!(r#"{{"metric":"m","timestamp":1,"value":1,"tags":{{{nine}}}}}"#),
+            "too many labels",
+        ),
+        (
+            r#"{"metric":"m!","timestamp":1,"value":1,"tags":{"a":"b"}}"#.to_owned(),
+            "character that is not allowed in a name or label",
+        ),
+    ] {
+        let (status, answer) = put(&bench, STRICT, "/api/put?details", &point);
+        assert_eq!(status, 400, "{point}");
+        assert!(
+            answer.contains(&format!(r#""error":"{error}""#)),
+            "{answer}"
+        );
+        assert_eq!(bench.recorder.take(), Vec::<String>::new());
+        let (status, _) = put(&bench, Options::default(), "/api/put", &point);
+        assert_eq!(status, 204, "{point}");
+        bench.recorder.take();
+    }
+    let (status, _) = put(
+        &bench,
+        Options::default(),
+        "/api/put",
+        r#"{"metric":"m","value":1}"#,
+    );
+    assert_eq!(status, 204);
+    assert_eq!(
+        bench.recorder.take(),
+        [format!(r#"|{{__name__="m"}} 1 @ {NOW_MS}"#)]
+    );
+}
+
+#[test]
+fn what_is_damaged_stores_nothing() {
+    let bench = Bench::new(Limits::default());
+    let deep = "[".repeat(100_000);
+    for body in [
+        "",
+        "nonsense",
+        "[1]",
+        "\"x\"",
+        r#"[{"metric":"m","value":1},"#,
+        r#"{"metric":"m","value":1} x"#,
+        r#"{"metric":"m","value":1,"tags":[]}"#,
+        r#"{"metric":"m","value":1,"tags":{"a":{}}}"#,
+        &deep,
+    ] {
+        let (status, answer) = put(&bench, Options::default(), "/api/put?summary", body);
+        assert_eq!(status, 400, "{answer}");
+        let start =
+            r#"{"error":{"code":400,"message":"Unable to parse the given JSON","details":""#;
+        assert!(answer.starts_with(start), "{answer}");
+    }
+    assert_eq!(bench.recorder.take(), Vec::<String>::new());
+    assert_eq!(bench.status.figures()["test"].failed, 9);
+}
+
+#[test]
+fn bodies_are_decompressed_within_the_limit() {
+    let limits = Limits {
+        decompressed_bytes_max: 1000,
+        ..Limits::default()
+    };
+    let bench = Bench::new(limits);
+    let endpoint = Endpoint::new(bench.sink.clone(), Options::default());
+    let gz = [("content-encoding", "gzip")];
+    let send =
+        |headers, body: Vec<u8>| parts(send(&endpoint, Method::POST, "/api/put", headers, body));
+    assert_eq!(send(&gz, gzip(POINT.as_bytes())).0, 204);
+    assert_eq!(bench.recorder.take(), [POINT_STORED]);
+    let bomb = gzip(&vec![b' '; 10_000_000]);
+    let (status, answer) = send(&gz, bomb);
+    assert_eq!(status, 413, "{answer}");
+    assert_eq!(send(&gz, POINT.into()).0, 400);
+    assert_eq!(send(&[("content-encoding", "br")], POINT.into()).0, 400);
+    assert_eq!(send(&[("thanos-tenant", "..")], POINT.into()).0, 400);
+    assert_eq!(send(&[("thanos-tenant", "a")], POINT.into()).0, 204);
+    assert_eq!(bench.recorder.take(), [format!("a{POINT_STORED}")]);
+}
+
+#[test]
+fn other_methods_and_paths_are_answered_in_kind() {
+    let bench = Bench::new(Limits::default());
+    let endpoint = Endpoint::new(bench.sink.clone(), Options::default());
+    let get = |target| parts(send(&endpoint, Method::GET, target, &[], POINT));
+    assert_eq!(get("/api/put").0, 405);
+    assert_eq!(get("/api/put?method_override=post").0, 204);
+    assert!(get("/api/version").1.starts_with('{'));
+    assert!(get("/api/aggregators").1.contains("\"zimsum\""));
+    assert_eq!(
+        get("/api/nothing"),
+        (
+            404,
+            r#"{"error":{"code":404,"message":"Endpoint not found"}}"#.to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_said_so() {
+    let limits = Limits {
+        points_per_second_max: 1,
+        ..Limits::default()
+    };
+    let bench = Bench::new(limits);
+    *bench.recorder.failure.lock() = Some(ErrorKind::Unavailable);
+    assert_eq!(put(&bench, Options::default(), "/api/put", POINT).0, 503);
+    *bench.recorder.failure.lock() = None;
+    let codes: Vec<_> = (0..10)
+        .map(|_| put(&bench, Options::default(), "/api/put", POINT).0)
+        .collect();
+    assert_eq!(codes, [[204; 9].as_slice(), &[503]].concat());
+    bench.clock.advance(1000);
+    assert_eq!(put(&bench, Options::default(), "/api/put", POINT).0, 204);
+}
+
+/// What lines come to: the answer, and what is stored.
+fn lines(options: Options, text: &str) -> (String, Vec<String>) {
+    let bench = Bench::new(Limits::default());
+    let reply = Telnet::new(bench.sink.clone(), options).lines(text.as_bytes());
+    (reply.text, bench.recorder.take())
+}
+
+#[test]
+fn lines_are_stored_in_silence() {
+    for (line, stored) in [
+        ("put sys.cpu 1795226430 1.5 host=a\n", POINT_STORED),
+        // Two spaces, as collectd sends them; the end of a line as Windows has it.
+        (
+            "put load.load.shortterm 1795225759 9.8 fqdn=h1  status=production\r\n",
+            r#"|{__name__="load.load.shortterm", fqdn="h1", status="production"} 9.8 @ 1795225759000"#,
+        ),
+        // Open-Falcon's transfer ends lines with a space.
+        (
+            "put m 1364410924.250 -3.000 a=b \n",
+            r#"|{__name__="m", a="b"} -3 @ 1364410924250"#,
+        ),
+        (
+            "put m 1364410924.5 1e3 a=b a=b",
+            r#"|{__name__="m", a="b"} 1000 @ 1364410924500"#,
+        ),
+        (
+            "put glances.fs./.size 1364410924250 5 host.name=x=y\n",
+            r#"|{__name__="glances.fs./.size", host_name="x=y"} 5 @ 1364410924250"#,
+        ),
+        ("put m 1 1\n", r#"|{__name__="m"} 1 @ 1000"#),
+    ] {
+        assert_eq!(
+            lines(Options::default(), line),
+            (String::new(), vec![stored.to_owned()])
+        );
+    }
+}
+
+#[test]
+fn bad_lines_are_answered_and_the_others_kept() {
+    for (line, answer) in [
+        (
+            "put foo\n",
+            "put: illegal argument: not enough arguments (need least 4, got 1)\n",
+        ),
+        (
+            "put m x 1 a=b\n",
+            "put: illegal argument: invalid timestamp: x\n",
+        ),
+        (
+            "put m -1 1 a=b\n",
+            "put: illegal argument: invalid timestamp: -1\n",
+        ),
+        (
+            "put m +1 1 a=b\n",
+            "put: illegal argument: invalid timestamp: +1\n",
+        ),
+        (
+            "put m 1.2345 1 a=b\n",
+            "put: illegal argument: invalid timestamp: 1.2345\n",
+        ),
+        ("put m 1 nan a=b\n", "put: invalid value: nan\n"),
+        ("put m 1 one a=b\n", "put: invalid value: one\n"),
+        ("put m 1 1 x\n", "put: illegal argument: invalid tag: x\n"),
+        (
+            "put m 1 1 a=b a=c\n",
+            "put: illegal argument: duplicate tag: a=c\n",
+        ),
+        (
+            "put m 1000013 1 a=b\n",
+            concat!(
+                "put: storage exception: out of order sample: ",
+                "{__name__=\"m\", a=\"b\"} 1 @ 1000013000\n",
+            ),
+        ),
+        ("foo bar\n", "unknown command: foo.  Try `help'.\n"),
+        ("diediedie\n", "unknown command: diediedie.  Try `help'.\n"),
+        ("dropcaches\n", "Caches dropped\n"),
+    ] {
+        let text = format!("{line}put sys.cpu 1795226430 1.5 host=a\n");
+        let expected = (answer.to_owned(), vec![POINT_STORED.to_owned()]);
+        assert_eq!(lines(Options::default(), &text), expected, "{line}");
+    }
+    let (answer, stored) = lines(STRICT, "put m 1 1\nput m$ 1 1 a=b\n");
+    assert!(
+        answer.starts_with("put: illegal argument: not enough arguments (need least 4, got 3)\n")
+    );
+    assert!(stored.is_empty());
+    assert!(
+        lines(Options::default(), "exit\nput m 1 1 a=b\n")
+            .1
+            .is_empty()
+    );
+}
+
+/// A server of both protocols on one port.
+async fn serve(bench: &Bench) -> (std::net::SocketAddr, impl Sized) {
+    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+    let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
+    let at = server.local_addr().unwrap();
+    let options = Options::default();
+    let server = server.with_raw(Arc::new(Telnet::new(bench.sink.clone(), options)));
+    let service = Service::default();
+    service.ready(Arc::new(Endpoint::new(bench.sink.clone(), options)));
+    let (trigger, shutdown) = Shutdown::new();
+    let tasks = Tasks::new();
+    tasks.spawn("opentsdb", server.serve(service, shutdown));
+    (at, (tasks, trigger))
+}
+
+/// What is answered to these pieces until the server closes, or the client where it `ends`.
+async fn exchange(at: std::net::SocketAddr, pieces: &[&str], ends: bool) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    for piece in pieces {
+        stream.write_all(piece.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    if ends {
+        stream.shutdown().await.unwrap();
+    }
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .unwrap()
+        .unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn one_port_speaks_both() {
+    let bench = Bench::new(Limits::default());
+    let (at, _server) = serve(&bench).await;
+    let head = "POST /api/put HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = format!("{:x}\r\n{POINT}\r\n0\r\n\r\n", POINT.len());
+    let answer = exchange(at, &[head, &chunk], false).await;
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(bench.recorder.take(), [POINT_STORED]);
+
+    let pieces = [
+        "put sys.cpu 17952",
+        "26430 1.5 host=a\nput bad\nput m 1 1 a=b",
+    ];
+    let answer = exchange(at, &pieces, true).await;
+    assert_eq!(
+        answer,
+        "put: illegal argument: not enough arguments (need least 4, got 1)\n"
+    );
+    let stored = [POINT_STORED, r#"|{__name__="m", a="b"} 1 @ 1000"#];
+    assert_eq!(bench.recorder.take(), stored);
+
+    // Exactly as much as is read before the line is given up, so that nothing is left unread.
+    let long = "x".repeat((64 << 10) + 1);
+    let answer = exchange(at, &[&long], false).await;
+    assert_eq!(answer, "error: line longer than 65536 bytes\n");
+}
+
+proptest! {
+    #[test]
+    fn json_and_lines_say_the_same(
+        metric in "[a-z][a-z0-9._/-]{0,20}",
+        t in 1_i64..TIMESTAMP_MAX,
+        value in proptest::num::f64::NORMAL,
+        tags in proptest::collection::btree_map("[a-z][a-z0-9]{0,8}", "[a-z0-9._/-]{1,8}", 1..8),
+    ) {
+        let json = serde_json::json!([{"metric": metric, "timestamp": t, "value": value, "tags": tags}]);
+        let mut decoded = Decoded::default();
+        decode(json.to_string().as_bytes(), 0, &STRICT, &mut decoded).unwrap();
+        let tags: Vec<_> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut points = Points::new();
+        let line = format!("{metric} {t} {value} {}", tags.join(" "));
+        line::decode(&line, &STRICT, &mut points).unwrap();
+        let (a, b) = (decoded.points.batch().get(0), points.batch().get(0));
+        prop_assert_eq!(a.labels, b.labels);
+        prop_assert_eq!(a.floats, b.floats);
+    }
+
+    #[test]
+    fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,60}") {
+        let mut decoded = Decoded::default();
+        let _ = decode(&bytes, 0, &Options::default(), &mut decoded);
+        let _ = line::decode(&text, &Options::default(), &mut Points::new());
+        let bench = Bench::new(Limits::default());
+        Telnet::new(bench.sink.clone(), STRICT).lines(&bytes);
+    }
+}

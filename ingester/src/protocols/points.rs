@@ -1,0 +1,265 @@
+//! What a decoder makes of a request: points that may be stored, and those that may not with why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tsdb::batch::Batch;
+
+use crate::receive::{LabelLimits, Reason as LabelReason, normalize};
+
+/// Bytes of a point that are shown where it was refused.
+const SHOWN_BYTES: usize = 256;
+/// Refused points of a request that are told apart; further ones are only counted. A request of
+/// nothing but tiny wrong points would otherwise grow to many times its size.
+const REFUSED_KEPT_MAX: usize = 10_000;
+
+/// Why a point was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It is not of the form that its protocol has.
+    Malformed,
+    /// It has no metric name.
+    NoName,
+    /// It has characters that its protocol does not allow in a name or a label.
+    InvalidCharacter,
+    /// Its time is none, or not one that the protocol can say.
+    InvalidTimestamp,
+    /// It has no value.
+    NoValue,
+    /// Its value is not a number.
+    InvalidValue,
+    /// It has no labels where its protocol demands one.
+    NoLabels,
+    /// One of its labels is not a name with a value.
+    InvalidLabel,
+    /// Two of its labels have one name.
+    DuplicateLabel,
+    /// It has more labels than its protocol allows.
+    TooManyLabels,
+    /// Its metric name is longer than its protocol allows.
+    NameTooLong,
+    /// It is older than its protocol allows.
+    Expired,
+    /// It says something that is no number, and is not kept.
+    Information,
+    /// Its labels cannot be those of a series, or the head did not take it.
+    Series(LabelReason),
+}
+
+impl Reason {
+    /// Its name as the value of a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NoName => "no_metric_name",
+            Self::InvalidCharacter => "invalid_character",
+            Self::InvalidTimestamp => "invalid_timestamp",
+            Self::NoValue => "no_value",
+            Self::InvalidValue => "invalid_value",
+            Self::NoLabels => "no_labels",
+            Self::InvalidLabel => "invalid_label",
+            Self::DuplicateLabel => "duplicate_label",
+            Self::TooManyLabels => "too_many_labels",
+            Self::NameTooLong => "metric_name_too_long",
+            Self::Expired => "expired",
+            Self::Information => "information",
+            Self::Series(reason) => reason.name(),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a point of this protocol",
+            Self::NoName => "no metric name",
+            Self::InvalidCharacter => "character that is not allowed in a name or label",
+            Self::InvalidTimestamp => "invalid timestamp",
+            Self::NoValue => "no value",
+            Self::InvalidValue => "value is not a number",
+            Self::NoLabels => "no labels",
+            Self::InvalidLabel => "invalid label",
+            Self::DuplicateLabel => "two labels with the same name",
+            Self::TooManyLabels => "too many labels",
+            Self::NameTooLong => "metric name too long",
+            Self::Expired => "too old for this protocol",
+            Self::Information => "not a number, and information is not kept",
+            Self::Series(reason) => return reason.fmt(f),
+        })
+    }
+}
+
+/// A point that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number in the request, from 0.
+    pub point: usize,
+    /// Its series in the batch, when it was the storage that refused it.
+    pub series: Option<usize>,
+    /// Why.
+    pub reason: Reason,
+    /// What it looks like, cut when it is long.
+    pub shown: String,
+}
+
+/// The points of a request that were refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusals {
+    kept: Vec<Refused>,
+    by_reason: BTreeMap<&'static str, u64>,
+    count: usize,
+}
+
+impl Refusals {
+    /// Adds one, which is only counted when there are many. Returns whether it was kept.
+    pub fn add(
+        &mut self,
+        point: usize,
+        series: Option<usize>,
+        reason: Reason,
+        shown: impl FnOnce() -> String,
+    ) -> bool {
+        self.count += 1;
+        *self.by_reason.entry(reason.name()).or_default() += 1;
+        if self.kept.len() >= REFUSED_KEPT_MAX {
+            return false;
+        }
+        let mut shown = shown();
+        shown.truncate(shown.floor_char_boundary(SHOWN_BYTES));
+        self.kept.push(Refused {
+            point,
+            series,
+            reason,
+            shown,
+        });
+        true
+    }
+
+    /// The first of them.
+    pub fn kept(&self) -> &[Refused] {
+        &self.kept
+    }
+
+    /// How many, by the name of the reason.
+    pub fn by_reason(&self) -> &BTreeMap<&'static str, u64> {
+        &self.by_reason
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Puts them into the order of the request.
+    pub(super) fn sort(&mut self) {
+        self.kept.sort_by_key(|refused| refused.point);
+    }
+
+    fn clear(&mut self) {
+        self.kept.clear();
+        self.by_reason.clear();
+        self.count = 0;
+    }
+}
+
+/// A decoded request. Points are numbered in the order in which they are met.
+#[derive(Debug, Clone, Default)]
+pub struct Points {
+    batch: Batch,
+    /// Number of the point, by series of the batch.
+    origins: Vec<usize>,
+    refusals: Refusals,
+    count: usize,
+}
+
+impl Points {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything but the memory.
+    pub fn clear(&mut self) {
+        self.batch.clear();
+        self.origins.clear();
+        self.refusals.clear();
+        self.count = 0;
+    }
+
+    /// Adds a point of the series with these labels, `__name__` among them in any order; `t_ms` is
+    /// in milliseconds.
+    ///
+    /// # Errors
+    /// When the labels cannot be those of a series; the caller has it refused.
+    #[inline]
+    pub fn add(
+        &mut self,
+        labels: &mut Vec<(&str, &str)>,
+        t_ms: i64,
+        value: f64,
+        limits: &LabelLimits,
+    ) -> Result<(), Reason> {
+        normalize(labels, limits).map_err(Reason::Series)?;
+        self.batch.series(labels.iter().copied());
+        self.batch.float(t_ms, value);
+        self.origins.push(self.count);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Adds a point that is refused; `shown` tells what it looks like. Returns whether it was kept.
+    #[cold]
+    pub fn refuse(&mut self, reason: Reason, shown: impl FnOnce() -> String) -> bool {
+        let point = self.count;
+        self.count += 1;
+        self.refusals.add(point, None, reason, shown)
+    }
+
+    /// What may be stored.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// The number of the point that became series `series` of the batch.
+    pub fn origin(&self, series: usize) -> usize {
+        self.origins[series]
+    }
+
+    /// What may not.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Points met, refused ones included.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// True when no point was met.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Labels as a refusal shows them.
+pub(super) fn shown_labels<'a>(labels: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in labels {
+        if text.len() > SHOWN_BYTES {
+            break;
+        }
+        if text.len() > 1 {
+            text.push_str(", ");
+        }
+        text.push_str(&name[..name.floor_char_boundary(SHOWN_BYTES)]);
+        text.push('=');
+        model::labels::quote_into(&mut text, &value[..value.floor_char_boundary(SHOWN_BYTES)]);
+    }
+    text.push('}');
+    text
+}

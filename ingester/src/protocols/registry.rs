@@ -1,0 +1,228 @@
+//! The protocols there are, and serving them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::flags::ListenAddress;
+use runtime::http::{Handler, HttpLimits, RawProtocol, Server, Service};
+use runtime::process::Shutdown;
+use runtime::tasks::Tasks;
+use runtime::{Clock, Error};
+
+use super::opentsdb;
+use super::sink::{Destination, Limits, Sink};
+use super::status::Status;
+use crate::append::Appender;
+use crate::receive::TenantSettings;
+
+/// Requests that one receiver answers at once: they mostly wait for the disk, together.
+const REQUESTS_MAX: usize = 32;
+
+/// A protocol.
+pub struct Registered {
+    /// Its name, and the prefix of its flags.
+    pub name: &'static str,
+    /// The port that its clients know.
+    pub port: u16,
+    /// Names of its flags: address, bytes of a request, points a second.
+    pub flags: [&'static str; 3],
+    /// Makes its handlers.
+    build: fn(Sink, &Options) -> Result<Handlers, Error>,
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What answers on the port of a protocol.
+struct Handlers {
+    http: Arc<dyn Handler>,
+    /// For connections that are not HTTP.
+    raw: Option<Arc<dyn RawProtocol>>,
+}
+
+/// All protocols.
+pub static REGISTERED: [Registered; 1] = [Registered {
+    name: "opentsdb",
+    port: 4242,
+    flags: [
+        "opentsdb.address",
+        "opentsdb.body-bytes-max",
+        "opentsdb.points-per-second-max",
+    ],
+    build: |sink, options| {
+        let telnet = opentsdb::telnet::Telnet::new(sink.clone(), options.opentsdb);
+        Ok(Handlers {
+            http: Arc::new(opentsdb::handler::Endpoint::new(sink, options.opentsdb)),
+            raw: Some(Arc::new(telnet)),
+        })
+    },
+}];
+
+/// What only one protocol knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Of OpenTSDB.
+    pub opentsdb: opentsdb::Options,
+}
+
+/// Where a protocol listens, and what it may take.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The protocol.
+    pub protocol: &'static Registered,
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// The address was said; otherwise it is the default, and may be taken.
+    pub is_configured: bool,
+    /// What it may take.
+    pub limits: Limits,
+}
+
+/// Which protocols are served, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Protocols that are on.
+    pub listeners: Vec<Listener>,
+    /// What only one protocol knows.
+    pub options: Options,
+    /// How requests name their tenant.
+    pub tenants: TenantSettings,
+    /// How long a shutdown waits for requests that are being answered.
+    pub grace: Duration,
+}
+
+impl Settings {
+    /// Threads that receivers may occupy together.
+    pub fn threads_max(&self) -> usize {
+        let of_each = REQUESTS_MAX + http_limits(&Limits::default(), self.grace).large_max;
+        self.listeners.len() * of_each
+    }
+}
+
+/// Protocols that are served.
+#[derive(Debug)]
+pub struct Running {
+    /// The servers; they end after the shutdown was requested and their requests are answered.
+    pub tasks: Tasks,
+    /// Where each that is on listens, by name.
+    pub addresses: Vec<(&'static str, SocketAddr)>,
+    /// What they did so far; its figures belong into the process' registry.
+    pub status: Arc<Status>,
+}
+
+/// Binds the sockets and serves until `shutdown`.
+///
+/// # Errors
+/// [`Error::System`] for an address that was said and cannot be had, and what a protocol needs and
+/// cannot be had.
+pub async fn start(
+    settings: Settings,
+    appender: Arc<dyn Appender>,
+    clock: Arc<dyn Clock>,
+    shutdown: Shutdown,
+) -> Result<Running, Error> {
+    let status = Arc::<Status>::default();
+    let destination = Destination {
+        appender,
+        clock,
+        tenants: settings.tenants,
+        status: Arc::clone(&status),
+    };
+    let mut running = Running {
+        tasks: Tasks::new(),
+        addresses: Vec::new(),
+        status,
+    };
+    // All are bound before any is served, so that an error leaves nothing half started.
+    let mut bound = Vec::new();
+    for listener in &settings.listeners {
+        let name = listener.protocol.name;
+        let limits = http_limits(&listener.limits, settings.grace);
+        let server = match Server::bind(&listener.address, limits).await {
+            Ok(server) => server,
+            Err(error) if listener.is_configured => return Err(error),
+            Err(error) => {
+                tracing::warn!(protocol = name, %error, "receiver is off; give it another address");
+                continue;
+            }
+        };
+        let address = server.local_addr().map_err(|source| Error::System {
+            action: format!("tell where {name} listens"),
+            source,
+        })?;
+        let sink = Sink::new(name, &destination, listener.limits);
+        let handlers = (listener.protocol.build)(sink, &settings.options)?;
+        running.addresses.push((name, address));
+        bound.push((name, server, handlers));
+    }
+    for (name, mut server, handlers) in bound {
+        if let Some(raw) = handlers.raw {
+            server = server.with_raw(raw);
+        }
+        let service = Service::default();
+        service.ready(handlers.http);
+        running
+            .tasks
+            .spawn(name, server.serve(service, shutdown.clone()));
+    }
+    for (protocol, address) in &running.addresses {
+        tracing::info!(protocol, %address, "receiver listens");
+    }
+    Ok(running)
+}
+
+fn http_limits(limits: &Limits, grace: Duration) -> HttpLimits {
+    HttpLimits {
+        body_bytes_max: limits.body_bytes_max,
+        small_max: REQUESTS_MAX,
+        large_max: 1,
+        grace,
+        ..HttpLimits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::testing::{Recorder, tenants};
+    use super::*;
+
+    fn settings(address: SocketAddr, is_configured: bool) -> Settings {
+        Settings {
+            listeners: vec![Listener {
+                protocol: &REGISTERED[0],
+                address: ListenAddress::parse(&address.to_string()).unwrap(),
+                is_configured,
+                limits: Limits::default(),
+            }],
+            options: Options::default(),
+            tenants: tenants(),
+            grace: Duration::from_secs(5),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_switches_a_default_off_and_fails_what_was_said() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let start = |is_configured| {
+            let (trigger, shutdown) = Shutdown::new();
+            let settings = settings(address, is_configured);
+            let clock = Arc::new(runtime::ManualClock::new(0));
+            let running = start(settings, Arc::new(Recorder::default()), clock, shutdown);
+            async move {
+                let running = running.await;
+                drop(trigger);
+                running
+            }
+        };
+        assert_eq!(start(false).await.unwrap().addresses, []);
+        assert!(start(true).await.is_err());
+    }
+}
