@@ -116,15 +116,15 @@ impl Endpoint {
         };
         match self.store(request) {
             Ok((decoded, stored)) => of_stored(&decoded, &stored, wanted),
-            Err(response) => response,
+            Err(response) => *response,
         }
     }
 
     /// Stores the points of a request; an error is an answer too.
-    fn store(&self, request: &Request) -> Result<(Decoded, Stored), Response> {
+    fn store(&self, request: &Request) -> Result<(Decoded, Stored), Box<Response>> {
         let refused = |error: StoreError| {
             self.sink.failed();
-            of_error(&error)
+            Box::new(of_error(&error))
         };
         let tenant = self.sink.tenant(&request.headers).map_err(refused)?;
         let body = self.sink.decompress(&request.headers, None, &request.body);
@@ -133,10 +133,11 @@ impl Endpoint {
         decode(&body, self.sink.now_ms(), &self.options, &mut decoded).map_err(|reason| {
             self.sink.failed();
             let message = "Unable to parse the given JSON";
-            error(StatusCode::BAD_REQUEST, message, Some(&reason.to_string()))
+            let answer = error(StatusCode::BAD_REQUEST, message, Some(&reason.to_string()));
+            Box::new(answer)
         })?;
         let stored = self.sink.store(tenant, &decoded.points);
-        let stored = stored.map_err(|error| of_error(&error))?;
+        let stored = stored.map_err(|error| Box::new(of_error(&error)))?;
         Ok((decoded, stored))
     }
 }
