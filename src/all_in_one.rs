@@ -88,6 +88,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         };
         let parts = on_thread.await?;
         let querier = querier(&config, &parts, &clock)?;
+        let protocols = parts.main.start_protocols(stop_grpc.clone()).await?;
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
         service.ready(Arc::new(routes(&parts, &querier)));
         banner(out, &config, address).map_err(|source| Error::System {
@@ -95,7 +96,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
             source,
         })?;
         // The receiver waits below.
-        let _ = opened.send(parts);
+        let _ = opened.send((parts, protocols));
         Ok(())
     };
     let (stop_storing, storing) = Shutdown::new();
@@ -108,7 +109,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         served
     };
     let background = async {
-        if let Ok(parts) = opening.await {
+        if let Ok((parts, _protocols)) = opening.await {
             Box::pin(work(parts, storing, config.grace)).await;
         }
     };

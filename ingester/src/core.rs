@@ -20,6 +20,7 @@ use tsdb::head::{HeadOptions, SyncMode};
 use crate::api::{self, About, Api, Control, HeadFigures};
 use crate::append::Appender;
 use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
+use crate::protocols;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
@@ -51,6 +52,7 @@ pub struct Core {
     scraping: Arc<Scraping>,
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
+    protocols: protocols::Settings,
     api: Api,
     reads: RemoteRead,
     deps: Deps,
@@ -102,6 +104,7 @@ impl Core {
             about,
         );
         Ok(Self {
+            protocols: config.protocols.clone(),
             reads: RemoteRead::new(Arc::clone(&store), config.read_limits),
             tenants,
             store,
@@ -132,6 +135,22 @@ impl Core {
     /// The gRPC service that takes writes.
     pub fn write_service(&self) -> WriteService {
         WriteService::new(Arc::clone(&self.receiver))
+    }
+
+    /// Starts the receivers of other protocols, which end with `shutdown`.
+    ///
+    /// # Errors
+    /// [`Error::System`] for an address that was said and cannot be had.
+    pub async fn start_protocols(&self, shutdown: Shutdown) -> Result<protocols::Running, Error> {
+        let clock = Arc::clone(&self.deps.clock);
+        let settings = self.protocols.clone();
+        let running = protocols::start(settings, self.appender(), clock, shutdown).await?;
+        for (name, address) in &running.addresses {
+            tracing::info!(%address, what = name, "listening");
+        }
+        let status = Arc::<protocols::status::Status>::clone(&running.status);
+        self.deps.registry.register(status);
+        Ok(running)
     }
 
     /// Remote write alone.

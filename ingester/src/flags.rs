@@ -11,6 +11,7 @@ use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, Serv
 use storeapi::grpc::Limits as StoreLimits;
 use storeapi::remote_read::ReadLimits;
 
+use crate::protocols::{self, ProtocolFlags};
 use crate::receive::limits::LimitsFile;
 use crate::receive::{DecodeOptions, LabelLimits, Settings as ReceiveSettings, TenantSettings};
 
@@ -36,6 +37,9 @@ pub struct Flags {
     /// How writes are received.
     #[command(flatten)]
     pub receive: ReceiveFlags,
+    /// Receivers of other protocols.
+    #[command(flatten)]
+    pub protocols: ProtocolFlags,
     /// Prometheus' configuration file: what to scrape, and external labels.
     #[arg(long = "config.file", value_name = "FILE")]
     pub prometheus_config: Option<PathBuf>,
@@ -270,7 +274,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
 };
 
 /// What the component works with: complete and checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where the servers listen.
     pub servers: ServerConfig,
@@ -286,6 +290,8 @@ pub struct Config {
     pub receive: ReceiveSettings,
     /// Name of the external label that tells tenants apart.
     pub tenant_label: String,
+    /// Receivers of other protocols.
+    pub protocols: protocols::Settings,
     /// Prometheus' configuration file.
     pub config_file: Option<PathBuf>,
     /// Limits of the StoreAPI.
@@ -336,17 +342,25 @@ impl Flags {
             return Err(flag("remote-write.address", reason));
         }
         let tenant_label = self.receive.tenant_label.clone();
+        let receive = self.receive.resolve()?;
+        let write_http = HttpLimits {
+            body_bytes_max: WRITE_BYTES_MAX,
+            large_max: WRITES_MAX,
+            ..HttpLimits::default()
+        };
+        let protocols = self.protocols.resolve(
+            receive.tenants.clone(),
+            receive.decode.labels,
+            write_http.grace,
+        )?;
         Ok(Config {
+            protocols,
             servers,
             write_address,
-            write_http: HttpLimits {
-                body_bytes_max: WRITE_BYTES_MAX,
-                large_max: WRITES_MAX,
-                ..HttpLimits::default()
-            },
+            write_http,
             bucket: self.bucket.resolve(),
             tsdb: self.tsdb.resolve()?,
-            receive: self.receive.resolve()?,
+            receive,
             tenant_label,
             config_file: self.prometheus_config,
             store_limits: StoreLimits {

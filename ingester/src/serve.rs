@@ -88,6 +88,8 @@ impl Ingester {
             http_service.ready(Arc::new(core.routes()));
             write_service.ready(Arc::new(core.write_routes()));
             let routes = grpc_routes(&core, &opened, readiness.clone());
+            // Dropped at the end, which ends what is left of it.
+            let _protocols = core.start_protocols(shutdown.clone()).await?;
             let serving = async {
                 let served = grpc_server.serve(routes, readiness, shutdown.clone()).await;
                 if let Err(error) = served {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser as _;
+use ingester::protocols::ProtocolFlags;
 use model::time::DurationMs;
 use runtime::flags::ListenAddress;
 use runtime::{BucketConfig, BucketFlags, Error};
@@ -52,6 +53,9 @@ pub(crate) struct Flags {
     /// External label of everything that is received here, `name="value"`; may be repeated.
     #[arg(long = "label", value_name = "LABEL")]
     labels: Vec<String>,
+    /// Receivers of other protocols.
+    #[command(flatten)]
+    protocols: ProtocolFlags,
     /// How long blocks stay in the data directory after they were shipped to the bucket.
     #[arg(
         long = "tsdb.retention",
@@ -186,7 +190,9 @@ impl Flags {
             let host = host.nodename().to_string_lossy();
             said.push(flag("label", format!("{REPLICA_LABEL}=\"{host}\"")));
         }
-        flags_of(&said)
+        let mut flags = flags_of::<ingester::Flags>(&said)?;
+        flags.protocols = self.protocols.clone();
+        Ok(flags)
     }
 }
 
