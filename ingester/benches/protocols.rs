@@ -6,6 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ingester::protocols::opentsdb::{self, decode, line};
 use ingester::protocols::points::Points;
+use ingester::protocols::pushgateway::{decode as push, path::GroupKey};
 
 const POINTS: usize = 2000;
 
@@ -67,5 +68,24 @@ fn opentsdb(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, opentsdb);
+fn pushgateway(c: &mut Criterion) {
+    let mut text = String::from("# TYPE rows_copied_total counter\n");
+    for i in 0..POINTS {
+        let value = i * 977;
+        writeln!(
+            text,
+            r#"rows_copied_total{{table="t{i}",schema="public"}} {value}"#
+        )
+        .expect("writing to a String");
+    }
+    let key = GroupKey::parse("job/backup/instance/db1").expect("it is a path");
+    let mut group = c.benchmark_group("pushgateway");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("text", |b| {
+        b.iter(|| push::decode(black_box(text.as_bytes()), false, &key, true));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, opentsdb, pushgateway);
 criterion_main!(benches);

@@ -18,6 +18,7 @@ mod json;
 pub mod names;
 pub mod opentsdb;
 pub mod points;
+pub mod pushgateway;
 mod registry;
 pub mod sink;
 pub mod status;

@@ -1,6 +1,7 @@
 //! What is said about receivers on the command line: for each protocol where it listens and what
 //! it may take, and what only one of them knows.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
@@ -8,9 +9,9 @@ use runtime::Error;
 use runtime::flags::ListenAddress;
 
 use super::names::Names;
-use super::opentsdb;
 use super::registry::{Listener, Options, REGISTERED, Registered, Settings};
 use super::sink::Limits;
+use super::{opentsdb, pushgateway};
 use crate::receive::{LabelLimits, TenantSettings};
 
 /// What switches a receiver off in place of its address.
@@ -28,6 +29,12 @@ pub struct ProtocolFlags {
     /// Whether names of metrics keep characters that need quotes in PromQL.
     #[arg(long = "opentsdb.names", value_name = "HOW", default_value = "keep")]
     pub opentsdb_names: Names,
+    /// File that keeps what was pushed over a restart; without one a restart forgets it.
+    #[arg(long = "pushgateway.persistence-file", value_name = "FILE")]
+    pub pushgateway_file: Option<PathBuf>,
+    /// Takes pushes that contradict themselves or other groups, or have timestamps.
+    #[arg(long = "pushgateway.disable-consistency-check")]
+    pub pushgateway_unchecked: bool,
 }
 
 /// What was said about one receiver.
@@ -150,6 +157,10 @@ impl ProtocolFlags {
                     strict: self.opentsdb_strict,
                     names: self.opentsdb_names,
                     labels,
+                },
+                pushgateway: pushgateway::Options {
+                    file: self.pushgateway_file.clone(),
+                    check_consistency: !self.pushgateway_unchecked,
                 },
             },
             tenants,

@@ -11,9 +11,9 @@ use runtime::process::Shutdown;
 use runtime::tasks::Tasks;
 use runtime::{Clock, Error};
 
-use super::opentsdb;
 use super::sink::{Destination, Limits, Sink};
 use super::status::Status;
+use super::{opentsdb, pushgateway};
 use crate::append::Appender;
 use crate::receive::TenantSettings;
 
@@ -46,28 +46,53 @@ struct Handlers {
 }
 
 /// All protocols.
-pub static REGISTERED: [Registered; 1] = [Registered {
-    name: "opentsdb",
-    port: 4242,
-    flags: [
-        "opentsdb.address",
-        "opentsdb.body-bytes-max",
-        "opentsdb.points-per-second-max",
-    ],
-    build: |sink, options| {
-        let telnet = opentsdb::telnet::Telnet::new(sink.clone(), options.opentsdb);
-        Ok(Handlers {
-            http: Arc::new(opentsdb::handler::Endpoint::new(sink, options.opentsdb)),
-            raw: Some(Arc::new(telnet)),
-        })
+pub static REGISTERED: [Registered; 2] = [
+    Registered {
+        name: "opentsdb",
+        port: 4242,
+        flags: [
+            "opentsdb.address",
+            "opentsdb.body-bytes-max",
+            "opentsdb.points-per-second-max",
+        ],
+        build: |sink, options| {
+            let telnet = opentsdb::telnet::Telnet::new(sink.clone(), options.opentsdb);
+            Ok(Handlers {
+                http: Arc::new(opentsdb::handler::Endpoint::new(sink, options.opentsdb)),
+                raw: Some(Arc::new(telnet)),
+            })
+        },
     },
-}];
+    Registered {
+        name: "pushgateway",
+        port: 9091,
+        flags: [
+            "pushgateway.address",
+            "pushgateway.body-bytes-max",
+            "pushgateway.points-per-second-max",
+        ],
+        build: |sink, options| {
+            let options = options.pushgateway.clone();
+            let endpoint = pushgateway::handler::Endpoint::open(sink, options);
+            let endpoint = endpoint.map_err(|source| Error::System {
+                action: "read --pushgateway.persistence-file".to_owned(),
+                source,
+            })?;
+            Ok(Handlers {
+                http: Arc::new(endpoint),
+                raw: None,
+            })
+        },
+    },
+];
 
 /// What only one protocol knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// Of OpenTSDB.
     pub opentsdb: opentsdb::Options,
+    /// Of the Pushgateway.
+    pub pushgateway: pushgateway::Options,
 }
 
 /// Where a protocol listens, and what it may take.

@@ -1,0 +1,320 @@
+//! Pushes as clients send them, byte for byte, and what must not harm.
+
+use std::io::Write as _;
+
+use proptest::prelude::*;
+use prost::Message as _;
+use proto::client;
+use runtime::http::Method;
+
+use super::decode::decode;
+use super::handler::Endpoint;
+use super::path::GroupKey;
+use super::*;
+use crate::protocols::sink::Limits;
+use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
+
+const BODY: &str =
+    "# HELP jobs_done How many.\n# TYPE jobs_done counter\njobs_done{kind=\"a\"} 3\n";
+
+struct Gateway {
+    bench: Bench,
+    endpoint: Endpoint,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
+        let bench = Bench::new(Limits {
+            decompressed_bytes_max: 100_000,
+            ..Limits::default()
+        });
+        let endpoint = Endpoint::open(bench.sink.clone(), options).unwrap();
+        Self { bench, endpoint }
+    }
+
+    fn send(&self, method: Method, path: &str, body: &str) -> (u16, String) {
+        parts(send(&self.endpoint, method, path, &[], body))
+    }
+
+    fn metrics(&self) -> String {
+        self.send(Method::GET, "/metrics", "").1
+    }
+}
+
+#[test]
+fn paths_name_groups() {
+    let key = |labels: &[(&str, &str)]| {
+        let owned = labels.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+        Ok(GroupKey::from_labels(owned.collect()))
+    };
+    let check = |path: &str, expected: Result<GroupKey, &str>| {
+        let parsed = GroupKey::parse(path).map_err(|error| error.to_string());
+        assert_eq!(parsed, expected.map_err(str::to_owned), "{path}");
+    };
+    check("job/j", key(&[("job", "j")]));
+    check("job/a%20b/x/1", key(&[("job", "a b"), ("x", "1")]));
+    // What prometheus-client for Python sends for job j/1.
+    check(
+        "job@base64/ai8x/app/demo/step/10",
+        key(&[("job", "j/1"), ("app", "demo"), ("step", "10")]),
+    );
+    check(
+        "job/j/p@base64/L3Zhci90bXA=",
+        key(&[("job", "j"), ("p", "/var/tmp")]),
+    );
+    check(
+        "job/j/p@base64/L3Zhci90bXA",
+        key(&[("job", "j"), ("p", "/var/tmp")]),
+    );
+    check("job/j/p@base64/=", key(&[("job", "j"), ("p", "")]));
+    check("job", Err("job name is required"));
+    check("job/", Err("job name is required"));
+    check("job@base64/=", Err("job name is required"));
+    check("jobs/x", Err("job name is required"));
+    check(
+        "job/j/x",
+        Err("odd number of components in label string \"/x\""),
+    );
+    check("job/j/__x/1", Err("improper label name \"__x\""));
+    check("job/j/a-b/1", Err("improper label name \"a-b\""));
+    check(
+        "job/j/a@base64/!",
+        Err("invalid value \"!\" of label \"a\""),
+    );
+    check("job/j/a/%zz", Err("invalid value \"%zz\" of label \"a\""));
+}
+
+#[test]
+fn pushes_replace_merge_and_delete() {
+    let gateway = Gateway::new();
+    let push = |method, body| gateway.send(method, "/metrics/job/j/instance/i", body);
+    assert_eq!(push(Method::PUT, BODY), (200, String::new()));
+    let stored =
+        format!(r#"|{{__name__="jobs_done", instance="i", job="j", kind="a"}} 3 @ {NOW_MS}"#);
+    assert_eq!(gateway.bench.recorder.take(), [stored]);
+    assert_eq!(push(Method::POST, "other 1e6\n").0, 200);
+    let times = "\
+# HELP push_failure_time_seconds Last Unix time when changing this group in the Pushgateway failed.
+# TYPE push_failure_time_seconds gauge
+push_failure_time_seconds{instance=\"i\",job=\"j\"} 0
+# HELP push_time_seconds Last Unix time when changing this group in the Pushgateway succeeded.
+# TYPE push_time_seconds gauge
+push_time_seconds{instance=\"i\",job=\"j\"} 1.795226430123e+09
+";
+    let jobs = "\
+# HELP jobs_done How many.
+# TYPE jobs_done counter
+jobs_done{instance=\"i\",job=\"j\",kind=\"a\"} 3
+";
+    let other = "# TYPE other untyped\nother{instance=\"i\",job=\"j\"} 1e+06\n";
+    assert_eq!(gateway.metrics(), format!("{jobs}{other}{times}"));
+    assert_eq!(push(Method::PUT, "other 2\n").0, 200);
+    assert_eq!(
+        gateway.metrics(),
+        format!("{}{times}", other.replace("1e+06", "2"))
+    );
+    // Nothing pushed: POST changes the time only, PUT empties the group.
+    assert_eq!(push(Method::POST, "").0, 200);
+    assert!(gateway.metrics().contains("other{"));
+    assert_eq!(push(Method::PUT, "").0, 200);
+    assert_eq!(gateway.metrics(), times);
+    assert_eq!(push(Method::DELETE, ""), (202, String::new()));
+    assert_eq!(push(Method::DELETE, ""), (202, String::new()));
+    assert_eq!(gateway.metrics(), "");
+}
+
+#[test]
+fn labels_of_the_path_win_and_an_instance_is_always_said() {
+    let gateway = Gateway::new();
+    let body = "m{job=\"mine\",x=\"a\\\"b\\n\"} 1\npush_time_seconds 5\n";
+    assert_eq!(gateway.send(Method::POST, "/metrics/job/j", body).0, 200);
+    let text = gateway.metrics();
+    assert!(
+        text.contains("m{instance=\"\",job=\"j\",x=\"a\\\"b\\n\"} 1\n"),
+        "{text}"
+    );
+    assert!(!text.contains("} 5\n"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_noted() {
+    let gateway = Gateway::new();
+    let inconsistent = |reason: &str| {
+        format!("pushed metrics are invalid or inconsistent with existing metrics: {reason}\n")
+    };
+    assert_eq!(
+        gateway
+            .send(Method::PUT, "/metrics/job/first", "# TYPE m gauge\nm 1\n")
+            .0,
+        200
+    );
+    gateway.bench.recorder.take();
+    for (body, answer) in [
+        (
+            "m 1",
+            "text format parsing error in line 1: unexpected end of input stream\n".to_owned(),
+        ),
+        (
+            "m 1 1000\n",
+            inconsistent("pushed metrics must not have timestamps"),
+        ),
+        (
+            "m 1\nm 2\n",
+            inconsistent(
+                "collected metric \"m\" {__name__=\"m\", job=\"j\"} was collected before with the same name and label values",
+            ),
+        ),
+        (
+            "# TYPE m counter\nm 1\n",
+            inconsistent("metric family \"m\" is a counter here and a gauge in another group"),
+        ),
+    ] {
+        assert_eq!(
+            gateway.send(Method::PUT, "/metrics/job/j", body),
+            (400, answer),
+            "{body}"
+        );
+    }
+    for body in ["m 1\r\n", "m{a=\"1\",a=\"2\"} 1\n", "m{ 1\n", "\u{0}\n"] {
+        let (status, answer) = gateway.send(Method::PUT, "/metrics/job/j", body);
+        assert_eq!(status, 400, "{body}");
+        assert!(
+            answer.starts_with("text format parsing error in line 1: "),
+            "{answer}"
+        );
+    }
+    let failed = "push_failure_time_seconds{instance=\"\",job=\"j\"} 1.795226430123e+09\n";
+    assert!(gateway.metrics().contains(failed));
+    assert!(
+        gateway
+            .metrics()
+            .contains("push_time_seconds{instance=\"\",job=\"j\"} 0\n")
+    );
+    assert_eq!(gateway.bench.recorder.take(), Vec::<String>::new());
+
+    let lenient = Gateway::with(Options {
+        check_consistency: false,
+        ..Options::default()
+    });
+    assert_eq!(
+        lenient
+            .send(Method::PUT, "/metrics/job/j", "m 1 1000\nm 2\n")
+            .0,
+        200
+    );
+    assert_eq!(lenient.send(Method::GET, "/metrics/job/j", "").0, 405);
+    assert_eq!(lenient.send(Method::GET, "/nothing", "").0, 404);
+}
+
+#[test]
+fn a_push_that_cannot_be_stored_changes_nothing() {
+    let gateway = Gateway::new();
+    *gateway.bench.recorder.failure.lock() = Some(model::ErrorKind::Unavailable);
+    assert_eq!(gateway.send(Method::PUT, "/metrics/job/j", BODY).0, 503);
+    assert_eq!(gateway.metrics(), "");
+}
+
+#[test]
+fn groups_are_as_many_as_there_may_be() {
+    let mut groups = groups::Groups::default();
+    let key = |i: usize| GroupKey::parse(&format!("job/{i}")).unwrap();
+    for i in 0..groups::GROUPS_MAX {
+        assert!(!groups.is_full_for(&key(i)));
+        groups.fail(&key(i), 1);
+    }
+    assert!(groups.is_full_for(&key(groups::GROUPS_MAX)));
+    assert!(!groups.is_full_for(&key(0)));
+}
+
+#[test]
+fn bodies_come_in_all_encodings_within_the_limit() {
+    let gateway = Gateway::new();
+    let mut framed = snap::write::FrameEncoder::new(Vec::new());
+    framed.write_all(BODY.as_bytes()).unwrap();
+    let framed = framed.into_inner().unwrap();
+    let post = |headers: &[(&'static str, &str)], body: Vec<u8>| {
+        parts(send(
+            &gateway.endpoint,
+            Method::POST,
+            "/metrics/job/j",
+            headers,
+            body,
+        ))
+        .0
+    };
+    assert_eq!(framed[..10], *b"\xff\x06\x00\x00sNaPpY");
+    assert_eq!(post(&[("content-encoding", "snappy")], framed), 200);
+    assert_eq!(
+        post(&[("content-encoding", "gzip")], gzip(BODY.as_bytes())),
+        200
+    );
+    assert_eq!(
+        post(
+            &[("content-encoding", "gzip")],
+            gzip(&vec![b'\n'; 10_000_000])
+        ),
+        413
+    );
+    let family = client::MetricFamily {
+        name: "jobs_done".to_owned(),
+        r#type: client::MetricType::Counter.into(),
+        metric: vec![client::Metric {
+            counter: Some(client::Counter {
+                value: 4.0,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let message = family.encode_length_delimited_to_vec();
+    assert_eq!(
+        post(&[("content-type", content_type)], message.clone()),
+        200
+    );
+    assert!(
+        gateway
+            .metrics()
+            .contains("jobs_done{instance=\"\",job=\"j\"} 4\n")
+    );
+    assert_eq!(
+        post(&[("content-type", content_type)], message[..3].to_vec()),
+        400
+    );
+}
+
+#[test]
+fn groups_outlive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        file: Some(dir.path().join("groups.json")),
+        ..Options::default()
+    };
+    let gateway = Gateway::with(options.clone());
+    let body = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum NaN\nh_count 1\ng -Inf\n";
+    assert_eq!(gateway.send(Method::PUT, "/metrics/job/j/a/b", body).0, 200);
+    assert_eq!(gateway.send(Method::PUT, "/metrics/job/k", "bad").0, 400);
+    let text = gateway.metrics();
+    assert_eq!(text.matches("# TYPE h histogram\n").count(), 1);
+    assert_eq!(text.matches("# TYPE").count(), 4, "{text}");
+    assert_eq!(Gateway::with(options.clone()).metrics(), text);
+    std::fs::write(options.file.as_ref().unwrap(), "{").unwrap();
+    assert!(Endpoint::open(gateway.bench.sink.clone(), options).is_err());
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(
+        path in "(job(@base64)?/)?[a-zA-Z0-9@/%=_-]{0,40}",
+        body in proptest::collection::vec(any::<u8>(), 0..100),
+        is_protobuf in any::<bool>(),
+    ) {
+        let key = GroupKey::parse(&path).unwrap_or_default();
+        let _ = decode(&body, is_protobuf, &key, true);
+    }
+}
