@@ -49,7 +49,8 @@ const OF_INGESTER: [&str; 5] = [
 /// When a flag cannot be used, the data cannot be opened, or the address cannot be had.
 pub(crate) fn run(flags: Flags, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = flags.resolve()?;
-    let threads = config.querier.http.threads_max() + SPARE_THREADS;
+    let receiving = config.ingester.protocols.threads_max();
+    let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;
     process::run(threads, async |shutdown| {
         Box::pin(serve(config, shutdown, out)).await
     })?;

@@ -44,7 +44,10 @@ impl Ingester {
     /// configuration cannot be used.
     pub fn run(self) -> Result<(), Error> {
         let reads = HttpLimits::default();
-        let threads = reads.threads_max() + self.config.write_http.threads_max() + SPARE_THREADS;
+        let threads = reads.threads_max()
+            + self.config.write_http.threads_max()
+            + self.config.protocols.threads_max()
+            + SPARE_THREADS;
         process::run(threads, async |shutdown| {
             Box::pin(self.serve(shutdown)).await
         })
