@@ -34,6 +34,13 @@ use flags::{Config, REPLICA_LABEL};
 
 /// Threads that requests do not need: for files, the gateway, merging and maintenance.
 const SPARE_THREADS: usize = 96;
+/// Paths that the ingester answers which takes writes.
+const OF_MAIN: [&str; 4] = [
+    "/api/v1/write",
+    "/api/v1/receive",
+    "/api/v1/status/tsdb",
+    "/-/reload",
+];
 /// Paths that the ingester answers, which knows what is scraped, and not the querier.
 const OF_INGESTER: [&str; 5] = [
     "/api/v1/targets",
@@ -215,7 +222,7 @@ fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
             PathPattern::Exact("/metrics"),
             Arc::new(parts.registry.clone()),
         );
-    for path in ["/api/v1/write", "/api/v1/receive", "/-/reload"] {
+    for path in OF_MAIN {
         routes = routes.with(
             PathPattern::Exact(path),
             Arc::<Routes>::clone(&writes) as Arc<_>,
