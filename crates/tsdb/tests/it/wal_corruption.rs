@@ -81,9 +81,8 @@ fn check_cuts(path: &Path, dense: usize, step: usize) {
 #[test]
 fn a_cut_at_any_byte_keeps_every_record_before_it() {
     let Some(dir) = tsdb_dir() else { return };
-    // All of the first page, the step to the second one, and a sample of what is behind: a cut reads all that is before it.
-    check_cuts(&dir.join("wal_none/wal/00000000"), 33_000, 29);
-    check_cuts(&dir.join("wal_none/wbl/00000000"), 8_000, 5);
+    check_cuts(&dir.join("wal_none/wbl/00000000"), usize::MAX, 1);
+    check_cuts(&dir.join("wal_none/wal/00000000"), usize::MAX, 1);
     // Records are decompressed whole, so that far fewer cuts take as long.
     for name in ["wal_snappy", "wal_zstd"] {
         check_cuts(&dir.join(name).join("wal/00000000"), 1000, 211);
