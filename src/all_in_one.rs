@@ -25,7 +25,7 @@ use runtime::http::{PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
-use runtime::{Clock, Error, SystemClock};
+use runtime::{About, Clock, Error, SystemClock};
 use storeapi::Store;
 use tokio::sync::oneshot;
 
@@ -203,7 +203,7 @@ fn querier(
         settings,
         store_limits: config.querier.store_limits,
         clock: Arc::clone(clock),
-        about: querier::api::About {
+        about: About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, PathPattern, Request, Response, Routes, StatusCode,
     header,
 };
+use runtime::{About, Clock};
 use serde_json::Value;
 use storeapi::Store;
 use storeapi::remote_read::RemoteRead;
@@ -26,17 +26,6 @@ use crate::scrape::status::MetricMetadata;
 use answer::ApiError;
 
 const PREFIX: &str = "/api/v1/";
-
-/// What the API says about the process it runs in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// Version of this build.
-    pub version: &'static str,
-    /// When the process started, in milliseconds.
-    pub started_ms: i64,
-    /// The flags, by name, as they took effect.
-    pub flags: BTreeMap<String, String>,
-}
 
 /// Figures of a tenant's head.
 #[derive(Debug, Clone, PartialEq, Eq)]

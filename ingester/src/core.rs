@@ -11,13 +11,13 @@ use bucket::config::Patience;
 use runtime::http::{PathPattern, Routes};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{BucketConfig, Clock, Error};
+use runtime::{About, BucketConfig, Clock, Error};
 use storeapi::Store;
 use storeapi::remote_read::RemoteRead;
 use tsdb::db::{DbOptions, Retention};
 use tsdb::head::{HeadOptions, SyncMode};
 
-use crate::api::{self, About, Api, Control, HeadFigures};
+use crate::api::{self, Api, Control, HeadFigures};
 use crate::append::Appender;
 use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
 use crate::protocols;

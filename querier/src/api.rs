@@ -21,14 +21,13 @@ mod status;
 mod status_tsdb;
 mod stores;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use runtime::Clock;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
 };
+use runtime::{About, Clock};
 use storeapi::Store;
 use storeapi::remote_read::{ReadLimits, RemoteRead};
 
@@ -43,17 +42,6 @@ const PAGE: &str = include_str!("page.html");
 const PREFIX: &str = "/api/v1/";
 /// Remote read, whose questions and answers are messages, not forms and JSON.
 const READ_PATH: &str = "/api/v1/read";
-
-/// What the API says about the process it runs in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    /// Version of this build.
-    pub version: &'static str,
-    /// When the process started, in milliseconds.
-    pub started_ms: i64,
-    /// The flags, by name, as they took effect.
-    pub flags: BTreeMap<String, String>,
-}
 
 /// What the API works with.
 #[derive(Debug)]

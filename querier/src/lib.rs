@@ -34,7 +34,7 @@ use runtime::grpc::Readiness;
 use runtime::http::Server;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
-use runtime::{Clock, Error, SystemClock};
+use runtime::{About, Clock, Error, SystemClock};
 use tsdb::db::DataDir;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -86,7 +86,7 @@ impl Querier {
     async fn serve(self, shutdown: Shutdown) -> Result<(), Error> {
         let config = self.config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let about = api::About {
+        let about = About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),

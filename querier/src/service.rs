@@ -6,14 +6,14 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
-use runtime::{Clock, Error};
+use runtime::{About, Clock, Error};
 use storeapi::grpc::{InfoService, Limits, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tokio::runtime::Handle;
 use tonic::service::Routes;
 
-use crate::api::{About, Api, Parts};
+use crate::api::{Api, Parts};
 use crate::evaluator::Evaluator;
 use crate::local::LocalStore;
 use crate::pool::Pool;

@@ -5,6 +5,7 @@
 //! [`process`] (threads, signals, shutdown), [`readiness`], [`tasks`] (background work), [`http`] (the HTTP server),
 //! [`grpc`] (gRPC servers and clients), [`tls`], [`metrics`] (the process' own figures).
 
+pub mod about;
 pub mod clock;
 pub mod flags;
 pub mod foreign;
@@ -17,6 +18,7 @@ pub mod readiness;
 pub mod tasks;
 pub mod tls;
 
+pub use about::About;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
 pub use foreign::ForeignFlags;
@@ -48,13 +50,5 @@ pub enum Error {
         action: String,
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The component's servers are not part of this version.
-    #[error(
-        "serving as {component} is not in this build yet; its flags were read and are valid. The querier and the `tsdb` commands work"
-    )]
-    NotServing {
-        /// Name of the subcommand.
-        component: &'static str,
     },
 }

@@ -8,21 +8,8 @@ use super::Api;
 use super::answer::{ApiError, success};
 use super::series::limit;
 
-/// The Prometheus whose API this is; clients compare it to learn what they may ask.
-const PROMETHEUS_VERSION: &str = "3.14.0";
-
 pub(super) fn build_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
-    let data = json!({
-        "version": PROMETHEUS_VERSION,
-        "revision": "",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
-        "application": "Promontory",
-        "applicationVersion": api.about.version,
-    });
-    Ok(success(data, &[]))
+    Ok(success(api.about.build_info(), &[]))
 }
 
 pub(super) fn config(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {

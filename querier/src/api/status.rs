@@ -6,21 +6,9 @@ use serde_json::json;
 use super::answer::{Answer, ApiError};
 use super::{Api, Call};
 
-/// The Prometheus whose API this is. Clients such as Grafana compare it to learn what they may ask.
-const PROMETHEUS_VERSION: &str = "3.14.0";
-
-/// Versions. Grafana takes a server that names features for a Mimir, so there are none.
+/// Versions.
 pub(super) fn build_info(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
-    Ok(Answer::tree(json!({
-        "version": PROMETHEUS_VERSION,
-        "revision": "",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
-        "application": "Promontory",
-        "applicationVersion": api.about.version,
-    })))
+    Ok(Answer::tree(api.about.build_info()))
 }
 
 /// The configuration file, of which a querier has none.
