@@ -286,13 +286,22 @@ impl Flags {
     /// [`Error::Flag`] for the first flag whose value cannot be used, and when there is nobody to
     /// ask.
     pub fn resolve(self) -> Result<Config, Error> {
-        let endpoints = self.endpoints.resolve()?;
-        if endpoints.is_empty() && self.data_dir.is_none() {
+        let config = self.resolve_for_given_stores()?;
+        if config.endpoints.is_empty() && config.data_dir.is_none() {
             return Err(Error::Flag {
                 flag: "endpoint",
                 reason: "name whom to ask: an endpoint that speaks the StoreAPI, or a data directory of Prometheus by --data-dir".to_owned(),
             });
         }
+        Ok(config)
+    }
+
+    /// As [`Flags::resolve`], for who is given stores of the same process and need not name any.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
+    pub fn resolve_for_given_stores(self) -> Result<Config, Error> {
+        let endpoints = self.endpoints.resolve()?;
         let mut settings = self.queries.resolve()?;
         settings.tenancy = Tenancy {
             header: self.tenants.header,

@@ -151,14 +151,12 @@ impl Flags {
             flag("data-dir", work("compactor")),
             "--wait".to_owned(),
         ];
-        // It is given its stores; this only says that there are some.
-        let querier = [flag("data-dir", work("tsdb"))];
         Ok(Config {
             http: address("http-address", &self.http_address)?,
             grpc: address("grpc-address", &self.grpc_address)?,
             ingester: self.ingester(&bucket_flag)?.resolve()?,
             store: flags_of::<store::Flags>(&store)?.resolve()?,
-            querier: flags_of::<querier::Flags>(&querier)?.resolve()?,
+            querier: flags_of::<querier::Flags>(&[])?.resolve_for_given_stores()?,
             compactor: flags_of::<compactor::Flags>(&compactor)?.resolve()?,
             has_config_file: self.scrape_config.is_some(),
             bucket,
