@@ -269,7 +269,7 @@ impl Store for Gateway {
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         if name.is_empty() {
-            let error = StoreError::new(ErrorKind::Invalid, "label name parameter cannot be empty");
+            let error = StoreError::empty_label_name();
             return futures::future::ready(Err(error)).boxed();
         }
         let ask = move |of: LabelsOf, deps| of.values(deps, name.clone());

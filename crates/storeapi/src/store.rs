@@ -260,6 +260,11 @@ pub struct StoreError {
 }
 
 impl StoreError {
+    /// What a question for the values of a label without a name is answered.
+    pub fn empty_label_name() -> Self {
+        Self::new(ErrorKind::Invalid, "label name parameter cannot be empty")
+    }
+
     /// An error.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, BoxStream, StreamExt as _};
-use model::{ErrorKind, Matcher};
+use model::Matcher;
 use storeapi::external_labels::remaining_matchers;
 use storeapi::{
     Frame, Info, InfoPart, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError,
@@ -138,7 +138,7 @@ impl Store for TsdbStore {
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         if name.is_empty() {
-            let error = StoreError::new(ErrorKind::Invalid, "label name parameter cannot be empty");
+            let error = StoreError::empty_label_name();
             return async { Err(error) }.boxed();
         }
         if request.without_replica_labels.contains(&name) {

@@ -141,7 +141,7 @@ pub fn values_from_wire(
     tenant: String,
 ) -> Result<(String, LabelsRequest), StoreError> {
     if request.label.is_empty() {
-        return Err(invalid("label name parameter cannot be empty"));
+        return Err(StoreError::empty_label_name());
     }
     let decoded = LabelsRequest {
         range: TimeRange::closed(request.start, request.end),
