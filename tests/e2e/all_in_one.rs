@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use promontory_tests::process::Server;
-use promontory_tests::remote_write::{self, Series};
 use promontory_tests::{free_port, http};
 use serde_json::Value;
 
@@ -78,35 +77,6 @@ fn it_answers_about_itself_within_seconds() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends all samples to both, in order of time, a few minutes of all series at once.
-fn feed(ports: [u16; 2]) -> anyhow::Result<()> {
-    const SLICE_MS: i64 = 600_000;
-    let all = block_data::series(7);
-    let mut from = block_data::START_MS;
-    while from < block_data::END_MS {
-        let slice: Vec<Series> = (all.iter())
-            .filter_map(|(labels, samples)| {
-                let within = |(t, _): &&(i64, f64)| (from..from + SLICE_MS).contains(t);
-                let samples: Vec<_> = samples.iter().filter(within).copied().collect();
-                let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
-                let labels = labels.iter().map(own).collect();
-                (!samples.is_empty()).then_some(Series { labels, samples })
-            })
-            .collect();
-        for port in ports {
-            let answer = remote_write::send(port, "/api/v1/write", &slice)?;
-            ensure!(
-                answer.status / 100 == 2,
-                "{} {}",
-                answer.status,
-                answer.body
-            );
-        }
-        from += SLICE_MS;
-    }
-    Ok(())
-}
-
 #[test]
 fn answers_equal_those_of_a_prometheus_with_the_same_samples() -> anyhow::Result<()> {
     const EXPRESSIONS: usize = 500;
@@ -117,7 +87,9 @@ fn answers_equal_those_of_a_prometheus_with_the_same_samples() -> anyhow::Result
         return Ok(());
     };
     let ours = AllInOne::start(dir.path(), free_port())?;
-    feed([theirs.port(), ours.port])?;
+    for port in [theirs.port(), ours.port] {
+        block_data::send(port, 7, 0)?;
+    }
 
     let mut rng = Rng::new(11);
     let mut accepted = 0;

@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use model::{Labels, TimeRange, sample};
+use promontory_tests::remote_write;
 use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
 use ulid::Ulid;
@@ -37,6 +38,33 @@ pub(crate) fn series(seed: u64) -> Vec<(Labels, Vec<(i64, f64)>)> {
     series.sort_by(|a, b| a.0.cmp(&b.0));
     let samples = |(labels, kind)| (labels, samples(&mut rng, kind));
     series.into_iter().map(samples).collect()
+}
+
+/// Sends the series of `seed`, their times later by `shift_ms`, to a server by remote write: in order
+/// of time, a few minutes of all series at once.
+pub(crate) fn send(port: u16, seed: u64, shift_ms: i64) -> anyhow::Result<()> {
+    const SLICE_MS: i64 = 600_000;
+    let all = series(seed);
+    for from in (START_MS..END_MS).step_by(SLICE_MS as usize) {
+        let slice: Vec<remote_write::Series> = (all.iter())
+            .filter_map(|(labels, samples)| {
+                let within = |(t, _): &&(i64, f64)| (from..from + SLICE_MS).contains(t);
+                let samples = samples.iter().filter(within);
+                let samples: Vec<_> = samples.map(|(t, v)| (t + shift_ms, *v)).collect();
+                let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
+                let labels = labels.iter().map(own).collect();
+                (!samples.is_empty()).then_some(remote_write::Series { labels, samples })
+            })
+            .collect();
+        let answer = remote_write::send(port, "/api/v1/write", &slice)?;
+        ensure!(
+            answer.status / 100 == 2,
+            "{} {}",
+            answer.status,
+            answer.body
+        );
+    }
+    Ok(())
 }
 
 /// Writes the block into `dir`.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use promontory_tests::process::Server;
-use promontory_tests::remote_write::{self, Series};
 use promontory_tests::{free_port, http};
 
 use crate::block_data;
@@ -86,33 +85,6 @@ impl Replica {
             sidecar,
         }))
     }
-}
-
-/// Sends the newer half of the data, two hours after the block, to a server.
-fn feed(port: u16) -> anyhow::Result<()> {
-    const SLICE_MS: i64 = 600_000;
-    let all = block_data::series(2);
-    for from in (block_data::START_MS..block_data::END_MS).step_by(SLICE_MS as usize) {
-        let slice: Vec<Series> = (all.iter())
-            .filter_map(|(labels, samples)| {
-                let within = samples
-                    .iter()
-                    .filter(|(t, _)| (from..from + SLICE_MS).contains(t));
-                let samples: Vec<_> = within.map(|(t, v)| (t + SPAN_MS, *v)).collect();
-                let own = |(n, v): (&str, &str)| (n.to_owned(), v.to_owned());
-                let labels = labels.iter().map(own).collect();
-                (!samples.is_empty()).then_some(Series { labels, samples })
-            })
-            .collect();
-        let answer = remote_write::send(port, "/api/v1/write", &slice)?;
-        ensure!(
-            answer.status / 100 == 2,
-            "{} {}",
-            answer.status,
-            answer.body
-        );
-    }
-    Ok(())
 }
 
 /// Times over both halves, off all grids.
@@ -198,7 +170,8 @@ fn processes_that_share_the_data_answer_as_one_prometheus() -> anyhow::Result<()
         return Ok(());
     };
     for port in [a.prometheus.port(), b.prometheus.port(), whole.port()] {
-        feed(port)?;
+        // The newer half follows the block.
+        block_data::send(port, 2, SPAN_MS)?;
     }
     wait_until("a shipped block", || {
         let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
