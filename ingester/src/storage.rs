@@ -1,8 +1,9 @@
 //! The local storage: a TSDB for each tenant, what keeps them small, and the Store over all of them.
 //!
 //! Reading order: [`tenants`] (who writes where), [`maintain`] (what happens on a timer),
-//! [`order`] (series in the order in which they are shown), [`store`] (the Store), `frames`.
+//! [`order`] (series in the order in which they are shown), [`store`] (the Store), `frames`, `figures`.
 
+mod figures;
 mod frames;
 pub mod maintain;
 mod order;

@@ -93,6 +93,19 @@ impl Exposition {
         self.line(family, "_count", labels, &count);
     }
 
+    /// Adds a summary without quantiles: how often something was observed, and the sum.
+    pub fn summary(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: LabelPairs<'_>,
+        (count, sum): (u64, f64),
+    ) {
+        let family = (name, help, "summary");
+        self.line(family, "_sum", labels, &Float(sum));
+        self.line(family, "_count", labels, &count);
+    }
+
     fn line(
         &mut self,
         (name, help, kind): (&'static str, &'static str, &'static str),

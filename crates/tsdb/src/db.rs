@@ -8,7 +8,7 @@
 //! come out as Prometheus' querier returns them.
 //!
 //! Reading order: [`Db`], `maintenance` (with `cut`, [`plan`], [`retention`]), `selection`,
-//! [`leftovers`], `lock`, [`disk`]; `blocks`, `data_dir`.
+//! [`leftovers`], `lock`, [`disk`], `written` (counts); `blocks`, `data_dir`.
 
 mod blocks;
 mod cut;
@@ -24,6 +24,7 @@ pub mod retention;
 mod selection;
 mod series;
 pub mod verify;
+mod written;
 
 pub use blocks::Blocks;
 pub use data_dir::{DataDir, DataDirReport};
@@ -32,3 +33,4 @@ pub use maintenance::Compacted;
 pub use retention::Retention;
 pub use selection::{Found, Selection};
 pub use series::{Series, SeriesSet};
+pub use written::Written;

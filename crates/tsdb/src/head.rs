@@ -53,6 +53,7 @@ use series::Cutting;
 
 pub use cut::{CutSeries, OutOfOrderCut};
 pub use index::LabelCounts;
+pub use logs::WalStats;
 pub use open::{OpenReport, Progress};
 pub use options::{HeadOptions, SyncMode};
 pub use read::{SelectedSeries, SeriesExemplars};
@@ -163,6 +164,18 @@ impl Head {
     /// Number of series.
     pub fn series_count(&self) -> usize {
         self.index.len()
+    }
+
+    /// Number of series that were ever added, by the replay too.
+    pub fn series_created(&self) -> u64 {
+        self.index.created()
+    }
+
+    /// What became of the log so far; nothing while the head is for reading only.
+    pub fn wal_stats(&self) -> WalStats {
+        self.logs
+            .as_ref()
+            .map_or_else(WalStats::default, |logs| logs.stats())
     }
 
     fn logs(&self) -> Result<&Arc<Logs>, WriteError> {

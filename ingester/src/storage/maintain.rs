@@ -10,6 +10,7 @@ use runtime::process::{Shutdown, blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tsdb::db::disk::free_bytes;
 
+use super::figures;
 use super::tenants::{Tenant, Tenants};
 
 /// How often blocks are cut, merged and removed, as in Prometheus.
@@ -144,54 +145,8 @@ impl Collect for MaintenanceMetrics {
             out.counter(name, help, &[], counter.load(Ordering::Relaxed));
         }
         for tenant in self.tenants.all() {
-            collect_tenant(&tenant, out);
+            figures::collect(&tenant, out);
         }
-    }
-}
-
-fn collect_tenant(tenant: &Tenant, out: &mut Exposition) {
-    let stats = tenant.db.stats();
-    let of_tenant = [("tenant", &*tenant.name)];
-    let gauges = [
-        (
-            "prometheus_tsdb_head_series",
-            "Series in the head.",
-            stats.head_series as f64,
-        ),
-        (
-            "prometheus_tsdb_blocks_loaded",
-            "Blocks that are read.",
-            stats.blocks as f64,
-        ),
-        (
-            "prometheus_tsdb_storage_blocks_bytes",
-            "Bytes of the blocks that are read.",
-            stats.block_bytes as f64,
-        ),
-        (
-            "promontory_tsdb_read_only",
-            "1 while writes are refused because the disk is nearly full.",
-            f64::from(u8::from(stats.is_read_only)),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        out.gauge(name, help, &of_tenant, value);
-    }
-    if let Some(range) = stats.head_range {
-        let seconds = |ms: i64| ms as f64 / 1000.0;
-        let (min, max) = (seconds(range.min), seconds(range.max - 1));
-        out.gauge(
-            "prometheus_tsdb_head_min_time_seconds",
-            "First sample in the head.",
-            &of_tenant,
-            min,
-        );
-        out.gauge(
-            "prometheus_tsdb_head_max_time_seconds",
-            "Last sample in the head.",
-            &of_tenant,
-            max,
-        );
     }
 }
 

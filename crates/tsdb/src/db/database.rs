@@ -16,10 +16,11 @@ use super::lock::DirLock;
 use super::maintenance::Maintenance;
 use super::retention::Retention;
 use super::selection::Selection;
+use super::written::{Counters, Written};
 use crate::batch::{Appended, Batch, CommitPoint, WriteError};
 use crate::block::Block;
 use crate::error::{Error, Result};
-use crate::head::{self, Head, HeadOptions, Progress};
+use crate::head::{self, Head, HeadOptions, Progress, WalStats};
 
 /// How a database is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,7 @@ pub struct Db {
     pub(super) blocks: ArcSwap<BlockSet>,
     pub(super) maintenance: Mutex<Maintenance>,
     pub(super) disk: DiskGuard,
+    written: Counters,
     report: OpenReport,
     /// Given up last, when nothing is written any more.
     _lock: Option<DirLock>,
@@ -92,6 +94,8 @@ pub struct Db {
 pub struct DbStats {
     /// Series in the head.
     pub head_series: usize,
+    /// Series that came into the head since it was opened, by its replay too.
+    pub head_series_created: u64,
     /// Times of the head's samples; `None` when it is empty.
     pub head_range: Option<TimeRange>,
     /// Blocks that are read.
@@ -100,6 +104,12 @@ pub struct DbStats {
     pub block_bytes: u64,
     /// Writes are refused because the disk is nearly full.
     pub is_read_only: bool,
+    /// First time of all samples, in blocks and head; `None` when there are none.
+    pub lowest_time: Option<i64>,
+    /// What was written since it was opened.
+    pub written: Written,
+    /// The log of the head.
+    pub wal: WalStats,
 }
 
 impl Db {
@@ -131,6 +141,7 @@ impl Db {
             head: Arc::new(head),
             blocks: ArcSwap::from_pointee(blocks.readable),
             maintenance: Mutex::default(),
+            written: Counters::default(),
             report: OpenReport {
                 removed,
                 set_aside,
@@ -169,7 +180,11 @@ impl Db {
     /// [`WriteError::Refused`] while the disk is nearly full, and as the head.
     pub fn append(&self, batch: &Batch, now_ms: i64) -> Result<Appended, WriteError> {
         self.disk.admit()?;
-        self.note_full(self.head.append(batch, now_ms))
+        let result = self.note_full(self.head.append(batch, now_ms));
+        if let Ok(appended) = &result {
+            self.written.note(appended);
+        }
+        result
     }
 
     /// Returns once what was appended until `at` is as durable as the options say.
@@ -284,10 +299,14 @@ impl Db {
         let blocks = self.blocks.load();
         DbStats {
             head_series: self.head.series_count(),
+            head_series_created: self.head.series_created(),
             head_range: self.head.time_range(),
             blocks: blocks.len(),
             block_bytes: blocks.iter().map(|b| b.size_bytes()).sum(),
             is_read_only: self.is_read_only(),
+            lowest_time: self.time_range().map(|range| range.min),
+            written: self.written.read(),
+            wal: self.head.wal_stats(),
         }
     }
 }

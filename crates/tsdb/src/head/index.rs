@@ -31,6 +31,8 @@ struct Inner {
     names: HashMap<Box<str>, Values, ahash::RandomState>,
     /// The reference given last.
     last: u64,
+    /// Series that were ever added.
+    created: u64,
     /// How often positions have changed.
     generation: u64,
 }
@@ -53,6 +55,7 @@ impl Inner {
         let position = Position::try_from(self.entries.len())
             .expect("memory ends long before four billion series");
         self.entries.push(Arc::clone(entry));
+        self.created += 1;
         for (name, value) in &entry.labels {
             let values = match self.names.get_mut(name) {
                 Some(values) => values,
@@ -92,6 +95,11 @@ impl Index {
     /// Number of series.
     pub(super) fn len(&self) -> usize {
         self.0.read().entries.len()
+    }
+
+    /// Number of series that were ever added.
+    pub(super) fn created(&self) -> u64 {
+        self.0.read().created
     }
 
     /// All series, in ascending order of their references.

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -29,6 +29,34 @@ pub(super) struct Logs {
     /// Told when `durable` changes.
     flushed: Condvar,
     sync: SyncMode,
+    syncs: Mutex<Syncs>,
+}
+
+/// How often data was made durable.
+#[derive(Debug, Default)]
+struct Syncs {
+    count: u64,
+    time: Duration,
+}
+
+impl Syncs {
+    fn add(&mut self, took: Duration) {
+        self.count += 1;
+        self.time += took;
+    }
+}
+
+/// The log of a head, for people and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WalStats {
+    /// The segment that is written to.
+    pub segment: u32,
+    /// How often segments were brought to disk.
+    pub syncs: u64,
+    /// How long that took in all.
+    pub sync_time: Duration,
+    /// True after an error, from which on nothing is written.
+    pub has_failed: bool,
 }
 
 /// The logs while they are locked.
@@ -87,6 +115,7 @@ impl Logs {
             durable: Mutex::default(),
             flushed: Condvar::new(),
             sync,
+            syncs: Mutex::default(),
         })
     }
 
@@ -152,6 +181,21 @@ impl Logs {
         }
     }
 
+    /// The WAL's state and figures.
+    pub(super) fn stats(&self) -> WalStats {
+        let (segment, has_failed) = {
+            let open = self.open.lock();
+            (open.wal.segment(), open.failed.is_some())
+        };
+        let syncs = self.syncs.lock();
+        WalStats {
+            segment,
+            syncs: syncs.count,
+            sync_time: syncs.time,
+            has_failed,
+        }
+    }
+
     /// Flushes both logs, first the one that has the series of the other; returns how many appends
     /// are durable then.
     fn flush_now(&self) -> Result<u64> {
@@ -164,7 +208,10 @@ impl Logs {
             .collect();
         drop(open);
         for (path, mut file) in logs {
-            if let Err(e) = file.sync() {
+            let started = Instant::now();
+            let synced = file.sync();
+            self.syncs.lock().add(started.elapsed());
+            if let Err(e) = synced {
                 let error = Error::io("sync", &path, e);
                 let again = Error::Invalid(format!("{error}; nothing is written any longer"));
                 self.open.lock().failed = Some(Arc::new(again));

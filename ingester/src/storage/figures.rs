@@ -1,0 +1,235 @@
+//! Figures of a tenant's TSDB under the names that Prometheus gives them, so that its dashboards and
+//! alerts work, and with the tenant as label.
+
+use runtime::metrics::Exposition;
+use tsdb::db::DbStats;
+use tsdb::head::WalStats;
+
+use super::tenants::Tenant;
+
+/// What a family counts in whole numbers: name, help, and the value of `type` where it has one.
+type Counter = (&'static str, &'static str, Option<&'static str>, u64);
+
+/// Adds the figures of a tenant.
+pub(super) fn collect(tenant: &Tenant, out: &mut Exposition) {
+    let stats = tenant.db.stats();
+    gauges(&tenant.name, &stats, out);
+    times(&tenant.name, &stats, out);
+    for (name, help, kind, value) in counters(&stats) {
+        match kind {
+            Some(kind) => out.counter(
+                name,
+                help,
+                &[("tenant", &tenant.name), ("type", kind)],
+                value,
+            ),
+            None => out.counter(name, help, &[("tenant", &tenant.name)], value),
+        }
+    }
+    wal(&tenant.name, &stats.wal, out);
+}
+
+fn gauges(tenant: &str, stats: &DbStats, out: &mut Exposition) {
+    let gauges = [
+        (
+            "prometheus_tsdb_head_series",
+            "Series in the head.",
+            stats.head_series as f64,
+        ),
+        (
+            "prometheus_tsdb_blocks_loaded",
+            "Blocks that are read.",
+            stats.blocks as f64,
+        ),
+        (
+            "prometheus_tsdb_storage_blocks_bytes",
+            "Bytes of the blocks that are read.",
+            stats.block_bytes as f64,
+        ),
+        (
+            "promontory_tsdb_read_only",
+            "1 while writes are refused because the disk is nearly full.",
+            f64::from(u8::from(stats.is_read_only)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.gauge(name, help, &[("tenant", tenant)], value);
+    }
+}
+
+/// Times are in milliseconds, and in seconds under another name. An empty head has those that
+/// Prometheus gives it.
+fn times(tenant: &str, stats: &DbStats, out: &mut Exposition) {
+    let head = stats.head_range;
+    let times = [
+        (
+            [
+                "prometheus_tsdb_head_min_time",
+                "prometheus_tsdb_head_min_time_seconds",
+            ],
+            "First sample in the head.",
+            head.map_or(i64::MAX, |range| range.min),
+        ),
+        (
+            [
+                "prometheus_tsdb_head_max_time",
+                "prometheus_tsdb_head_max_time_seconds",
+            ],
+            "Last sample in the head.",
+            head.map_or(i64::MIN, |range| range.max - 1),
+        ),
+        (
+            [
+                "prometheus_tsdb_lowest_timestamp",
+                "prometheus_tsdb_lowest_timestamp_seconds",
+            ],
+            "First sample in the head and in blocks.",
+            stats.lowest_time.unwrap_or(i64::MAX),
+        ),
+    ];
+    for ([ms, seconds], help, time) in times {
+        out.gauge(ms, help, &[("tenant", tenant)], time as f64);
+        out.gauge(seconds, help, &[("tenant", tenant)], time as f64 / 1000.0);
+    }
+}
+
+fn counters(stats: &DbStats) -> [Counter; 10] {
+    const APPENDED: &str = "prometheus_tsdb_head_samples_appended_total";
+    const APPENDED_HELP: &str = "Samples taken.";
+    let written = &stats.written;
+    let removed = stats
+        .head_series_created
+        .saturating_sub(stats.head_series as u64);
+    [
+        (APPENDED, APPENDED_HELP, Some("float"), written.floats),
+        (
+            APPENDED,
+            APPENDED_HELP,
+            Some("histogram"),
+            written.histograms,
+        ),
+        (
+            "prometheus_tsdb_head_series_created_total",
+            "Series that came into the head.",
+            None,
+            stats.head_series_created,
+        ),
+        (
+            "prometheus_tsdb_head_series_removed_total",
+            "Series that left the head.",
+            None,
+            removed,
+        ),
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Samples refused: older than the newest of their series, and no window for such is open.",
+            Some("float"),
+            written.out_of_order,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Samples refused: older than the window for samples that come out of order.",
+            Some("float"),
+            written.too_old,
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Samples refused: before what the head takes, or too far in the future.",
+            Some("float"),
+            written.out_of_bounds,
+        ),
+        (
+            "promontory_tsdb_duplicate_samples_total",
+            "Samples refused: another value for a time that there is one of.",
+            Some("float"),
+            written.duplicate,
+        ),
+        (
+            "prometheus_tsdb_exemplar_exemplars_appended_total",
+            "Exemplars taken.",
+            None,
+            written.exemplars,
+        ),
+        (
+            "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+            "Exemplars refused: older than the newest of their series.",
+            None,
+            written.out_of_order_exemplars,
+        ),
+    ]
+}
+
+fn wal(tenant: &str, wal: &WalStats, out: &mut Exposition) {
+    let of_tenant = [("tenant", tenant)];
+    out.gauge(
+        "prometheus_tsdb_wal_segment_current",
+        "The segment of the log that is written to.",
+        &of_tenant,
+        f64::from(wal.segment),
+    );
+    out.summary(
+        "prometheus_tsdb_wal_fsync_duration_seconds",
+        "How long it took to bring the log to disk.",
+        &of_tenant,
+        (wal.syncs, wal.sync_time.as_secs_f64()),
+    );
+    out.counter(
+        "prometheus_tsdb_wal_writes_failed_total",
+        "Writes to the log that failed; nothing is written after the first.",
+        &of_tenant,
+        u64::from(wal.has_failed),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Labels;
+
+    use super::super::tenants::Layout;
+    use super::super::testing::{START, open, options, write};
+    use super::*;
+
+    /// The value of a figure of tenant "a" in the text, by what follows its name.
+    fn value<'t>(text: &'t str, name: &str) -> &'t str {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next())
+            .unwrap_or_else(|| panic!("{name} in {text}"))
+    }
+
+    #[test]
+    fn writes_show() {
+        let dir = tempfile::tempdir().unwrap();
+        let tenants = open(options(dir.path(), Layout::PerTenant)).unwrap();
+        let series = ["up", "down"].map(|name| Labels::from_pairs([("__name__", name)]));
+        write(&tenants, "a", START, &series);
+        write(&tenants, "a", START + 1000, &series);
+        let mut out = Exposition::default();
+        let tenant = tenants.get("a").unwrap();
+        tenant.db.head().flush().unwrap();
+        collect(&tenant, &mut out);
+        let text = out.into_text();
+        let appended = "prometheus_tsdb_head_samples_appended_total{tenant=\"a\",type=\"float\"}";
+        assert_eq!(value(&text, appended), "4");
+        assert_eq!(
+            value(&text, "prometheus_tsdb_head_series_created_total{"),
+            "2"
+        );
+        assert_eq!(
+            value(&text, "prometheus_tsdb_head_series_removed_total{"),
+            "0"
+        );
+        assert_eq!(
+            value(&text, "prometheus_tsdb_lowest_timestamp{"),
+            START.to_string()
+        );
+        let max = (START + 1000) as f64 / 1000.0;
+        assert_eq!(
+            value(&text, "prometheus_tsdb_head_max_time_seconds{"),
+            max.to_string()
+        );
+        let synced: u64 = value(&text, "prometheus_tsdb_wal_fsync_duration_seconds_count{")
+            .parse()
+            .unwrap();
+        assert!(synced > 0, "{text}");
+    }
+}
