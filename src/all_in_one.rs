@@ -35,10 +35,11 @@ use flags::{Config, REPLICA_LABEL};
 /// Threads that requests do not need: for files, the gateway, merging and maintenance.
 const SPARE_THREADS: usize = 96;
 /// Paths that the ingester answers which takes writes.
-const OF_MAIN: [&str; 4] = [
+const OF_MAIN: [&str; 5] = [
     "/api/v1/write",
     "/api/v1/receive",
     "/api/v1/status/tsdb",
+    "/api/v1/status/ingest",
     "/-/reload",
 ];
 /// Paths that the ingester answers, which knows what is scraped, and not the querier.

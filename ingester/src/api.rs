@@ -60,6 +60,9 @@ pub trait Control: Send + Sync {
     /// Metadata of all metrics, or of one, with every variant that somebody says.
     fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>>;
 
+    /// The `data` of `/api/v1/status/ingest`.
+    fn ingest(&self) -> Value;
+
     /// Figures of the heads, by tenant.
     fn heads(&self) -> Vec<HeadFigures>;
 }
@@ -94,6 +97,7 @@ fn route(name: &str) -> Option<(Cost, bool, Endpoint)> {
         "scrape_pools" => (Cost::Small, false, status::scrape_pools),
         "status/buildinfo" => (Cost::Small, false, status::build_info),
         "status/config" => (Cost::Small, false, status::config),
+        "status/ingest" => (Cost::Small, false, status::ingest),
         "status/flags" => (Cost::Small, false, status::flags),
         "status/runtimeinfo" => (Cost::Small, false, status::runtime_info),
         "status/tsdb" => (Cost::Small, false, status::tsdb),

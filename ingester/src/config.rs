@@ -10,6 +10,7 @@
 mod discovery;
 mod http;
 mod job;
+pub mod pipeline;
 mod print;
 mod relabel;
 #[cfg(test)]
@@ -36,11 +37,26 @@ pub(crate) fn target_groups(text: &str) -> Result<Vec<StaticGroup>, Error> {
 /// Files larger than this are no configuration.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// A place in a YAML file; shown as its line, as Prometheus does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The line, from 1; 0 when it is not known.
+    pub line: u64,
+    /// The column, from 1; 0 when it is not known.
+    pub column: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.line, f)
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// Line of the YAML, from 1; 0 when it is not known.
-    pub line: u64,
+    /// Where in the YAML.
+    pub at: Place,
     /// What is wrong.
     pub reason: String,
     /// The file, once it is known.
@@ -48,9 +64,9 @@ pub struct Error {
 }
 
 impl Error {
-    pub(crate) fn at(line: u64, reason: impl Into<String>) -> Self {
+    pub(crate) fn at(place: Place, reason: impl Into<String>) -> Self {
         Self {
-            line,
+            at: place,
             reason: reason.into(),
             file: None,
         }
@@ -69,8 +85,8 @@ impl fmt::Display for Error {
         if let Some(file) = &self.file {
             write!(f, "parsing YAML file {}: ", file.display())?;
         }
-        if self.line > 0 {
-            write!(f, "line {}: ", self.line)?;
+        if self.at.line > 0 {
+            write!(f, "line {}: ", self.at)?;
         }
         f.write_str(&self.reason)
     }
@@ -220,7 +236,7 @@ impl Config {
             let job = job::job(node, &self.global, dir, &mut self.warnings)?;
             if self.jobs.iter().any(|other| other.name == job.name) {
                 return Err(Error::at(
-                    node.line,
+                    node.at,
                     format!("found multiple scrape configs with job name {:?}", job.name),
                 ));
             }
@@ -232,7 +248,7 @@ impl Config {
     /// Adds the jobs of the files that match `pattern`.
     fn include(&mut self, pattern: &Path) -> Result<(), Error> {
         let files = crate::discovery::matching_files(pattern)
-            .map_err(|e| Error::at(0, format!("list {}: {e}", pattern.display())))?;
+            .map_err(|e| Error::at(Place::default(), format!("list {}: {e}", pattern.display())))?;
         for file in files {
             let add = |config: &mut Self| {
                 let root = yaml::parse(&read(&file)?)?;
@@ -250,7 +266,12 @@ impl Config {
 }
 
 fn read(file: &Path) -> Result<String, Error> {
-    let failed = |error: String| Error::at(0, format!("read {}: {error}", file.display()));
+    let failed = |error: String| {
+        Error::at(
+            Place::default(),
+            format!("read {}: {error}", file.display()),
+        )
+    };
     let len = std::fs::metadata(file)
         .map_err(|e| failed(e.to_string()))?
         .len();
@@ -283,7 +304,7 @@ fn global(node: &Node, warnings: &mut Vec<String>) -> Result<Global, Error> {
         global.scrape_timeout_ms = global.scrape_timeout_ms.min(global.scrape_interval_ms);
     } else if global.scrape_timeout_ms > global.scrape_interval_ms {
         return Err(Error::at(
-            section.line,
+            section.at,
             "global scrape timeout greater than scrape interval",
         ));
     }
@@ -294,7 +315,7 @@ fn global(node: &Node, warnings: &mut Vec<String>) -> Result<Global, Error> {
         for (name, _) in &pairs {
             if !NameScheme::Utf8.is_valid_label_name(name) {
                 return Err(Error::at(
-                    labels.line,
+                    labels.at,
                     format!("{name:?} is not a valid label name"),
                 ));
             }

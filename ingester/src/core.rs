@@ -20,7 +20,10 @@ use tsdb::head::{HeadOptions, SyncMode};
 use crate::api::{self, Api, Control, HeadFigures};
 use crate::append::Appender;
 use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
+use crate::pipeline::{Pipeline, REMOTE_WRITE};
 use crate::protocols;
+use crate::protocols::sink::Destination;
+use crate::protocols::status::Status;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
@@ -53,6 +56,8 @@ pub struct Core {
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
     protocols: protocols::Settings,
+    pipeline: Arc<Pipeline>,
+    status: Arc<Status>,
     api: Api,
     reads: RemoteRead,
     deps: Deps,
@@ -66,12 +71,20 @@ impl Core {
     /// [`Error::Start`] when the data or the configuration cannot be had.
     pub fn open(config: &Config, deps: Deps) -> Result<Self, Error> {
         let loaded = Loaded::read(config)?;
+        let pipeline = Pipeline::open(config.protocols.pipeline_file.clone());
+        let pipeline = Arc::new(pipeline.map_err(start("read --pipeline.config-file"))?);
+        let status = Arc::<Status>::default();
         let tenants = Arc::new(open_tenants(config, &loaded, &deps)?);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let store = TsdbStore::new(Arc::clone(&tenants), workers);
         let store: Arc<dyn Store> = Arc::new(store.map_err(start("start threads for reading"))?);
         let appender: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
-        let receiver = Arc::new(Receiver::new(Arc::clone(&appender), config.receive.clone()));
+        let receiver = Receiver::new(Arc::clone(&appender), config.receive.clone());
+        let receiver = Arc::new(receiver.with_pipeline(
+            pipeline.stage(REMOTE_WRITE),
+            status.of(REMOTE_WRITE),
+            Arc::clone(&deps.clock),
+        ));
         let scraping = Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock)));
         let maintenance = Arc::new(MaintenanceMetrics::new(Arc::clone(&tenants)));
         let shipping = open_bucket(&config.bucket)?.map(|bucket| {
@@ -83,6 +96,7 @@ impl Core {
         });
         deps.registry
             .register(Arc::<MaintenanceMetrics>::clone(&maintenance));
+        deps.registry.register(Arc::<Status>::clone(&status));
         deps.registry
             .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
         deps.registry
@@ -91,6 +105,8 @@ impl Core {
             tenants: Arc::clone(&tenants),
             scraping: Arc::clone(&scraping),
             receiver: Arc::clone(&receiver),
+            pipeline: Arc::clone(&pipeline),
+            status: Arc::clone(&status),
         };
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
@@ -105,6 +121,8 @@ impl Core {
         );
         Ok(Self {
             protocols: config.protocols.clone(),
+            pipeline,
+            status,
             reads: RemoteRead::new(Arc::clone(&store), config.read_limits),
             tenants,
             store,
@@ -142,14 +160,18 @@ impl Core {
     /// # Errors
     /// [`Error::System`] for an address that was said and cannot be had.
     pub async fn start_protocols(&self, shutdown: Shutdown) -> Result<protocols::Running, Error> {
-        let clock = Arc::clone(&self.deps.clock);
         let settings = self.protocols.clone();
-        let running = protocols::start(settings, self.appender(), clock, shutdown).await?;
+        let destination = Destination {
+            appender: self.appender(),
+            clock: Arc::clone(&self.deps.clock),
+            tenants: settings.tenants.clone(),
+            pipeline: Arc::clone(&self.pipeline),
+            status: Arc::clone(&self.status),
+        };
+        let running = protocols::start(settings, destination, shutdown).await?;
         for (name, address) in &running.addresses {
             tracing::info!(%address, what = name, "listening");
         }
-        let status = Arc::<protocols::status::Status>::clone(&running.status);
-        self.deps.registry.register(status);
         Ok(running)
     }
 
@@ -194,7 +216,7 @@ impl Core {
 
     /// Reads the configuration file again; a failure is logged, and the old one goes on.
     pub fn reload(&self) {
-        if let Err(error) = self.scraping.reload() {
+        if let Err(error) = reload(&self.scraping, &self.pipeline) {
             tracing::error!(
                 error,
                 "cannot read the configuration again; going on with the old one"
@@ -221,6 +243,14 @@ struct Parts {
     tenants: Arc<Tenants>,
     scraping: Arc<Scraping>,
     receiver: Arc<Receiver>,
+    pipeline: Arc<Pipeline>,
+    status: Arc<Status>,
+}
+
+/// Reads the files again. What is wrong with one does not keep the other from it.
+fn reload(scraping: &Scraping, pipeline: &Pipeline) -> Result<(), String> {
+    let pipeline = pipeline.reload().map_err(|error| error.to_string());
+    scraping.reload().and(pipeline)
 }
 
 impl Control for Parts {
@@ -229,7 +259,14 @@ impl Control for Parts {
     }
 
     fn reload(&self) -> Result<(), String> {
-        self.scraping.reload()
+        reload(&self.scraping, &self.pipeline)
+    }
+
+    fn ingest(&self) -> serde_json::Value {
+        serde_json::json!({
+            "receivers": self.status.figures(),
+            "refused": self.status.recent(),
+        })
     }
 
     fn targets(&self, pool: Option<&str>) -> serde_json::Value {

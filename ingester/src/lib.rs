@@ -16,6 +16,7 @@ pub mod core;
 mod discovery;
 pub mod exposition;
 pub mod flags;
+pub mod pipeline;
 pub mod protocols;
 pub mod receive;
 pub mod scrape;

@@ -20,6 +20,11 @@ pub(super) fn flags(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> 
     Ok(success(json!(api.about.flags), &[]))
 }
 
+/// What receivers did, and the points that were refused last.
+pub(super) fn ingest(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
+    Ok(success(api.control.ingest(), &[]))
+}
+
 pub(super) fn runtime_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
     let started = Rfc3339(api.about.started_ms).to_string();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

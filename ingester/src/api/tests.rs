@@ -29,6 +29,10 @@ impl Control for Fixed {
         Err("line 1: it is wrong".to_owned())
     }
 
+    fn ingest(&self) -> Value {
+        json!({ "receivers": {}, "refused": [] })
+    }
+
     fn targets(&self, pool: Option<&str>) -> Value {
         json!({ "activeTargets": [pool], "droppedTargets": ["x"] })
     }

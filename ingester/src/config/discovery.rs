@@ -90,7 +90,7 @@ pub(super) fn discoveries(
     for (name, node) in section.take_where(|name| name.ends_with("_sd_configs")) {
         warnings.push(format!(
             "line {}: {name} of job {job:?} is skipped: this build discovers by static_configs, file_sd_configs, http_sd_configs and dns_sd_configs",
-            node.line
+            node.at
         ));
     }
     Ok(found)
@@ -109,14 +109,14 @@ fn static_group(node: &Node) -> Result<StaticGroup, Error> {
         let mut names = group.labels.iter().map(|(name, _)| name);
         if let Some(name) = names.find(|name| !NameScheme::Utf8.is_valid_label_name(name)) {
             return Err(Error::at(
-                labels.line,
+                labels.at,
                 format!("{name:?} is not a valid label name"),
             ));
         }
     }
     section.finish()?;
     for target in &group.targets {
-        check_address(target).map_err(|reason| Error::at(node.line, reason))?;
+        check_address(target).map_err(|reason| Error::at(node.at, reason))?;
     }
     Ok(group)
 }
@@ -133,7 +133,7 @@ fn refresh(section: &mut Section<'_>, default_ms: i64) -> Result<i64, Error> {
     let mut refresh_ms = default_ms;
     section.set("refresh_interval", &mut refresh_ms, Node::duration_ms)?;
     if refresh_ms <= 0 {
-        return Err(Error::at(section.line, "refresh_interval must be positive"));
+        return Err(Error::at(section.at, "refresh_interval must be positive"));
     }
     Ok(refresh_ms)
 }
@@ -142,7 +142,7 @@ fn files(node: &Node, dir: &Path) -> Result<Discovery, Error> {
     let mut section = node.section("file.plain")?;
     let names = section.optional("files", Node::texts)?.unwrap_or_default();
     let refresh_ms = refresh(&mut section, 5 * 60_000)?;
-    let line = section.line;
+    let line = section.at;
     section.finish()?;
     if names.is_empty() {
         return Err(Error::at(
@@ -173,7 +173,7 @@ fn http(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<Discovery
     let url = section.optional("url", Node::text)?.unwrap_or_default();
     let refresh_ms = refresh(&mut section, 60_000)?;
     let http = Box::new(http_config(&mut section, dir, warnings)?);
-    let line = section.line;
+    let line = section.at;
     section.finish()?;
     if url.is_empty() {
         return Err(Error::at(line, "URL is missing"));
@@ -200,7 +200,7 @@ fn dns(node: &Node) -> Result<Discovery, Error> {
     let mut port = 0;
     section.set("port", &mut port, Node::unsigned)?;
     let refresh_ms = refresh(&mut section, 30_000)?;
-    let line = section.line;
+    let line = section.at;
     section.finish()?;
     if names.is_empty() {
         return Err(Error::at(
@@ -230,7 +230,7 @@ fn record_type(node: &Node) -> Result<RecordType, Error> {
         "MX" => Ok(RecordType::Mx),
         "NS" => Ok(RecordType::Ns),
         other => Err(Error::at(
-            node.line,
+            node.at,
             format!("invalid DNS-SD records type {other}"),
         )),
     }

@@ -140,20 +140,20 @@ pub(super) fn http_config(
     section.set("follow_redirects", &mut http.follow_redirects, Node::bool)?;
     if http.proxy_from_environment && (http.proxy_url.is_some() || http.no_proxy.is_some()) {
         return Err(Error::at(
-            section.line,
+            section.at,
             "if proxy_from_environment is configured, proxy_url and no_proxy must not be configured",
         ));
     }
     if http.no_proxy.is_some() && http.proxy_url.is_none() {
         return Err(Error::at(
-            section.line,
+            section.at,
             "if no_proxy is configured, proxy_url must also be configured",
         ));
     }
     if section.optional("enable_http2", Node::bool)? == Some(true) {
         warnings.push(format!(
             "line {}: enable_http2 is not acted on: requests are made with HTTP/1.1",
-            section.line
+            section.at
         ));
     }
     if section
@@ -162,7 +162,7 @@ pub(super) fn http_config(
     {
         warnings.push(format!(
             "line {}: proxy_connect_header is not acted on",
-            section.line
+            section.at
         ));
     }
     if let Some(headers) = section.field("http_headers") {
@@ -202,7 +202,7 @@ fn secret(
         .filter(|s| !s.is_empty());
     match (given, path) {
         (Some(_), Some(_)) => Err(Error::at(
-            section.line,
+            section.at,
             format!("at most one of {inline} & {file} must be configured"),
         )),
         (Some(text), None) => Ok(Some(SecretSource::Inline(Secret(text)))),
@@ -231,7 +231,7 @@ fn authorization(section: &mut Section<'_>, dir: &Path) -> Result<Option<Authori
         let mut scheme = "Bearer".to_owned();
         fields.set("type", &mut scheme, Node::text)?;
         let credentials = secret(&mut fields, ("credentials", "credentials_file"), dir)?;
-        let line = fields.line;
+        let line = fields.at;
         fields.finish()?;
         if scheme.trim().eq_ignore_ascii_case("basic") {
             return Err(Error::at(
@@ -252,13 +252,13 @@ fn authorization(section: &mut Section<'_>, dir: &Path) -> Result<Option<Authori
     }
     if section.field("oauth2").is_some_and(|node| !node.is_null()) {
         return Err(Error::at(
-            section.line,
+            section.at,
             "oauth2 is not in this build; use authorization with credentials_file",
         ));
     }
     if found.len() > 1 {
         return Err(Error::at(
-            section.line,
+            section.at,
             "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file must be configured",
         ));
     }
@@ -295,7 +295,7 @@ fn tls_config(node: &Node, dir: &Path) -> Result<TlsConfig, Error> {
         &mut tls.insecure_skip_verify,
         Node::bool,
     )?;
-    let line = section.line;
+    let line = section.at;
     section.finish()?;
     match (&tls.cert, &tls.key) {
         (Some(_), None) => Err(Error::at(
@@ -315,12 +315,9 @@ fn tls_version(node: &Node) -> Result<TlsVersion, Error> {
         "TLS12" => Ok(TlsVersion::V12),
         "TLS13" => Ok(TlsVersion::V13),
         "TLS10" | "TLS11" => Err(Error::at(
-            node.line,
+            node.at,
             "TLS versions before 1.2 are not spoken; use TLS12 or TLS13",
         )),
-        other => Err(Error::at(
-            node.line,
-            format!("unknown TLS version: {other}"),
-        )),
+        other => Err(Error::at(node.at, format!("unknown TLS version: {other}"))),
     }
 }

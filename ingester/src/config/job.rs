@@ -47,7 +47,7 @@ impl Protocol {
         known.map(|(protocol, _)| *protocol).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
             Error::at(
-                node.line,
+                node.at,
                 format!("unknown scrape protocol {text}, supported: {names:?}"),
             )
         })
@@ -216,7 +216,7 @@ pub(super) fn defaults(
     section.set("metric_name_escaping_scheme", &mut to.escaping, escaping)?;
     if to.name_scheme == NameScheme::Legacy && to.escaping == Escaping::AllowUtf8 {
         return Err(Error::at(
-            section.line,
+            section.at,
             "utf8 metric names requested but validation scheme is not set to UTF8",
         ));
     }
@@ -234,7 +234,7 @@ pub(super) fn defaults(
     if section.optional("convert_classic_histograms_to_nhcb", Node::bool)? == Some(true) {
         warnings.push(format!(
             "line {}: convert_classic_histograms_to_nhcb is not acted on: classic histograms stay classic",
-            section.line
+            section.at
         ));
     }
     if section
@@ -243,7 +243,7 @@ pub(super) fn defaults(
     {
         warnings.push(format!(
             "line {}: scrape_failure_log_file is not acted on: see the last error of each target",
-            section.line
+            section.at
         ));
     }
     Ok(())
@@ -256,12 +256,12 @@ fn protocols(node: &Node) -> Result<Vec<Protocol>, Error> {
         .map(Protocol::read)
         .collect::<Result<_, _>>()?;
     if listed.is_empty() {
-        return Err(Error::at(node.line, "scrape_protocols cannot be empty"));
+        return Err(Error::at(node.at, "scrape_protocols cannot be empty"));
     }
     let repeated = |(i, p): (usize, &Protocol)| listed[..i].contains(p);
     if listed.iter().enumerate().any(repeated) {
         return Err(Error::at(
-            node.line,
+            node.at,
             "duplicated protocol in scrape_protocols",
         ));
     }
@@ -273,7 +273,7 @@ fn name_scheme(node: &Node) -> Result<NameScheme, Error> {
         "" | "utf8" => Ok(NameScheme::Utf8),
         "legacy" => Ok(NameScheme::Legacy),
         other => Err(Error::at(
-            node.line,
+            node.at,
             format!(
                 "unknown metric name validation method specified, must be either '', 'legacy' or 'utf8', got {other}"
             ),
@@ -288,7 +288,7 @@ fn escaping(node: &Node) -> Result<Escaping, Error> {
         "dots" => Ok(Escaping::Dots),
         "values" => Ok(Escaping::Values),
         other => Err(Error::at(
-            node.line,
+            node.at,
             format!(
                 "unknown metric name escaping scheme {other:?}; use allow-utf-8, underscores, dots or values"
             ),
@@ -304,14 +304,14 @@ pub(super) fn job(
     warnings: &mut Vec<String>,
 ) -> Result<Job, Error> {
     if node.is_null() {
-        return Err(Error::at(node.line, "empty or null scrape config section"));
+        return Err(Error::at(node.at, "empty or null scrape config section"));
     }
     let mut section = node.section("config.ScrapeConfig")?;
     let name = section
         .optional("job_name", Node::text)?
         .unwrap_or_default();
     if name.is_empty() {
-        return Err(Error::at(section.line, "job_name is empty"));
+        return Err(Error::at(section.at, "job_name is empty"));
     }
     let (interval_ms, timeout_ms) = timing(&mut section, global, &name)?;
     let mut shared = global.shared.clone();
@@ -380,7 +380,7 @@ fn timing(section: &mut Section<'_>, global: &Global, name: &str) -> Result<(i64
         .unwrap_or_else(|| global.scrape_timeout_ms.min(interval_ms));
     if timeout_ms > interval_ms {
         return Err(Error::at(
-            section.line,
+            section.at,
             format!(
                 "scrape timeout greater than scrape interval for scrape config with job name {name:?}"
             ),

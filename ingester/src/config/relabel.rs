@@ -17,7 +17,7 @@ pub(super) fn rules(list: &Node, scheme: NameScheme) -> Result<Vec<RelabelConfig
 fn rule(node: &Node, scheme: NameScheme) -> Result<RelabelConfig, Error> {
     if node.is_null() {
         return Err(Error::at(
-            node.line,
+            node.at,
             "empty or null target relabeling rule in scrape config",
         ));
     }
@@ -33,7 +33,7 @@ fn rule(node: &Node, scheme: NameScheme) -> Result<RelabelConfig, Error> {
         ..RelabelConfig::default()
     };
     section.set("action", &mut rule.action, action)?;
-    let line = section.line;
+    let line = section.at;
     section.finish()?;
     match rule.compile(scheme) {
         Ok(_) => Ok(rule),
@@ -44,5 +44,5 @@ fn rule(node: &Node, scheme: NameScheme) -> Result<RelabelConfig, Error> {
 fn action(node: &Node) -> Result<RelabelAction, Error> {
     let text = node.text()?;
     let name: StrDeserializer<'_, ValueError> = text.as_str().into_deserializer();
-    RelabelAction::deserialize(name).map_err(|error| Error::at(node.line, error.to_string()))
+    RelabelAction::deserialize(name).map_err(|error| Error::at(node.at, error.to_string()))
 }

@@ -10,12 +10,12 @@ use model::time::DurationMs;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::Error;
+use super::{Error, Place};
 
-/// A value and the line that it stands in, from 1.
+/// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    pub(super) line: u64,
+    pub(super) at: Place,
     pub(super) value: Value,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Error> {
     let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     if text.lines().all(empty) {
         return Ok(Node {
-            line: 1,
+            at: Place { line: 1, column: 1 },
             value: Value::Null,
         });
     }
@@ -54,10 +54,13 @@ pub(super) fn parse(text: &str) -> Result<Node, Error> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let line = error.location().map_or(0, |at| at.line());
+        let place = error.location().map_or_else(Place::default, |at| Place {
+            line: at.line(),
+            column: at.column(),
+        });
         let shown = error.to_string();
         let reason = shown.lines().next().unwrap_or_default();
-        Error::at(line, reason.strip_prefix("error: ").unwrap_or(reason))
+        Error::at(place, reason.strip_prefix("error: ").unwrap_or(reason))
     })
 }
 
@@ -65,7 +68,10 @@ impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
         Ok(Self {
-            line: spanned.referenced.line(),
+            at: Place {
+                line: spanned.referenced.line(),
+                column: spanned.referenced.column(),
+            },
             value: spanned.value,
         })
     }
@@ -179,7 +185,7 @@ impl Node {
         let shown = self.value.scalar();
         let shown = shown.map_or_else(String::new, |text| format!(" `{text}`"));
         Error::at(
-            self.line,
+            self.at,
             format!("cannot unmarshal {tag}{shown} into {wanted}"),
         )
     }
@@ -227,7 +233,7 @@ impl Node {
         let parsed = self.text()?.parse::<DurationMs>();
         parsed
             .map(|duration| duration.0)
-            .map_err(|error| Error::at(self.line, error.to_string()))
+            .map_err(|error| Error::at(self.at, error.to_string()))
     }
 
     /// A number of bytes, as `10MB`; units are powers of 1024 however they are written.
@@ -235,7 +241,7 @@ impl Node {
         let text = self.text()?;
         parse_bytes(&text).ok_or_else(|| {
             Error::at(
-                self.line,
+                self.at,
                 format!("units: invalid {text}; write it as 512KB, 10MB or 1GB"),
             )
         })
@@ -276,7 +282,7 @@ impl Node {
         };
         Ok(Section {
             type_name,
-            line: self.line,
+            at: self.at,
             fields,
             taken: vec![false; fields.len()],
         })
@@ -301,7 +307,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     type_name: &'static str,
-    pub(super) line: u64,
+    pub(super) at: Place,
     fields: &'a [(String, Node)],
     taken: Vec<bool>,
 }
@@ -355,7 +361,7 @@ impl<'a> Section<'a> {
         match fields.find(|(_, taken)| !taken) {
             None => Ok(()),
             Some(((name, node), _)) => Err(Error::at(
-                node.line,
+                node.at,
                 format!("field {name} not found in type {}", self.type_name),
             )),
         }
@@ -387,7 +393,7 @@ mod tests {
     fn fields_know_their_lines() {
         let node = parse("a: 1\nb:\n  - x\n  - y: [2]\n").unwrap();
         let mut section = node.section("config.Test").unwrap();
-        assert_eq!(section.field("b").unwrap().list().unwrap()[1].line, 4);
+        assert_eq!(section.field("b").unwrap().list().unwrap()[1].at.line, 4);
         assert_eq!(
             section.finish().unwrap_err().to_string(),
             "line 1: field a not found in type config.Test"

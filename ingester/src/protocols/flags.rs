@@ -23,6 +23,9 @@ pub struct ProtocolFlags {
     /// Those that each receiver has.
     #[command(flatten)]
     pub receivers: ReceiverFlags,
+    /// File that says filters and limits of receivers; read again with the configuration.
+    #[arg(long = "pipeline.config-file", value_name = "FILE")]
+    pub pipeline_file: Option<PathBuf>,
     /// Takes over OpenTSDB only what OpenTSDB itself takes: one to eight tags, its own characters.
     #[arg(long = "opentsdb.strict")]
     pub opentsdb_strict: bool,
@@ -164,6 +167,7 @@ impl ProtocolFlags {
                 },
             },
             tenants,
+            pipeline_file: self.pipeline_file.clone(),
             grace,
         })
     }

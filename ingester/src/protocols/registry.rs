@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::Error;
 use runtime::flags::ListenAddress;
 use runtime::http::{Handler, HttpLimits, RawProtocol, Server, Service};
 use runtime::process::Shutdown;
 use runtime::tasks::Tasks;
-use runtime::{Clock, Error};
 
 use super::sink::{Destination, Limits, Sink};
-use super::status::Status;
 use super::{opentsdb, pushgateway};
-use crate::append::Appender;
 use crate::receive::TenantSettings;
 
 /// Requests that one receiver answers at once: they mostly wait for the disk, together.
@@ -117,6 +116,8 @@ pub struct Settings {
     pub options: Options,
     /// How requests name their tenant.
     pub tenants: TenantSettings,
+    /// The file of the pipeline.
+    pub pipeline_file: Option<PathBuf>,
     /// How long a shutdown waits for requests that are being answered.
     pub grace: Duration,
 }
@@ -136,32 +137,21 @@ pub struct Running {
     pub tasks: Tasks,
     /// Where each that is on listens, by name.
     pub addresses: Vec<(&'static str, SocketAddr)>,
-    /// What they did so far; its figures belong into the process' registry.
-    pub status: Arc<Status>,
 }
 
-/// Binds the sockets and serves until `shutdown`.
+/// Binds the sockets and serves until `shutdown` what writes to `destination`.
 ///
 /// # Errors
 /// [`Error::System`] for an address that was said and cannot be had, and what a protocol needs and
 /// cannot be had.
 pub async fn start(
     settings: Settings,
-    appender: Arc<dyn Appender>,
-    clock: Arc<dyn Clock>,
+    destination: Destination,
     shutdown: Shutdown,
 ) -> Result<Running, Error> {
-    let status = Arc::<Status>::default();
-    let destination = Destination {
-        appender,
-        clock,
-        tenants: settings.tenants,
-        status: Arc::clone(&status),
-    };
     let mut running = Running {
         tasks: Tasks::new(),
         addresses: Vec::new(),
-        status,
     };
     // All are bound before any is served, so that an error leaves nothing half started.
     let mut bound = Vec::new();
@@ -228,6 +218,7 @@ mod tests {
             }],
             options: Options::default(),
             tenants: tenants(),
+            pipeline_file: None,
             grace: Duration::from_secs(5),
         }
     }
@@ -239,8 +230,14 @@ mod tests {
         let start = |is_configured| {
             let (trigger, shutdown) = Shutdown::new();
             let settings = settings(address, is_configured);
-            let clock = Arc::new(runtime::ManualClock::new(0));
-            let running = start(settings, Arc::new(Recorder::default()), clock, shutdown);
+            let destination = Destination {
+                appender: Arc::new(Recorder::default()),
+                clock: Arc::new(runtime::ManualClock::new(0)),
+                tenants: tenants(),
+                pipeline: Arc::default(),
+                status: Arc::default(),
+            };
+            let running = start(settings, destination, shutdown);
             async move {
                 let running = running.await;
                 drop(trigger);

@@ -8,11 +8,13 @@ use model::{ErrorKind, Labels};
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::http::{HeaderMap, header};
-use tsdb::batch::{Batch, WriteError};
+use storeapi::snappy::SnappyError;
+use tsdb::batch::{Appended, Batch, WriteError};
 
 use super::points::{Points, Reason, Refusals, shown_labels};
 use super::status::{ReceiverStatus, Status};
 use crate::append::Appender;
+use crate::pipeline::{Pipeline, Refined, Stage};
 use crate::receive::{
     BodyError, Encoding, InvalidTenant, LabelLimits, Reason as LabelReason, TenantSettings,
     decompress,
@@ -79,6 +81,20 @@ impl StoreError {
         }
     }
 
+    /// Its name as the value of a label.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Body(
+                BodyError::TooLarge { .. } | BodyError::Snappy(SnappyError::TooLarge { .. }),
+            ) => "body_too_large",
+            Self::Body(_) => "damaged_body",
+            Self::Encoding(_) => "unknown_encoding",
+            Self::Tenant(_) => "invalid_tenant",
+            Self::Rate { .. } => "rate_limited",
+            Self::Write(_) => "not_stored",
+        }
+    }
+
     /// True when the request itself is larger than it may be, which no later try changes.
     pub fn is_too_large(&self) -> bool {
         matches!(self, Self::Body(error) if error.kind() == ErrorKind::Exhausted)
@@ -112,6 +128,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     tenants: TenantSettings,
     limits: Limits,
+    stage: Stage,
     status: ReceiverStatus,
     allowances: Mutex<HashMap<String, Allowance>>,
 }
@@ -133,6 +150,8 @@ pub struct Destination {
     pub clock: Arc<dyn Clock>,
     /// How requests name their tenant.
     pub tenants: TenantSettings,
+    /// Filters and limits that a file says.
+    pub pipeline: Arc<Pipeline>,
     /// Where they count.
     pub status: Arc<Status>,
 }
@@ -153,6 +172,7 @@ impl Sink {
             clock: Arc::clone(&to.clock),
             tenants: to.tenants.clone(),
             limits,
+            stage: to.pipeline.stage(protocol),
             status: to.status.of(protocol),
             allowances: Mutex::default(),
         };
@@ -176,7 +196,14 @@ impl Sink {
     /// # Errors
     /// When its headers name none that can be.
     pub fn tenant<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, StoreError> {
-        Ok(self.shared.tenants.of_headers(headers)?)
+        let tenant = self.shared.tenants.of_headers(headers);
+        tenant.map_err(|error| self.failure(error.into()))
+    }
+
+    /// Counts why a request was refused as a whole.
+    fn failure(&self, error: StoreError) -> StoreError {
+        self.shared.status.failure(error.name());
+        error
     }
 
     /// Decompresses a body as its header says, where `snappy` is the form that the protocol means
@@ -200,13 +227,18 @@ impl Sink {
             b"snappy" if let Some(snappy) = snappy => snappy,
             other => {
                 let other = String::from_utf8_lossy(&other[..other.len().min(64)]);
-                return Err(StoreError::Encoding(model::labels::quoted(&other)));
+                let error = StoreError::Encoding(model::labels::quoted(&other));
+                return Err(self.failure(error));
             }
         };
         let mut out = Vec::new();
-        let max = self.shared.limits.decompressed_bytes_max;
-        decompress(encoding, body, max, &mut out)?;
-        Ok(out)
+        let said = self.shared.stage.rules().limits("").decompressed_bytes;
+        let said = said.and_then(|max| usize::try_from(max).ok());
+        let max = said.unwrap_or(self.shared.limits.decompressed_bytes_max);
+        match decompress(encoding, body, max, &mut out) {
+            Ok(()) => Ok(out),
+            Err(error) => Err(self.failure(error.into())),
+        }
     }
 
     /// Counts a request that was refused as a whole.
@@ -220,44 +252,45 @@ impl Sink {
     /// [`StoreError::Rate`], and [`StoreError::Write`] when nothing of it, or not all of it for
     /// sure, is durable. It is counted as a failed request then.
     pub fn store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
-        let result = self.try_store(tenant, points);
-        match &result {
-            Ok(stored) => {
-                let now_ms = self.now_ms();
-                let status = &self.shared.status;
+        let now_ms = self.now_ms();
+        let refined = self.shared.stage.refine(tenant, points.batch(), now_ms);
+        let batch = refined
+            .as_ref()
+            .map_or(points.batch(), |refined| &refined.batch);
+        let status = &self.shared.status;
+        match self.append(tenant, batch) {
+            Ok(appended) => {
+                let stored = stored(points, refined.as_ref(), &appended);
                 status.stored(now_ms, tenant, stored.points, &stored.refusals);
+                if let Some(refined) = refined {
+                    status.dropped(refined.dropped);
+                }
+                Ok(stored)
             }
-            Err(_) => self.failed(),
+            Err(error) => {
+                let why = (error.name(), error.to_string());
+                let lost = (batch.sample_count(), &*shown_series(batch, 0));
+                status.failed();
+                status.lost((now_ms, tenant), why, lost);
+                Err(error)
+            }
         }
-        result
     }
 
-    fn try_store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
-        let batch = points.batch();
-        let mut stored = Stored {
-            points: 0,
-            refusals: points.refusals().clone(),
-        };
+    fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, StoreError> {
         if batch.is_empty() {
-            return Ok(stored);
+            return Ok(Appended::default());
         }
         self.spend(tenant, batch.sample_count())?;
         let appended = self.shared.appender.append(tenant, batch)?;
         self.shared.appender.commit(tenant, appended.commit)?;
-        stored.points = appended.floats + appended.histograms;
-        for rejection in &appended.rejected {
-            let (series, reason) = (rejection.series, LabelReason::Head(rejection.reason));
-            let point = points.origin(series);
-            let shown = || shown_series(batch, series);
-            (stored.refusals).add(point, Some(series), Reason::Series(reason), shown);
-        }
-        stored.refusals.sort();
-        Ok(stored)
+        Ok(appended)
     }
 
     /// Takes `points` from what the tenant may send.
     fn spend(&self, tenant: &str, points: usize) -> Result<(), StoreError> {
-        let max = self.shared.limits.points_per_second_max;
+        let said = self.shared.stage.rules().limits(tenant).points_per_second;
+        let max = said.unwrap_or(self.shared.limits.points_per_second_max);
         if max == 0 {
             return Ok(());
         }
@@ -290,6 +323,30 @@ impl Sink {
     }
 }
 
+/// What became of points of which those that the pipeline left were appended.
+fn stored(points: &Points, refined: Option<&Refined>, appended: &Appended) -> Stored {
+    let mut refusals = points.refusals().clone();
+    let mut refuse = |series, reason| {
+        let shown = || shown_series(points.batch(), series);
+        let point = points.origin(series);
+        refusals.add(point, Some(series), Reason::Series(reason), shown);
+    };
+    for rejection in &appended.rejected {
+        let series = refined.map_or(rejection.series, |refined| {
+            refined.origins[rejection.series]
+        });
+        refuse(series, LabelReason::Head(rejection.reason));
+    }
+    for (series, reason) in refined.into_iter().flat_map(|refined| &refined.refused) {
+        refuse(*series, *reason);
+    }
+    refusals.sort();
+    Stored {
+        points: appended.floats + appended.histograms,
+        refusals,
+    }
+}
+
 fn shown_series(batch: &Batch, series: usize) -> String {
     let series = batch.get(series);
     let labels: Vec<_> = Labels::iter_encoded(series.labels).collect();
@@ -298,4 +355,72 @@ fn shown_series(batch: &Batch, series: usize) -> String {
         text.push_str(&format!(" {} @ {}", float.v, float.t));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, NOW_MS, REFUSED_MS};
+    use super::*;
+
+    fn points(of: &[(&str, i64)]) -> Points {
+        let mut points = Points::new();
+        for (name, t_ms) in of {
+            let mut labels = vec![("__name__", *name)];
+            (points.add(&mut labels, *t_ms, 1.0, &LabelLimits::default())).unwrap();
+        }
+        points
+    }
+
+    #[test]
+    fn refusals_name_points_as_they_came_though_rules_dropped_others() {
+        let pipeline = Pipeline::of_text(
+            "all:\n  before: [{action: drop, source_labels: [__name__], regex: a}]\n\
+             \x20 limits: {label_value_bytes: 2}\n",
+        );
+        let bench = Bench::of("opentsdb", Limits::default(), pipeline);
+        let points = points(&[("a", 1), ("b", REFUSED_MS), ("long", 2), ("c", 3)]);
+        let stored = bench.sink.store("", &points).unwrap();
+        assert_eq!(stored.points, 1);
+        assert_eq!(bench.recorder.take(), [r#"|{__name__="c"} 1 @ 3"#]);
+        let refused = stored.refusals.kept();
+        let refused: Vec<_> = refused
+            .iter()
+            .map(|r| (r.point, r.series, &*r.shown))
+            .collect();
+        let shown_b = format!("{{__name__=\"b\"}} 1 @ {REFUSED_MS}");
+        assert_eq!(
+            refused,
+            [
+                (1, Some(1), &*shown_b),
+                (2, Some(2), r#"{__name__="long"} 1 @ 2"#)
+            ]
+        );
+        let figures = &bench.status.figures()["opentsdb"];
+        assert_eq!(figures.dropped["before"], 1);
+        assert_eq!(figures.refused["out_of_order"], 1);
+        assert_eq!(figures.refused["label_value_too_long"], 1);
+    }
+
+    #[test]
+    fn points_of_refused_requests_are_counted_by_reason() {
+        let pipeline = Pipeline::of_text(
+            "receivers: {opentsdb: {limits: {decompressed_bytes: 5B}, tenants: {slow: {points_per_second: 1}}}}",
+        );
+        let bench = Bench::of("opentsdb", Limits::default(), pipeline);
+        let error = bench.sink.decompress(&HeaderMap::new(), None, b"123456");
+        assert!(error.unwrap_err().is_too_large());
+        let many = points(&[("m", 1); 11]);
+        bench.sink.store("slow", &many).unwrap();
+        let error = bench.sink.store("slow", &many).unwrap_err();
+        assert_eq!(error.to_string(), "more than 1 points a second");
+        *bench.recorder.failure.lock() = Some(ErrorKind::Unavailable);
+        bench.sink.store("", &many).unwrap_err();
+        let figures = &bench.status.figures()["opentsdb"];
+        assert_eq!(figures.failures["body_too_large"], 1);
+        assert_eq!(figures.refused["rate_limited"], 11);
+        assert_eq!(figures.refused["not_stored"], 11);
+        let recent = &bench.status.recent()[1];
+        assert_eq!((recent.time_ms, &*recent.tenant), (NOW_MS, "slow"));
+        assert_eq!(recent.point, r#"{__name__="m"} 1 @ 1"#);
+    }
 }

@@ -10,6 +10,8 @@ use runtime::metrics::{Collect, Exposition};
 use serde::Serialize;
 
 use super::points::Refusals;
+use crate::pipeline::Dropped;
+use crate::receive::Outcome;
 
 /// Refused points that are kept to be looked at.
 const RECENT_MAX: usize = 200;
@@ -40,8 +42,12 @@ pub struct ReceiverFigures {
     pub requests: u64,
     /// Requests that were refused as a whole.
     pub failed: u64,
+    /// Requests that were refused as a whole, by reason where there is a name for it.
+    pub failures: BTreeMap<&'static str, u64>,
     /// Points that were made durable.
     pub points: u64,
+    /// Points that rules of the pipeline dropped, by rules.
+    pub dropped: BTreeMap<&'static str, u64>,
     /// Points that were refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
 }
@@ -51,7 +57,10 @@ pub struct ReceiverFigures {
 struct Counters {
     requests: AtomicU64,
     failed: AtomicU64,
+    failures: Mutex<BTreeMap<&'static str, u64>>,
     points: AtomicU64,
+    dropped_before: AtomicU64,
+    dropped_after: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -64,7 +73,7 @@ pub struct Status {
 
 impl Status {
     /// The handle of a receiver.
-    pub(super) fn of(self: &Arc<Self>, protocol: &'static str) -> ReceiverStatus {
+    pub(crate) fn of(self: &Arc<Self>, protocol: &'static str) -> ReceiverStatus {
         let counters = Arc::clone(self.receivers.lock().entry(protocol).or_default());
         ReceiverStatus {
             protocol,
@@ -86,7 +95,12 @@ impl Status {
             let figures = ReceiverFigures {
                 requests: load(&counters.requests),
                 failed: load(&counters.failed),
+                failures: counters.failures.lock().clone(),
                 points: load(&counters.points),
+                dropped: BTreeMap::from([
+                    ("before", load(&counters.dropped_before)),
+                    ("after", load(&counters.dropped_after)),
+                ]),
                 refused: counters.refused.lock().clone(),
             };
             (*name, figures)
@@ -118,13 +132,29 @@ impl Collect for Status {
             ] {
                 out.counter(name, help, &labels, value);
             }
-            for (reason, count) in figures.refused {
-                out.counter(
+            for (name, help, label, by) in [
+                (
                     "promontory_protocol_refused_points_total",
                     "Points that a receiver refused, by reason.",
-                    &[("protocol", protocol), ("reason", reason)],
-                    count,
-                );
+                    "reason",
+                    figures.refused,
+                ),
+                (
+                    "promontory_protocol_request_failures_total",
+                    "Requests that a receiver refused as a whole, by reason where it has a name.",
+                    "reason",
+                    figures.failures,
+                ),
+                (
+                    "promontory_protocol_dropped_points_total",
+                    "Points that rules of the pipeline dropped.",
+                    "rules",
+                    figures.dropped,
+                ),
+            ] {
+                for (value, count) in by {
+                    out.counter(name, help, &[("protocol", protocol), (label, value)], count);
+                }
             }
         }
     }
@@ -132,17 +162,47 @@ impl Collect for Status {
 
 /// Where one receiver counts.
 #[derive(Debug, Clone)]
-pub(super) struct ReceiverStatus {
+pub(crate) struct ReceiverStatus {
     protocol: &'static str,
     counters: Arc<Counters>,
     all: Arc<Status>,
 }
 
+/// Points that were refused for one reason, and one of them.
+struct RefusedPoints<'a> {
+    reason: &'static str,
+    error: String,
+    count: u64,
+    point: &'a str,
+}
+
 impl ReceiverStatus {
     /// Counts a request that was refused as a whole.
-    pub(super) fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         self.counters.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts why a request was refused as a whole.
+    pub(super) fn failure(&self, reason: &'static str) {
+        *self.counters.failures.lock().entry(reason).or_default() += 1;
+    }
+
+    /// Counts the `count` points of a request that was refused as a whole.
+    pub(super) fn lost(
+        &self,
+        (now_ms, tenant): (i64, &str),
+        (reason, error): (&'static str, String),
+        (count, point): (usize, &str),
+    ) {
+        self.failure(reason);
+        let refused = RefusedPoints {
+            reason,
+            error,
+            count: count as u64,
+            point,
+        };
+        self.refused(now_ms, tenant, [refused]);
     }
 
     /// Counts a request of which `points` were stored and `refused` were not.
@@ -158,8 +218,59 @@ impl ReceiverStatus {
             *counts.entry(reason).or_default() += count;
         }
         drop(counts);
-        let mut recent = self.all.recent.lock();
-        for point in refusals.kept().iter().take(RECENT_OF_REQUEST_MAX) {
+        let kept = refusals.kept().iter().take(RECENT_OF_REQUEST_MAX);
+        let kept = kept.map(|refused| RefusedPoints {
+            reason: refused.reason.name(),
+            error: refused.reason.to_string(),
+            count: 0,
+            point: &refused.shown,
+        });
+        self.refused(now_ms, tenant, kept);
+    }
+
+    /// Counts a remote write.
+    pub(crate) fn wrote(&self, now_ms: i64, tenant: &str, outcome: &Outcome) {
+        let counters = &self.counters;
+        let points = outcome.floats + outcome.histograms;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.points.fetch_add(points as u64, Ordering::Relaxed);
+        let first = outcome.refusals.first().unwrap_or_default();
+        let refused = outcome
+            .refusals
+            .iter()
+            .map(|(reason, count)| RefusedPoints {
+                reason: reason.name(),
+                error: reason.to_string(),
+                count: count as u64,
+                point: first,
+            });
+        self.refused(now_ms, tenant, refused);
+    }
+
+    /// Counts points that rules dropped.
+    pub(crate) fn dropped(&self, dropped: Dropped) {
+        let Dropped { before, after } = dropped;
+        let counters = &self.counters;
+        for (counter, count) in [
+            (&counters.dropped_before, before),
+            (&counters.dropped_after, after),
+        ] {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn refused<'a>(
+        &self,
+        now_ms: i64,
+        tenant: &str,
+        refused: impl IntoIterator<Item = RefusedPoints<'a>>,
+    ) {
+        for refused in refused {
+            if refused.count > 0 {
+                let mut counts = self.counters.refused.lock();
+                *counts.entry(refused.reason).or_default() += refused.count;
+            }
+            let mut recent = self.all.recent.lock();
             if recent.len() == RECENT_MAX {
                 recent.pop_front();
             }
@@ -167,9 +278,9 @@ impl ReceiverStatus {
                 time_ms: now_ms,
                 protocol: self.protocol,
                 tenant: tenant.to_owned(),
-                reason: point.reason.name(),
-                error: point.reason.to_string(),
-                point: point.shown.clone(),
+                reason: refused.reason,
+                error: refused.error,
+                point: refused.point.to_owned(),
             });
         }
     }

@@ -13,6 +13,7 @@ use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection, WriteError};
 use super::sink::{Destination, Limits, Sink};
 use super::status::Status;
 use crate::append::Appender;
+use crate::pipeline::Pipeline;
 use crate::receive::TenantSettings;
 
 /// The time of arrival.
@@ -92,6 +93,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(limits: Limits) -> Self {
+        Self::of("test", limits, Pipeline::default())
+    }
+
+    /// That of the receiver `name`, since a pipeline knows receivers by name.
+    pub(super) fn of(name: &'static str, limits: Limits, pipeline: Pipeline) -> Self {
         let recorder = Arc::<Recorder>::default();
         let status = Arc::<Status>::default();
         let clock = Arc::new(ManualClock::new(NOW_MS));
@@ -99,10 +105,11 @@ impl Bench {
             appender: Arc::<Recorder>::clone(&recorder),
             clock: Arc::<ManualClock>::clone(&clock),
             tenants: tenants(),
+            pipeline: Arc::new(pipeline),
             status: Arc::clone(&status),
         };
         Self {
-            sink: Sink::new("test", &destination, limits),
+            sink: Sink::new(name, &destination, limits),
             recorder,
             status,
             clock,

@@ -156,6 +156,11 @@ impl Refusals {
         all.filter(|(_, count)| *count > 0)
     }
 
+    /// What was refused first and why, in words.
+    pub fn first(&self) -> Option<&str> {
+        self.first.as_deref()
+    }
+
     /// True when the request is to be answered as a success.
     pub fn is_empty(&self) -> bool {
         self.iter().all(|(reason, _)| reason.is_best_effort())

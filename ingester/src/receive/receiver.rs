@@ -8,10 +8,11 @@ use std::time::Duration;
 use model::ErrorKind;
 use parking_lot::Mutex;
 use proto::prometheus::TimeSeries;
+use runtime::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tsdb::batch::{CommitPoint, WriteError};
+use tsdb::batch::{Batch, CommitPoint, WriteError};
 
 use super::body::{self, BodyError, Encoding};
 use super::counters::Counters;
@@ -23,6 +24,8 @@ use super::tenant::{InvalidTenant, TenantSettings};
 use super::wire::DecodeError;
 use super::{message, v1, v2};
 use crate::append::Appender;
+use crate::pipeline::{Refined, Stage};
+use crate::protocols::status::ReceiverStatus;
 
 /// Bytes of a buffer that is kept for the next request.
 const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -132,6 +135,14 @@ pub struct Receiver {
     counters: Arc<Counters>,
     metadata: Arc<MetadataStore>,
     workspaces: Mutex<Vec<Workspace>>,
+    pipeline: Option<PipelineEnd>,
+}
+
+/// What the pipeline does with writes, and where they are counted with those of other receivers.
+struct PipelineEnd {
+    stage: Stage,
+    status: ReceiverStatus,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for Receiver {
@@ -175,7 +186,24 @@ impl Receiver {
             counters: Arc::default(),
             metadata: Arc::default(),
             workspaces: Mutex::default(),
+            pipeline: None,
         }
+    }
+
+    /// Has writes go through a stage of the pipeline, and counts them there.
+    #[must_use]
+    pub(crate) fn with_pipeline(
+        mut self,
+        stage: Stage,
+        status: ReceiverStatus,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        self.pipeline = Some(PipelineEnd {
+            stage,
+            status,
+            clock,
+        });
+        self
     }
 
     /// How requests name their tenant.
@@ -265,6 +293,11 @@ impl Receiver {
             Ok(outcome) => self.counters.wrote(outcome),
             Err(_) => self.counters.failed(),
         }
+        if let Some(end) = &self.pipeline
+            && result.is_err()
+        {
+            end.status.failed();
+        }
         result
     }
 
@@ -290,6 +323,8 @@ impl Receiver {
                 Some(name) => self.tenants.canonical(name)?,
                 None => tenant,
             };
+            let refined = self.refine(tenant, batch, &mut outcome);
+            let batch = refined.as_ref().map_or(batch, |refined| &refined.batch);
             let appended = self.appender.append(tenant, batch)?;
             outcome.floats += appended.floats;
             outcome.histograms += appended.histograms;
@@ -307,7 +342,24 @@ impl Receiver {
             self.appender.commit(tenant, at)?;
         }
         self.metadata.record(&decoded.metadata);
+        if let Some(end) = &self.pipeline {
+            end.status.wrote(end.clock.now_ms(), tenant, &outcome);
+        }
         Ok(outcome)
+    }
+
+    /// What the pipeline leaves of a batch, where it has anything to say about it.
+    fn refine(&self, tenant: &str, batch: &Batch, outcome: &mut Outcome) -> Option<Refined> {
+        let end = self.pipeline.as_ref()?;
+        let refined = end.stage.refine(tenant, batch, end.clock.now_ms())?;
+        for (series, reason) in &refined.refused {
+            let series = batch.get(*series);
+            let samples = series.floats.len() + series.histograms.len();
+            let shown = || shown_encoded(series.labels);
+            outcome.refusals.add(*reason, samples, shown);
+        }
+        end.status.dropped(refined.dropped);
+        Some(refined)
     }
 }
 
