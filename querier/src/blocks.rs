@@ -182,6 +182,10 @@ impl Series for BlocksSeries {
         }
         Ok(())
     }
+
+    fn take_labels(&mut self) -> Labels {
+        std::mem::take(&mut self.parts[0].series.labels)
+    }
 }
 
 impl BlocksSeries {

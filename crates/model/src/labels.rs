@@ -184,6 +184,13 @@ pub struct Iter<'a> {
     data: &'a str,
 }
 
+impl<'a> Iter<'a> {
+    /// The bytes of the labels that are still to come.
+    pub fn as_encoded(&self) -> &'a str {
+        self.data
+    }
+}
+
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 

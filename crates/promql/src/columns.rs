@@ -115,6 +115,13 @@ impl Bitmap {
         self.words[i / 64] &= !(1 << (i % 64));
     }
 
+    /// Replaces the bits from `64 * word` on by those of `bits`, lowest first; bits beyond the last
+    /// must be zero.
+    #[inline]
+    pub(crate) fn set_word(&mut self, word: usize, bits: u64) {
+        self.words[word] = bits;
+    }
+
     /// Number of one bits.
     pub fn count(&self) -> usize {
         self.words.iter().map(|w| w.count_ones() as usize).sum()

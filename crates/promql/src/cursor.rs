@@ -11,7 +11,7 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The number of timestamps that are `<= t`. Instants of one cursor ascend; one that does not
     /// is searched for from the start.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn seek(&mut self, ts: &[i64], t: i64) -> usize {
         let at = self.position;
         if at > 0 && ts[at - 1] > t {
@@ -29,6 +29,7 @@ impl Cursor {
 }
 
 /// The number of timestamps `<= t`, of which at least `from` are known to be.
+#[inline(never)]
 fn gallop(ts: &[i64], from: usize, t: i64) -> usize {
     let mut low = from;
     let mut width = 1;

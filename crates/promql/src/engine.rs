@@ -177,7 +177,9 @@ impl Engine {
         })
     }
 
-    /// The plan of a query as text, before and after optimization.
+    /// A query as text, from stage to stage: the expression, its plan, the plan after each optimizer
+    /// that changes it, and the one that is run, whose nodes are the operators of
+    /// [`QueryStats::operators`].
     ///
     /// # Errors
     /// When the expression cannot be planned.

@@ -39,6 +39,7 @@ use crate::plan::VectorNode;
 use crate::source::Source;
 use crate::stats::Recorder;
 
+use distinct::{DropName, Names};
 pub(crate) use merge::Merged;
 pub(crate) use profile::Profile;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};
@@ -89,22 +90,21 @@ fn make<'q>(
             } else {
                 scan::Yield::Times
             };
-            let scan = scan::Scan::new(selector, what, steps, ctx);
-            Box::new(distinct::DropName::new(
-                Box::new(scan),
-                steps.count == 1,
-                ctx,
-            ))
+            let scan = Box::new(scan::Scan::new(selector, what, steps, ctx));
+            let names = Names::of_selector(selector);
+            Box::new(DropName::new(scan, names, steps.count == 1, ctx))
         }
         VectorNode::FromScalar(s) => {
             Box::new(scalar::FromScalar::new(eval_scalar(s, steps, ctx)?, steps))
         }
         VectorNode::RangeCall { .. } => range_call::build(node, steps, ctx)?,
         VectorNode::Map { func, args, input } => {
-            let input = vector(input, steps, ctx)?;
+            let input = (vector(input, steps, ctx)?, Names::of(input));
             elementwise::build(*func, args, input, steps, ctx)?
         }
-        VectorNode::Neg(input) => elementwise::negate(vector(input, steps, ctx)?, ctx),
+        VectorNode::Neg(input) => {
+            elementwise::negate((vector(input, steps, ctx)?, Names::of(input)), ctx)
+        }
         VectorNode::Absent { input, labels } => Box::new(absent::Absent::new(
             vector(input, steps, ctx)?,
             labels,

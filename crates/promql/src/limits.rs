@@ -1,5 +1,6 @@
 //! Limits of one query, and the tracker that holds a running query to them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -82,7 +83,8 @@ impl Tracker {
         }
     }
 
-    /// Fails when the query was cancelled or its time is up. Called for every series.
+    /// Fails when the query was cancelled or its time is up. Called for every series; long work on
+    /// one is done at a [`Pace`].
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
@@ -127,5 +129,61 @@ impl Tracker {
 
     pub(crate) fn bytes_peak(&self) -> u64 {
         self.bytes_peak.load(Ordering::Relaxed)
+    }
+}
+
+/// Looks out for the end of a query in the middle of long work, without a look at the clock for
+/// every bit of it.
+#[derive(Debug)]
+pub(crate) struct Pace<'a> {
+    tracker: &'a Tracker,
+    /// Work since the last look.
+    done: Cell<u64>,
+    is_stopped: Cell<bool>,
+}
+
+impl<'a> Pace<'a> {
+    /// Work between two looks; a unit is about what one sample takes, nanoseconds.
+    const STRIDE: u64 = 1 << 18;
+
+    pub(crate) const fn new(tracker: &'a Tracker) -> Self {
+        Self {
+            tracker,
+            done: Cell::new(0),
+            is_stopped: Cell::new(false),
+        }
+    }
+
+    /// Accounts for work that is about to be done. False when the query ends, so that the work need
+    /// not be done; [`Pace::finish`] says why.
+    #[inline]
+    pub(crate) fn goes_on(&self, work: usize) -> bool {
+        let done = self.done.get().saturating_add(work as u64);
+        self.done.set(done);
+        done < Self::STRIDE || self.look()
+    }
+
+    #[cold]
+    fn look(&self) -> bool {
+        if self.tracker.check().is_err() {
+            self.is_stopped.set(true);
+            return false;
+        }
+        self.done.set(0);
+        true
+    }
+
+    /// As [`Pace::goes_on`], for loops that can fail.
+    pub(crate) fn spend(&self, work: usize) -> Result<(), Error> {
+        self.goes_on(work);
+        self.finish()
+    }
+
+    /// Fails when the query ended before the work did.
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        match self.is_stopped.get() {
+            true => self.tracker.check(),
+            false => Ok(()),
+        }
     }
 }

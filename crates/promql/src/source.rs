@@ -78,6 +78,11 @@ pub trait Series: Send {
     /// # Errors
     /// When the samples cannot be read or decoded.
     fn read(&mut self, range: TimeRange, out: &mut Samples) -> Result<(), SourceError>;
+
+    /// Its labels, for who does not ask for them again; the series may give up its own.
+    fn take_labels(&mut self) -> Labels {
+        self.labels().clone()
+    }
 }
 
 /// A failure of a source.

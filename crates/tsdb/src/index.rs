@@ -6,6 +6,7 @@
 //! writes, byte for byte, with bounded memory. The format is described in `docs/format/index.md`.
 
 mod frame;
+mod labels;
 mod matching;
 mod postings;
 mod series;
@@ -20,12 +21,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::Labels;
 
 use crate::cursor::{Cursor, crc32c};
 use crate::error::{Corruption, Error, Result};
 use crate::source::{ByteSource, View, corrupt, view};
 
+pub use labels::LastLabels;
 pub use matching::{ListGroup, PostingsPlan};
 pub use postings::{Postings, SeriesRef};
 pub use series::SeriesEntry;
@@ -362,37 +363,11 @@ impl Reader {
         Ok(entry_end)
     }
 
-    /// The labels of an entry.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when a symbol is not there.
-    pub fn labels(&self, entry: &SeriesEntry) -> Result<Labels> {
-        let mut text = String::with_capacity(256);
-        let mut ends = Vec::with_capacity(entry.labels.len() * 2);
-        for &(name, value) in &entry.labels {
-            match self.parts.names.binary_search_by_key(&name, |n| n.0) {
-                Ok(i) => text.push_str(&self.parts.names[i].1),
-                Err(_) => self.with_symbol(name, |s| text.push_str(s))?,
-            }
-            ends.push(text.len());
-            self.with_symbol(value, |s| text.push_str(s))?;
-            ends.push(text.len());
-        }
-        let pairs = || {
-            (0..entry.labels.len()).map(|i| {
-                let start = if i == 0 { 0 } else { ends[2 * i - 1] };
-                (
-                    &text[start..ends[2 * i]],
-                    &text[ends[2 * i]..ends[2 * i + 1]],
-                )
-            })
-        };
-        // Foreign writers have got this wrong; `verify` reports it, queries still work.
-        let sound = pairs().is_sorted_by(|a, b| a.0 < b.0) && pairs().all(|(_, v)| !v.is_empty());
-        Ok(match sound {
-            true => Labels::from_sorted(pairs()),
-            false => Labels::from_pairs(pairs()),
-        })
+    /// The name that `symbol` stands for, if it is one that series have.
+    fn name(&self, symbol: u32) -> Option<&str> {
+        let names = &self.parts.names;
+        let found = names.binary_search_by_key(&symbol, |n| n.0);
+        found.ok().map(|i| &*names[i].1)
     }
 
     /// All series in the order of the file, without the postings.

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::functions::arithmetic;
 use crate::plan::BinaryScalarNode;
 
-use super::distinct::DropName;
+use super::distinct::{DropName, Names};
 use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar, vector};
 
 /// The operator of `node`.
@@ -21,7 +21,9 @@ pub(crate) fn build<'q>(
         ctx,
     });
     if arithmetic::drops_name(node.op) || node.return_bool {
-        return Ok(Box::new(DropName::new(operator, steps.count == 1, ctx)));
+        let names = Names::of(&node.vector);
+        let dropped = DropName::new(operator, names, steps.count == 1, ctx);
+        return Ok(Box::new(dropped));
     }
     Ok(operator)
 }

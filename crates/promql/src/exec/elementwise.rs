@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::functions::{hist_stats, math};
 use crate::plan::ScalarNode;
 
-use super::distinct::DropName;
+use super::distinct::{DropName, Names};
 use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
 
 /// Changes the column of each series.
@@ -35,13 +35,13 @@ impl<C: FnMut(&mut Column)> Operator for Elementwise<'_, C> {
 
 /// An operator that changes columns and drops names.
 fn changed<'q>(
-    input: BoxedOperator<'q>,
+    (input, names): (BoxedOperator<'q>, Names),
     steps: Steps,
     ctx: &'q Context<'q>,
     change: impl FnMut(&mut Column) + 'q,
 ) -> BoxedOperator<'q> {
     let changed = Box::new(Elementwise { input, change, ctx });
-    Box::new(DropName::new(changed, steps.count == 1, ctx))
+    Box::new(DropName::new(changed, names, steps.count == 1, ctx))
 }
 
 /// Replaces floats, and drops histograms, which functions of floats do not see.
@@ -69,11 +69,11 @@ fn map_hists(column: &mut Column, f: impl Fn(&FloatHistogram) -> f64) {
     }
 }
 
-/// The operator of `func` over `input`.
+/// The operator of `func` over `input`, of whose names that is known.
 pub(crate) fn build<'q>(
     func: F,
     args: &'q [ScalarNode],
-    input: BoxedOperator<'q>,
+    input: (BoxedOperator<'q>, Names),
     steps: Steps,
     ctx: &'q Context<'q>,
 ) -> Result<BoxedOperator<'q>, Error> {
@@ -131,8 +131,11 @@ pub(crate) fn build<'q>(
     })
 }
 
-/// The operator of a minus sign before `input`.
-pub(crate) fn negate<'q>(input: BoxedOperator<'q>, ctx: &'q Context<'q>) -> BoxedOperator<'q> {
+/// The operator of a minus sign before `input`, of whose names that is known.
+pub(crate) fn negate<'q>(
+    (input, names): (BoxedOperator<'q>, Names),
+    ctx: &'q Context<'q>,
+) -> BoxedOperator<'q> {
     let change = |column: &mut Column| {
         for v in &mut column.floats {
             *v = -*v;
@@ -144,5 +147,5 @@ pub(crate) fn negate<'q>(input: BoxedOperator<'q>, ctx: &'q Context<'q>) -> Boxe
         }
     };
     let negated = Box::new(Elementwise { input, change, ctx });
-    Box::new(DropName::new(negated, false, ctx))
+    Box::new(DropName::new(negated, names, false, ctx))
 }

@@ -13,7 +13,7 @@ use crate::functions::classic::{self, ClassicBucket};
 use crate::functions::native::{self, NanEffect};
 use crate::plan::HistogramCall;
 
-use super::distinct::{DropName, StepGuard};
+use super::distinct::{DropName, Names, StepGuard};
 use super::labels::{hash, with_label};
 use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
 
@@ -60,7 +60,8 @@ pub(crate) fn build<'q>(
         ready: Vec::new().into_iter(),
         ctx,
     });
-    Ok(Box::new(DropName::new(operator, steps.count == 1, ctx)))
+    let dropped = DropName::new(operator, Names::Any, steps.count == 1, ctx);
+    Ok(Box::new(dropped))
 }
 
 fn check_quantile(q: &ScalarColumn, pos: PosRange, steps: Steps, ctx: &Context<'_>) {

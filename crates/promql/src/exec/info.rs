@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::plan::{InfoNode, Selector};
 use crate::source::Hints;
 
+use super::distinct::StepGuard;
 use super::scan::{Scan, Yield};
 use super::{BoxedOperator, Context, Operator, merge};
 
@@ -23,6 +24,8 @@ pub(crate) struct Info<'q> {
     input: Option<BoxedOperator<'q>>,
     steps: Steps,
     ready: std::vec::IntoIter<StepSeries>,
+    /// Series that differ in a label may get one that makes them equal.
+    guard: StepGuard,
     ctx: &'q Context<'q>,
 }
 
@@ -47,6 +50,7 @@ impl<'q> Info<'q> {
             input: Some(input),
             steps,
             ready: Vec::new().into_iter(),
+            guard: StepGuard::default(),
             ctx,
         }
     }
@@ -160,7 +164,7 @@ impl<'q> Info<'q> {
         for i in series.column.present().ones() {
             let mut chosen: Vec<&InfoSeries> = Vec::new();
             for same_name in infos.into_iter().flat_map(HashMap::values) {
-                chosen.extend(newest(same_name, i, self.steps.at(i))?);
+                chosen.extend(newest(same_name, i)?);
             }
             if chosen.is_empty() && needs_info {
                 continue;
@@ -213,7 +217,7 @@ impl<'q> Info<'q> {
 }
 
 /// Of info series that differ in their data labels only, the one with the newest sample.
-fn newest(infos: &[InfoSeries], i: usize, t: i64) -> Result<Option<&InfoSeries>, Error> {
+fn newest(infos: &[InfoSeries], i: usize) -> Result<Option<&InfoSeries>, Error> {
     let mut best: Option<(&InfoSeries, f64)> = None;
     for info in infos {
         let Some(time) = info.times.float(i) else {
@@ -222,6 +226,7 @@ fn newest(infos: &[InfoSeries], i: usize, t: i64) -> Result<Option<&InfoSeries>,
         match best {
             Some((_, other)) if other > time => {}
             Some((existing, other)) if other == time => {
+                let t = (time * 1000.0).round();
                 return Err(Error::execution(format!(
                     "found duplicate series for info metric: existing {} @ {t}, new {} @ {t}",
                     existing.labels, info.labels
@@ -249,6 +254,7 @@ impl Operator for Info<'_> {
         let Some(series) = self.ready.next() else {
             return Ok(false);
         };
+        self.guard.admit(&series)?;
         *out = series;
         Ok(true)
     }

@@ -4,10 +4,11 @@ use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder};
 use twox_hash::{XxHash3_128, XxHash64};
 
-use crate::columns::StepSeries;
-
 /// The labels that name a metric and go when its values change their meaning.
-const RESERVED: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+const RESERVED: [&str; 3] = [METRIC_NAME, "__type__", LAST_RESERVED];
+
+/// The last of them in order of names.
+pub(crate) const LAST_RESERVED: &str = "__unit__";
 
 /// True for the labels that go with the metric name.
 pub(crate) fn is_reserved(name: &str) -> bool {
@@ -16,37 +17,29 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 
 /// The labels without those that name the metric.
 pub(crate) fn drop_reserved(labels: &Labels) -> Labels {
-    if labels.iter().any(|(n, _)| is_reserved(n)) {
-        Labels::from_sorted(labels.iter().filter(|(n, _)| !is_reserved(n)))
-    } else {
-        labels.clone()
+    let mut rest = labels.iter();
+    // The name mostly comes first, and nothing else is to go.
+    let named = rest.next().is_some_and(|(n, _)| n == METRIC_NAME);
+    if named && !has_reserved(rest.clone()) {
+        return Labels::from_encoded(rest.as_encoded());
     }
+    if !has_reserved(labels.iter()) {
+        return labels.clone();
+    }
+    Labels::from_sorted(labels.iter().filter(|(n, _)| !is_reserved(n)))
 }
 
-/// Drops the metric name of `series` now, or marks it to be dropped at the end (`delayed`).
-pub(crate) fn drop_name(series: &mut StepSeries, delayed: bool) {
-    if delayed {
-        series.drop_name = true;
-    } else {
-        series.labels = drop_reserved(&series.labels);
-    }
+/// True when one of `labels`, in order of names, goes with the metric name.
+pub(crate) fn has_reserved<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+    labels
+        .map(|(name, _)| name)
+        .take_while(|name| *name <= LAST_RESERVED)
+        .any(is_reserved)
 }
 
 /// The hash of a label set; wide enough that two sets with one hash are taken for equal.
 pub(crate) fn hash(labels: &Labels) -> u128 {
-    hash_pairs(labels.iter())
-}
-
-/// The hash of labels in order of names.
-pub(crate) fn hash_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u128 {
-    let mut buffer = Vec::with_capacity(256);
-    for (name, value) in pairs {
-        for text in [name, value] {
-            buffer.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            buffer.extend_from_slice(text.as_bytes());
-        }
-    }
-    XxHash3_128::oneshot(&buffer)
+    XxHash3_128::oneshot(labels.as_encoded().as_bytes())
 }
 
 /// The hash that decides which series `limit_ratio` keeps: over the bytes in which Prometheus holds
@@ -87,27 +80,30 @@ impl LabelFilter {
         Self { names, only }
     }
 
-    /// True when the label takes part.
-    pub(crate) fn keeps(&self, name: &str) -> bool {
-        let listed = self
-            .names
-            .binary_search_by(|n| n.as_str().cmp(name))
-            .is_ok();
-        if self.only {
-            listed
-        } else {
-            !listed && name != METRIC_NAME
-        }
-    }
-
-    /// The hash of the labels that take part.
+    /// The hash of the labels that take part: that of [`LabelFilter::apply`].
     pub(crate) fn hash(&self, labels: &Labels) -> u128 {
-        hash_pairs(labels.iter().filter(|(n, _)| self.keeps(n)))
+        let mut kept = String::with_capacity(labels.as_encoded().len());
+        Labels::encode_sorted(self.kept(labels), &mut kept);
+        XxHash3_128::oneshot(kept.as_bytes())
     }
 
     /// The labels that take part.
     pub(crate) fn apply(&self, labels: &Labels) -> Labels {
-        Labels::from_sorted(labels.iter().filter(|(n, _)| self.keeps(n)))
+        Labels::from_sorted(self.kept(labels))
+    }
+
+    /// The labels that take part, in order of names.
+    fn kept<'a>(&self, labels: &'a Labels) -> impl Iterator<Item = (&'a str, &'a str)> {
+        // Both are sorted, so that one walk over them side by side is enough.
+        let mut names = self.names.iter().map(String::as_str).peekable();
+        labels.iter().filter(move |(label, _)| {
+            while names.next_if(|name| name < label).is_some() {}
+            let listed = names.peek() == Some(label);
+            match self.only {
+                true => listed,
+                false => !listed && *label != METRIC_NAME,
+            }
+        })
     }
 }
 

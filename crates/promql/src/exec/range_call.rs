@@ -7,10 +7,11 @@ use crate::ast::{FunctionId, PosRange};
 use crate::columns::{StepSeries, Steps, hist_weight};
 use crate::error::Error;
 use crate::functions::range::{Remarks, Windowed, Windows, evaluate};
+use crate::limits::Pace;
 use crate::plan::{RangeNode, ScalarNode, Selector, VectorNode};
 
-use super::batch::Batches;
-use super::distinct::DropName;
+use super::batch::{Batches, Work};
+use super::distinct::{DropName, Names};
 use super::ranges::read;
 use super::scan::select;
 use super::{
@@ -40,7 +41,7 @@ pub(crate) fn build<'q>(
         note_pos: *note_pos,
         ctx,
     };
-    let job = || Job {
+    let job = move || Job {
         series: RangeSeries::default(),
         windows: Windows::new(input, steps, ctx.options.lookback_ms),
     };
@@ -57,13 +58,19 @@ pub(crate) fn build<'q>(
             job: Box::new(job()),
         },
     };
-    let call = RangeCall { evaluator, feed };
-    Ok(match func {
-        FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime => {
-            Box::new(call)
-        }
-        _ => Box::new(DropName::new(Box::new(call), true, ctx)),
+    let call = Box::new(RangeCall { evaluator, feed });
+    Ok(match keeps_name(*func) {
+        true => call,
+        false => Box::new(DropName::new(call, Names::of_range(input), true, ctx)),
     })
+}
+
+/// True for functions whose results are samples as they were, or are not seen.
+pub(crate) const fn keeps_name(func: FunctionId) -> bool {
+    matches!(
+        func,
+        FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime
+    )
 }
 
 fn eval_args(
@@ -95,6 +102,12 @@ enum Feed<'q> {
 struct Job {
     series: RangeSeries,
     windows: Windows,
+}
+
+impl Work for Job {
+    fn heap_bytes(&self) -> usize {
+        self.series.samples.heap_bytes() + self.windows.heap_bytes()
+    }
 }
 
 /// What the evaluations of all series share.
@@ -137,9 +150,11 @@ impl Evaluator<'_> {
             name: series.labels.metric_name(),
             pos: self.note_pos,
         };
+        let pace = Pace::new(&self.ctx.tracker);
         let input = Windowed {
             samples: &series.samples,
             windows,
+            pace: &pace,
         };
         evaluate(self.func, &input, &self.args, &mut out.column, &remarks)?;
         if out.column.is_absent() {

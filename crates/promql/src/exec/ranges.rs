@@ -85,7 +85,7 @@ pub(crate) fn read(
     if out.samples.is_empty() {
         return Ok(false);
     }
-    out.labels = series.labels().clone();
+    out.labels = series.take_labels();
     out.drop_name = false;
     Ok(true)
 }

@@ -120,7 +120,7 @@ impl Operator for Scan<'_> {
             if out.column.is_absent() {
                 return Ok(false);
             }
-            out.labels = series.labels().clone();
+            out.labels = series.take_labels();
             out.drop_name = false;
             record(&out.column, ctx);
             Ok(true)

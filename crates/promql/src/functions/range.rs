@@ -21,6 +21,7 @@ use crate::columns::{Column, Samples, Steps};
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::exec::ScalarColumn;
+use crate::limits::Pace;
 use crate::plan::RangeNode;
 
 pub(crate) use extended::interpolate_hist;
@@ -35,8 +36,52 @@ pub(crate) struct Windows {
     pub(crate) extension: Option<RangeExtension>,
     /// How far beyond its window an extended selector looks.
     lookback_ms: i64,
-    floats: Vec<(u32, u32)>,
-    hists: Vec<(u32, u32)>,
+    floats: Bounds,
+    hists: Bounds,
+}
+
+/// Where the samples of each window begin and end in a column.
+#[derive(Debug, Default)]
+struct Bounds {
+    /// The beginnings of all windows; from `apart` on, their ends. The two overlap where one window
+    /// ends where another begins.
+    positions: Vec<u32>,
+    apart: usize,
+    /// Number of windows.
+    count: usize,
+}
+
+impl Bounds {
+    fn begins(&self) -> &[u32] {
+        &self.positions[..self.count]
+    }
+
+    fn ends(&self) -> &[u32] {
+        &self.positions[self.apart..][..self.count]
+    }
+
+    #[inline]
+    fn window(&self, i: usize) -> Range<usize> {
+        self.positions[i] as usize..self.positions[self.apart + i] as usize
+    }
+
+    /// `count` windows without samples.
+    fn clear(&mut self, count: usize) {
+        self.positions.clear();
+        self.positions.resize(count, 0);
+        (self.apart, self.count) = (0, count);
+    }
+
+    /// Appends how many of `ts` are at or before each of `count` instants.
+    fn seek(&mut self, ts: &[i64], (first, step, count): (i64, i64, usize)) {
+        let mut cursor = Cursor::default();
+        let mut t = first;
+        self.positions.extend((0..count).map(|_| {
+            let position = cursor.seek(ts, t) as u32;
+            t = t.saturating_add(step);
+            position
+        }));
+    }
 }
 
 impl Windows {
@@ -52,14 +97,19 @@ impl Windows {
             range_ms: node.range_ms(),
             extension,
             lookback_ms,
-            floats: Vec::new(),
-            hists: Vec::new(),
+            floats: Bounds::default(),
+            hists: Bounds::default(),
         }
     }
 
     /// Number of steps.
     pub(crate) const fn count(&self) -> usize {
         self.steps.count
+    }
+
+    /// Bytes of memory that they own.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        (self.floats.positions.capacity() + self.hists.positions.capacity()) * size_of::<u32>()
     }
 
     /// The time of step `i` itself.
@@ -79,6 +129,14 @@ impl Windows {
         self.end(i).saturating_sub(self.range_ms)
     }
 
+    /// How far a window is from the one before it, in milliseconds.
+    const fn stride(&self) -> i64 {
+        match self.at {
+            None => self.steps.step,
+            Some(_) => 0,
+        }
+    }
+
     /// Finds the samples of each window. Windows of an extended selector hold what the lookback
     /// adds, too.
     pub(crate) fn fit(&mut self, samples: &Samples) {
@@ -90,67 +148,49 @@ impl Windows {
         self.hists = hists;
     }
 
-    fn fit_column(&self, ts: &[i64], out: &mut Vec<(u32, u32)>) {
-        out.clear();
-        if ts.is_empty() {
-            out.resize(self.steps.count, (0, 0));
-            return;
+    fn fit_column(&self, ts: &[i64], out: &mut Bounds) {
+        let (count, step) = (self.steps.count, self.stride());
+        if ts.is_empty() || count == 0 {
+            return out.clear(count);
         }
+        out.positions.clear();
+        out.count = count;
         let (behind, ahead) = match self.extension {
             None => (0, 0),
             Some(RangeExtension::Anchored) => (self.lookback_ms, 0),
             Some(RangeExtension::Smoothed) => (self.lookback_ms, self.lookback_ms),
         };
-        let mut low = Cursor::default();
-        let mut high = Cursor::default();
-        // Where one window ends, so many steps later another one starts.
-        let is_aligned =
-            self.at.is_none() && (behind, ahead) == (0, 0) && self.range_ms % self.steps.step == 0;
-        let steps_apart = match usize::try_from(self.range_ms / self.steps.step) {
-            Ok(apart) if is_aligned => apart.min(self.steps.count),
-            _ => self.steps.count,
-        };
-        let step = if self.at.is_none() {
-            self.steps.step
+        let begin = self.start(0).saturating_sub(behind);
+        // Where one window ends, so many steps later another one begins.
+        let is_aligned = step > 0 && (behind, ahead) == (0, 0) && self.range_ms % step == 0;
+        if let (true, Ok(apart)) = (is_aligned, usize::try_from(self.range_ms / step.max(1)))
+            && apart < count
+        {
+            out.apart = apart;
+            out.seek(ts, (begin, step, apart + count));
         } else {
-            0
-        };
-        let width = self.range_ms.saturating_add(behind);
-        let mut end = self.end(0);
-        out.reserve(self.steps.count);
-        for _ in 0..steps_apart {
-            let first = low.seek(ts, end.saturating_sub(width));
-            out.push((
-                first as u32,
-                high.seek(ts, end.saturating_add(ahead)) as u32,
-            ));
-            end = end.saturating_add(step);
-        }
-        for before in 0..self.steps.count - steps_apart {
-            let first = out[before].1;
-            out.push((first, high.seek(ts, end) as u32));
-            end = end.saturating_add(step);
+            out.apart = count;
+            out.seek(ts, (begin, step, count));
+            out.seek(ts, (self.end(0).saturating_add(ahead), step, count));
         }
     }
 
     /// Number of floats in all windows; one in several windows counts as often.
     pub(crate) fn float_count(&self) -> u64 {
-        self.floats
-            .iter()
-            .map(|&(first, end)| u64::from(end - first))
-            .sum()
+        let sum = |positions: &[u32]| positions.iter().map(|&p| u64::from(p)).sum::<u64>();
+        sum(self.floats.ends()) - sum(self.floats.begins())
     }
 
     /// Indices of the floats in the window of step `i`.
     #[inline]
     pub(crate) fn floats(&self, i: usize) -> Range<usize> {
-        self.floats[i].0 as usize..self.floats[i].1 as usize
+        self.floats.window(i)
     }
 
     /// Indices of the histograms in the window of step `i`.
     #[inline]
     pub(crate) fn hists(&self, i: usize) -> Range<usize> {
-        self.hists[i].0 as usize..self.hists[i].1 as usize
+        self.hists.window(i)
     }
 }
 
@@ -159,22 +199,37 @@ impl Windows {
 pub(crate) struct Windowed<'a> {
     pub(crate) samples: &'a Samples,
     pub(crate) windows: &'a Windows,
+    /// Windows may be many and wide, so that the query may end in the middle of a series.
+    pub(crate) pace: &'a Pace<'a>,
 }
+
+/// What work on a histogram counts for, next to that on a float.
+const HIST_WORK: usize = 256;
 
 impl Windowed<'_> {
     /// Calls `each` with every step that has floats, its index and its floats.
     fn each_floats(&self, mut each: impl FnMut(usize, Range<usize>)) {
         for i in 0..self.windows.count() {
             let floats = self.windows.floats(i);
+            if !self.pace.goes_on(floats.len()) {
+                break;
+            }
             if !floats.is_empty() {
                 each(i, floats);
             }
         }
     }
 
-    /// Every step with the indices of its floats.
+    /// Every step with the indices of its floats, unless the query ends before.
     fn float_windows(&self) -> impl Iterator<Item = (usize, Range<usize>)> + '_ {
-        (0..self.windows.count()).map(|i| (i, self.windows.floats(i)))
+        (0..self.windows.count())
+            .map(|i| (i, self.windows.floats(i)))
+            .take_while(|(_, floats)| self.pace.goes_on(floats.len()))
+    }
+
+    /// True unless the query ends before the histograms of step `i` are worked on.
+    fn may_work_on_hists(&self, i: usize) -> bool {
+        self.pace.goes_on(self.windows.hists(i).len() * HIST_WORK)
     }
 
     /// How many windows a float is in, on average.
@@ -219,7 +274,7 @@ impl Remarks<'_> {
     }
 }
 
-/// Evaluates `func` at all steps; `out` comes without values.
+/// Evaluates `func` at all steps; `out` comes without values. Fails when the query ends before.
 pub(crate) fn evaluate(
     func: F,
     input: &Windowed<'_>,
@@ -244,8 +299,8 @@ pub(crate) fn evaluate(
         F::Idelta => pick::instant(input, false, out, remarks),
         F::Changes => change::changes(input, out),
         F::Resets => change::resets(input, out),
-        F::Deriv => regression::deriv(input, out, remarks),
-        F::PredictLinear => regression::predict(input, &args[0], out, remarks),
+        F::Deriv => regression::deriv(input, out, remarks)?,
+        F::PredictLinear => regression::predict(input, &args[0], out, remarks)?,
         F::DoubleExponentialSmoothing => {
             regression::smoothing(input, &args[0], &args[1], (out, remarks))?;
         }
@@ -266,5 +321,5 @@ pub(crate) fn evaluate(
         F::MadOverTime => statistic::mad(input, out, remarks),
         _ => return Err(Error::execution("not a function of a range vector")),
     }
-    Ok(())
+    input.pace.finish()
 }

@@ -6,26 +6,44 @@ use model::TimeRange;
 
 use crate::ast::Expr;
 use crate::error::Error;
+use crate::print::pretty;
 
 use super::{Plan, PlanContext, RangeNode, ScalarNode, Selector, VectorNode, build, optimize};
 
-/// The plan of `expr` before and after optimization.
+/// `expr`, its plan, what each optimizer makes of that, and the plan that is run.
 pub(crate) fn explain(expr: &Expr, context: PlanContext) -> Result<String, Error> {
+    let mut out = String::from("expression\n");
+    for text in pretty(expr).lines() {
+        line(&mut out, 1, text);
+    }
     let plan = build(expr, context)?;
-    let mut out = String::from("plan\n");
-    write_plan(&mut out, &plan);
-    out.push_str("optimized\n");
-    write_plan(&mut out, &optimize::all(plan, context));
+    let mut before = shown(&plan);
+    let _ = write!(out, "plan\n{before}");
+    let plan = optimize::each(plan, context, |name, plan| {
+        let after = shown(plan);
+        if after == before {
+            let _ = writeln!(out, "{name}: no change");
+        } else {
+            let _ = write!(out, "{name}\n{after}");
+            before = after;
+        }
+    });
+    let _ = write!(out, "optimized\n{}", shown(&plan));
     Ok(out)
 }
 
-fn write_plan(out: &mut String, plan: &Plan) {
+fn shown(plan: &Plan) -> String {
+    let mut out = String::new();
     match plan {
-        Plan::Scalar(s) => scalar(out, s, 1),
-        Plan::Vector(v) => vector(out, v, 1),
-        Plan::Range(r) => range(out, r, 1),
-        Plan::String(s) => line(out, 1, &format!("string {:?}", String::from_utf8_lossy(s))),
+        Plan::Scalar(s) => scalar(&mut out, s, 1),
+        Plan::Vector(v) => vector(&mut out, v, 1),
+        Plan::Range(r) => range(&mut out, r, 1),
+        Plan::String(s) => {
+            let text = format!("string {:?}", String::from_utf8_lossy(s));
+            line(&mut out, 1, &text);
+        }
     }
+    out
 }
 
 fn line(out: &mut String, depth: usize, text: &str) {

@@ -11,22 +11,40 @@ use super::walk::Rewrite;
 use super::{Plan, PlanContext};
 
 /// Applies all optimizers.
-pub(crate) fn all(mut plan: Plan, context: PlanContext) -> Plan {
-    let optimizers: [&mut dyn Rewrite; 4] = [
-        &mut fold_constants::FoldConstants,
-        &mut eliminate_sorts::EliminateSorts::new(context.is_instant),
-        &mut propagate_matchers::PropagateMatchers,
-        &mut project_labels::ProjectLabels,
+pub(crate) fn all(plan: Plan, context: PlanContext) -> Plan {
+    each(plan, context, |_, _| {})
+}
+
+/// Applies all optimizers, and shows what each makes of the plan, after its name.
+pub(crate) fn each(
+    mut plan: Plan,
+    context: PlanContext,
+    mut show: impl FnMut(&'static str, &Plan),
+) -> Plan {
+    let rewrites: [(_, &mut dyn Rewrite); 4] = [
+        ("fold constants", &mut fold_constants::FoldConstants),
+        (
+            "eliminate sorts",
+            &mut eliminate_sorts::EliminateSorts::new(context.is_instant),
+        ),
+        (
+            "propagate matchers",
+            &mut propagate_matchers::PropagateMatchers,
+        ),
+        ("project labels", &mut project_labels::ProjectLabels),
     ];
-    for optimizer in optimizers {
+    for (name, optimizer) in rewrites {
         plan.rewrite(optimizer);
+        show(name, &plan);
     }
     let narrow_time = narrow_time::NarrowTime {
         lookback_ms: context.lookback_ms,
     };
     narrow_time.apply(&mut plan, context.steps);
+    show("narrow time", &plan);
     // Last, since it compares selectors as they will be read.
     share_selectors::ShareSelectors::apply(&mut plan);
+    show("share selectors", &plan);
     plan
 }
 
@@ -64,6 +82,34 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: &str) {
         assert_eq!(timeless(query), expected, "{query}");
+    }
+
+    #[test]
+    fn every_stage_that_changes_something_is_explained() {
+        let query = "sum by (x) (a) + on (x) b{x=\"1\"} * (1 + 1)";
+        let expr = parse_expr(query, Options::all_features()).unwrap();
+        let context = PlanContext {
+            steps: Steps::range(0, 60_000, 15_000),
+            lookback_ms: 300_000,
+            is_instant: false,
+            default_step_ms: 60_000,
+            start_timestamps: false,
+        };
+        let text = explain(&expr, context).unwrap();
+        let headings: Vec<_> = text.lines().filter(|l| !l.starts_with(' ')).collect();
+        let expected = [
+            "expression",
+            "plan",
+            "fold constants",
+            "eliminate sorts: no change",
+            "propagate matchers: no change",
+            "project labels",
+            "narrow time",
+            "share selectors: no change",
+            "optimized",
+        ];
+        assert_eq!(headings, expected, "{text}");
+        assert!(text.starts_with("expression\n  sum by (x) (a) +"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Limits, cancellation, executors and explanations of the engine.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{ErrorKind, Labels};
 use promql::columns::{StepValue, Steps};
@@ -205,6 +205,175 @@ fn operators_are_measured_when_asked_for() {
 
     let plain = run(&Options::default(), text, Cancellation::new(), &Sequential);
     assert!(plain.expect("the query runs").stats.operators.is_empty());
+}
+
+/// One series of many samples, for work that takes long though there is no second series.
+fn long_series(samples: i64) -> MemoryStorage {
+    let mut storage = MemoryStorage::new();
+    let value = |k: i64| StepValue::Float(((k * 7919) % 10_007) as f64);
+    storage.append(LoadedSeries {
+        labels: Labels::from_pairs([("__name__", "x_total")]),
+        samples: (0..samples).map(|k| (k * 1000, 0, value(k))).collect(),
+    });
+    storage
+}
+
+/// Each of these takes seconds to minutes, nearly all of it on one series.
+const ENDLESS: [&str; 9] = [
+    "quantile_over_time(0.5, x_total[2d])",
+    "mad_over_time(x_total[2d])",
+    "stddev_over_time(x_total[2d])",
+    "sum_over_time(x_total[2d])",
+    "deriv(x_total[2d])",
+    "predict_linear(x_total[2d], 3600)",
+    "double_exponential_smoothing(x_total[2d], 0.5, 0.5)",
+    "increase(x_total[2d] smoothed)",
+    "max_over_time(mad_over_time(x_total[2d])[2d:10s])",
+];
+
+/// Evaluates `text` on `storage`, two days of seconds, at 10,000 steps; says how long that took.
+fn endless(
+    storage: &MemoryStorage,
+    text: &str,
+    timeout: Duration,
+    cancellation: Cancellation,
+) -> (Error, Duration) {
+    let expr = parse_expr(text, ParseOptions::all_features()).expect("the query is valid");
+    let mut options = Options::default();
+    options.limits.timeout = timeout;
+    let begin = Instant::now();
+    let error = Engine::new(options)
+        .run(
+            storage,
+            &Query {
+                expr: &expr,
+                text,
+                steps: Steps::range(172_800_000, 182_800_000, 1000),
+                is_instant: false,
+                cancellation,
+                executor: &Sequential,
+            },
+        )
+        .expect_err(text);
+    (error, begin.elapsed())
+}
+
+#[test]
+fn a_query_stops_in_the_middle_of_a_series() {
+    let storage = long_series(180_000);
+    // Reading the series takes this long before anything can stop.
+    let (_, reading) = endless(&storage, "x_total", Duration::ZERO, Cancellation::new());
+    for text in ENDLESS {
+        let timeout = Duration::from_millis(300);
+        let (error, took) = endless(&storage, text, timeout, Cancellation::new());
+        assert!(matches!(error, Error::Timeout), "{text}: {error}");
+        // Debug builds are many times slower.
+        let late = took.saturating_sub(timeout + reading);
+        assert!(late < Duration::from_secs(3), "{text}: {late:?} too late");
+    }
+}
+
+#[test]
+fn a_query_is_cancelled_in_the_middle_of_a_series() {
+    let storage = long_series(180_000);
+    let cancellation = Cancellation::new();
+    let other = cancellation.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        other.cancel();
+    });
+    let patience = Duration::from_secs(3600);
+    let (error, took) = endless(&storage, ENDLESS[1], patience, cancellation);
+    canceller.join().expect("it cancels");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn samples_that_a_function_works_on_count_as_memory() {
+    let storage = long_series(180_000);
+    let expr = parse_expr("max_over_time(x_total[1d])", ParseOptions::default()).expect("valid");
+    let run = |bytes_max| {
+        let mut options = Options::default();
+        options.limits.bytes_max = bytes_max;
+        Engine::new(options).instant(&storage, (&expr, ""), 100_000_000)
+    };
+    let peak = run(u64::MAX).expect("no limit").stats.bytes_peak;
+    assert!(peak >= 86_400 * 16, "{peak}");
+    let error = run(peak - 1).expect_err("it does not fit");
+    assert!(matches!(error, Error::TooManyBytes { .. }), "{error}");
+}
+
+/// Names are dropped at once here, and with them `__type__` and `__unit__`.
+#[test]
+fn series_that_become_equal_without_their_names_are_refused() {
+    let (name, kind, unit) = (("__name__", "m"), ("__type__", "t"), ("__unit__", "u"));
+    let (a1, a2, upper) = (("a", "1"), ("a", "2"), ("B", "1"));
+    let cases: [(&[&[(&str, &str)]], bool); 8] = [
+        (&[&[name, kind, a1], &[name, a1]], false),
+        (&[&[name, kind, unit, a1], &[name, unit, a1]], false),
+        (&[&[name, unit], &[name]], false),
+        (&[&[upper, name, kind], &[upper, name]], false),
+        (&[&[upper, name, kind, a1], &[upper, name, unit, a1]], false),
+        (&[&[("__name__", "n"), a1], &[name, a1]], false),
+        (&[&[name, kind, a1], &[name, a2]], true),
+        (&[&[name, kind], &[name, a1], &[name, unit, a2]], true),
+    ];
+    for (series, is_fine) in cases {
+        let mut storage = MemoryStorage::new();
+        for labels in series {
+            storage.append(LoadedSeries {
+                labels: Labels::from_pairs(labels.iter().copied()),
+                samples: (0..9)
+                    .map(|k| (k * STEP_MS, 0, StepValue::Float(k as f64)))
+                    .collect(),
+            });
+        }
+        for (function, argument) in [
+            ("rate", "[1m]"),
+            ("abs", ""),
+            ("-", ""),
+            ("timestamp", ""),
+            ("-abs", ""),
+            ("ceil", " * 2"),
+            ("-last_over_time", "[1m]"),
+        ] {
+            let selectors = match series[0].contains(&("__name__", "n")) {
+                true => &["{__name__=~'.'}"][..],
+                false => &["m", "{__name__=~'m'}"],
+            };
+            for selector in selectors {
+                let text = format!("sum by (a) ({function}({selector}{argument}))");
+                let expr = parse_expr(&text, ParseOptions::default()).expect("valid");
+                let result = Engine::default().instant(&storage, (&expr, &text), 100_000);
+                assert_eq!(result.is_ok(), is_fine, "{text} of {series:?}: {result:?}");
+            }
+        }
+    }
+}
+
+/// Nothing is remembered of each of them.
+#[test]
+fn a_sum_of_rates_takes_no_memory_for_a_series() {
+    let peak = |series: i64| {
+        let mut storage = MemoryStorage::new();
+        for i in 0..series {
+            let (job, pod) = (format!("job-{}", i % 3), format!("pod-{i:06}"));
+            storage.append(LoadedSeries {
+                labels: Labels::from_pairs([("__name__", "x_total"), ("job", &job), ("pod", &pod)]),
+                samples: (0..20)
+                    .map(|k| (k * STEP_MS, 0, StepValue::Float(k as f64)))
+                    .collect(),
+            });
+        }
+        let text = "sum by (job) (rate(x_total[1m]))";
+        let expr = parse_expr(text, ParseOptions::default()).expect("valid");
+        let steps = Steps::range(60_000, 300_000, 15_000);
+        let engine = Engine::default();
+        let stats = engine.range(&storage, (&expr, text), steps).expect(text).stats;
+        (stats.bytes_peak, stats.samples_peak)
+    };
+    assert_eq!(peak(30), peak(3000));
 }
 
 /// Results of several series are ready at once, and count while they wait.

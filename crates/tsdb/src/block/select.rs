@@ -7,7 +7,7 @@ use model::{Labels, Matcher, TimeRange};
 use super::{Block, Intervals};
 use crate::chunk::ChunkMeta;
 use crate::error::Result;
-use crate::index::{Postings, SeriesEntry, SeriesRef};
+use crate::index::{LastLabels, Postings, SeriesEntry, SeriesRef};
 
 /// A series of a block, without the chunks' payloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Select<B> {
     postings: Postings,
     range: TimeRange,
     entry: SeriesEntry,
+    /// Of the series before.
+    labels: LastLabels,
 }
 
 impl Block {
@@ -54,6 +56,7 @@ impl<B: Deref<Target = Block>> Select<B> {
             block,
             range,
             entry: SeriesEntry::default(),
+            labels: LastLabels::default(),
         })
     }
 
@@ -67,13 +70,16 @@ impl<B: Deref<Target = Block>> Select<B> {
                 && self.range.min <= c.max_time
                 && deleted.is_none_or(|d| !d.covers(c.min_time, c.max_time))
         };
-        let chunks: Vec<ChunkMeta> = self.entry.chunks.iter().filter(wanted).copied().collect();
-        if chunks.is_empty() {
+        let wanted = self.entry.chunks.iter().filter(wanted).copied();
+        let count = wanted.clone().count();
+        if count == 0 {
             return Ok(None);
         }
+        let mut chunks = Vec::with_capacity(count);
+        chunks.extend(wanted);
         Ok(Some(BlockSeries {
             reference,
-            labels: index.labels(&self.entry)?,
+            labels: index.labels_after(&self.entry, &mut self.labels)?,
             chunks,
             deleted: deleted.cloned().unwrap_or_default(),
         }))

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use model::{MatchOp, Matcher};
+use model::{Labels, MatchOp, Matcher};
 use proptest::prelude::*;
 
 use super::*;

@@ -5,6 +5,7 @@ use model::float::push_plain;
 use crate::columns::{Column, StepSeries, StepValue};
 use crate::error::Error;
 use crate::exec::labels::{LabelFilter, with_label};
+use crate::limits::Pace;
 
 use super::{Groups, Input};
 
@@ -19,12 +20,15 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
     };
     let mut groups: Groups<Column> = Groups::new();
     let mut series = StepSeries::default();
+    let pace = Pace::new(&input.ctx.tracker);
     // What a run of one value belongs to, which spares most look-ups.
     let mut last: Option<(StepValue, usize)> = None;
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
         last = None;
         for i in series.column.present().ones() {
+            // A new value is formatted and looked up.
+            pace.spend(256)?;
             let Some(value) = series.column.get(i) else {
                 continue;
             };

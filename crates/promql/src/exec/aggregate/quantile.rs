@@ -5,6 +5,7 @@ use crate::columns::{Column, StepSeries};
 use crate::error::Error;
 use crate::exec::ScalarColumn;
 use crate::functions::quantile::quantile;
+use crate::limits::Pace;
 
 use super::{Groups, Input};
 
@@ -39,10 +40,12 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
     }
     let mut results = Vec::with_capacity(groups.groups.len());
     let mut values = Vec::new();
+    let pace = Pace::new(&input.ctx.tracker);
     for group in groups.groups {
-        input.ctx.tracker.check()?;
         let mut column = Column::absent(input.steps.count);
         for i in 0..input.steps.count {
+            // A value takes longer to sort than to look at.
+            pace.spend(group.state.len() * 32)?;
             values.clear();
             values.extend(group.state.iter().filter_map(|c| c.float(i)));
             if !values.is_empty() {

@@ -11,6 +11,7 @@ use crate::columns::{Bitmap, StepSeries};
 use crate::error::Error;
 use crate::exec::{ScalarColumn, labels, merge};
 use crate::functions::quantile::order;
+use crate::limits::Pace;
 
 use super::{Groups, Input};
 
@@ -49,15 +50,15 @@ pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<Step
         group.state.push(std::mem::take(&mut series));
     }
     let mut results = Vec::new();
+    let pace = Pace::new(&input.ctx.tracker);
     for group in groups.groups {
-        input.ctx.tracker.check()?;
         for series in &group.state {
             merge::release(series, input.ctx);
         }
         let picked = match op {
             AggregateOp::LimitRatio => group.state,
-            AggregateOp::Limitk => limitk(group.state, steps, param),
-            _ => rank(group.state, steps, param, op == AggregateOp::Topk),
+            AggregateOp::Limitk => limitk(group.state, (steps, param), &pace)?,
+            _ => rank(group.state, (steps, param), op == AggregateOp::Topk, &pace)?,
         };
         results.extend(picked.into_iter().filter(|s| !s.column.is_absent()));
     }
@@ -120,8 +121,13 @@ fn limit_ratio(series: &mut StepSeries, ratio: &ScalarColumn) {
 }
 
 /// Keeps the values of the first `k` series at each step.
-fn limitk(mut all: Vec<StepSeries>, steps: usize, k: &ScalarColumn) -> Vec<StepSeries> {
+fn limitk(
+    mut all: Vec<StepSeries>,
+    (steps, k): (usize, &ScalarColumn),
+    pace: &Pace<'_>,
+) -> Result<Vec<StepSeries>, Error> {
     for i in 0..steps {
+        pace.spend(all.len())?;
         let mut left = k.at(i).max(0.0) as usize;
         for series in &mut all {
             if series.column.has(i) {
@@ -133,12 +139,17 @@ fn limitk(mut all: Vec<StepSeries>, steps: usize, k: &ScalarColumn) -> Vec<StepS
             }
         }
     }
-    all
+    Ok(all)
 }
 
 /// Keeps the `k` largest or smallest values at each step. The one step of an instant query comes
 /// sorted.
-fn rank(mut all: Vec<StepSeries>, steps: usize, k: &ScalarColumn, top: bool) -> Vec<StepSeries> {
+fn rank(
+    mut all: Vec<StepSeries>,
+    (steps, k): (usize, &ScalarColumn),
+    top: bool,
+    pace: &Pace<'_>,
+) -> Result<Vec<StepSeries>, Error> {
     let mut picked: Vec<Bitmap> = vec![Bitmap::zeros(steps); all.len()];
     let mut heap = Heap {
         items: Vec::new(),
@@ -147,6 +158,8 @@ fn rank(mut all: Vec<StepSeries>, steps: usize, k: &ScalarColumn, top: bool) -> 
     for i in 0..steps {
         let k = k.at(i).max(0.0) as usize;
         heap.items.clear();
+        // Each value may have to sift through the heap.
+        pace.spend(all.len() * 8)?;
         if k == 0 {
             continue;
         }
@@ -171,12 +184,10 @@ fn rank(mut all: Vec<StepSeries>, steps: usize, k: &ScalarColumn, top: bool) -> 
                 _ => Ordering::Equal,
             },
         );
-        return best
-            .into_iter()
-            .map(|(_, s)| std::mem::take(&mut all[s]))
-            .collect();
+        let best = best.into_iter();
+        return Ok(best.map(|(_, s)| std::mem::take(&mut all[s])).collect());
     }
-    all
+    Ok(all)
 }
 
 /// The best values so far, the worst of them on top.

@@ -187,7 +187,10 @@ impl<'q> Join<'q> {
             column,
         };
         if self.node.return_bool {
-            labels::drop_name(&mut series, self.ctx.options.delayed_name_removal);
+            match self.ctx.options.delayed_name_removal {
+                true => series.drop_name = true,
+                false => series.labels = labels::drop_reserved(&series.labels),
+            }
         }
         // What a comparison filters out counts as matched, so that errors do not depend on values.
         self.check_unique(key, group, &series.labels, both)?;

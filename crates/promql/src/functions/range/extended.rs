@@ -23,6 +23,10 @@ pub(super) fn rate(input: &Windowed<'_>, kind: Kind, out: &mut Column, remarks: 
             remarks.mixed();
             continue;
         }
+        // A counter looks for resets in the whole window.
+        if !input.pace.goes_on(input.windows.floats(i).len()) || !input.may_work_on_hists(i) {
+            break;
+        }
         let (start, end) = (input.windows.start(i), input.windows.end(i));
         let window = input.windows.floats(i);
         if !window.is_empty() {

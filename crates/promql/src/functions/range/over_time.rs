@@ -116,6 +116,9 @@ fn each_hists(
         if window.is_empty() || input.is_mixed(i) {
             continue;
         }
+        if !input.may_work_on_hists(i) {
+            break;
+        }
         if let Some(h) = each(&input.samples.hists[window], remarks) {
             out.set_hist(i, Arc::new(h));
         }

@@ -52,6 +52,9 @@ pub(super) fn extrapolated(
         }
         let window = (input.windows.start(i), input.windows.end(i));
         if !hists.is_empty() {
+            if !input.may_work_on_hists(i) {
+                break;
+            }
             hist(input, (i, kind), &hist_resets, (out, remarks));
             continue;
         }
@@ -91,40 +94,54 @@ pub(super) fn extrapolated(
 
 /// Evaluates a series of floats whose starts are not known.
 fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Column) {
-    let (ts, values) = (&input.samples.ts, &input.samples.values);
+    /// Steps whose validity is written at once.
+    const WORD: usize = u64::BITS as usize;
+    let (ts, values) = (&input.samples.ts[..], &input.samples.values[..]);
     let divisor = match kind.is_rate {
         true => seconds(input.windows.range_ms),
         false => 1.0,
     };
-    let mut alike: Option<Alike> = None;
-    for (i, window) in input.float_windows() {
-        if window.len() < 2 {
-            continue;
+    let bounds = &input.windows.floats;
+    let windows = bounds.begins().chunks(WORD).zip(bounds.ends().chunks(WORD));
+    let (mut start, stride) = (input.windows.start(0), input.windows.stride());
+    let range_ms = input.windows.range_ms;
+    let mut alike = Alike::NONE;
+    for ((word, (begins, ends)), out_floats) in
+        windows.enumerate().zip(out.floats.chunks_mut(WORD))
+    {
+        let mut valid = 0;
+        for (i, ((&begin, &end), slot)) in begins.iter().zip(ends).zip(out_floats).enumerate() {
+            let window_start = start;
+            start = start.saturating_add(stride);
+            if end < begin + 2 {
+                continue;
+            }
+            let (first, last) = (begin as usize, end as usize - 1);
+            let origin = values[first];
+            let mut result = values[last] - origin;
+            if kind.is_counter {
+                result = resets.add(values, first, last, result);
+            }
+            let extent = Extent {
+                first_t: ts[first],
+                last_t: ts[last],
+                gaps: last - first,
+                zero_point: None,
+            };
+            if !alike.holds(&extent, window_start) {
+                let window = (window_start, window_start.saturating_add(range_ms));
+                alike = Alike::new(&extent, window, divisor);
+            }
+            let may_reach_zero = kind.is_counter && result > 0.0 && origin >= 0.0;
+            let factor = if may_reach_zero && !alike.starts_before_zero(origin, result) {
+                alike.reach.factor(Some(origin / result)) / divisor
+            } else {
+                alike.factor
+            };
+            *slot = result * factor;
+            valid |= 1 << i;
         }
-        let (first, last) = (window.start, window.end - 1);
-        let origin = values[first];
-        let mut result = values[last] - origin;
-        if kind.is_counter {
-            result = resets.add(values, first, last, result);
-        }
-        let extent = Extent {
-            first_t: ts[first],
-            last_t: ts[last],
-            gaps: window.len() - 1,
-            zero_point: None,
-        };
-        let start = input.windows.start(i);
-        let alike = match &alike {
-            Some(alike) if alike.holds(&extent, start) => alike,
-            _ => alike.insert(Alike::new(&extent, (start, input.windows.end(i)), divisor)),
-        };
-        let may_reach_zero = kind.is_counter && result > 0.0 && origin >= 0.0;
-        let factor = if may_reach_zero && !alike.starts_before_zero(origin, result) {
-            alike.reach.factor(Some(origin / result)) / divisor
-        } else {
-            alike.factor
-        };
-        out.set_float(i, result * factor);
+        out.valid.set_word(word, valid);
     }
 }
 
@@ -141,6 +158,19 @@ struct Alike {
 }
 
 impl Alike {
+    /// Of no window, all of which have gaps.
+    const NONE: Self = Self {
+        before_ms: 0,
+        sampled_ms: 0,
+        gaps: 0,
+        reach: Reach {
+            sampled: 0.0,
+            to_start: 0.0,
+            to_end: 0.0,
+        },
+        factor: 0.0,
+    };
+
     fn new(extent: &Extent, window: (i64, i64), divisor: f64) -> Self {
         let reach = extent.reach(window);
         Self {
@@ -153,6 +183,7 @@ impl Alike {
     }
 
     /// True when it is the extrapolation of a window that starts at `start`; all are equally wide.
+    #[inline]
     fn holds(&self, extent: &Extent, start: i64) -> bool {
         self.before_ms == extent.first_t - start
             && self.sampled_ms == extent.last_t - extent.first_t
@@ -162,6 +193,7 @@ impl Alike {
     /// True when it is certain without a division that a counter which grew from `origin` by
     /// `result` was not zero yet where the extrapolation starts. The margins are far wider than
     /// what rounding may change.
+    #[inline]
     fn starts_before_zero(&self, origin: f64, result: f64) -> bool {
         let to_zero = origin * self.reach.sampled;
         to_zero > 1e-280 && to_zero > self.reach.to_start * result * 1.000_001
@@ -349,6 +381,7 @@ impl Resets {
     }
 
     /// `result` plus the values that samples `first..=last` were reset from.
+    #[inline]
     fn add(&mut self, values: &[f64], first: usize, last: usize, mut result: f64) -> f64 {
         if self.at.is_empty() {
             return result;
@@ -374,11 +407,12 @@ impl Resets {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Windows;
+    use super::super::{Bounds, Windows};
     use super::*;
     use crate::annotations::Notes;
     use crate::ast::PosRange;
     use crate::columns::Steps;
+    use crate::limits::{Cancellation, Limits, Pace, Tracker};
 
     fn evaluate(samples: &Samples, steps: Steps, range_ms: i64, kind: Kind) -> Column {
         let mut windows = Windows {
@@ -388,13 +422,15 @@ mod tests {
             range_ms,
             extension: None,
             lookback_ms: 300_000,
-            floats: Vec::new(),
-            hists: Vec::new(),
+            floats: Bounds::default(),
+            hists: Bounds::default(),
         };
         windows.fit(samples);
+        let tracker = Tracker::new(Limits::default(), Cancellation::new());
         let input = Windowed {
             samples,
             windows: &windows,
+            pace: &Pace::new(&tracker),
         };
         let remarks = Remarks {
             notes: &Notes::default(),

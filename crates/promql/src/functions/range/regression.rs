@@ -11,7 +11,7 @@ use super::{Remarks, Windowed};
 
 impl Windowed<'_> {
     /// Calls `each` with every step that has two floats or more; histograms are ignored with an
-    /// info, if there is a float at all.
+    /// info, if there is a float at all. Fails as `each` does, and when the query ends.
     fn each_line(
         &self,
         remarks: &Remarks<'_>,
@@ -22,6 +22,7 @@ impl Windowed<'_> {
                 remarks.ignored_hists();
             }
             let window = self.windows.floats(i);
+            self.pace.spend(window.len())?;
             if window.len() >= 2 {
                 each(
                     i,
@@ -34,13 +35,16 @@ impl Windowed<'_> {
     }
 }
 
-pub(super) fn deriv(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
-    let done = input.each_line(remarks, |i, ts, values| {
+pub(super) fn deriv(
+    input: &Windowed<'_>,
+    out: &mut Column,
+    remarks: &Remarks<'_>,
+) -> Result<(), Error> {
+    input.each_line(remarks, |i, ts, values| {
         // A time near the samples keeps the sums small and so precise.
         out.set_float(i, regress(ts, values, ts[0]).0);
         Ok(())
-    });
-    debug_assert!(done.is_ok(), "the closure does not fail");
+    })
 }
 
 pub(super) fn predict(
@@ -48,13 +52,12 @@ pub(super) fn predict(
     ahead: &ScalarColumn,
     out: &mut Column,
     remarks: &Remarks<'_>,
-) {
-    let done = input.each_line(remarks, |i, ts, values| {
+) -> Result<(), Error> {
+    input.each_line(remarks, |i, ts, values| {
         let (slope, intercept) = regress(ts, values, input.windows.step(i));
         out.set_float(i, slope * ahead.at(i) + intercept);
         Ok(())
-    });
-    debug_assert!(done.is_ok(), "the closure does not fail");
+    })
 }
 
 /// Slope (per second) and value at `origin` of the least-squares line.
