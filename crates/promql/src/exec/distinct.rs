@@ -159,7 +159,10 @@ impl<'q> DropName<'q> {
                 Ok(())
             }
             Names::One => {
-                let others = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+                let others = series
+                    .labels
+                    .iter()
+                    .filter(|(name, _)| *name != METRIC_NAME);
                 let is_typed = labels::has_reserved(others);
                 series.labels = labels::drop_reserved(&series.labels);
                 // Of two that become equal the one with more labels comes first, unless the other

@@ -370,7 +370,10 @@ fn a_sum_of_rates_takes_no_memory_for_a_series() {
         let expr = parse_expr(text, ParseOptions::default()).expect("valid");
         let steps = Steps::range(60_000, 300_000, 15_000);
         let engine = Engine::default();
-        let stats = engine.range(&storage, (&expr, text), steps).expect(text).stats;
+        let stats = engine
+            .range(&storage, (&expr, text), steps)
+            .expect(text)
+            .stats;
         (stats.bytes_peak, stats.samples_peak)
     };
     assert_eq!(peak(30), peak(3000));

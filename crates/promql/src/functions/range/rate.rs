@@ -106,8 +106,7 @@ fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Colum
     let (mut start, stride) = (input.windows.start(0), input.windows.stride());
     let range_ms = input.windows.range_ms;
     let mut alike = Alike::NONE;
-    for ((word, (begins, ends)), out_floats) in
-        windows.enumerate().zip(out.floats.chunks_mut(WORD))
+    for ((word, (begins, ends)), out_floats) in windows.enumerate().zip(out.floats.chunks_mut(WORD))
     {
         let mut valid = 0;
         for (i, ((&begin, &end), slot)) in begins.iter().zip(ends).zip(out_floats).enumerate() {
