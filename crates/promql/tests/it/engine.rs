@@ -309,7 +309,8 @@ fn samples_that_a_function_works_on_count_as_memory() {
 fn series_that_become_equal_without_their_names_are_refused() {
     let (name, kind, unit) = (("__name__", "m"), ("__type__", "t"), ("__unit__", "u"));
     let (a1, a2, upper) = (("a", "1"), ("a", "2"), ("B", "1"));
-    let cases: [(&[&[(&str, &str)]], bool); 8] = [
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&[Pairs<'_>], bool); 8] = [
         (&[&[name, kind, a1], &[name, a1]], false),
         (&[&[name, kind, unit, a1], &[name, unit, a1]], false),
         (&[&[name, unit], &[name]], false),
