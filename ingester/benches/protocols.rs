@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ingester::protocols::lookout::intake::{Intake, Origin, Step};
+use ingester::protocols::lookout::{self, Information, native};
 use ingester::protocols::opentsdb::{self, decode, line};
 use ingester::protocols::points::Points;
 use ingester::protocols::pushgateway::{decode as push, path::GroupKey};
@@ -87,5 +89,36 @@ fn pushgateway(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, opentsdb, pushgateway);
+/// Reports of Lookout's client: timers of services, three values each.
+fn lookout(c: &mut Criterion) {
+    let records = (0..POINTS / 3).map(|i| {
+        format!(
+            r#"{{"time":"2026-11-21T10:00:30+08:00","tags":{{"app":"order-center","ip":"10.0.{}.7","host":"n7.example.org","_type_":"t","priority":"low","service":"com.example.pay.PayFacade:1.0","method":"pay{i}"}},"rpc.provider.service.stats":{{"elapPerExec":0.0{i},"totalTime":{i}.36,"max":1.0E-{}}}}}"#,
+            i % 200,
+            i % 9,
+        )
+    });
+    let records: Vec<_> = records.collect();
+    let body = records.join("\t");
+    let options = lookout::Options::default();
+    let origin = Origin {
+        ip: Some("10.0.0.9".to_owned()),
+        tags: Vec::new(),
+        step: Step::NONE,
+        now_ms: 1_795_226_430_123,
+    };
+    let mut group = c.benchmark_group("lookout");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("records", |b| {
+        b.iter(|| {
+            let mut intake = Intake::new(&options, &origin);
+            native::decode(black_box(body.as_bytes()), Information::Keep, &mut intake)
+                .expect("they are records");
+            intake.points.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, opentsdb, pushgateway, lookout);
 criterion_main!(benches);

@@ -15,10 +15,12 @@
 
 pub mod flags;
 mod json;
+pub mod lookout;
 pub mod names;
 pub mod opentsdb;
 pub mod points;
 pub mod pushgateway;
+mod rate;
 mod registry;
 pub mod sink;
 pub mod status;

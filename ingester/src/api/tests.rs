@@ -100,6 +100,7 @@ impl Fixture {
             query: query.to_owned(),
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
+            peer: None,
             abandonment: Abandonment::default(),
         };
         let _entered = self.runtime.enter();

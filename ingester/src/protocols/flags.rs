@@ -11,7 +11,7 @@ use runtime::flags::ListenAddress;
 use super::names::Names;
 use super::registry::{Listener, Options, REGISTERED, Registered, Settings};
 use super::sink::Limits;
-use super::{opentsdb, pushgateway};
+use super::{lookout, opentsdb, pushgateway};
 use crate::receive::{LabelLimits, TenantSettings};
 
 /// What switches a receiver off in place of its address.
@@ -38,6 +38,9 @@ pub struct ProtocolFlags {
     /// Takes pushes that contradict themselves or other groups, or have timestamps.
     #[arg(long = "pushgateway.disable-consistency-check")]
     pub pushgateway_unchecked: bool,
+    /// What only Lookout's gateway knows.
+    #[command(flatten)]
+    pub lookout: lookout::flags::LookoutFlags,
 }
 
 /// What was said about one receiver.
@@ -59,9 +62,12 @@ impl FromArgMatches for ReceiverFlags {
         let defaults = Limits::default();
         let said = REGISTERED.iter().map(|protocol| {
             let [address, bytes, points] = protocol.flags;
-            let bytes = matches.get_one::<u64>(bytes);
-            let bytes = bytes.and_then(|bytes| usize::try_from(*bytes).ok());
-            let points = matches.get_one::<u64>(points).copied();
+            let number = |flag: &str| match flag {
+                "" => None,
+                flag => matches.get_one::<u64>(flag).copied(),
+            };
+            let bytes = number(bytes).and_then(|bytes| usize::try_from(bytes).ok());
+            let points = number(points);
             Said {
                 address: matches.get_one::<String>(address).cloned(),
                 body_bytes_max: bytes.unwrap_or(defaults.body_bytes_max),
@@ -99,8 +105,11 @@ impl Args for ReceiverFlags {
                 "Points a second that a tenant may send by {name}, 0 for any number; {} if not said",
                 defaults.points_per_second_max
             );
+            let command = command.arg(flag(address, "HOST:PORT", help));
+            if bytes.is_empty() {
+                return command;
+            }
             command
-                .arg(flag(address, "HOST:PORT", help))
                 .arg(flag(bytes, "BYTES", of_bytes).value_parser(value_parser!(u64).range(1..)))
                 .arg(flag(points, "COUNT", of_points).value_parser(value_parser!(u64)))
         })
@@ -165,6 +174,7 @@ impl ProtocolFlags {
                     file: self.pushgateway_file.clone(),
                     check_consistency: !self.pushgateway_unchecked,
                 },
+                lookout: self.lookout.resolve(labels)?,
             },
             tenants,
             pipeline_file: self.pipeline_file.clone(),

@@ -27,6 +27,7 @@ impl Names {
 }
 
 /// Lookout's metric name: letters, digits, `_`, `:` and `.`; begins with a letter.
+#[inline]
 pub fn lookout_metric(name: &str) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
     replaced(name, allowed, "m_", |c| c.is_ascii_alphabetic())
@@ -45,9 +46,11 @@ pub fn tag_key(key: &str) -> Cow<'_, str> {
 
 /// Lookout's value of a tag: each run of blanks, quotes, backslashes, equals signs and commas is one
 /// underscore.
+#[inline]
 pub fn lookout_tag_value(value: &str) -> Cow<'_, str> {
     let bad = |c: char| matches!(c, '\t' | '\n' | '\r' | ' ' | '"' | '\\' | '=' | ',');
-    if !value.contains(bad) {
+    // No byte of a longer character is any of these.
+    if !value.bytes().any(|b| bad(char::from(b))) {
         return Cow::Borrowed(value);
     }
     let mut out = String::with_capacity(value.len());
@@ -79,7 +82,8 @@ fn replaced<'a>(
     // What is replaced by an underscore begins with one.
     let begin = if allowed(begin) { begin } else { '_' };
     let is_first = first(begin);
-    if is_first && text.chars().all(&allowed) {
+    // Only ASCII is ever allowed, and no byte of a longer character is ASCII.
+    if is_first && text.bytes().all(|b| b.is_ascii() && allowed(char::from(b))) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + prefix.len());

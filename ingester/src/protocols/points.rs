@@ -42,6 +42,8 @@ pub enum Reason {
     Expired,
     /// It says something that is no number, and is not kept.
     Information,
+    /// Its request says in few bytes what is far more.
+    Expanded,
     /// Its labels cannot be those of a series, or the head did not take it.
     Series(LabelReason),
 }
@@ -63,6 +65,7 @@ impl Reason {
             Self::NameTooLong => "metric_name_too_long",
             Self::Expired => "expired",
             Self::Information => "information",
+            Self::Expanded => "request_expanded",
             Self::Series(reason) => reason.name(),
         }
     }
@@ -84,6 +87,7 @@ impl fmt::Display for Reason {
             Self::NameTooLong => "metric name too long",
             Self::Expired => "too old for this protocol",
             Self::Information => "not a number, and information is not kept",
+            Self::Expanded => "the request comes to more labels than it may; send it in parts",
             Self::Series(reason) => return reason.fmt(f),
         })
     }
@@ -160,6 +164,20 @@ impl Refusals {
         self.kept.sort_by_key(|refused| refused.point);
     }
 
+    /// Adds those of another decoder, numbered anew from `first`.
+    fn append(&mut self, others: &Self, first: usize) {
+        let room = REFUSED_KEPT_MAX.saturating_sub(self.kept.len());
+        let others_kept = others.kept.iter().take(room).cloned().enumerate();
+        self.kept.extend(others_kept.map(|(i, refused)| Refused {
+            point: first + i,
+            ..refused
+        }));
+        for (reason, count) in &others.by_reason {
+            *self.by_reason.entry(reason).or_default() += count;
+        }
+        self.count += others.count;
+    }
+
     fn clear(&mut self) {
         self.kept.clear();
         self.by_reason.clear();
@@ -218,6 +236,12 @@ impl Points {
         let point = self.count;
         self.count += 1;
         self.refusals.add(point, None, reason, shown)
+    }
+
+    /// Adds the points that another decoder refused, behind those met so far.
+    pub fn refuse_all(&mut self, refusals: &Refusals) {
+        self.refusals.append(refusals, self.count);
+        self.count += refusals.len();
     }
 
     /// What may be stored.

@@ -13,7 +13,7 @@ use runtime::process::Shutdown;
 use runtime::tasks::Tasks;
 
 use super::sink::{Destination, Limits, Sink};
-use super::{opentsdb, pushgateway};
+use super::{lookout, opentsdb, pushgateway};
 use crate::receive::TenantSettings;
 
 /// Requests that one receiver answers at once: they mostly wait for the disk, together.
@@ -25,16 +25,24 @@ pub struct Registered {
     pub name: &'static str,
     /// The port that its clients know.
     pub port: u16,
-    /// Names of its flags: address, bytes of a request, points a second.
+    /// Names of its flags: address, bytes of a request, points a second. Empty for a port that
+    /// takes no points, of the last two.
     pub flags: [&'static str; 3],
     /// Makes its handlers.
-    build: fn(Sink, &Options) -> Result<Handlers, Error>,
+    build: fn(Sink, &Options, &Joint) -> Result<Handlers, Error>,
 }
 
 impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// What several ports have together.
+#[derive(Debug, Default)]
+struct Joint {
+    /// Lookout's, which its administration throws.
+    lookout: lookout::gateway::Switch,
 }
 
 /// What answers on the port of a protocol.
@@ -45,7 +53,7 @@ struct Handlers {
 }
 
 /// All protocols.
-pub static REGISTERED: [Registered; 2] = [
+pub static REGISTERED: [Registered; 4] = [
     Registered {
         name: "opentsdb",
         port: 4242,
@@ -54,7 +62,7 @@ pub static REGISTERED: [Registered; 2] = [
             "opentsdb.body-bytes-max",
             "opentsdb.points-per-second-max",
         ],
-        build: |sink, options| {
+        build: |sink, options, _| {
             let telnet = opentsdb::telnet::Telnet::new(sink.clone(), options.opentsdb);
             Ok(Handlers {
                 http: Arc::new(opentsdb::handler::Endpoint::new(sink, options.opentsdb)),
@@ -70,7 +78,7 @@ pub static REGISTERED: [Registered; 2] = [
             "pushgateway.body-bytes-max",
             "pushgateway.points-per-second-max",
         ],
-        build: |sink, options| {
+        build: |sink, options, _| {
             let options = options.pushgateway.clone();
             let endpoint = pushgateway::handler::Endpoint::open(sink, options);
             let endpoint = endpoint.map_err(|source| Error::System {
@@ -83,15 +91,45 @@ pub static REGISTERED: [Registered; 2] = [
             })
         },
     },
+    Registered {
+        name: "lookout",
+        port: 7200,
+        flags: [
+            "lookout.address",
+            "lookout.body-bytes-max",
+            "lookout.points-per-second-max",
+        ],
+        build: |sink, options, joint| {
+            let options = options.lookout.clone();
+            let gateway = lookout::gateway::Gateway::new(sink, options, joint.lookout.clone());
+            Ok(Handlers {
+                http: Arc::new(gateway),
+                raw: None,
+            })
+        },
+    },
+    Registered {
+        name: "lookout-admin",
+        port: 6200,
+        flags: ["lookout.admin-address", "", ""],
+        build: |_, _, joint| {
+            Ok(Handlers {
+                http: Arc::new(lookout::admin::Admin::new(joint.lookout.clone())),
+                raw: None,
+            })
+        },
+    },
 ];
 
 /// What only one protocol knows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// Of OpenTSDB.
     pub opentsdb: opentsdb::Options,
     /// Of the Pushgateway.
     pub pushgateway: pushgateway::Options,
+    /// Of Lookout.
+    pub lookout: lookout::Options,
 }
 
 /// Where a protocol listens, and what it may take.
@@ -155,6 +193,7 @@ pub async fn start(
     };
     // All are bound before any is served, so that an error leaves nothing half started.
     let mut bound = Vec::new();
+    let joint = Joint::default();
     for listener in &settings.listeners {
         let name = listener.protocol.name;
         let limits = http_limits(&listener.limits, settings.grace);
@@ -171,7 +210,7 @@ pub async fn start(
             source,
         })?;
         let sink = Sink::new(name, &destination, listener.limits);
-        let handlers = (listener.protocol.build)(sink, &settings.options)?;
+        let handlers = (listener.protocol.build)(sink, &settings.options, &joint)?;
         running.addresses.push((name, address));
         bound.push((name, server, handlers));
     }

@@ -1,17 +1,16 @@
 //! From decoded points to a durable write, for every protocol alike.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use model::{ErrorKind, Labels};
-use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::http::{HeaderMap, header};
 use storeapi::snappy::SnappyError;
 use tsdb::batch::{Appended, Batch, WriteError};
 
 use super::points::{Points, Reason, Refusals, shown_labels};
+use super::rate::{Allowances, Rate};
 use super::status::{ReceiverStatus, Status};
 use crate::append::Appender;
 use crate::pipeline::{Pipeline, Refined, Stage};
@@ -19,9 +18,6 @@ use crate::receive::{
     BodyError, Encoding, InvalidTenant, LabelLimits, Reason as LabelReason, TenantSettings,
     decompress,
 };
-
-/// Tenants whose rate is kept apart; further ones share what is left of the map's oldest state.
-const TENANTS_MAX: usize = 10_000;
 
 /// What one receiver may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,13 +106,6 @@ pub struct Stored {
     pub refusals: Refusals,
 }
 
-/// Points that a tenant may still send.
-#[derive(Debug, Clone, Copy)]
-struct Allowance {
-    points: f64,
-    as_of_ms: i64,
-}
-
 /// Where a receiver puts its points.
 #[derive(Clone)]
 pub struct Sink {
@@ -130,7 +119,7 @@ struct Shared {
     limits: Limits,
     stage: Stage,
     status: ReceiverStatus,
-    allowances: Mutex<HashMap<String, Allowance>>,
+    allowances: Allowances,
 }
 
 impl fmt::Debug for Sink {
@@ -174,7 +163,7 @@ impl Sink {
             limits,
             stage: to.pipeline.stage(protocol),
             status: to.status.of(protocol),
-            allowances: Mutex::default(),
+            allowances: Allowances::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -287,35 +276,16 @@ impl Sink {
         Ok(appended)
     }
 
-    /// Takes `points` from what the tenant may send.
+    /// Takes `points` from what the tenant may send, ten seconds' worth at once.
     fn spend(&self, tenant: &str, points: usize) -> Result<(), StoreError> {
         let said = self.shared.stage.rules().limits(tenant).points_per_second;
         let max = said.unwrap_or(self.shared.limits.points_per_second_max);
-        if max == 0 {
-            return Ok(());
-        }
-        let now_ms = self.now_ms();
-        let full = max as f64 * 10.0;
-        let mut allowances = self.shared.allowances.lock();
-        if allowances.len() >= TENANTS_MAX && !allowances.contains_key(tenant) {
-            // Those who were silent for ten seconds have a full allowance, which is no state.
-            allowances.retain(|_, allowance| now_ms - allowance.as_of_ms < 10_000);
-        }
-        let known = allowances.get(tenant).copied();
-        let mut allowance = known.unwrap_or(Allowance {
-            points: full,
-            as_of_ms: now_ms,
-        });
-        let elapsed_ms = (now_ms - allowance.as_of_ms).max(0) as f64;
-        allowance.points = (allowance.points + elapsed_ms / 1000.0 * max as f64).min(full);
-        allowance.as_of_ms = now_ms;
-        // A request may overdraw, or one larger than the whole allowance could never be sent.
-        let allowed = allowance.points > 0.0;
-        if allowed {
-            allowance.points -= points as f64;
-        }
-        allowances.insert(tenant.to_owned(), allowance);
-        if allowed {
+        let rate = Rate {
+            per_second: max,
+            burst_seconds: 10,
+        };
+        let allowances = &self.shared.allowances;
+        if allowances.spend(tenant, points as u64, rate, self.now_ms()) {
             Ok(())
         } else {
             Err(StoreError::Rate { max })

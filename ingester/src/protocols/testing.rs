@@ -137,6 +137,7 @@ pub(super) fn send(
         query: query.to_owned(),
         headers: map,
         body: body.into().into(),
+        peer: None,
         abandonment: Abandonment::default(),
     })
 }

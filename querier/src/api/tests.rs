@@ -91,6 +91,7 @@ impl Fixture {
             query: query.to_owned(),
             headers: HeaderMap::new(),
             body: Default::default(),
+            peer: None,
             abandonment: Abandonment::default(),
         });
         let status = response.status().as_u16();
@@ -295,6 +296,7 @@ fn a_query_that_is_abandoned_stops() {
         query: "query=up".to_owned(),
         headers: HeaderMap::new(),
         body: Default::default(),
+        peer: None,
         abandonment,
     });
     assert_eq!(response.status().as_u16(), 499);

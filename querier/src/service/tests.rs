@@ -135,6 +135,7 @@ async fn get(service: &Service, target: &str) -> (u16, bool, Value) {
         query: query.to_owned(),
         headers: HeaderMap::new(),
         body: Default::default(),
+        peer: None,
         abandonment: Abandonment::default(),
     };
     let answer = runtime::process::blocking(move || {

@@ -1,6 +1,7 @@
 //! What happens to one request between the socket and the handler.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,14 +27,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Answers a request.
+    /// Answers a request of `peer`.
     pub(super) async fn answer(
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
+        peer: Option<IpAddr>,
     ) -> Result<Answer, Infallible> {
         let has_origin = request.headers().contains_key(header::ORIGIN);
         let is_head = request.method() == Method::HEAD;
-        let mut answer = match self.route(request).await {
+        let mut answer = match self.route(request, peer).await {
             Ok(answer) | Err(answer) => answer,
         };
         if has_origin {
@@ -46,7 +48,11 @@ impl Shared {
     }
 
     /// Answers what the server itself knows; an error is an answer too.
-    async fn route(&self, request: hyper::Request<Incoming>) -> Result<Answer, Answer> {
+    async fn route(
+        &self,
+        request: hyper::Request<Incoming>,
+        peer: Option<IpAddr>,
+    ) -> Result<Answer, Answer> {
         let Some(handler) = self.service.handler() else {
             return match request.uri().path() {
                 "/-/healthy" => Ok(line(StatusCode::OK, "Promontory is healthy.")),
@@ -74,7 +80,7 @@ impl Shared {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             return Ok(answer);
         }
-        self.handle(handler, request).await
+        self.handle(handler, request, peer).await
     }
 
     /// Has the handler answer, on a thread of its own.
@@ -82,6 +88,7 @@ impl Shared {
         &self,
         handler: Arc<dyn Handler>,
         request: hyper::Request<Incoming>,
+        peer: Option<IpAddr>,
     ) -> Result<Answer, Answer> {
         let (head, body) = request.into_parts();
         let reading = body::read(body, self.limits.body_bytes_max);
@@ -106,6 +113,7 @@ impl Shared {
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
             body,
+            peer,
             abandonment: abandonment.clone(),
         };
         let (sender, answer) = oneshot::channel();

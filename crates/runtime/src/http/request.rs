@@ -1,6 +1,7 @@
 //! A request, read whole.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Who sent it, as far as the connection tells; nobody where there is no connection.
+    pub peer: Option<IpAddr>,
     /// Whether somebody still waits for the answer.
     pub abandonment: Abandonment,
 }

@@ -124,6 +124,7 @@ mod tests {
                 query: String::new(),
                 headers: HeaderMap::new(),
                 body: Bytes::new(),
+                peer: None,
                 abandonment: Abandonment::default(),
             };
             let body = routes.handle(request).into_bytes().unwrap();

@@ -203,6 +203,7 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
             };
             let (stream, place) = stream;
+            let peer = stream.peer_addr().ok().map(|address| address.ip());
             let shared = Arc::clone(&shared);
             let watcher = graceful.watcher();
             let (raw, shutdown) = (self.raw.clone(), shutdown.clone());
@@ -226,7 +227,7 @@ impl Server {
                     .max_buf_size(HEAD_BYTES_MAX)
                     .serve_connection(
                         TokioIo::new(IdleStream::new(stream, limits.idle_max)),
-                        service_fn(move |request| Arc::clone(&shared).answer(request)),
+                        service_fn(move |request| Arc::clone(&shared).answer(request, peer)),
                     );
                 if let Err(error) = watcher.watch(connection).await {
                     tracing::debug!(%error, "connection ended early");

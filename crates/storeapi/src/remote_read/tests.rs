@@ -80,6 +80,7 @@ fn ask(store: Fixed, limits: ReadLimits, response_type: ResponseType) -> Respons
         query: String::new(),
         headers: HeaderMap::new(),
         body: body.into(),
+        peer: None,
         abandonment: Abandonment::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

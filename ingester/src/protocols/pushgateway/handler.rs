@@ -180,7 +180,7 @@ impl Endpoint {
 }
 
 /// True for families as messages, each with its length before it.
-fn is_protobuf(headers: &HeaderMap) -> bool {
+pub(in crate::protocols) fn is_protobuf(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type
         .and_then(|value| value.to_str().ok())

@@ -11,7 +11,7 @@ use runtime::http::Form;
 const BASE64_SUFFIX: &str = "@base64";
 
 /// The alphabet for URLs, padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(in crate::protocols) const URL_BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -98,17 +98,19 @@ impl GroupKey {
 }
 
 fn value(name: &str, text: &str, is_base64: bool) -> Result<String, PathError> {
-    let decoded = Form::decode_path(text).ok();
-    let decoded = if is_base64 {
-        decoded
-            // One sign of padding stands for a value that is empty.
-            .and_then(|text| BASE64.decode(text.trim_end_matches('=')).ok())
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-    } else {
-        decoded
-    };
-    decoded.ok_or_else(|| PathError::Value {
+    segment(text, is_base64).ok_or_else(|| PathError::Value {
         name: name.to_owned(),
         value: text.to_owned(),
     })
+}
+
+/// What a segment of a path says, which may be base64 within its percent encoding.
+pub(in crate::protocols) fn segment(text: &str, is_base64: bool) -> Option<String> {
+    let decoded = Form::decode_path(text).ok()?;
+    if !is_base64 {
+        return Some(decoded);
+    }
+    // One sign of padding stands for a value that is empty.
+    let bytes = URL_BASE64.decode(decoded.trim_end_matches('=')).ok()?;
+    String::from_utf8(bytes).ok()
 }

@@ -107,6 +107,7 @@ impl Fixture {
             query: String::new(),
             headers: map,
             body: body.into(),
+            peer: None,
             abandonment: Abandonment::default(),
         };
         WriteEndpoint::new(Arc::clone(&self.receiver)).answer(&request, manner)

@@ -1,0 +1,45 @@
+//! The gateway's administration: whether it is there, and making it refuse what is sent to it, as one
+//! does before it is taken out of use. It knows no passwords, so it belongs on loopback.
+
+use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
+
+use super::gateway::{Switch, plain};
+
+/// The endpoints.
+#[derive(Debug)]
+pub struct Admin {
+    switch: Switch,
+}
+
+impl Admin {
+    /// The administration of the gateway that has this switch.
+    pub fn new(switch: Switch) -> Self {
+        Self { switch }
+    }
+}
+
+impl Handler for Admin {
+    fn cost(&self, _: &str) -> Cost {
+        Cost::Small
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        if request.method != Method::GET {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed");
+        }
+        match request.path.as_str() {
+            "/ok" => plain(StatusCode::OK, "online"),
+            "/cmd/down" => self.refuse(true),
+            "/cmd/up" => self.refuse(false),
+            _ => plain(StatusCode::NOT_FOUND, "404 page not found"),
+        }
+    }
+}
+
+impl Admin {
+    fn refuse(&self, refuse: bool) -> Response {
+        tracing::info!(refuse, "lookout gateway was told what to do with requests");
+        self.switch.refuse(refuse);
+        plain(StatusCode::OK, "ok")
+    }
+}

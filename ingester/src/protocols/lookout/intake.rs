@@ -1,0 +1,337 @@
+//! The gateway's rules, for whatever was sent to it: names and tags are made what Lookout queries,
+//! the sender's address and the tags of the request are added, times are aligned, and what the
+//! gateway drops is dropped, but counted.
+
+use std::borrow::Cow;
+
+use model::labels::METRIC_NAME;
+
+use super::{Options, Profile};
+use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
+use crate::protocols::points::{Points, Reason, shown_labels};
+use crate::receive::Reason as LabelReason;
+
+/// Characters of a metric name, of the key of a tag and of its value, as Java counts them.
+const NAME_MAX: usize = 200;
+const KEY_MAX: usize = 100;
+const VALUE_MAX: usize = 200;
+/// Tags of a metric.
+const TAGS_MAX: usize = 20;
+/// How old a metric may be.
+const AGE_MAX_MS: i64 = 2 * 24 * 3600 * 1000;
+/// The step of a request that says none, or none that can be.
+const STEP_DEFAULT_MS: i64 = 10_000;
+/// A step beyond this many seconds is said in milliseconds: Lookout's documentation mixes them up.
+const STEP_SECONDS_MAX: i64 = 3600;
+/// Bytes that the labels of one request may come to. The tags of a record hold for each of its
+/// values, so a request may say in little what is very much.
+const EXPANDED_BYTES_MAX: usize = 256 << 20;
+
+/// To what a request's times are aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step(i64);
+
+impl Step {
+    /// Times stay as they are.
+    pub const NONE: Self = Self(1);
+
+    /// The step that a request says, in seconds; -1 for none.
+    ///
+    /// # Errors
+    /// When it is not a whole number.
+    pub fn parse(text: &str) -> Result<Self, std::num::ParseIntError> {
+        let said: i64 = text.trim().parse()?;
+        Ok(match said {
+            -1 => Self::NONE,
+            ..1 => Self(STEP_DEFAULT_MS),
+            1..=STEP_SECONDS_MAX => Self(said * 1000),
+            _ => Self(said),
+        })
+    }
+
+    fn align(self, t_ms: i64) -> i64 {
+        t_ms.saturating_sub(t_ms.rem_euclid(self.0))
+    }
+}
+
+/// What a request adds to each of its metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The sender's address, when it is known.
+    pub ip: Option<String>,
+    /// Tags of the request, which replace none of a metric; `step` is not among them.
+    pub tags: Vec<(String, String)>,
+    /// To what times are aligned.
+    pub step: Step,
+    /// When the request arrived.
+    pub now_ms: i64,
+}
+
+/// Takes metrics by the gateway's rules.
+#[derive(Debug)]
+pub struct Intake<'r> {
+    options: &'r Options,
+    now_ms: i64,
+    step: Step,
+    /// Labels that are added where a metric has none of that name, as they are stored.
+    added: Vec<(Cow<'r, str>, Cow<'r, str>)>,
+    expanded: usize,
+    /// What was taken, and what not.
+    pub points: Points,
+}
+
+impl<'r> Intake<'r> {
+    /// Takes metrics of a request.
+    pub fn new(options: &'r Options, origin: &'r Origin) -> Self {
+        let ip = origin.ip.as_deref().map(|ip| ("ip", ip));
+        let tags = origin.tags.iter();
+        let tags = tags.map(|(key, value)| (key.as_str(), value.as_str()));
+        // Of two tags with one name the first counts, as none replaces another.
+        let mut added: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+        for (key, value) in ip.into_iter().chain(tags) {
+            let key = tag_key(key);
+            if added.iter().all(|(known, _)| *known != key) {
+                added.push((key, tag_value(value, options.profile)));
+            }
+        }
+        let step = if options.align {
+            origin.step
+        } else {
+            Step::NONE
+        };
+        Self {
+            options,
+            now_ms: origin.now_ms,
+            step,
+            added,
+            expanded: 0,
+            points: Points::new(),
+        }
+    }
+
+    /// When the request arrived.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// Notes a point that is none.
+    #[cold]
+    pub fn refuse(&mut self, reason: Reason, shown: &str) {
+        self.points.refuse(reason, || shown.to_owned());
+    }
+
+    /// Begins metrics with these tags, which are any text; more of one name may be there, and the
+    /// last one counts.
+    pub fn tagged<'t>(
+        &self,
+        tags: impl IntoIterator<Item = (&'t str, &'t str)>,
+        into: &mut Tags<'t>,
+    ) where
+        'r: 't,
+    {
+        let tags = tags.into_iter();
+        let pairs = tags.map(|(key, value)| (tag_key(key), tag_value(value, self.options.profile)));
+        into.pairs.clear();
+        into.pairs.extend(pairs);
+        let own = into.pairs.len();
+        for (key, value) in &self.added {
+            if into.pairs[..own].iter().all(|(known, _)| known != key) {
+                into.pairs.push((key.clone(), value.clone()));
+            }
+        }
+        into.sort();
+        into.refused = self.check_tags(&into.pairs);
+        into.bytes = into.pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
+    }
+
+    fn check_tags(&self, tags: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<Reason> {
+        if tags.iter().any(|(key, _)| key.is_empty()) {
+            return Some(Reason::Series(LabelReason::EmptyLabelName));
+        }
+        if self.options.profile == Profile::General {
+            return None;
+        }
+        match tags.len() {
+            0 => return Some(Reason::NoLabels),
+            1..=TAGS_MAX => {}
+            _ => return Some(Reason::TooManyLabels),
+        }
+        let too_long = tags.iter().any(|(key, _)| key.len() > KEY_MAX);
+        too_long.then_some(Reason::Series(LabelReason::LabelNameTooLong))
+    }
+
+    /// The name of a metric as it is stored, of any text.
+    pub fn name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        match lookout_metric(name) {
+            Cow::Borrowed(name) => self.options.names.metric(name),
+            Cow::Owned(name) => Cow::Owned(self.options.names.metric(&name).into_owned()),
+        }
+    }
+
+    /// The name of a metric that the gateway does not touch.
+    pub fn kept_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        self.options.names.metric(name)
+    }
+
+    /// Whether a name of so many bytes may be one at all, before it is put together.
+    pub fn may_be_name(&self, bytes: usize) -> bool {
+        let max = match self.options.profile {
+            Profile::Lookout => NAME_MAX,
+            Profile::General => self.options.labels.value_bytes_max,
+        };
+        // A character has at most four bytes, and becomes one.
+        bytes / 4 <= max
+    }
+
+    /// Takes metrics with these tags at a time, which is aligned.
+    pub fn at<'i, 't>(&'i mut self, tags: &'t Tags<'_>, t_ms: i64) -> Series<'i, 'r, 't> {
+        let t_ms = self.step.align(t_ms);
+        let expired = self.options.profile == Profile::Lookout
+            && t_ms < self.now_ms.saturating_sub(AGE_MAX_MS);
+        let mut labels = Vec::with_capacity(tags.pairs.len() + 1);
+        let pairs = tags.pairs.iter().map(|(key, value)| (&**key, &**value));
+        // A label without a value is none for us.
+        labels.extend(pairs.filter(|(_, value)| !value.is_empty()));
+        let name_at = labels.partition_point(|(key, _)| *key < METRIC_NAME);
+        labels.insert(name_at, (METRIC_NAME, ""));
+        Series {
+            refused: tags.refused.or(expired.then_some(Reason::Expired)),
+            bytes: tags.bytes,
+            intake: self,
+            labels,
+            name_at,
+            t_ms,
+        }
+    }
+}
+
+/// Tags as they are stored. Its memory is kept from one use to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Tags<'t> {
+    /// By key, each once; values may be empty.
+    pairs: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+    /// Why nothing may have them.
+    refused: Option<Reason>,
+    bytes: usize,
+}
+
+impl Tags<'_> {
+    /// Puts them in order, the last of each key.
+    fn sort(&mut self) {
+        if self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            return;
+        }
+        // From the last to the first, since the first of equal keys stays.
+        self.pairs.reverse();
+        self.pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        self.pairs.dedup_by(|a, b| a.0 == b.0);
+    }
+}
+
+/// Metrics of one time with the same tags.
+#[derive(Debug)]
+pub struct Series<'i, 'r, 't> {
+    intake: &'i mut Intake<'r>,
+    labels: Vec<(&'t str, &'t str)>,
+    name_at: usize,
+    t_ms: i64,
+    bytes: usize,
+    refused: Option<Reason>,
+}
+
+impl<'t> Series<'_, '_, 't> {
+    /// Takes a metric whose name is as it is stored.
+    #[inline]
+    pub fn take(&mut self, name: &'t str, value: Result<f64, Reason>) {
+        self.labels[self.name_at].1 = name;
+        if let Err(reason) = value.and_then(|value| self.try_take(name, value)) {
+            self.refuse(reason, name);
+        }
+    }
+
+    /// Notes a metric that is none.
+    #[cold]
+    pub fn refuse(&mut self, reason: Reason, name: &'t str) {
+        self.labels[self.name_at].1 = name;
+        let labels = &self.labels;
+        self.intake.points.refuse(reason, || shown_labels(labels));
+    }
+
+    #[inline]
+    fn try_take(&mut self, name: &str, value: f64) -> Result<(), Reason> {
+        if let Some(reason) = self.refused {
+            return Err(reason);
+        }
+        if self.intake.options.profile == Profile::Lookout && is_longer(name, NAME_MAX) {
+            return Err(Reason::NameTooLong);
+        }
+        let bytes = self.bytes + name.len();
+        if self.intake.expanded + bytes > EXPANDED_BYTES_MAX {
+            return Err(Reason::Expanded);
+        }
+        self.intake.expanded += bytes;
+        let limits = &self.intake.options.labels;
+        (self.intake.points).add(&mut self.labels, self.t_ms, value, limits)
+    }
+}
+
+/// The value of a tag as it is stored.
+#[inline]
+fn tag_value(value: &str, profile: Profile) -> Cow<'_, str> {
+    let value = lookout_tag_value(value);
+    if profile == Profile::General || !is_longer(&value, VALUE_MAX) {
+        return value;
+    }
+    let mut units = 0;
+    let end = value.char_indices().find(|(_, c)| {
+        units += c.len_utf16();
+        units > VALUE_MAX
+    });
+    let end = end.map_or(value.len(), |(at, _)| at);
+    match value {
+        Cow::Borrowed(value) => Cow::Borrowed(&value[..end]),
+        Cow::Owned(mut value) => {
+            value.truncate(end);
+            Cow::Owned(value)
+        }
+    }
+}
+
+/// True when Java counts more than `max` characters.
+#[inline]
+fn is_longer(text: &str, max: usize) -> bool {
+    text.len() > max && text.encode_utf16().count() > max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_seconds_unless_they_cannot_be() {
+        for (text, t, aligned) in [
+            ("10", 1_795_226_437_123, 1_795_226_430_000),
+            ("60", 1_795_226_437_123, 1_795_226_400_000),
+            ("10000", 1_795_226_437_123, 1_795_226_430_000),
+            ("-1", 1_795_226_437_123, 1_795_226_437_123),
+            ("0", 1_795_226_437_123, 1_795_226_430_000),
+            ("1", -1, -1000),
+            ("10", i64::MIN, i64::MIN),
+        ] {
+            assert_eq!(Step::parse(text).unwrap().align(t), aligned, "{text}");
+        }
+        for text in ["", "x", "1.5", "10s"] {
+            assert!(Step::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_are_cut_as_java_counts() {
+        let long = "😀".repeat(101);
+        assert_eq!(tag_value(&long, Profile::Lookout).chars().count(), 100);
+        assert_eq!(tag_value(&long, Profile::General).chars().count(), 101);
+        let mixed = format!("a{long}");
+        assert_eq!(tag_value(&mixed, Profile::Lookout).chars().count(), 100);
+        assert_eq!(tag_value(&"a".repeat(201), Profile::Lookout).len(), 200);
+    }
+}

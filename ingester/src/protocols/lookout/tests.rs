@@ -1,0 +1,731 @@
+//! Requests as clients send them, byte for byte, and what must not harm.
+
+use model::ErrorKind;
+use proptest::prelude::*;
+use runtime::http::{Method, Response};
+
+use super::access::Access;
+use super::admin::Admin;
+use super::gateway::{Gateway, Switch};
+use super::intake::{Intake, Origin, Step};
+use super::native;
+use super::push::{self, Form};
+use super::refresh::Refresh;
+use super::{Information, Options, Profile};
+use crate::exposition::Format;
+use crate::protocols::names::Names;
+use crate::protocols::sink::Limits;
+use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
+
+/// What Lookout's client says with each report.
+const CLIENT: [(&str, &str); 4] = [
+    ("user-agent", "LOOKOUT-CLIENT-V1"),
+    ("client-ip", "10.0.0.9"),
+    ("app", "order-center"),
+    ("pri", "NORMAL"),
+];
+/// The time of [`RECORD`].
+const T: i64 = 1_795_226_430_000;
+const RECORD: &str = r#"{"time":"2026-11-21T02:00:30Z","tags":{"app":"a b","1st":"x=y","_type_":"g","priority":"high"},"jvm.gc-old":{"time":5}}"#;
+const STORED: &str =
+    r#"|{__name__="jvm.gc_old.time", app="a_b", ip="10.0.0.9", m_1st="x_y"} 5 @ 1795226430000"#;
+
+fn gateway(bench: &Bench, options: Options) -> Gateway {
+    Gateway::new(bench.sink.clone(), options, Switch::default())
+}
+
+/// Status, reason and body of an answer.
+fn said(response: Response) -> (u16, Option<String>, String) {
+    let err = response.headers().get("err");
+    let err = err.map(|value| value.to_str().unwrap().to_owned());
+    let (status, body) = parts(response);
+    (status, err, body)
+}
+
+/// Reports a body; the status, and what was stored.
+fn report(options: Options, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, Vec<String>) {
+    let bench = Bench::new(Limits::default());
+    let headers = [&CLIENT[..], headers].concat();
+    let response = send(
+        &gateway(&bench, options),
+        Method::POST,
+        "/datas",
+        &headers,
+        body,
+    );
+    let (status, _, text) = said(response);
+    assert!(status != 200 || text.is_empty());
+    (status, bench.recorder.take())
+}
+
+fn stored(body: &str) -> Vec<String> {
+    report(Options::default(), &[], body.as_bytes()).1
+}
+
+#[test]
+fn a_client_checks_before_it_reports() {
+    let bench = Bench::new(Limits::default());
+    let plain = gateway(&bench, Options::default());
+    let check = |gateway: &Gateway, headers: &[(&'static str, &str)]| {
+        send(gateway, Method::GET, "/datas", headers, "")
+    };
+    assert_eq!(said(check(&plain, &CLIENT)), (200, None, "OK".to_owned()));
+    for method in [Method::GET, Method::POST] {
+        for headers in [&CLIENT[..2], &[("app", "")]] {
+            let response = send(&plain, method.clone(), "/datas", headers, RECORD);
+            assert_eq!(response.headers()["wait-minutes"], "5");
+            let expected = (403, Some("APP_NAME_NULL".to_owned()), String::new());
+            assert_eq!(said(response), expected);
+        }
+    }
+    assert!(bench.recorder.take().is_empty());
+
+    let response = check(&plain, &[("app", "a"), ("conf-id", "c7")]);
+    assert!(response.headers().contains_key("conf-refresh"));
+    assert_eq!(said(response), (200, None, String::new()));
+    let told = gateway(
+        &bench,
+        Options {
+            refresh: Refresh {
+                name_prefixes: vec!["jvm.".to_owned()],
+                tags: vec![],
+            },
+            cell: Some("hz1".to_owned()),
+            ..Options::default()
+        },
+    );
+    let response = check(&told, &[("app", "a"), ("conf-id", ""), ("cell", "hz1")]);
+    assert!(response.headers().contains_key("conf-refresh"));
+    assert!(
+        said(response)
+            .2
+            .ends_with(r#","config":{"name_pre_wl":"jvm.","tag_wl":""}}"#)
+    );
+    assert_eq!(said(check(&told, &[("app", "a"), ("cell", "sh2")])).0, 412);
+    assert_eq!(said(check(&told, &[("app", "a"), ("cell", "")])).0, 200);
+}
+
+#[test]
+fn the_clients_report_is_stored() {
+    let plain = [("content-type", "text/plain")];
+    assert_eq!(
+        report(Options::default(), &plain, RECORD.as_bytes()),
+        (200, vec![STORED.to_owned()])
+    );
+    let block = snap::raw::Encoder::new()
+        .compress_vec(RECORD.as_bytes())
+        .unwrap();
+    let packed = [
+        ("content-type", "application/octet-stream"),
+        ("content-encoding", "snappy"),
+    ];
+    assert_eq!(
+        report(Options::default(), &packed, &block),
+        (200, vec![STORED.to_owned()])
+    );
+    // Beyond what the client says: what others may.
+    let zipped = [("content-encoding", "gzip")];
+    assert_eq!(
+        report(Options::default(), &zipped, &gzip(RECORD.as_bytes())).1,
+        [STORED]
+    );
+    for encoding in ["SNAPPY", "utf-8", "identity"] {
+        let headers = [("content-encoding", encoding)];
+        assert_eq!(
+            report(Options::default(), &headers, RECORD.as_bytes()).1,
+            [STORED]
+        );
+    }
+    assert_eq!(report(Options::default(), &[], b""), (200, vec![]));
+}
+
+#[test]
+fn records_are_kept_apart() {
+    let record =
+        |time: &str, v: u32| format!(r#"{{"time":{time},"tags":{{"app":"o"}},"m":{{"v":{v}}}}}"#);
+    let series = r#"|{__name__="m.v", app="o", ip="10.0.0.9"}"#;
+    // Three records, one damaged; three spellings of a time.
+    let body = [
+        record("\"2026-11-21T10:00:30+08:00\"", 1),
+        r#"{"time":1,"tags":{"app""#.to_owned(),
+        record("1795226430001", 2),
+        record("\"1795226430002\"", 3),
+        record("\"2026-11-21T02:00:30Z\"", 4),
+        record("\"2026-11-21T02:00:30.005Z\"", 5),
+    ]
+    .join("\t");
+    let expected: Vec<_> = [(1, 0), (2, 1), (3, 2), (4, 0), (5, 5)]
+        .map(|(v, ms)| format!("{series} {v} @ {}", T + ms))
+        .into();
+    assert_eq!(stored(&body), expected);
+    // A gateway that passes on ends each with a TAB, and says the time in milliseconds.
+    let relayed =
+        r#"{"time":1795226430000,"tags":{"app":"o","ip":"10.1.1.1"},"jvm":{"gc.old.time":5}}"#
+            .to_owned()
+            + "\t"
+            + r#"{"time":1795226430000,"tags":{"app":"o","ip":"10.1.1.1"},"up":1}"#
+            + "\t";
+    assert_eq!(
+        stored(&relayed),
+        [
+            r#"|{__name__="jvm.gc.old.time", app="o", ip="10.1.1.1"} 5 @ 1795226430000"#,
+            r#"|{__name__="up", app="o", ip="10.1.1.1"} 1 @ 1795226430000"#,
+        ]
+    );
+}
+
+#[test]
+fn every_kind_of_metric_is_flattened() {
+    let body = r#"{"time":1795226430000,"tags":{"app":"o","_type_":"t","method":"pay, now"},"rpc.provider.stats":{"elapPerExec":0.012,"totalTime":3.6E-1,"max":NaN}}"#.to_owned()
+        + "\t"
+        + r#"{"time":1795226430000,"tags":{"app":"o","_bucket":"0-5"},"rpc":{"buckets":3},"1up":-Infinity,"Zeit ":1}"#
+        + "\t"
+        + r#"{"time":1795226430000,"tags":{"app":"o","_x_":"","a-b":1,"a.b":true},"n":{"s":"7","t":"x","l":[1],"z":null,"e":""}}"#;
+    assert_eq!(
+        stored(&body),
+        [
+            r#"|{__name__="rpc.provider.stats.elapPerExec", app="o", ip="10.0.0.9", method="pay_now"} 0.012 @ 1795226430000"#,
+            r#"|{__name__="rpc.provider.stats.totalTime", app="o", ip="10.0.0.9", method="pay_now"} 0.36 @ 1795226430000"#,
+            r#"|{__name__="rpc.provider.stats.max", app="o", ip="10.0.0.9", method="pay_now"} NaN @ 1795226430000"#,
+            r#"|{__name__="rpc.buckets", _bucket="0-5", app="o", ip="10.0.0.9"} 3 @ 1795226430000"#,
+            r#"|{__name__="1up", _bucket="0-5", app="o", ip="10.0.0.9"} -inf @ 1795226430000"#,
+            r#"|{__name__="Zeit ", _bucket="0-5", app="o", ip="10.0.0.9"} 1 @ 1795226430000"#,
+            r#"|{__name__="n.s", a_b="true", app="o", ip="10.0.0.9"} 7 @ 1795226430000"#,
+        ]
+    );
+    // An upper-case tag sorts before the name of the metric; what is not UTF-8 is replaced.
+    let body = b"{\"time\":1795226430000,\"tags\":{\"Z\":\"\xff\"},\"m\":1}";
+    assert_eq!(
+        report(Options::default(), &[], body).1,
+        ["|{Z=\"\u{fffd}\", __name__=\"m\", ip=\"10.0.0.9\"} 1 @ 1795226430000"]
+    );
+    let underscores = Options {
+        names: Names::Underscore,
+        ..Options::default()
+    };
+    assert!(report(underscores, &[], RECORD.as_bytes()).1[0].contains("jvm_gc_old_time"));
+}
+
+#[test]
+fn information_is_kept_or_dropped() {
+    let body = r#"{"time":1795226430000,"tags":{"app":"o","_type_":"i"},"instance":{"info":"{\"a\":1}","more":[1,2]}}"#;
+    assert_eq!(
+        stored(body),
+        [
+            r#"|{__name__="instance.info", app="o", info="{_a_:1}", ip="10.0.0.9"} 1 @ 1795226430000"#,
+            r#"|{__name__="instance.more", app="o", info="[1_2]", ip="10.0.0.9"} 1 @ 1795226430000"#,
+        ]
+    );
+    let drop = Options {
+        information: Information::Drop,
+        ..Options::default()
+    };
+    assert_eq!(report(drop, &[], body.as_bytes()), (200, vec![]));
+}
+
+/// What was refused of a body, by reason.
+fn refused(options: Options, body: &str) -> Vec<(&'static str, u64)> {
+    let bench = Bench::new(Limits::default());
+    let response = send(
+        &gateway(&bench, options),
+        Method::POST,
+        "/datas",
+        &CLIENT,
+        body,
+    );
+    assert_eq!(said(response).0, 200);
+    bench.status.figures()["test"]
+        .refused
+        .clone()
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn what_the_gateway_drops_is_counted() {
+    let record = |t: i64, tags: usize, name: &str, key: &str| {
+        let tags: String = (0..tags).map(|i| format!(r#","t{i}":"v""#)).collect();
+        format!(r#"{{"time":{t},"tags":{{"{key}":"v"{tags}}},"{name}":{{"v":1}}}}"#)
+    };
+    let two_days = 2 * 24 * 3600 * 1000;
+    let long = "n".repeat(199);
+    for (body, reason) in [
+        (record(T, 18, "m", "k"), None),
+        (record(T, 19, "m", "k"), Some("too_many_labels")),
+        (record(NOW_MS - two_days, 0, "m", "k"), None),
+        (record(NOW_MS - two_days - 1, 0, "m", "k"), Some("expired")),
+        (record(NOW_MS * 2, 0, "m", "k"), None),
+        (record(T, 0, &long[1..], "k"), None),
+        (record(T, 0, &long, "k"), Some("metric_name_too_long")),
+        (
+            record(T, 0, &long.repeat(10), "k"),
+            Some("metric_name_too_long"),
+        ),
+        (record(T, 0, "m", &long[..100]), None),
+        (record(T, 0, "m", &long[..101]), Some("label_name_too_long")),
+        (record(T, 0, "m", ""), Some("empty_label_name")),
+        (r#"{"tags":{},"m":1}"#.to_owned(), Some("invalid_timestamp")),
+        (
+            r#"{"time":"soon","tags":{},"m":1}"#.to_owned(),
+            Some("invalid_timestamp"),
+        ),
+        (
+            r#"{"time":1795226430000,"m":{"v":true}}"#.to_owned(),
+            Some("invalid_value"),
+        ),
+    ] {
+        let expected: Vec<_> = reason.map(|reason| (reason, 1)).into_iter().collect();
+        assert_eq!(refused(Options::default(), &body), expected, "{body}");
+    }
+    let general = Options {
+        profile: Profile::General,
+        ..Options::default()
+    };
+    for body in [
+        record(T, 19, "m", "k"),
+        record(0, 0, &long, "k"),
+        record(T, 0, "m", &long),
+    ] {
+        assert_eq!(refused(general.clone(), &body), []);
+    }
+    // A value is cut, not refused.
+    let body = format!(
+        r#"{{"time":{T},"tags":{{"k":"{}"}},"m":1}}"#,
+        long.repeat(2)
+    );
+    assert!(stored(&body)[0].contains(&format!("k=\"{}\"", "n".repeat(200))));
+}
+
+#[test]
+fn a_request_that_is_nothing_is_refused_whole() {
+    for body in ["nonsense", "{\"a\":1}x\t[]", "\u{1}\u{2}"] {
+        assert_eq!(
+            report(Options::default(), &[], body.as_bytes()).0,
+            400,
+            "{body}"
+        );
+    }
+    let snappy = [("content-encoding", "snappy")];
+    assert_eq!(
+        report(Options::default(), &snappy, b"\xff\xff\xff\xff\x0f").0,
+        400
+    );
+    let bench = Bench::new(Limits {
+        decompressed_bytes_max: 1000,
+        ..Limits::default()
+    });
+    let bomb = snap::raw::Encoder::new()
+        .compress_vec(&[b' '; 100_000])
+        .unwrap();
+    let headers = [&CLIENT[..], &snappy].concat();
+    let (status, err, body) = said(send(
+        &gateway(&bench, Options::default()),
+        Method::POST,
+        "/datas",
+        &headers,
+        bomb,
+    ));
+    assert_eq!((status, err), (400, Some(body)));
+    assert_eq!(bench.status.figures()["test"].failed, 1);
+}
+
+#[test]
+fn tags_that_hold_for_very_many_values_are_bounded() {
+    let values: Vec<_> = (0..60_000).map(|i| format!("\"{i}\":1")).collect();
+    let long = "v".repeat(4000);
+    let tags: Vec<_> = (0..20).map(|i| format!(r#""t{i}":"{long}""#)).collect();
+    let record = format!(
+        r#"{{"time":{T},"tags":{{{}}},"m":{{{}}}}}"#,
+        tags.join(","),
+        values.join(",")
+    );
+    let general = Options {
+        profile: Profile::General,
+        ..Options::default()
+    };
+    let refused = refused(general, &record);
+    assert!(
+        refused[0].0 == "request_expanded" && refused[0].1 > 50_000,
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn back_pressure_is_said_as_the_client_knows_it() {
+    let limits = Limits {
+        points_per_second_max: 1,
+        ..Limits::default()
+    };
+    let bench = Bench::new(limits);
+    let gateway = gateway(&bench, Options::default());
+    let post = || send(&gateway, Method::POST, "/datas", &CLIENT, RECORD);
+    *bench.recorder.failure.lock() = Some(ErrorKind::Unavailable);
+    let response = post();
+    assert_eq!(response.headers()["wait-minutes"], "1");
+    assert_eq!(said(response).0, 503);
+    *bench.recorder.failure.lock() = None;
+    let codes: Vec<_> = (0..10).map(|_| said(post()).0).collect();
+    assert_eq!(codes, [[200; 9].as_slice(), &[555]].concat());
+    let limited = Some("RATE_LIMITED".to_owned());
+    assert_eq!(said(post()), (555, limited, "RATE_LIMITED".to_owned()));
+    let put = [("app", "a"), ("step", "10")];
+    let point = r#"{"metric":"m","timestamp":1795226430,"value":1,"tags":{}}"#;
+    assert_eq!(
+        said(send(
+            &gateway,
+            Method::POST,
+            "/opentsdb/api/put",
+            &put,
+            point
+        ))
+        .0,
+        400
+    );
+}
+
+/// Sends a body to a path of the gateway; what it said, and what was stored.
+fn push(
+    options: Options,
+    target: &str,
+    headers: &[(&'static str, &str)],
+    body: &str,
+) -> ((u16, Option<String>, String), Vec<String>) {
+    let bench = Bench::new(Limits::default());
+    let answer = send(
+        &gateway(&bench, options),
+        Method::POST,
+        target,
+        headers,
+        body,
+    );
+    (said(answer), bench.recorder.take())
+}
+
+fn bad(reason: &str) -> (u16, Option<String>, String) {
+    (400, Some(reason.to_owned()), reason.to_owned())
+}
+
+#[test]
+fn others_report_records_with_tags_in_the_path() {
+    let body = r#"{"time":1795226437123,"tags":{"zone":"own"},"m":{"v":1}}"#;
+    let push = |target: &str| {
+        push(
+            Options::default(),
+            target,
+            &[("client-ip", "10.0.0.9")],
+            body,
+        )
+    };
+    let (answer, stored) = push("/lookout/metrics/app/x/step/10/zone/hz/a-b/1%202");
+    assert_eq!(answer, (200, None, String::new()));
+    assert_eq!(
+        stored,
+        [r#"|{__name__="m.v", a_b="1_2", app="x", ip="10.0.0.9", zone="own"} 1 @ 1795226437123"#]
+    );
+    assert_eq!(
+        push("/lookout/metrics").0,
+        bad("app tag in url is required")
+    );
+    assert_eq!(
+        push("/lookout/metrics/step/10").0,
+        bad("app tag in url is required")
+    );
+    assert_eq!(
+        push("/lookout/metrics/app/x").0,
+        bad("step tag in url is required")
+    );
+    assert_eq!(
+        push("/lookout/metrics/app/x/step/ten").0,
+        bad("step tag in url is invalid")
+    );
+    assert_eq!(
+        push("/lookout/metrics/app/x/step").0,
+        bad("odd number of tag segments in url")
+    );
+    let bench = Bench::new(Limits::default());
+    let gateway = gateway(&bench, Options::default());
+    let get = |target| said(send(&gateway, Method::GET, target, &[], ""));
+    assert_eq!(get("/lookout/metrics"), bad("app tag in url is required"));
+    assert_eq!(get("/lookout/metrics/app/x/step/10").0, 405);
+    assert_eq!(get("/lookout/metricsx").0, 404);
+    assert_eq!(get("/nothing").0, 404);
+}
+
+/// A push of an exposition, which says nothing when it is taken.
+fn pushed(options: Options, target: &str, body: &str) -> Vec<String> {
+    let (answer, stored) = push(options, target, &[], body);
+    assert_eq!(answer, (202, None, String::new()), "{target}");
+    stored
+}
+
+#[test]
+fn expositions_are_pushed() {
+    let target = "/prom/metrics/job/some_job/app/demo/step/10";
+    let body = "# TYPE a counter\na{x=\"1 2\",job=\"own\"} 1\n{\"b.c\"} 2 1795226435000\nwrong line here\n\nc 3";
+    let a = r#"|{__name__="a", app="demo", job="own", x="1_2"} 1 @ 1795226430000"#;
+    let c = r#"|{__name__="c", app="demo", job="some_job"} 3 @ 1795226430000"#;
+    let b = r#"|{__name__="b.c", app="demo", job="some_job"} 2 @ 1795226430000"#;
+    assert_eq!(pushed(Options::default(), target, body), [a, b, c]);
+    let options = Options {
+        align: false,
+        ..Options::default()
+    };
+    let stored = pushed(options, target, "a 1\nb 2 1795226435000\n");
+    assert!(stored[0].ends_with(" 1 @ 1795226430123") && stored[1].ends_with(" 2 @ 1795226435000"));
+    let options = Options {
+        honor_timestamps: false,
+        ..Options::default()
+    };
+    assert!(pushed(options, target, "b 2 1795226435000\n")[0].ends_with(" @ 1795226430000"));
+    // As PyPI's prometheus-client sends it; a step beyond an hour is in milliseconds.
+    let target = "/prom/metrics/job@base64/ai8x/app/demo/step/60000";
+    assert_eq!(
+        pushed(Options::default(), target, "up 1\n"),
+        [r#"|{__name__="up", app="demo", job="j/1"} 1 @ 1795226400000"#]
+    );
+    let openmetrics = [(
+        "content-type",
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    )];
+    let body = "# TYPE a counter\na_total 1 1795226435.5\n# EOF\n";
+    let (answer, stored) = push(Options::default(), target, &openmetrics, body);
+    assert_eq!(answer.0, 202);
+    assert_eq!(
+        stored,
+        [r#"|{__name__="a_total", app="demo", job="j/1"} 1 @ 1795226400000"#]
+    );
+}
+
+#[test]
+fn pushes_are_refused_in_the_gateways_words() {
+    let push = |target: &str, body: &str| push(Options::default(), target, &[], body);
+    let app = "/prom/metrics/job/j/app/a/step/10";
+    assert_eq!(
+        push("/prom/metrics/job/j/step/10", "a 1\n").0,
+        bad("app tag in url is required")
+    );
+    assert_eq!(
+        push("/prom/metrics/job/j/app/a", "a 1\n").0,
+        bad("step tag in url is required")
+    );
+    assert_eq!(
+        push("/prom/metrics/job/j/app/a/step", "a 1\n").0,
+        bad("odd number of tag segments in url")
+    );
+    assert_eq!(push("/prom/metrics/instance/j", "a 1\n").0.0, 404);
+    let ((status, err, body), stored) = push(app, "wrong line here\nanother one there\n");
+    assert_eq!((status, err.as_deref()), (400, Some(body.as_str())));
+    assert!(body.starts_with("text format parsing error in line 1: ") && stored.is_empty());
+    // An empty push says nothing, and is no error.
+    assert_eq!(push(app, "").0.0, 202);
+    let protobuf = [(
+        "content-type",
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    )];
+    let (answer, _) = self::push(Options::default(), app, &protobuf, "\u{5}");
+    assert_eq!(answer.0, 400);
+}
+
+#[test]
+fn families_are_pushed_as_messages() {
+    // MetricFamily{name "up", type GAUGE, metric{label{a, b c}, gauge{value 2}}}, its length before.
+    let family =
+        b"\x1f\x0a\x02up\x18\x01\x22\x17\x0a\x08\x0a\x01a\x12\x03b c\x12\x09\x09\0\0\0\0\0\0\0\x40";
+    let mut message = family.to_vec();
+    message[0] = (message.len() - 1) as u8;
+    let at = message.iter().position(|b| *b == 0x22).unwrap();
+    message[at + 1] = (message.len() - at - 2) as u8;
+    let bench = Bench::new(Limits::default());
+    let headers = [(
+        "content-type",
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    )];
+    let target = "/prom/metrics/job/j/app/a/step/10";
+    let answer = send(
+        &gateway(&bench, Options::default()),
+        Method::PUT,
+        target,
+        &headers,
+        message,
+    );
+    assert_eq!(said(answer), (202, None, String::new()));
+    let expected = r#"|{__name__="up", a="b_c", app="a", job="j"} 2 @ 1795226430000"#;
+    assert_eq!(bench.recorder.take(), [expected]);
+}
+
+#[test]
+fn opentsdb_is_pushed_with_the_gateways_rules() {
+    let target = "/opentsdb/api/put";
+    let headers = [("app", "a"), ("step", "10000"), ("ip", "10.0.0.5")];
+    // The gateway takes milliseconds for seconds; here they are what they are.
+    let body = r#"[{"metric":"sys.cpu-0","timestamp":1795226437,"value":1.5,"tags":{"host":"x y"}},
+        {"metric":"m","timestamp":1795226437123,"value":"7"},
+        {"metric":"m","timestamp":1,"value":"bad"}]"#;
+    let (answer, stored) = push(Options::default(), target, &headers, body);
+    assert_eq!(answer, (202, None, String::new()));
+    assert_eq!(
+        stored,
+        [
+            r#"|{__name__="sys.cpu_0", app="a", host="x_y", ip="10.0.0.5"} 1.5 @ 1795226430000"#,
+            r#"|{__name__="m", app="a", ip="10.0.0.5"} 7 @ 1795226430000"#,
+        ]
+    );
+    let put = |headers: &[(&'static str, &str)], body: &str| {
+        push(Options::default(), target, headers, body).0
+    };
+    assert_eq!(put(&headers[1..], body), bad("app tag in url is required"));
+    assert_eq!(put(&headers[..1], body), bad("step tag in url is required"));
+    assert_eq!(
+        put(&[("app", "a"), ("step", "x")], body),
+        bad("step tag in url is invalid")
+    );
+    assert_eq!(put(&headers, "[{").0, 400);
+}
+
+#[test]
+fn tokens_and_rates_hold_for_pushes_only() {
+    let access = Access {
+        require_token: true,
+        rates: "a=2|all=-1".parse().unwrap(),
+        ..Access::default()
+    };
+    let options = Options {
+        access,
+        ..Options::default()
+    };
+    let target = "/prom/metrics/job/j/app/a/step/10";
+    assert_eq!(
+        push(options.clone(), target, &[], "a 1\n").0,
+        bad("token is empty")
+    );
+    assert_eq!(report(options.clone(), &[], RECORD.as_bytes()).0, 200);
+    let bench = Bench::new(Limits::default());
+    let gateway = gateway(&bench, options);
+    let push = || {
+        send(
+            &gateway,
+            Method::POST,
+            target,
+            &[("x-lookout-token", "t")],
+            "a 1\n",
+        )
+    };
+    assert_eq!([said(push()).0, said(push()).0], [202, 202]);
+    assert_eq!(said(push()), bad("RATE_LIMITED"));
+    bench.clock.advance(1000);
+    assert_eq!(said(push()).0, 202);
+}
+
+#[test]
+fn the_administration_makes_it_refuse() {
+    let bench = Bench::new(Limits::default());
+    let switch = Switch::default();
+    let gateway = Gateway::new(bench.sink.clone(), Options::default(), switch.clone());
+    let admin = Admin::new(switch);
+    let ask = |path| said(send(&admin, Method::GET, path, &[], ""));
+    let ok = |body: &str| (200, None, body.to_owned());
+    assert_eq!(ask("/ok"), ok("online"));
+    assert_eq!(ask("/cmd/down"), ok("ok"));
+    assert_eq!(ask("/ok"), ok("online"));
+    let refusing = bad("lookout gateway is in refuse requests mode");
+    for (method, target) in [
+        (Method::GET, "/datas"),
+        (Method::POST, "/datas"),
+        (Method::POST, "/lookout/metrics/app/x/step/10"),
+        (Method::PUT, "/prom/metrics/job/j/app/x/step/10"),
+        (Method::POST, "/opentsdb/api/put"),
+    ] {
+        assert_eq!(
+            said(send(&gateway, method, target, &CLIENT, RECORD)),
+            refusing,
+            "{target}"
+        );
+    }
+    assert_eq!(ask("/cmd/up"), ok("ok"));
+    assert_eq!(
+        said(send(&gateway, Method::POST, "/datas", &CLIENT, RECORD)).0,
+        200
+    );
+    assert_eq!(ask("/cmd/left").0, 404);
+    assert_eq!(
+        said(send(&admin, Method::POST, "/cmd/down", &[], "")).0,
+        405
+    );
+}
+
+/// What a decoder made of bytes, which may be any: every point is kept or refused, and the labels
+/// of what is kept are in order.
+fn check(intake: &Intake<'_>) {
+    let points = &intake.points;
+    assert_eq!(points.batch().len() + points.refusals().len(), points.len());
+    for series in points.batch().iter() {
+        let names: Vec<_> = model::Labels::iter_encoded(series.labels)
+            .map(|(name, _)| name)
+            .collect();
+        assert!(names.is_sorted_by(|a, b| a < b));
+    }
+}
+
+fn decode_all(body: &[u8]) {
+    let origin = Origin {
+        ip: Some("10.0.0.9".to_owned()),
+        tags: vec![("app".to_owned(), "a".to_owned())],
+        step: Step::parse("10").unwrap(),
+        now_ms: NOW_MS,
+    };
+    let options = Options::default();
+    let decoders: [&dyn Fn(&mut Intake<'_>); 5] = [
+        &|intake| _ = native::decode(body, Information::Keep, intake),
+        &|intake| _ = push::exposition(body, Form::Text(Format::Text), true, intake),
+        &|intake| _ = push::exposition(body, Form::Text(Format::OpenMetrics), true, intake),
+        &|intake| _ = push::exposition(body, Form::Protobuf, true, intake),
+        &|intake| _ = push::opentsdb(body, options.labels, intake),
+    ];
+    for decode in decoders {
+        let mut intake = Intake::new(&options, &origin);
+        decode(&mut intake);
+        check(&intake);
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,60}") {
+        decode_all(&bytes);
+        decode_all(text.as_bytes());
+    }
+
+    #[test]
+    fn nothing_panics_on_damaged_records(at in 0..RECORD.len(), byte in any::<u8>(), cut in 0..RECORD.len()) {
+        let mut record = RECORD.as_bytes().to_vec();
+        record[at] = byte;
+        decode_all(&record);
+        decode_all(&record[..cut]);
+    }
+
+    #[test]
+    fn what_a_client_prints_comes_back(
+        name in "[a-z][a-z0-9._]{0,20}",
+        member in "[a-z][a-zA-Z]{0,8}",
+        value in proptest::num::f64::NORMAL,
+        t in NOW_MS - 1000..NOW_MS + 1000,
+        tags in proptest::collection::btree_map("[a-z][a-z0-9]{0,8}", "[a-z0-9._/-]{1,8}", 0..8),
+    ) {
+        let record = serde_json::json!({"time": t, "tags": tags, "n": {"v": 1}});
+        let record = record.to_string().replace(r#""n":{"v":1}"#, &format!(r#""{name}":{{"{member}":{value:e}}}"#));
+        let mut labels: Vec<_> = tags.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        labels.push(("__name__".to_owned(), format!("{name}.{member}")));
+        if !tags.contains_key("ip") {
+            labels.push(("ip".to_owned(), "10.0.0.9".to_owned()));
+        }
+        labels.sort();
+        let options = Options::default();
+        let origin = Origin { ip: Some("10.0.0.9".to_owned()), tags: vec![], step: Step::NONE, now_ms: NOW_MS };
+        let mut intake = Intake::new(&options, &origin);
+        native::decode(record.as_bytes(), Information::Keep, &mut intake).unwrap();
+        let series = intake.points.batch().get(0);
+        let found: Vec<_> = model::Labels::iter_encoded(series.labels).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        prop_assert_eq!(found, labels);
+        prop_assert_eq!((series.floats[0].t, series.floats[0].v), (t, value));
+    }
+}
