@@ -10,6 +10,7 @@
 //! from the past.
 
 mod flags;
+mod once;
 mod own;
 
 use std::io::{self, Write};
@@ -199,7 +200,11 @@ fn querier(
     settings.replica_labels.push(REPLICA_LABEL.to_owned());
     settings.hidden_labels.push(REPLICA_LABEL.to_owned());
     querier::Service::new(querier::Deps {
-        stores: Arc::new(FixedStores::new(stores)),
+        stores: Arc::new(once::Once::new(
+            Arc::clone(&parts.main),
+            parts.gateway.clone(),
+            FixedStores::new(stores),
+        )),
         local: None,
         settings,
         store_limits: config.querier.store_limits,

@@ -139,7 +139,9 @@ impl Compactor {
     /// [`Error::System`] when the address or the working directory cannot be had, [`Error::Start`]
     /// without `--wait` when something failed.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
-        let server = Server::bind(&self.config.servers.http, HttpLimits::default()).await?;
+        let server = Server::bind(&self.config.servers.http, HttpLimits::default())
+            .await?
+            .with_web(&self.config.servers.web)?;
         if let Ok(address) = server.local_addr() {
             tracing::info!(%address, "listening");
         }

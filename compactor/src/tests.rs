@@ -7,6 +7,7 @@ use bucket::{BlockObject, NoCompactReason, TimeBounds};
 use futures::TryStreamExt as _;
 use model::time::DurationMs;
 use runtime::flags::ListenAddress;
+use runtime::web_config::WebConfig;
 use runtime::{BucketConfig, ManualClock, ServerConfig};
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -48,6 +49,7 @@ impl Bench {
             servers: ServerConfig {
                 http: address(),
                 grpc: address(),
+                web: WebConfig::default(),
                 grpc_server: runtime::grpc::GrpcServerConfig::default(),
             },
             bucket: BucketConfig::None,

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use bucket::Bucket;
 use bucket::config::Patience;
+use model::Labels;
 use runtime::http::{PathPattern, Routes};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{About, BucketConfig, Clock, Error};
 use storeapi::Store;
 use storeapi::remote_read::RemoteRead;
+use tsdb::block::Block;
 use tsdb::db::{DbOptions, Retention};
 use tsdb::head::{HeadOptions, SyncMode};
 
@@ -27,10 +29,13 @@ use crate::protocols::status::Status;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
+use crate::receive::limits::limit;
 use crate::scrape::status::MetricMetadata;
 use crate::scraping::{Loaded, Scraping};
 use crate::shipping::Shipping;
-use crate::storage::{Layout, MaintenanceMetrics, StorageOptions, Tenants, TsdbStore, maintain};
+use crate::storage::{
+    Layout, MaintenanceMetrics, StorageOptions, Tenant, Tenants, TsdbStore, maintain,
+};
 
 /// Longest a batch of writes waits for the disk with `--wal.sync=batch`.
 const SYNC_BATCH: Duration = Duration::from_millis(100);
@@ -50,7 +55,7 @@ pub struct Deps {
 #[derive(Debug)]
 pub struct Core {
     tenants: Arc<Tenants>,
-    store: Arc<dyn Store>,
+    store: TsdbStore,
     receiver: Arc<Receiver>,
     scraping: Arc<Scraping>,
     maintenance: Arc<MaintenanceMetrics>,
@@ -61,6 +66,17 @@ pub struct Core {
     api: Api,
     reads: RemoteRead,
     deps: Deps,
+}
+
+/// The blocks of one tenant as of one moment.
+#[derive(Debug, Clone)]
+pub struct TenantBlocks {
+    /// The tenant's name.
+    pub tenant: Arc<str>,
+    /// External labels of its series and blocks.
+    pub labels: Labels,
+    /// Its blocks, in order of time.
+    pub blocks: Arc<Vec<Arc<Block>>>,
 }
 
 impl Core {
@@ -77,7 +93,8 @@ impl Core {
         let tenants = Arc::new(open_tenants(config, &loaded, &deps)?);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let store = TsdbStore::new(Arc::clone(&tenants), workers);
-        let store: Arc<dyn Store> = Arc::new(store.map_err(start("start threads for reading"))?);
+        let tsdb_store = store.map_err(start("start threads for reading"))?;
+        let store: Arc<dyn Store> = Arc::new(tsdb_store.clone());
         let appender: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
         let receiver = Receiver::new(Arc::clone(&appender), config.receive.clone());
         let receiver = Arc::new(receiver.with_pipeline(
@@ -123,9 +140,9 @@ impl Core {
             protocols: config.protocols.clone(),
             pipeline,
             status,
-            reads: RemoteRead::new(Arc::clone(&store), config.read_limits),
+            reads: RemoteRead::new(store, config.read_limits),
             tenants,
-            store,
+            store: tsdb_store,
             receiver,
             scraping,
             maintenance,
@@ -137,7 +154,26 @@ impl Core {
 
     /// What it has, for queries.
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
+        Arc::new(self.store.clone())
+    }
+
+    /// The blocks that it has now, each tenant's with the tenant's external labels.
+    pub fn blocks(&self) -> Vec<TenantBlocks> {
+        let of = |tenant: &Arc<Tenant>| TenantBlocks {
+            tenant: Arc::clone(&tenant.name),
+            labels: tenant.labels.clone(),
+            blocks: tenant.db.blocks(),
+        };
+        self.tenants.all().iter().map(of).collect()
+    }
+
+    /// As [`Core::store`], for queries that count on `blocks`: these are read even if they are
+    /// removed meanwhile.
+    pub fn store_holding(&self, blocks: &[TenantBlocks]) -> Arc<dyn Store> {
+        let held = blocks
+            .iter()
+            .map(|of| (Arc::clone(&of.tenant), Arc::clone(&of.blocks)));
+        Arc::new(self.store.holding(held.collect()))
     }
 
     /// What takes samples.
@@ -290,7 +326,7 @@ impl Control for Parts {
     }
 
     fn heads(&self) -> Vec<HeadFigures> {
-        let figures = |tenant: &Arc<crate::storage::Tenant>| {
+        let figures = |tenant: &Arc<Tenant>| {
             let stats = tenant.db.stats();
             HeadFigures {
                 tenant: tenant.name.to_string(),
@@ -315,11 +351,17 @@ fn start<E: std::error::Error + Send + Sync + 'static>(
 /// Opens the TSDBs and says how far that is.
 fn open_tenants(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Tenants, Error> {
     let tsdb = &config.tsdb;
+    let limits = &config.receive.limits;
+    let mut db = db_options(tsdb, loaded.out_of_order_window_ms(), &config.bucket);
+    if let Some(max) = limit(limits.write.default.head_series_limit) {
+        db.head.series_max = max;
+    }
     let options = StorageOptions {
         default_tenant: config.receive.tenants.default.clone(),
         tenant_label: config.tenant_label.clone(),
         labels: loaded.external_labels().clone(),
-        db: db_options(tsdb, loaded.out_of_order_window_ms(), &config.bucket),
+        series_max: limits.write.head_series_limits(),
+        db,
         ..StorageOptions::new(
             &tsdb.path,
             match tsdb.layout {
@@ -370,6 +412,8 @@ fn db_options(tsdb: &TsdbConfig, window_ms: Option<i64>, bucket: &BucketConfig) 
             ..defaults.head
         },
         merge_max,
+        // What is not in the bucket yet is nowhere else.
+        hold_unreleased: merge_max.is_none(),
         retention: Retention {
             time_ms: tsdb.retention_ms,
             bytes: tsdb.retention_bytes,

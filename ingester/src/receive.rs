@@ -40,5 +40,5 @@ pub(crate) use labels::normalize;
 pub use metadata::MetadataStore;
 pub use outcome::{Outcome, Reason, Refusals};
 pub use receiver::{Receiver, Settings};
-pub use tenant::{InvalidTenant, TenantSettings};
+pub use tenant::TenantSettings;
 pub use wire::DecodeError;

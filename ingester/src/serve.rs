@@ -58,8 +58,12 @@ impl Ingester {
         let config = self.config;
         let clock = Arc::new(SystemClock);
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
-        let http = Server::bind(&config.servers.http, HttpLimits::default()).await?;
-        let writes = Server::bind(&config.write_address, config.write_http).await?;
+        let http = Server::bind(&config.servers.http, HttpLimits::default())
+            .await?
+            .with_web(&config.servers.web)?;
+        let writes = Server::bind(&config.write_address, config.write_http)
+            .await?
+            .with_web(&config.servers.web)?;
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
         for (what, address) in [

@@ -70,7 +70,8 @@ impl Shipping {
             dir: tenant.db.dir().to_owned(),
             source: "receive".to_owned(),
             state_file: META_FILE_NAME.to_owned(),
-            upload_compacted: false,
+            // Those were merged while nothing shipped them.
+            upload_compacted: true,
             allow_out_of_order: true,
         };
         Shipper::new(self.bucket.clone(), config)
@@ -95,6 +96,7 @@ impl Shipping {
                 for (block, error) in shipped.failed {
                     tracing::error!(tenant = name, %block, %error, "cannot ship a block; trying again");
                 }
+                tenant.db.release(shipped.settled);
             }
             Err(error) => tracing::error!(tenant = name, %error, "cannot ship; trying again"),
         }

@@ -50,7 +50,7 @@ pub struct Parts {
     pub evaluator: Arc<Evaluator>,
     /// The data directory among the stores, whose statistics are shown.
     pub local: Option<LocalStore>,
-    /// All stores as one, for remote read.
+    /// All stores as one in which replicas are joined, for remote read.
     pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,

@@ -20,6 +20,7 @@ pub mod flags;
 pub mod local;
 pub mod pool;
 pub mod query_api;
+mod replicas;
 pub mod results;
 pub mod service;
 pub mod settings;
@@ -91,7 +92,9 @@ impl Querier {
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),
         };
-        let http = Server::bind(&config.servers.http, config.http).await?;
+        let http = Server::bind(&config.servers.http, config.http)
+            .await?
+            .with_web(&config.servers.web)?;
         let grpc =
             runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone())
                 .await?;

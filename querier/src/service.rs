@@ -18,6 +18,7 @@ use crate::evaluator::Evaluator;
 use crate::local::LocalStore;
 use crate::pool::Pool;
 use crate::query_api::QueryService;
+use crate::replicas::OneOfReplicas;
 use crate::settings::Settings;
 use crate::stores::Stores;
 
@@ -68,7 +69,7 @@ impl Service {
         let api = Api::new(Parts {
             evaluator: Arc::clone(&evaluator),
             local: deps.local,
-            store: Arc::clone(&store),
+            store: Arc::new(OneOfReplicas(Arc::clone(&evaluator))),
             clock: deps.clock,
             about: deps.about,
         });

@@ -1,9 +1,10 @@
-//! Rules, scrape targets, metadata and exemplars of Prometheus, over gRPC.
+//! Rules, scrape targets, metadata, exemplars and figures of Prometheus, over gRPC.
 //!
 //! Prometheus answers in JSON; the answer goes on in Thanos' messages, with external labels added
 //! to what has labels of series.
 
 mod json;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use model::TimeRange;
 use proto::thanos::{
     ExemplarsRequest, ExemplarsResponse, MetricMetadataRequest, MetricMetadataResponse,
-    RulesRequest, RulesResponse, TargetsRequest, TargetsResponse, exemplars_response,
-    exemplars_server, metadata_server, metric_metadata_response, rules_request, rules_response,
-    rules_server, targets_request, targets_response, targets_server,
+    RulesRequest, RulesResponse, TargetsRequest, TargetsResponse, TsdbStatistics,
+    TsdbStatisticsRequest, TsdbStatisticsResponse, exemplars_response, exemplars_server,
+    metadata_server, metric_metadata_response, rules_request, rules_response, rules_server,
+    status_server, targets_request, targets_response, targets_server, tsdb_statistics_response,
 };
 use reqwest::Method;
 use storeapi::StoreError;
@@ -22,6 +24,9 @@ use tonic::{Request, Response, Status};
 
 use crate::client::{Answer, Parameters, selection};
 use crate::source::Source;
+
+/// Whom figures are of: a Prometheus has one tenant, which bears Thanos' name for such a one.
+const TENANT: &str = "default-tenant";
 
 /// Answers what Prometheus answers.
 #[derive(Debug, Clone)]
@@ -171,5 +176,33 @@ impl exemplars_server::Exemplars for Apis {
             .map(|data| result(exemplars_response::Result::Data(data)));
         let warn = |text| result(exemplars_response::Result::Warning(text));
         Ok(messages(answer.warnings, warn, data))
+    }
+}
+
+#[tonic::async_trait]
+impl status_server::Status for Apis {
+    type TSDBStatisticsStream = Messages<TsdbStatisticsResponse>;
+
+    async fn tsdb_statistics(
+        &self,
+        request: Request<TsdbStatisticsRequest>,
+    ) -> Result<Response<Self::TSDBStatisticsStream>, Status> {
+        let limit = usize::try_from(request.get_ref().limit).ok();
+        let limit = limit.filter(|limit| *limit > 0);
+        let parameters = limit.map(|limit| ("limit", limit.to_string()));
+        let parameters: Parameters = parameters.into_iter().collect();
+        let path = "/api/v1/status/tsdb";
+        let answer = self
+            .ask::<statistics::Statistics>(path, &parameters)
+            .await?;
+        let entry = answer.data.into_wire(limit.unwrap_or(usize::MAX));
+        let result = |result| TsdbStatisticsResponse {
+            result: Some(result),
+        };
+        let statistics = tsdb_statistics_response::Result::Statistics(TsdbStatistics {
+            statistics: [(TENANT.to_owned(), entry)].into(),
+        });
+        let warn = |text| result(tsdb_statistics_response::Result::Warning(text));
+        Ok(messages(answer.warnings, warn, [result(statistics)]))
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use proto::thanos::exemplars_server::ExemplarsServer;
 use proto::thanos::metadata_server::MetadataServer;
 use proto::thanos::rules_server::RulesServer;
+use proto::thanos::status_server::StatusServer;
 use proto::thanos::targets_server::TargetsServer;
 use runtime::grpc;
 use runtime::http::{self, HttpLimits};
@@ -83,7 +84,9 @@ impl Sidecar {
         if let Some(shipping) = &shipping {
             registry.register(Arc::clone(shipping) as _);
         }
-        let http = http::Server::bind(&config.servers.http, HttpLimits::default()).await?;
+        let http = http::Server::bind(&config.servers.http, HttpLimits::default())
+            .await?
+            .with_web(&config.servers.web)?;
         let service = http::Service::default();
         service.follow(readiness.clone());
         service.ready(Arc::new(
@@ -103,6 +106,7 @@ impl Sidecar {
             rules: true,
             targets: true,
             metadata: true,
+            status: true,
             exemplars: Some((i64::MIN, i64::MAX)),
             ..EndpointInfo::default()
         });
@@ -112,6 +116,7 @@ impl Sidecar {
             .add_service(RulesServer::new(apis.clone()))
             .add_service(TargetsServer::new(apis.clone()))
             .add_service(ExemplarsServer::new(apis.clone()))
+            .add_service(StatusServer::new(apis.clone()))
             .add_service(MetadataServer::new(apis));
 
         let serving = async {

@@ -1,6 +1,6 @@
 //! The gateway: a [`Store`] over the blocks of a bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use storeapi::{
     Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
 };
 use tokio::sync::Semaphore;
+use ulid::Ulid;
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
@@ -64,6 +65,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    /// Blocks whose series somebody else of the same process answers with.
+    hidden: Arc<HashSet<Ulid>>,
 }
 
 struct Shared {
@@ -110,6 +113,17 @@ impl Gateway {
                 clock,
                 blocks: ArcSwap::default(),
             }),
+            hidden: Arc::default(),
+        }
+    }
+
+    /// The same without the series of some blocks, which somebody else answers with. Names and values
+    /// of labels may still be theirs.
+    #[must_use]
+    pub fn hiding(&self, blocks: Arc<HashSet<Ulid>>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            hidden: blocks,
         }
     }
 
@@ -153,7 +167,8 @@ impl Gateway {
         let place = Arc::clone(&shared.places).acquire_owned().await;
         let place = place.expect("never closed");
         let set = shared.blocks.load_full();
-        let blocks = set.select(request.range, &request.matchers, request.max_resolution);
+        let mut blocks = set.select(request.range, &request.matchers, request.max_resolution);
+        blocks.retain(|(block, _)| !self.hidden.contains(&block.id()));
         if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
             return Err(StoreError::new(
                 ErrorKind::Invalid,

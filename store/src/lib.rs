@@ -111,7 +111,9 @@ impl StoreGateway {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(Arc::new(Figures::new(gateway.clone(), Arc::clone(&syncer))));
 
-        let http = Server::bind(&config.servers.http, config.http).await?;
+        let http = Server::bind(&config.servers.http, config.http)
+            .await?
+            .with_web(&config.servers.web)?;
         let grpc =
             runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server).await?;
         if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {

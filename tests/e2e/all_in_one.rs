@@ -25,6 +25,11 @@ pub(crate) struct AllInOne {
 impl AllInOne {
     /// Starts one with its data in `dir`, listening on `port`.
     pub(crate) fn start(dir: &Path, port: u16) -> anyhow::Result<Self> {
+        Self::start_with(dir, port, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(dir: &Path, port: u16, flags: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
         command
             .arg(format!(
@@ -32,7 +37,8 @@ impl AllInOne {
                 dir.join("promontory-data").display()
             ))
             .arg(format!("--http-address=127.0.0.1:{port}"))
-            .arg("--grpc-address=127.0.0.1:0");
+            .arg("--grpc-address=127.0.0.1:0")
+            .args(flags);
         let mut server = Server::start(&mut command, &dir.join("promontory.log"))?;
         server.wait_ready(port, "/-/ready", Duration::from_secs(60));
         Ok(Self { port, server })

@@ -1,4 +1,4 @@
-//! The series that tests ask about us and a Prometheus, as one block.
+//! The series that tests ask about us and a Prometheus, as one block or as text.
 //!
 //! Times are off every grid that expressions use (.141 s past 15 s steps), so that it does not matter
 //! whether ranges include their left end. Counters stay far above zero, where the two versions
@@ -20,7 +20,6 @@ pub(crate) const START_MS: i64 = 1_700_006_400_000;
 /// Where it ends.
 pub(crate) const END_MS: i64 = START_MS + 2 * 3_600_000;
 
-const INTERVAL_MS: i64 = 15_000;
 const OFF_GRID_MS: i64 = 141;
 
 /// How the values of a series go on.
@@ -31,20 +30,56 @@ enum Kind {
     Odd,
 }
 
+/// When there are samples, in milliseconds: from a multiple of the interval on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) interval: i64,
+}
+
+/// The time of a block.
+const BLOCK: Span = Span {
+    start: START_MS,
+    end: END_MS,
+    interval: 15_000,
+};
+
 /// The series in order of labels, with their samples.
-pub(crate) fn series(seed: u64) -> Vec<(Labels, Vec<(i64, f64)>)> {
+pub(crate) fn series(seed: u64, span: Span) -> Vec<(Labels, Vec<(i64, f64)>)> {
     let mut rng = Rng::new(seed);
     let mut series = describe();
     series.sort_by(|a, b| a.0.cmp(&b.0));
-    let samples = |(labels, kind)| (labels, samples(&mut rng, kind));
+    let samples = |(labels, kind)| (labels, samples(&mut rng, kind, span));
     series.into_iter().map(samples).collect()
+}
+
+/// The series in OpenMetrics' text, which has no stale markers; samples from `from` on.
+pub(crate) fn open_metrics(seed: u64, span: Span, from: i64) -> String {
+    let mut text = String::new();
+    for (labels, samples) in series(seed, span) {
+        let name = labels.metric_name();
+        let rest = labels.iter().filter(|(label, _)| *label != "__name__");
+        let rest = Labels::from_pairs(rest).to_string().replace(", ", ",");
+        let shown = |(t, v): &(i64, f64)| *t >= from && !sample::is_stale(*v);
+        for (t, v) in samples.into_iter().filter(shown) {
+            let (seconds, ms) = (t / 1000, t % 1000);
+            let v = match v {
+                f64::INFINITY => "+Inf".to_owned(),
+                f64::NEG_INFINITY => "-Inf".to_owned(),
+                v => v.to_string(),
+            };
+            text.push_str(&format!("{name}{rest} {v} {seconds}.{ms:03}\n"));
+        }
+    }
+    text + "# EOF\n"
 }
 
 /// Sends the series of `seed`, their times later by `shift_ms`, to a server by remote write: in order
 /// of time, a few minutes of all series at once.
 pub(crate) fn send(port: u16, seed: u64, shift_ms: i64) -> anyhow::Result<()> {
     const SLICE_MS: i64 = 600_000;
-    let all = series(seed);
+    let all = series(seed, BLOCK);
     for from in (START_MS..END_MS).step_by(SLICE_MS as usize) {
         let slice: Vec<remote_write::Series> = (all.iter())
             .filter_map(|(labels, samples)| {
@@ -69,7 +104,7 @@ pub(crate) fn send(port: u16, seed: u64, shift_ms: i64) -> anyhow::Result<()> {
 
 /// Writes the block into `dir`.
 pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
-    let series = series(seed);
+    let series = series(seed, BLOCK);
     let mut symbols: Vec<&str> = series
         .iter()
         .flat_map(|(l, _)| l)
@@ -126,14 +161,14 @@ fn describe() -> Vec<(Labels, Kind)> {
     series
 }
 
-fn samples(rng: &mut Rng, kind: Kind) -> Vec<(i64, f64)> {
+fn samples(rng: &mut Rng, kind: Kind, span: Span) -> Vec<(i64, f64)> {
     // Some series start late or end early with a stale marker.
     let first = if rng.below(4) == 0 {
         rng.below(200) as i64
     } else {
         0
     };
-    let steps = (END_MS - START_MS) / INTERVAL_MS;
+    let steps = (span.end - span.start) / span.interval;
     let last = if rng.below(4) == 0 {
         steps - 1 - rng.below(150) as i64
     } else {
@@ -146,7 +181,7 @@ fn samples(rng: &mut Rng, kind: Kind) -> Vec<(i64, f64)> {
     }
     (first..=last)
         .map(|i| {
-            let t = START_MS + i * INTERVAL_MS + jitter + OFF_GRID_MS;
+            let t = span.start + i * span.interval + jitter + OFF_GRID_MS;
             let step = rng.below(400) as f64 * 0.25;
             value = match kind {
                 Kind::Counter if rng.below(120) == 0 => 5e5 + step,

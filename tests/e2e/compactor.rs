@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use bucket::{BlockObject, Bucket, Fetcher, Filter, Origin, Patience, View, upload_block};
-use promontory_tests::process::Server;
-use promontory_tests::{free_port, peer};
+use promontory_tests::peer;
+
+use crate::s3::S3;
 
 /// A multiple of two weeks, so that windows are full where they look so.
 const START_S: i64 = 1_400 * 14 * 86_400;
@@ -162,47 +160,14 @@ async fn a_directory_is_compacted() {
     compact(&yaml, dir.path(), &blocks).await;
 }
 
-/// Makes a bucket on the server, once that answers.
-fn create_bucket(port: u16, name: &str) {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(60) {
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            let request = format!(
-                "PUT /{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            );
-            let mut answer = String::new();
-            let sent = stream.write_all(request.as_bytes());
-            let answered = sent.and_then(|()| stream.read_to_string(&mut answer));
-            if answered.is_ok() && answer.starts_with("HTTP/1.1 200") {
-                return;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the S3 server made no bucket");
-}
-
 #[tokio::test]
 async fn an_s3_bucket_is_compacted() {
-    let Some(ministack) = peer("ministack") else {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let Some(s3) = S3::start(dir.path()).expect("the S3 server starts") else {
         return;
     };
-    let dir = tempfile::tempdir().expect("temporary directory");
     let Some(blocks) = promtool_blocks(dir.path()) else {
         return;
     };
-    let port = free_port();
-    let mut command = Command::new(ministack);
-    command
-        .env("BIND_HOST", "127.0.0.1")
-        .env("GATEWAY_PORT", port.to_string())
-        .env("SERVICES", "s3");
-    let log = dir.path().join("ministack.log");
-    let _server = Server::start(&mut command, &log).expect("the S3 server starts");
-    create_bucket(port, "blocks");
-    let yaml = format!(
-        "{{type: S3, config: {{bucket: blocks, endpoint: '127.0.0.1:{port}', insecure: true, \
-         access_key: test, secret_key: secret, region: us-east-1}}, prefix: some/where}}"
-    );
-    compact(&yaml, dir.path(), &blocks).await;
+    compact(&s3.yaml(), dir.path(), &blocks).await;
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, peer};
 
+/// Everything is kept unless a test says otherwise: its data is of the past.
+const RETENTION: &str = "--storage.tsdb.retention.time";
+
 pub(crate) struct Prometheus {
     port: u16,
     _server: Server,
@@ -37,10 +40,12 @@ impl Prometheus {
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
-            .arg("--storage.tsdb.retention.time=100y")
             .arg("--web.enable-remote-write-receiver")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .args(flags);
+        if !flags.iter().any(|flag| flag.starts_with(RETENTION)) {
+            command.arg(format!("{RETENTION}=100y"));
+        }
         let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
         server.wait_ready(port, "/-/ready", Duration::from_secs(60));
         Ok(Some(Self {

@@ -11,8 +11,11 @@ use model::ErrorKind;
 use model::labels::quote_into;
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, http};
+use proto::thanos::status_client::StatusClient;
 use proto::thanos::targets_client::TargetsClient;
-use proto::thanos::{TargetsRequest, targets_response};
+use proto::thanos::{
+    TargetsRequest, TsdbStatisticsRequest, targets_response, tsdb_statistics_response,
+};
 use runtime::grpc::{Connector, GrpcClientConfig};
 use storeapi::acceptance::{DataSet, check};
 use storeapi::grpc::{ClientConfig, GrpcStore};
@@ -181,6 +184,26 @@ async fn has_target(store: &GrpcStore, job: &str) -> bool {
     }
 }
 
+/// Figures of the head, with lists that are as long as asked for.
+async fn check_figures(store: &GrpcStore) -> anyhow::Result<()> {
+    let limit = 3;
+    let request = TsdbStatisticsRequest {
+        limit,
+        ..TsdbStatisticsRequest::default()
+    };
+    let mut client = StatusClient::new(store.channel());
+    let mut messages = client.tsdb_statistics(request).await?.into_inner();
+    let result = messages.message().await?.and_then(|message| message.result);
+    let Some(tsdb_statistics_response::Result::Statistics(figures)) = result else {
+        anyhow::bail!("no figures: {result:?}");
+    };
+    let figures = &figures.statistics["default-tenant"];
+    anyhow::ensure!(figures.head_statistics.is_some(), "{figures:?}");
+    let names = &figures.series_count_by_metric_name;
+    anyhow::ensure!(names.len() <= limit as usize, "{figures:?}");
+    Ok(())
+}
+
 #[test]
 fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     let scene = Scene::new()?;
@@ -207,6 +230,9 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     wait_until("a target", || {
         runtime.block_on(has_target(&store, "itself"))
     });
+
+    // So are figures of its head.
+    runtime.block_on(check_figures(&store))?;
 
     // The block is in the bucket, with the labels of its producer, and named as shipped.
     let state = scene.data_dir().join("thanos.shipper.json");

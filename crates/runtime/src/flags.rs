@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::Error;
 use crate::grpc::{GrpcServerConfig, GrpcServerFlags};
+use crate::web_config::WebConfig;
 
 /// Flags of the log.
 #[derive(Debug, Clone, clap::Args)]
@@ -78,6 +79,15 @@ pub struct ServerFlags {
         default_value = "0.0.0.0:10901"
     )]
     pub grpc_address: String,
+    /// File with Prometheus' web configuration: the HTTP server's certificate, and those that clients
+    /// must have.
+    #[arg(
+        long = "http.config",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub web_config: String,
     /// The gRPC server's behaviour.
     #[command(flatten)]
     pub grpc: GrpcServerFlags,
@@ -138,6 +148,8 @@ impl fmt::Display for ListenAddress {
 pub struct ServerConfig {
     /// The HTTP server's address.
     pub http: ListenAddress,
+    /// How the HTTP server speaks TLS.
+    pub web: WebConfig,
     /// The gRPC server's address.
     pub grpc: ListenAddress,
     /// The gRPC server's behaviour.
@@ -155,6 +167,7 @@ impl ServerFlags {
             |flag, s: &str| ListenAddress::parse(s).map_err(|reason| Error::Flag { flag, reason });
         let config = ServerConfig {
             http: parse("http-address", &self.http_address)?,
+            web: WebConfig::read(&self.web_config)?,
             grpc: parse("grpc-address", &self.grpc_address)?,
             grpc_server: self.grpc.resolve()?,
         };

@@ -24,7 +24,6 @@ pub const COMMON: ForeignFlags = ForeignFlags {
         "tracing.config-file",
         "auto-gomemlimit.ratio",
         "http-grace-period",
-        "http.config",
         "request.logging-config",
         "request.logging-config-file",
         "hash-func",

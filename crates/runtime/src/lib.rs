@@ -3,7 +3,8 @@
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
 //! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
 //! [`process`] (threads, signals, shutdown), [`readiness`], [`tasks`] (background work), [`http`] (the HTTP server),
-//! [`grpc`] (gRPC servers and clients), [`tls`], [`metrics`] (the process' own figures).
+//! [`grpc`] (gRPC servers and clients), [`tls`], [`web_config`] (whom the HTTP server
+//! lets in), [`metrics`] (the process' own figures).
 
 pub mod about;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod readiness;
 pub mod tasks;
 pub mod tls;
+pub mod web_config;
 
 pub use about::About;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -89,6 +89,11 @@ pub enum Error {
         /// Who uses it, as far as is known.
         owner: String,
     },
+    /// A reader held the head for longer than that waits.
+    #[error(
+        "reading took so long that the head went on without it; ask again, for less at once or faster"
+    )]
+    TooSlow,
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -120,7 +125,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
-            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::TooSlow | Self::Io { .. } => ErrorKind::Unavailable,
         }
     }
 }

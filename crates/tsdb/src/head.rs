@@ -29,6 +29,7 @@ mod open;
 mod options;
 mod out_of_order;
 mod read;
+mod readers;
 mod replay;
 mod rows;
 mod series;
@@ -80,8 +81,8 @@ pub struct Head {
     metadata: Mutex<HashSet<Arc<Metadata>>>,
     /// Absent while the head is for reading only.
     logs: Option<Arc<Logs>>,
-    /// Held by who reads chunks, see [`truncate`].
-    readers: truncate::Readers,
+    /// Held by who reads chunks.
+    readers: readers::Readers,
     _flusher: Option<Flusher>,
 }
 
@@ -101,7 +102,7 @@ impl Head {
             exemplars: Mutex::new(Exemplars::new(options.exemplars_max)),
             metadata: Mutex::default(),
             logs: None,
-            readers: truncate::Readers::default(),
+            readers: readers::Readers::new(options.reader_patience),
             _flusher: None,
             options,
         }

@@ -15,9 +15,9 @@ use super::status::{ReceiverStatus, Status};
 use crate::append::Appender;
 use crate::pipeline::{Pipeline, Refined, Stage};
 use crate::receive::{
-    BodyError, Encoding, InvalidTenant, LabelLimits, Reason as LabelReason, TenantSettings,
-    decompress,
+    BodyError, Encoding, LabelLimits, Reason as LabelReason, TenantSettings, decompress,
 };
+use crate::storage::tenant_name::InvalidTenant;
 
 /// What one receiver may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use tsdb::batch::Batch;
 
 use super::labels::{LabelLimits, normalize};
 use super::outcome::{Reason, Refusals};
-use super::tenant;
 use super::wire::DecodeError;
+use crate::storage::tenant_name;
 
 /// Bytes of a series' labels that an error shows.
 const SHOWN_BYTES: usize = 512;
@@ -129,7 +129,7 @@ impl Decoded {
             && let Some(at) = labels.iter().position(|(name, _)| name == split)
         {
             let (_, name) = labels.remove(at);
-            if tenant::check(name).is_err() {
+            if tenant_name::check(name).is_err() {
                 self.refuse(Reason::InvalidTenant, samples, labels);
                 return None;
             }

@@ -92,6 +92,20 @@ pub struct RequestLimits {
     pub samples_limit: Option<i64>,
 }
 
+impl WriteLimits {
+    /// Most series of the heads of the tenants that say so themselves.
+    pub fn head_series_limits(&self) -> BTreeMap<String, usize> {
+        let tenants = self.tenants.iter();
+        let own = tenants.filter(|(_, limits)| limits.head_series_limit.is_some());
+        own.map(|(name, limits)| {
+            // 0 is no limit.
+            let max = limit(limits.head_series_limit).unwrap_or(usize::MAX);
+            (name.clone(), max)
+        })
+        .collect()
+    }
+}
+
 impl TenantLimits {
     /// These limits, with what they leave out as in `default`.
     #[must_use]
@@ -155,6 +169,17 @@ write:
         assert_eq!(limit(acme.request.samples_limit), None);
         assert_eq!(limit(acme.head_series_limit), Some(1000));
         assert_eq!(limit(file.write.default.request.series_limit), None);
+        assert!(file.write.head_series_limits().is_empty());
+        let text = "
+write:
+  tenants:
+    acme: {head_series_limit: 7}
+    free: {head_series_limit: 0}
+    other: {}
+";
+        let limits = LimitsFile::parse(text).unwrap().write.head_series_limits();
+        let expected = [("acme".to_owned(), 7), ("free".to_owned(), usize::MAX)];
+        assert_eq!(limits, expected.into());
         assert_eq!(LimitsFile::parse(" \n"), Ok(LimitsFile::default()));
         assert!(LimitsFile::parse("write: {defaults: {}}").is_err());
     }

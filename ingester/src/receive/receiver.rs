@@ -20,12 +20,13 @@ use super::decoded::{DecodeOptions, Decoded, shown_encoded};
 use super::limits::{LimitsFile, TenantLimits, limit};
 use super::metadata::MetadataStore;
 use super::outcome::{Outcome, Reason};
-use super::tenant::{InvalidTenant, TenantSettings};
+use super::tenant::TenantSettings;
 use super::wire::DecodeError;
 use super::{message, v1, v2};
 use crate::append::Appender;
 use crate::pipeline::{Refined, Stage};
 use crate::protocols::status::ReceiverStatus;
+use crate::storage::tenant_name::InvalidTenant;
 
 /// Bytes of a buffer that is kept for the next request.
 const KEPT_BYTES_MAX: usize = 8 << 20;

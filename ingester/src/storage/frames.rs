@@ -1,14 +1,16 @@
 //! The answer to a question for series, frame by frame.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use model::Labels;
 use storeapi::external_labels::remaining_matchers;
 use storeapi::{ChunkData, Frame, Series, SeriesChunk, SeriesRequest, StoreError};
+use tsdb::block::Block;
 use tsdb::chunk::TimedChunk;
 
 use super::order::{Appearance, Merged, Ordered, Shown};
-use super::store::{broken, limit, store_error, tolerate};
+use super::store::{HeldBlocks, broken, limit, store_error, tolerate};
 use super::tenants::{Tenant, Tenants};
 
 /// Series in a frame, at most.
@@ -38,7 +40,11 @@ impl Frames {
     /// # Errors
     /// When the request has no matchers beside those for external labels; when a part cannot be had
     /// and none may be missing.
-    pub(super) fn open(tenants: &Tenants, request: SeriesRequest) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        tenants: &Tenants,
+        held: &HeldBlocks,
+        request: SeriesRequest,
+    ) -> Result<Self, StoreError> {
         let partial = request.partial_response;
         let mut warnings = broken(tenants, &request.matchers, partial)?;
         let mut sources = Vec::new();
@@ -52,7 +58,8 @@ impl Frames {
             if request.range.is_empty() {
                 continue;
             }
-            match select(&tenant, &matchers, &request) {
+            let held = held.get(&tenant.name).map_or(&[][..], |blocks| blocks);
+            match select((&tenant, held), &matchers, &request) {
                 Ok(ordered) => sources.push(ordered),
                 Err(error) => warnings.push(tolerate(&tenant.name, &error, partial)?),
             }
@@ -149,11 +156,11 @@ fn shown(timed: TimedChunk) -> SeriesChunk {
 
 /// The series of a tenant that are asked for.
 fn select(
-    tenant: &Tenant,
+    (tenant, held): (&Tenant, &[Arc<Block>]),
     matchers: &[model::Matcher],
     request: &SeriesRequest,
 ) -> Result<Ordered, tsdb::Error> {
-    let selection = tenant.db.select(matchers, request.range)?;
+    let selection = (tenant.db).select_holding(held, matchers, request.range)?;
     let appearance = Appearance::new(&tenant.labels, &request.without_replica_labels);
     // After the selection, so that they are names of all that it has.
     let names = tenant.db.label_names(&[], request.range, usize::MAX)?;

@@ -3,7 +3,7 @@
 //! As in Thanos' receive, a question is answered from the data of all tenants; their external labels
 //! tell them apart, and whoever is to see one tenant only gets a matcher for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -15,6 +15,7 @@ use storeapi::{
     Strings,
 };
 use tsdb::Error;
+use tsdb::block::Block;
 
 use super::frames::{Frames, Step};
 use super::tenants::{Tenant, Tenants};
@@ -25,7 +26,12 @@ use super::workers::Workers;
 pub struct TsdbStore {
     tenants: Arc<Tenants>,
     workers: Arc<Workers>,
+    held: Arc<HeldBlocks>,
 }
+
+/// The blocks of all tenants as of one moment, by the tenants' names. They stay readable while they
+/// are held.
+pub type HeldBlocks = BTreeMap<Arc<str>, Arc<Vec<Arc<Block>>>>;
 
 impl TsdbStore {
     /// Serves `tenants` with as many threads of its own.
@@ -36,7 +42,16 @@ impl TsdbStore {
         Ok(Self {
             tenants,
             workers: Arc::new(Workers::new(threads)?),
+            held: Arc::default(),
         })
+    }
+
+    /// The same, whose series are those of the blocks `held` too if they are removed meanwhile.
+    pub fn holding(&self, held: HeldBlocks) -> Self {
+        Self {
+            held: Arc::new(held),
+            ..self.clone()
+        }
     }
 
     /// Asks all tenants whose external labels the request allows, and puts their strings together.
@@ -92,9 +107,10 @@ impl Store for TsdbStore {
         let (tenants, workers) = (Arc::clone(&self.tenants), Arc::clone(&self.workers));
         let first = {
             let workers = Arc::clone(&workers);
+            let held = Arc::clone(&self.held);
             // Nothing is done before it is asked for.
             async move {
-                let open = move || Frames::open(&tenants, request)?.step();
+                let open = move || Frames::open(&tenants, &held, request)?.step();
                 workers.start(open).await
             }
         };

@@ -17,12 +17,32 @@ const RESERVED: [&str; 6] = [
     "lost+found",
 ];
 
-/// Checks that `name` is one segment of a path which nothing else is named by.
+/// A name that no tenant can have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tenant name {name:?} {problem}")]
+pub struct InvalidTenant {
+    /// The name, or its begin.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl From<InvalidTenant> for WriteError {
+    fn from(error: InvalidTenant) -> Self {
+        Self::Refused {
+            kind: ErrorKind::Invalid,
+            reason: error.to_string(),
+        }
+    }
+}
+
+/// Checks that `name` is one segment of a path which nothing else is named by. All names that Thanos
+/// takes are good, but for those that would harm somebody.
 ///
 /// # Errors
-/// [`WriteError::Refused`] with the kind `Invalid`.
-pub fn check(name: &str) -> Result<(), WriteError> {
-    let what = if name.is_empty() {
+/// What is wrong with it.
+pub fn check(name: &str) -> Result<(), InvalidTenant> {
+    let problem = if name.is_empty() {
         "is empty".to_owned()
     } else if name.len() > LEN_MAX {
         format!("is longer than {LEN_MAX} bytes")
@@ -35,10 +55,9 @@ pub fn check(name: &str) -> Result<(), WriteError> {
     } else {
         return Ok(());
     };
-    let shown: String = name.chars().take(LEN_MAX).collect();
-    Err(WriteError::Refused {
-        kind: ErrorKind::Invalid,
-        reason: format!("tenant name {shown:?} {what}"),
+    Err(InvalidTenant {
+        name: name.chars().take(LEN_MAX).collect(),
+        problem,
     })
 }
 
@@ -75,7 +94,11 @@ mod tests {
             "01M7XZ7BK60XV1D2W7C47ZY0TG.tmp-for-creation",
         ] {
             let error = check(bad).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Invalid, "{bad:?}");
+            assert_eq!(
+                WriteError::from(error).kind(),
+                ErrorKind::Invalid,
+                "{bad:?}"
+            );
         }
     }
 }

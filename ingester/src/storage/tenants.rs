@@ -14,7 +14,7 @@ use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
 use tsdb::db::{Db, DbOptions};
 use tsdb::head::Progress;
 
-use super::tenant_name;
+use super::tenant_name::{self, InvalidTenant};
 use crate::append::Appender;
 
 /// Where the data of tenants is.
@@ -43,6 +43,8 @@ pub struct StorageOptions {
     pub tenants_max: usize,
     /// How each TSDB is kept.
     pub db: DbOptions,
+    /// Most series of the heads of some tenants; those of others are as [`StorageOptions::db`] says.
+    pub series_max: BTreeMap<String, usize>,
 }
 
 impl StorageOptions {
@@ -56,6 +58,7 @@ impl StorageOptions {
             labels: Labels::empty(),
             tenants_max: 1000,
             db: DbOptions::default(),
+            series_max: BTreeMap::new(),
         }
     }
 }
@@ -108,7 +111,7 @@ impl Tenants {
         clock: Arc<dyn Clock>,
         progress: OpenProgress<'_>,
     ) -> Result<Self, Error> {
-        let invalid = |e: WriteError| Error::Invalid(e.to_string());
+        let invalid = |e: InvalidTenant| Error::Invalid(e.to_string());
         tenant_name::check(&options.default_tenant).map_err(invalid)?;
         fs::create_dir_all(&options.path).map_err(|e| Error::io("create", &options.path, e))?;
         check_layout(&options)?;
@@ -149,7 +152,11 @@ impl Tenants {
             Layout::Single => options.path.clone(),
             Layout::PerTenant => options.path.join(name),
         };
-        let db = Db::open(&dir, options.db.clone(), &mut |p| progress(name, p))?;
+        let mut of_tenant = options.db.clone();
+        if let Some(&max) = options.series_max.get(name) {
+            of_tenant.head.series_max = max;
+        }
+        let db = Db::open(&dir, of_tenant, &mut |p| progress(name, p))?;
         let report = db.report();
         for path in &report.removed {
             tracing::info!(tenant = name, path = %path.display(), "removed an unfinished block");

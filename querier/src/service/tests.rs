@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Labels, TimeRange};
+use futures::TryStreamExt as _;
+use model::{Labels, Matcher, TimeRange};
 use proto::thanos::QueryRequest;
 use proto::thanos::query_client::QueryClient;
 use proto::thanos::query_response::Result as Say;
@@ -271,4 +272,48 @@ async fn expressions_are_evaluated_over_grpc() {
     assert_eq!(ask("up", &[]).await.unwrap().len(), 3);
     let refused = ask("up(", &[]).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
+    let dir = tempfile::tempdir().unwrap();
+    write_block(dir.path());
+    let service = over_block(dir.path());
+    let read = async |store: &OneOfReplicas, tenant: &str| {
+        let request = SeriesRequest {
+            matchers: vec![Matcher::equal("__name__", "up")],
+            tenant: tenant.to_owned(),
+            ..SeriesRequest::default()
+        };
+        let frames: Vec<Frame> = store.series(request).try_collect().await.unwrap();
+        let series = frames.into_iter().flat_map(|frame| match frame {
+            Frame::Series(series) => series,
+            Frame::Warning(warning) => panic!("{warning}"),
+        });
+        series.collect::<Vec<_>>()
+    };
+    let all = OneOfReplicas(Arc::clone(&service.evaluator));
+    let [series] = &read(&all, "").await[..] else {
+        panic!("replicas are one series");
+    };
+    assert_eq!(series.labels.to_string(), "{__name__=\"up\", job=\"x\"}");
+    let samples = series.chunks.iter().flat_map(|chunk| match &chunk.data {
+        storeapi::ChunkData::Raw(chunk) => chunk.samples().map(|s| s.unwrap().t),
+        storeapi::ChunkData::Aggregates(_) => panic!("samples were asked for"),
+    });
+    // The first replica has all; samples of both would be 100 ms apart.
+    let expected: Vec<i64> = (0..40).map(|i| i * 15_000).collect();
+    assert_eq!(samples.collect::<Vec<_>>(), expected);
+
+    let mut settings = service.evaluator.settings.clone();
+    settings.tenancy.is_enforced = true;
+    settings.tenancy.label = "job".to_owned();
+    let enforced = OneOfReplicas(Arc::new(Evaluator {
+        stores: Arc::clone(&service.evaluator.stores),
+        pool: Arc::clone(&service.evaluator.pool),
+        runtime: service.evaluator.runtime.clone(),
+        settings,
+    }));
+    assert_eq!(read(&enforced, "x").await.len(), 1);
+    assert_eq!(read(&enforced, "").await.len(), 0);
 }

@@ -47,6 +47,9 @@ pub struct Shipped {
     pub failed: BTreeMap<Ulid, Error>,
     /// Blocks that wait for one of those.
     pub waiting: usize,
+    /// Blocks of the directory for which nothing is left to do: they are in the bucket, or are never
+    /// to be.
+    pub settled: BTreeSet<Ulid>,
 }
 
 /// Brings finished blocks of one directory into a bucket.
@@ -145,6 +148,10 @@ impl Shipper {
             self.write_state(&state_path, &blocks, &known).await?;
         }
         shipped.quarantined.clone_from(&quarantined);
+        let is_settled = |meta: &&Meta| known.contains(&meta.ulid) || !self.wants(meta);
+        shipped.settled = (blocks.iter().filter(is_settled))
+            .map(|meta| meta.ulid)
+            .collect();
         Ok(shipped)
     }
 

@@ -280,6 +280,106 @@ async fn nothing_is_shipped_without_external_labels() {
     );
 }
 
+/// Every sample of the blocks that a reader sees in the bucket, by block.
+async fn readable(bucket: &Bucket, dir: &Path) -> BTreeMap<Ulid, Vec<String>> {
+    let fetcher = crate::Fetcher::new(bucket.clone(), None, Vec::new());
+    let view = fetcher.sync(i64::MAX / 2).await.unwrap();
+    let mut blocks = BTreeMap::new();
+    for (id, info) in view.blocks {
+        let to = dir.join(id.to_string());
+        fs::create_dir_all(to.join("chunks")).unwrap();
+        let mut names = vec!["meta.json".to_owned(), "index".to_owned()];
+        let segments = info.files.segments.keys();
+        names.extend(segments.map(|segment| format!("chunks/{segment:06}")));
+        for name in names {
+            let bytes = bucket.get(&format!("{id}/{name}"), 1 << 30).await.unwrap();
+            fs::write(to.join(name), bytes).unwrap();
+        }
+        blocks.insert(id, samples(&to));
+        fs::remove_dir_all(to).unwrap();
+    }
+    blocks
+}
+
+/// The series of a block with all samples; the block must be whole.
+fn samples(dir: &Path) -> Vec<String> {
+    let block = Block::open(dir).unwrap();
+    assert!(block.verify().is_empty());
+    let mut series = Vec::new();
+    let mut walk = block.index().walk();
+    let mut entry = tsdb::index::SeriesEntry::default();
+    while walk.next_into(&mut entry).unwrap().is_some() {
+        let mut text = format!("{:?}", entry.labels);
+        for chunk in &entry.chunks {
+            for sample in block.chunk(chunk.reference).unwrap().samples() {
+                text.push_str(&format!(" {:?}", sample.unwrap()));
+            }
+        }
+        series.push(text);
+    }
+    series
+}
+
+/// Kills a shipper before and after each of its operations on the bucket, and loses answers. At no
+/// time does a reader see a part of a block, and in the end everything is there, once.
+#[tokio::test]
+async fn a_shipper_may_be_killed_at_every_operation() {
+    use crate::faults::{Fault, FaultStore};
+    let dir = tempfile::tempdir().unwrap();
+    let expected: BTreeMap<Ulid, Vec<String>> = (0..3)
+        .map(|hour| {
+            let id = write_block(dir.path(), 2 * hour, 1);
+            (id, samples(&dir.path().join(id.to_string())))
+        })
+        .collect();
+    let downloads = tempfile::tempdir().unwrap();
+    let state = dir.path().join(META_FILE_NAME);
+    let mut kills = 0;
+    for fault in [Fault::KillBefore, Fault::KillAfter, Fault::LoseAnswer] {
+        for n in 1.. {
+            let _ = fs::remove_file(&state);
+            let inner = Bucket::in_memory();
+            let (faulty, faults) = FaultStore::over(&inner);
+            faults.at(n, fault);
+            let shipper = Shipper::new(faulty.clone(), config(dir.path()));
+            // Its error is no business of this test.
+            let _ = shipper.sync(&labels(), NOW_MS).await;
+            if faults.operations() < n {
+                break;
+            }
+            kills += 1;
+            for (id, found) in readable(&inner, downloads.path()).await {
+                assert_eq!(found, expected[&id], "{fault:?} {n}: {:?}", faults.log());
+            }
+            // What is said to be shipped is there.
+            let listed = fs::read_to_string(&state).unwrap_or_default();
+            let there = readable(&inner, downloads.path()).await;
+            for id in expected
+                .keys()
+                .filter(|id| listed.contains(&id.to_string()))
+            {
+                assert!(there.contains_key(id), "{fault:?} {n}: {:?}", faults.log());
+            }
+            // The next process goes on.
+            faults.clear();
+            let shipper = Shipper::new(faulty, config(dir.path()));
+            let shipped = shipper.sync(&labels(), NOW_MS).await.unwrap();
+            assert!(shipped.failed.is_empty(), "{fault:?} {n}: {shipped:?}");
+            assert_eq!(shipped.settled, expected.keys().copied().collect());
+            assert_eq!(readable(&inner, downloads.path()).await, expected);
+            assert_eq!(keys(&inner).await.len(), 9, "nothing is left over");
+        }
+    }
+    assert!(kills > 3 * 3 * 5, "only {kills} operations were seen");
+    assert!(
+        !dir.path()
+            .join("thanos/upload")
+            .read_dir()
+            .unwrap()
+            .any(|_| true)
+    );
+}
+
 /// What components run in tasks can move between threads.
 #[test]
 fn work_can_be_a_task() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,21 +11,27 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::connection::Shared;
 use super::idle::IdleStream;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
+use crate::tls::Protocol;
+use crate::web_config::WebConfig;
 use crate::{Error, flags::ListenAddress};
 
 /// Bytes of a request's line and headers, and of a connection's buffers.
 const HEAD_BYTES_MAX: usize = 128 << 10;
+/// Time for a client to begin TLS.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection, as it does when it is out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for the first byte, where it decides on the protocol.
@@ -138,6 +144,7 @@ pub struct Server {
     listener: TcpListener,
     limits: HttpLimits,
     raw: Option<Arc<dyn RawProtocol>>,
+    tls: Option<TlsAcceptor>,
 }
 
 impl fmt::Debug for Server {
@@ -165,7 +172,18 @@ impl Server {
             listener,
             limits,
             raw: None,
+            tls: None,
         })
+    }
+
+    /// The same, as a web configuration says.
+    ///
+    /// # Errors
+    /// As [`ServerTls::load`](crate::tls::ServerTls::load).
+    pub fn with_web(mut self, web: &WebConfig) -> Result<Self, Error> {
+        let tls = web.tls.as_ref().map(|tls| tls.load(Protocol::Http1));
+        self.tls = tls.transpose()?.map(TlsAcceptor::from);
+        Ok(self)
     }
 
     /// The same, with `raw` for the connections that speak it.
@@ -207,6 +225,7 @@ impl Server {
             let shared = Arc::clone(&shared);
             let watcher = graceful.watcher();
             let (raw, shutdown) = (self.raw.clone(), shutdown.clone());
+            let tls = self.tls.clone();
             connections.spawn(async move {
                 let _place = place;
                 if let Some(raw) = raw {
@@ -221,16 +240,14 @@ impl Server {
                         Ok(None) | Err(_) => return,
                     }
                 }
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(limits.header_time_max)
-                    .max_buf_size(HEAD_BYTES_MAX)
-                    .serve_connection(
-                        TokioIo::new(IdleStream::new(stream, limits.idle_max)),
-                        service_fn(move |request| Arc::clone(&shared).answer(request, peer)),
-                    );
-                if let Err(error) = watcher.watch(connection).await {
-                    tracing::debug!(%error, "connection ended early");
+                let stream = IdleStream::new(stream, limits.idle_max);
+                let Some(tls) = tls else {
+                    return connection(stream, (shared, peer), watcher).await;
+                };
+                match timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, (shared, peer), watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
+                    Err(_) => tracing::debug!("a client took too long to begin TLS"),
                 }
             });
         }
@@ -251,6 +268,25 @@ async fn first_byte(stream: &TcpStream) -> Option<u8> {
     match stream.peek(&mut byte).await {
         Ok(1) => Some(byte[0]),
         _ => None,
+    }
+}
+
+/// Answers the requests of a connection from `peer`, one after the other.
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    (shared, peer): (Arc<Shared>, Option<IpAddr>),
+    watcher: Watcher,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.limits.header_time_max)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| Arc::clone(&shared).answer(request, peer)),
+        );
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "connection ended early");
     }
 }
 

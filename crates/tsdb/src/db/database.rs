@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use model::{Matcher, TimeRange};
 use parking_lot::Mutex;
+use ulid::Ulid;
 
 use super::blocks::{Blocks, in_order_end};
 use super::disk::DiskGuard;
@@ -33,6 +34,8 @@ pub struct DbOptions {
     pub merge_max: Option<i64>,
     /// How much is kept.
     pub retention: Retention,
+    /// Whether retention removes only blocks that [`Db::release`] named: somebody copies them first.
+    pub hold_unreleased: bool,
     /// Below so many free bytes on the disk, nothing is written.
     pub free_bytes_min: u64,
     /// Whether to lock the directory. Without, two processes may destroy each other's data.
@@ -48,6 +51,7 @@ impl Default for DbOptions {
             head: HeadOptions::default(),
             merge_max: None,
             retention: Retention::default(),
+            hold_unreleased: false,
             free_bytes_min: FREE_BYTES_MIN,
             lock: true,
         }
@@ -84,6 +88,8 @@ pub struct Db {
     pub(super) maintenance: Mutex<Maintenance>,
     pub(super) disk: DiskGuard,
     written: Counters,
+    /// Blocks that retention may remove where it asks.
+    pub(super) released: Mutex<BTreeSet<Ulid>>,
     report: OpenReport,
     /// Given up last, when nothing is written any more.
     _lock: Option<DirLock>,
@@ -142,6 +148,7 @@ impl Db {
             blocks: ArcSwap::from_pointee(blocks.readable),
             maintenance: Mutex::default(),
             written: Counters::default(),
+            released: Mutex::default(),
             report: OpenReport {
                 removed,
                 set_aside,
@@ -162,6 +169,12 @@ impl Db {
     /// The data directory. Finished blocks are the directories in it whose names are ULIDs.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Says which blocks retention may remove, if the options have it wait for that; all others stay,
+    /// however old or many they are.
+    pub fn release(&self, blocks: BTreeSet<Ulid>) {
+        *self.released.lock() = blocks;
     }
 
     /// The newest samples.
@@ -225,9 +238,29 @@ impl Db {
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when a block's index cannot be read.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection> {
+        self.select_holding(&[], matchers, range)
+    }
+
+    /// As [`Db::select`], and the blocks `held` are read too if they were removed meanwhile: for who
+    /// counted on them when it asked others for less.
+    ///
+    /// # Errors
+    /// As [`Db::select`].
+    pub fn select_holding(
+        &self,
+        held: &[Arc<Block>],
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection> {
         // In this order: what leaves the head after that is in the blocks.
         let head = self.head.select(matchers, range);
-        Selection::new(&self.blocks.load_full(), head, matchers, range)
+        let mut blocks = self.blocks.load_full();
+        let is_gone = |b: &&Arc<Block>| !blocks.iter().any(|other| Arc::ptr_eq(b, other));
+        let gone: BlockSet = held.iter().filter(is_gone).cloned().collect();
+        if !gone.is_empty() {
+            Arc::make_mut(&mut blocks).extend(gone);
+        }
+        Selection::new(&blocks, head, matchers, range)
     }
 
     /// The names of the labels of the series that all of `matchers` select, sorted, at most `limit`

@@ -277,10 +277,12 @@ fn reload(db: &Db, maintenance: &mut Maintenance, stale: impl Fn(&Block) -> bool
     let (deletable, mut kept): (BlockSet, BlockSet) =
         (found.readable.into_iter()).partition(|b| b.meta().compaction.deletable);
     doomed.extend(deletable.iter().map(|b| b.meta().ulid));
-    let expired = db
-        .options
-        .retention
-        .expired(candidates(&kept), head_bytes(&db.dir)?);
+    let retention = db.options.retention;
+    let mut expired = retention.expired(candidates(&kept), head_bytes(&db.dir)?);
+    if db.options.hold_unreleased {
+        let released = db.released.lock();
+        expired.retain(|ulid| released.contains(ulid));
+    }
     kept.retain(|b| !expired.contains(&b.meta().ulid));
     for ulid in &expired {
         tracing::info!(block = %ulid, "removing a block that retention does not keep");

@@ -43,6 +43,9 @@ pub struct HeadOptions {
     pub sync: SyncMode,
     /// How the logs are written.
     pub wal: WriterOptions,
+    /// How long forgetting what blocks hold waits for those who read it. It may be as long as queries
+    /// may take; who is slower gets an error.
+    pub reader_patience: Duration,
     /// Threads that append during the replay, beside the one that reads.
     pub replay_workers: usize,
 }
@@ -59,6 +62,7 @@ impl Default for HeadOptions {
             exemplars_max: 100_000,
             sync: SyncMode::default(),
             wal: WriterOptions::default(),
+            reader_patience: Duration::from_secs(120),
             replay_workers: 2,
         }
     }

@@ -7,15 +7,15 @@ use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
 
 use super::chunk_files::ChunkFiles;
 use super::entry::Entry;
-use super::truncate::Pin;
+use super::readers::Pin;
 use super::{Head, LabelCounts};
 use crate::batch::SeriesRef;
 use crate::block::Intervals;
 use crate::chunk::TimedChunk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A series that was selected. Its chunks are read when they are asked for, and hold what was
-/// appended by then; truncation waits until nobody holds the series any longer.
+/// appended by then; truncation waits until nobody holds the series any longer, but not for ever.
 #[derive(Debug, Clone)]
 pub struct SelectedSeries {
     entry: Arc<Entry>,
@@ -27,7 +27,7 @@ pub struct SelectedSeries {
 #[derive(Debug)]
 struct Shared {
     files: Arc<ChunkFiles>,
-    _pin: Pin,
+    pin: Pin,
 }
 
 impl SelectedSeries {
@@ -45,15 +45,14 @@ impl SelectedSeries {
     /// of their first times.
     ///
     /// # Errors
-    /// When a head chunk file cannot be read.
+    /// When a head chunk file cannot be read; [`Error::TooSlow`] when the head no longer waited for
+    /// this reader.
     pub fn chunks(&self, range: TimeRange) -> Result<Vec<TimedChunk>> {
         let state = self.entry.state.lock();
+        if self.shared.pin.is_revoked() {
+            return Err(Error::TooSlow);
+        }
         state.samples.chunks(range, &self.shared.files)
-    }
-
-    /// True when there are chunks that overlap `range`.
-    pub fn has_chunks(&self, range: TimeRange) -> bool {
-        self.entry.state.lock().samples.has_chunks(range)
     }
 
     /// What is deleted of the series; `None` when nothing is. It hides samples of the head only.
@@ -86,12 +85,17 @@ impl Head {
         if !overlaps {
             return Vec::new();
         }
-        let shared = Arc::new(Shared {
-            files: Arc::clone(&self.files),
-            _pin: self.readers.pin(),
-        });
-        let mut found = self.index.select(matchers);
-        found.retain(|entry| entry.state.lock().samples.has_chunks(range));
+        let (pin, mut found) = loop {
+            let pin = self.readers.pin();
+            let mut found = self.index.select(matchers);
+            found.retain(|entry| entry.state.lock().samples.has_chunks(range));
+            // Otherwise what was forgotten meanwhile would be missing.
+            if !pin.is_revoked() {
+                break (pin, found);
+            }
+        };
+        let files = Arc::clone(&self.files);
+        let shared = Arc::new(Shared { files, pin });
         found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let deleted = self.deleted.read();
         found

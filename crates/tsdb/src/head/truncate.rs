@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::Head;
 use super::cut::OutOfOrderCut;
 use super::logs::OpenLogs;
@@ -12,60 +10,6 @@ use crate::error::{Error, Result};
 use crate::wal::checkpoint::{self, CheckpointStats};
 use crate::wal::dir::LogDir;
 use crate::wal::repair::repair_segment;
-
-/// Who is reading. A truncation waits for those who began before it: they may not have seen the
-/// block that takes the place of what is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Readers {
-    counts: Arc<ReaderCounts>,
-    /// Held by the one truncation that is under way.
-    truncating: Mutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct ReaderCounts {
-    /// The number of the current era, and readers of the current and of the last one.
-    counts: Mutex<(u64, [usize; 2])>,
-    left: Condvar,
-}
-
-/// Held by a reader.
-#[derive(Debug)]
-pub(super) struct Pin {
-    readers: Arc<ReaderCounts>,
-    era: u64,
-}
-
-impl Readers {
-    pub(super) fn pin(&self) -> Pin {
-        let mut counts = self.counts.counts.lock();
-        let era = counts.0;
-        counts.1[(era % 2) as usize] += 1;
-        Pin {
-            readers: Arc::clone(&self.counts),
-            era,
-        }
-    }
-
-    /// Waits until all who read now are done.
-    fn wait(&self) {
-        let mut counts = self.counts.counts.lock();
-        let era = counts.0;
-        // Those of two eras before are done: truncations come one at a time.
-        counts.0 += 1;
-        while counts.1[(era % 2) as usize] > 0 {
-            self.counts.left.wait(&mut counts);
-        }
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        let mut counts = self.readers.counts.lock();
-        counts.1[(self.era % 2) as usize] -= 1;
-        self.readers.left.notify_all();
-    }
-}
 
 /// What a truncation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,7 +24,8 @@ impl Head {
     /// Forgets samples in order before `before`, which blocks hold by now: chunks that end before
     /// it, series that have no other, and the parts of logs and head chunk files that nothing else
     /// needs. Samples before it are refused from here on. Waits for those who hold selected series
-    /// from before; so whoever calls this must not hold any.
+    /// from before, as long as [`HeadOptions::reader_patience`](super::HeadOptions::reader_patience)
+    /// says; so whoever calls this must not hold any.
     ///
     /// # Errors
     /// When the log cannot be shortened. Memory is freed all the same; a further call goes on.

@@ -428,3 +428,27 @@ fn retention_by_size_counts_the_logs() {
     let in_head = TimeRange::new(START + 9 * HOUR, i64::MAX);
     assert!(!read(&db, in_head).is_empty());
 }
+
+#[test]
+fn retention_waits_for_who_copies_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = DbOptions {
+        retention: Retention {
+            time_ms: Some(1),
+            bytes: Some(1),
+        },
+        hold_unreleased: true,
+        merge_max: None,
+        ..options()
+    };
+    drop(filled(dir.path(), 12));
+    let db = open(dir.path(), options);
+    db.compact(START).unwrap();
+    let ids: Vec<_> = db.blocks().iter().map(|b| b.meta().ulid).collect();
+    assert!(ids.len() > 2, "{ids:?}");
+    // Only what was named goes, and only if it would go anyway.
+    db.release([ids[0], ids[ids.len() - 1]].into());
+    db.retain().unwrap();
+    let left: Vec<_> = db.blocks().iter().map(|b| b.meta().ulid).collect();
+    assert_eq!(left, ids[1..ids.len() - 1]);
+}

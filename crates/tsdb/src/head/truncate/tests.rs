@@ -4,7 +4,6 @@ use std::path::Path;
 use model::{Matcher, TimeRange};
 
 use super::super::{Head, HeadOptions, SyncMode};
-use super::Readers;
 use crate::batch::{Batch, SeriesRef};
 use crate::merge::merged_samples;
 use crate::wal::{Compression, PAGE_SIZE, WriterOptions};
@@ -212,18 +211,22 @@ fn deleted_samples_stay_deleted() {
 }
 
 #[test]
-fn a_truncation_waits_for_those_who_read_before_it() {
-    let readers = Readers::default();
-    let pin = readers.pin();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| readers.wait());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        assert!(!waiting.is_finished());
-        // Those who come later do not hold it up.
-        let later = readers.pin();
-        drop(pin);
-        waiting.join().unwrap();
-        drop(later);
-    });
-    readers.wait();
+fn a_stalled_reader_gets_an_error_and_stops_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = HeadOptions {
+        reader_patience: std::time::Duration::from_millis(10),
+        sync: SyncMode::None,
+        ..HeadOptions::default()
+    };
+    let (head, _) = Head::open(dir.path(), options, &mut |_| ()).unwrap();
+    for minute in 0..300 {
+        append(&head, "a", minute * MINUTE);
+    }
+    let stalled = head.select(&[], TimeRange::ALL);
+    stalled[0].chunks(TimeRange::ALL).unwrap();
+    head.truncate(2 * HOUR).unwrap();
+    assert_eq!(times(&head, "a"), minutes(120..300));
+    let error = stalled[0].chunks(TimeRange::ALL).unwrap_err();
+    assert_eq!(error.kind(), model::ErrorKind::Unavailable);
+    assert!(error.to_string().contains("ask again"), "{error}");
 }

@@ -1,0 +1,8 @@
+//! The client against servers that misbehave.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tasks of a server end with their test"
+)]
+
+mod s3_faults;

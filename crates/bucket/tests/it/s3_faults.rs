@@ -1,0 +1,149 @@
+//! An S3 server that fails, stops or cuts its answers: what is read is right or an error, after a few
+//! tries and in little time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bucket::{Bucket, Patience};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+const BODY: &str = "0123456789";
+
+/// What the server does with one request.
+#[derive(Debug, Clone, Copy)]
+enum Does {
+    /// Answers with the object.
+    Right,
+    /// Answers with a status and S3's code for an error.
+    Refuses(&'static str, &'static str),
+    /// Closes the connection after some bytes of the object.
+    Cuts(usize),
+    /// Says nothing any more after some bytes of the object.
+    Stalls(usize),
+}
+
+/// A server that does these things in turn, the last one for ever.
+struct Server {
+    port: u16,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(script: &'static [Does]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = Arc::clone(&counted);
+                tokio::spawn(async move {
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => request.push(byte),
+                            Err(_) => return,
+                        }
+                    }
+                    let n = counted.fetch_add(1, Ordering::SeqCst);
+                    let does = script[n.min(script.len() - 1)];
+                    let _ = stream.write_all(answer(does).as_bytes()).await;
+                    if matches!(does, Does::Stalls(_)) {
+                        std::future::pending::<()>().await;
+                    }
+                });
+            }
+        });
+        Self { port, requests }
+    }
+
+    fn bucket(&self) -> Bucket {
+        let yaml = format!(
+            "{{type: S3, config: {{bucket: b, endpoint: '127.0.0.1:{}', insecure: true, access_key: a, \
+             secret_key: s, region: us-east-1, http_config: {{response_header_timeout: 500ms}}}}}}",
+            self.port
+        );
+        Bucket::open(&yaml, Patience::Interactive).unwrap()
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(does: Does) -> String {
+    match does {
+        Does::Refuses(status, code) => {
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+            let length = body.len();
+            format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n{body}"
+            )
+        }
+        Does::Right => object(BODY.len()),
+        Does::Cuts(bytes) | Does::Stalls(bytes) => object(bytes),
+    }
+}
+
+/// The begin of the object, with the length of all of it.
+fn object(bytes: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nETag: \"1\"\r\n\
+         Last-Modified: Tue, 14 Nov 2023 22:13:20 GMT\r\nConnection: close\r\n\r\n{}",
+        BODY.len(),
+        &BODY[..bytes]
+    )
+}
+
+async fn read(script: &'static [Does]) -> (Result<String, String>, usize) {
+    let server = Server::start(script).await;
+    let begin = Instant::now();
+    let read = server.bucket().get("k", 100).await;
+    assert!(begin.elapsed() < Duration::from_secs(30), "{script:?}");
+    let text = read.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+    (text.map_err(|error| error.chain()), server.requests())
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again() {
+    const BUSY: Does = Does::Refuses("503 Slow Down", "SlowDown");
+    const BROKEN: Does = Does::Refuses("500 Internal Server Error", "InternalError");
+    let (text, requests) = read(&[BUSY, BROKEN, Does::Right]).await;
+    assert_eq!((text.as_deref(), requests), (Ok(BODY), 3));
+    // Nobody waits for ever.
+    let (text, requests) = read(&[BUSY]).await;
+    assert!(text.unwrap_err().contains("503"));
+    assert!((2..10).contains(&requests), "{requests}");
+}
+
+#[tokio::test]
+async fn refusals_are_not_tried_again_and_say_why() {
+    let (text, requests) = read(&[Does::Refuses("403 Forbidden", "AccessDenied")]).await;
+    let error = text.unwrap_err();
+    assert!(error.contains("AccessDenied"), "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn half_an_object_is_never_taken_for_a_whole() {
+    for script in [
+        &[Does::Cuts(0), Does::Right][..],
+        &[Does::Cuts(4), Does::Right],
+        &[Does::Stalls(0), Does::Right],
+        &[Does::Stalls(4), Does::Right],
+        &[Does::Cuts(4)],
+        &[Does::Stalls(4)],
+    ] {
+        let (text, _) = read(script).await;
+        // Tried again or given up, but nothing in between.
+        assert!(
+            text.is_err() || text.as_deref() == Ok(BODY),
+            "{script:?}: {text:?}"
+        );
+        let is_hopeless = script.len() == 1;
+        assert!(!is_hopeless || text.is_err(), "{script:?}");
+    }
+}

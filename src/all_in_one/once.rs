@@ -1,0 +1,160 @@
+//! Local data and the bucket as stores of which each block is answered by one.
+//!
+//! A block that was shipped is in both until local retention removes it. The bucket's copy is left
+//! out of an answer while everything that it was made from is here, be it that block or one that the
+//! compactor merged of several. What is here is never left out: it answers though the bucket cannot
+//! be reached. Each query takes the blocks as they are when it begins and holds them, so that none is
+//! missed that retention removes meanwhile.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ingester::core::{Core, TenantBlocks};
+use model::{Labels, Matcher};
+use querier::stores::{FixedStores, StoreStatus, Stores};
+use store::Gateway;
+use store::set::BlockSet;
+use storeapi::proxy::Member;
+use ulid::Ulid;
+
+/// The stores of the process.
+#[derive(Debug)]
+pub(super) struct Once {
+    main: Arc<Core>,
+    gateway: Gateway,
+    /// All of them, for what needs no care.
+    all: FixedStores,
+    known: Mutex<Known>,
+}
+
+/// What followed from the blocks that there were.
+#[derive(Debug, Default)]
+struct Known {
+    here: Vec<Vec<Ulid>>,
+    served: Weak<BlockSet>,
+    hidden: Arc<HashSet<Ulid>>,
+}
+
+impl Once {
+    /// `all` are the stores, of which the first is `main`'s and the second `gateway`.
+    pub(super) fn new(main: Arc<Core>, gateway: Gateway, all: FixedStores) -> Self {
+        Self {
+            main,
+            gateway,
+            all,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The blocks of the bucket that are here too.
+    fn hidden(&self, here: &[TenantBlocks]) -> Arc<HashSet<Ulid>> {
+        let served = self.gateway.blocks();
+        let ids = |of: &TenantBlocks| of.blocks.iter().map(|b| b.meta().ulid).collect();
+        let ids: Vec<Vec<Ulid>> = here.iter().map(ids).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = known.here == ids && known.served.as_ptr() == Arc::as_ptr(&served);
+        if !is_same {
+            let labels = here.iter().map(|of| of.labels.clone());
+            *known = Known {
+                hidden: Arc::new(copies(&served, labels.zip(&ids))),
+                served: Arc::downgrade(&served),
+                here: ids,
+            };
+        }
+        Arc::clone(&known.hidden)
+    }
+}
+
+/// The blocks all of whose sources are at the producer whose labels they bear.
+fn copies<'a>(
+    served: &BlockSet,
+    here: impl Iterator<Item = (Labels, &'a Vec<Ulid>)>,
+) -> HashSet<Ulid> {
+    let here: HashMap<Labels, HashSet<Ulid>> = here
+        .map(|(labels, ids)| (labels, ids.iter().copied().collect()))
+        .collect();
+    let is_copy = |block: &&Arc<store::block::Block>| {
+        let sources = &block.meta().compaction.sources;
+        block.resolution() == 0
+            && !sources.is_empty()
+            && here
+                .get(block.external())
+                .is_some_and(|ids| sources.iter().all(|source| ids.contains(source)))
+    };
+    served.iter().filter(is_copy).map(|b| b.id()).collect()
+}
+
+impl Stores for Once {
+    fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member> {
+        let mut members = self.all.members(matchers);
+        let [local, bucket, ..] = members.as_mut_slice() else {
+            return members;
+        };
+        let here = self.main.blocks();
+        let hidden = self.hidden(&here);
+        local.store = self.main.store_holding(&here);
+        bucket.store = Arc::new(self.gateway.hiding(hidden));
+        members
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.all.fingerprint()
+    }
+
+    fn statuses(&self) -> Vec<StoreStatus> {
+        self.all.statuses()
+    }
+
+    fn may_wait(&self) -> bool {
+        self.all.may_wait()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use model::TimeRange;
+    use tsdb::block::Meta;
+    use tsdb::block::meta::Thanos;
+
+    use super::*;
+
+    fn block(
+        n: u128,
+        replica: &str,
+        sources: &[u128],
+        resolution: i64,
+    ) -> Arc<store::block::Block> {
+        let mut meta = Meta::new(Ulid(n), TimeRange::new(0, 100));
+        meta.compaction.sources = sources.iter().map(|n| Ulid(*n)).collect();
+        let mut thanos = Thanos {
+            labels: BTreeMap::from([("replica".to_owned(), replica.to_owned())]),
+            ..Thanos::default()
+        };
+        thanos.downsample.resolution = resolution;
+        meta.thanos = Some(thanos);
+        Arc::new(store::block::Block::new(Arc::new(meta), 0, Vec::new()))
+    }
+
+    #[test]
+    fn only_what_is_here_in_whole_is_a_copy() {
+        let served = BlockSet::new([
+            block(1, "a", &[1], 0),
+            block(2, "a", &[2], 0),
+            block(3, "b", &[1], 0),
+            block(10, "a", &[1, 4], 0),
+            block(11, "a", &[1, 2], 0),
+            block(12, "a", &[1], 300_000),
+            block(13, "a", &[], 0),
+        ]);
+        let here = vec![Ulid(1), Ulid(4)];
+        let labels = Labels::from_pairs([("replica", "a")]);
+        let mut found: Vec<u128> = copies(&served, [(labels, &here)].into_iter())
+            .into_iter()
+            .map(|ulid| ulid.0)
+            .collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 10]);
+    }
+}

@@ -1,0 +1,296 @@
+//! TLS between components and to clients: certificates of one authority are taken, all else is
+//! refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use bucket::{Bucket, Origin, upload_block};
+use promontory_tests::process::Server;
+use promontory_tests::{free_port, http, peer};
+use serde_json::Value;
+
+use crate::block_data;
+use crate::component::{Component, wait_until};
+
+/// Certificates made by openssl.
+struct Authority {
+    openssl: PathBuf,
+    dir: PathBuf,
+    name: &'static str,
+}
+
+impl Authority {
+    /// A new one whose certificate is `name.crt` in `dir`; `None` after saying that openssl is not
+    /// installed.
+    fn new(dir: &Path, name: &'static str) -> anyhow::Result<Option<Self>> {
+        let Some(openssl) = peer("openssl") else {
+            return Ok(None);
+        };
+        let this = Self {
+            openssl,
+            dir: dir.to_owned(),
+            name,
+        };
+        let subject = format!("/CN={name}");
+        let (key, crt) = (this.path("key"), this.path("crt"));
+        let files = [
+            "-keyout",
+            key.as_str(),
+            "-out",
+            crt.as_str(),
+            "-subj",
+            &subject,
+        ];
+        this.openssl(&[&["req", "-x509", "-days", "2"][..], &NEW_KEY, &files].concat())?;
+        Ok(Some(this))
+    }
+
+    fn path(&self, extension: &str) -> String {
+        path(&self.dir, self.name, extension)
+    }
+
+    fn openssl(&self, args: &[&str]) -> anyhow::Result<()> {
+        let output = Command::new(&self.openssl).args(args).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{args:?}: {errors}");
+        Ok(())
+    }
+
+    /// Makes `name.crt` and `name.key` for somebody at 127.0.0.1.
+    fn issue(&self, name: &str) -> anyhow::Result<()> {
+        let at = |extension| path(&self.dir, name, extension);
+        let (key, request, crt, ext) = (at("key"), at("csr"), at("crt"), at("ext"));
+        std::fs::write(&ext, "subjectAltName=IP:127.0.0.1,DNS:localhost\n")?;
+        let subject = format!("/CN={name}");
+        let files = ["-keyout", &key, "-out", &request, "-subj", &subject];
+        self.openssl(&[&["req"][..], &NEW_KEY, &files].concat())?;
+        let (ca, ca_key) = (self.path("crt"), self.path("key"));
+        self.openssl(&[
+            "x509",
+            "-req",
+            "-days",
+            "2",
+            "-in",
+            &request,
+            "-out",
+            &crt,
+            "-extfile",
+            &ext,
+            "-CA",
+            &ca,
+            "-CAkey",
+            &ca_key,
+            "-CAcreateserial",
+        ])
+    }
+}
+
+const NEW_KEY: [&str; 5] = [
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+];
+
+fn path(dir: &Path, name: &str, extension: &str) -> String {
+    dir.join(format!("{name}.{extension}"))
+        .display()
+        .to_string()
+}
+
+/// A store gateway over one block that demands certificates of `ca`.
+fn store(dir: &Path, ca: &Authority) -> anyhow::Result<Component> {
+    let block = dir.join("block");
+    std::fs::create_dir_all(&block)?;
+    block_data::write_block(&block, 1)?;
+    let bucket = Bucket::in_directory(&dir.join("bucket"))?;
+    let labels = BTreeMap::from([("replica".to_owned(), "a".to_owned())]);
+    let runtime = tokio::runtime::Runtime::new()?;
+    for entry in std::fs::read_dir(&block)? {
+        let origin = Origin::new("sidecar", labels.clone());
+        runtime.block_on(upload_block(&bucket, &entry?.path(), &origin, 0))?;
+    }
+    let folder = dir.join("bucket");
+    Component::start(
+        dir,
+        "store",
+        &[
+            format!(
+                "--objstore.config={{type: FILESYSTEM, config: {{directory: '{}'}}}}",
+                folder.display()
+            ),
+            format!("--data-dir={}", dir.join("store").display()),
+            format!("--grpc-server-tls-cert={}", path(dir, "server", "crt")),
+            format!("--grpc-server-tls-key={}", path(dir, "server", "key")),
+            format!("--grpc-server-tls-client-ca={}", ca.path("crt")),
+        ],
+    )
+}
+
+/// Why a querier with these flags cannot ask the store; nothing when it can.
+fn refusal(dir: &Path, store: &Component, flags: &[String]) -> anyhow::Result<Option<String>> {
+    let mut args = vec![format!("--endpoint={}", store.address())];
+    args.extend_from_slice(flags);
+    let querier = Component::start(dir, "querier", &args)?;
+    let stores = http::get(querier.http, "/api/v1/stores")?.body;
+    let stores: Value = serde_json::from_str(&stores)?;
+    let stores = stores["data"].as_object().context("an object of lists")?;
+    let mut all = stores.values().filter_map(Value::as_array).flatten();
+    let error = all.next().context("a store")?["lastError"].clone();
+    if let Some(error) = error.as_str() {
+        return Ok(Some(error.to_owned()));
+    }
+    let at = block_data::END_MS / 1000 - 60;
+    let answer = http::get(
+        querier.http,
+        &format!("/api/v1/query?query=count(up%20or%20temperature)&time={at}"),
+    )?;
+    ensure!(answer.body.contains("\"value\""), "{}", answer.body);
+    Ok(None)
+}
+
+#[test]
+fn components_show_each_other_certificates() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let (Some(ca), Some(stranger)) = (Authority::new(at, "ca")?, Authority::new(at, "stranger")?)
+    else {
+        return Ok(());
+    };
+    ca.issue("server")?;
+    ca.issue("client")?;
+    stranger.issue("intruder")?;
+    let store = store(at, &ca)?;
+    let tls = |ca: &Authority, client: Option<&str>| {
+        let mut flags = vec![
+            "--grpc-client-tls-secure".to_owned(),
+            format!("--grpc-client-tls-ca={}", ca.path("crt")),
+        ];
+        if let Some(client) = client {
+            flags.push(format!(
+                "--grpc-client-tls-cert={}",
+                path(at, client, "crt")
+            ));
+            flags.push(format!("--grpc-client-tls-key={}", path(at, client, "key")));
+        }
+        flags
+    };
+    let taken = refusal(at, &store, &tls(&ca, Some("client")))?;
+    ensure!(taken.is_none(), "{taken:?}");
+    for (what, flags) in [
+        ("plain text", vec![]),
+        ("no certificate", tls(&ca, None)),
+        ("a foreign certificate", tls(&ca, Some("intruder"))),
+        (
+            "a server that is not trusted",
+            tls(&stranger, Some("client")),
+        ),
+    ] {
+        let error = refusal(at, &store, &flags)?;
+        ensure!(error.is_some(), "{what} is let in");
+    }
+    ensure!(!store.log().contains("panicked"), "{}", store.log());
+    Ok(())
+}
+
+/// What curl prints, with the status on the last line.
+fn curl(port: u16, path: &str, args: &[&str]) -> anyhow::Result<Output> {
+    let curl = peer("curl").context("curl is installed")?;
+    let url = format!("https://127.0.0.1:{port}{path}");
+    let mut command = Command::new(curl);
+    command.args(["--silent", "--show-error", "--max-time", "20"]);
+    Ok(command
+        .args(["--write-out", "\n%{http_code}"])
+        .args(args)
+        .arg(url)
+        .output()?)
+}
+
+#[test]
+fn clients_of_http_are_who_the_web_configuration_wants() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let Some(ca) = Authority::new(at, "ca")? else {
+        return Ok(());
+    };
+    if peer("curl").is_none() {
+        return Ok(());
+    }
+    ca.issue("server")?;
+    ca.issue("client")?;
+    // Files are named from where the configuration is.
+    let web = at.join("web.yml");
+    std::fs::write(
+        &web,
+        "tls_server_config: {cert_file: server.crt, key_file: server.key, \
+         client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}\n",
+    )?;
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
+    command
+        .arg("querier")
+        .arg(format!("--http-address=127.0.0.1:{port}"))
+        .arg("--grpc-address=127.0.0.1:0")
+        .arg(format!("--endpoint=127.0.0.1:{}", free_port()))
+        .arg(format!("--http.config={}", web.display()));
+    let server = Server::start(&mut command, &at.join("querier.log"))?;
+    let file = |name: &str, extension: &str| path(at, name, extension);
+    let (authority, cert, key) = (ca.path("crt"), file("client", "crt"), file("client", "key"));
+    let known = ["--cacert", &authority, "--cert", &cert, "--key", &key];
+    wait_until("an answer over TLS", || {
+        let output = curl(port, "/-/ready", &known)?;
+        Ok(String::from_utf8_lossy(&output.stdout).ends_with("\n200"))
+    })?;
+    let anonymous = curl(port, "/-/ready", &known[..2])?;
+    ensure!(
+        !anonymous.status.success(),
+        "a client without a certificate is let in"
+    );
+    let distrustful = curl(port, "/-/ready", &known[2..])?;
+    ensure!(
+        !distrustful.status.success(),
+        "an unknown authority is taken"
+    );
+    // Plain text gets no answer.
+    let plain = http::get(port, "/-/ready");
+    ensure!(
+        plain.as_ref().map_or(true, |a| a.status != 200),
+        "{plain:?}"
+    );
+    // A client that never shakes hands keeps nobody else out.
+    let _silent = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    std::thread::sleep(Duration::from_millis(50));
+    let output = curl(port, "/-/healthy", &known)?;
+    ensure!(output.status.success(), "{}", server.log());
+    Ok(())
+}
+
+#[test]
+fn a_web_configuration_that_cannot_be_kept_stops_the_start() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let web = dir.path().join("web.yml");
+    for (text, named) in [
+        (
+            "basic_auth_users: {admin: '$2y$10$x'}\n",
+            "basic_auth_users",
+        ),
+        ("tls_server_config: {cert_file: a.crt}\n", "key_file"),
+        ("tls_config: {}\n", "tls_config"),
+    ] {
+        std::fs::write(&web, text)?;
+        let output = Command::new(env!("CARGO_BIN_EXE_promontory"))
+            .arg("querier")
+            .args(["--http-address=127.0.0.1:0", "--grpc-address=127.0.0.1:0"])
+            .args(["--endpoint=127.0.0.1:1", "--http.config"])
+            .arg(&web)
+            .output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(!output.status.success(), "{text} is accepted");
+        ensure!(errors.contains(named), "{text}: {errors}");
+    }
+    Ok(())
+}
