@@ -35,9 +35,15 @@ impl S3 {
             server: None,
         };
         this.restart()?;
-        let made = this.ask("PUT", &format!("/{BUCKET}")).unwrap_or_default();
-        anyhow::ensure!(made.starts_with("HTTP/1.1 200"), "no bucket: {made}");
+        this.make_bucket()?;
         Ok(Some(this))
+    }
+
+    /// Makes the bucket, which the server forgets when it is killed before there is an object.
+    pub(crate) fn make_bucket(&self) -> anyhow::Result<()> {
+        let made = self.ask("PUT", &format!("/{BUCKET}")).unwrap_or_default();
+        anyhow::ensure!(made.starts_with("HTTP/1.1 200"), "no bucket: {made}");
+        Ok(())
     }
 
     /// Kills it.

@@ -141,13 +141,17 @@ impl Error {
         }
     }
 
-    /// The error with all that led to it, as one line.
+    /// The error with all that led to it, as one line. Errors of stores say what led to them
+    /// themselves, which is not repeated.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            line.push_str(": ");
-            line.push_str(&cause.to_string());
+            let text = cause.to_string();
+            if !line.contains(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
             source = cause.source();
         }
         line
