@@ -1,10 +1,11 @@
 //! An ingester without sockets: what one process that is everything has of it, and what
 //! [`Ingester::run`](crate::Ingester::run) puts behind servers.
 
-use std::collections::{BTreeMap, HashMap};
+mod data;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bucket::Bucket;
 use bucket::config::Patience;
@@ -16,12 +17,12 @@ use runtime::{About, BucketConfig, Clock, Error};
 use storeapi::Store;
 use storeapi::remote_read::RemoteRead;
 use tsdb::block::Block;
-use tsdb::db::{DbOptions, Retention};
-use tsdb::head::{HeadOptions, SyncMode};
+
+use data::{merge_max_ms, open_tenants};
 
 use crate::api::{self, Api, Control, HeadFigures};
 use crate::append::Appender;
-use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
+use crate::flags::Config;
 use crate::pipeline::{Pipeline, REMOTE_WRITE};
 use crate::protocols;
 use crate::protocols::sink::Destination;
@@ -29,18 +30,10 @@ use crate::protocols::status::Status;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
-use crate::receive::limits::limit;
 use crate::scrape::status::MetricMetadata;
 use crate::scraping::{Loaded, Scraping};
 use crate::shipping::Shipping;
-use crate::storage::{
-    Layout, MaintenanceMetrics, StorageOptions, Tenant, Tenants, TsdbStore, maintain,
-};
-
-/// Longest a batch of writes waits for the disk with `--wal.sync=batch`.
-const SYNC_BATCH: Duration = Duration::from_millis(100);
-/// Pause between two reports of a replay's progress.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+use crate::storage::{MaintenanceMetrics, Tenant, Tenants, TsdbStore, maintain};
 
 /// What an ingester is given.
 #[derive(Debug, Clone)]
@@ -346,87 +339,6 @@ fn start<E: std::error::Error + Send + Sync + 'static>(
         action: action.to_owned(),
         source: Box::new(source),
     }
-}
-
-/// Opens the TSDBs and says how far that is.
-fn open_tenants(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Tenants, Error> {
-    let tsdb = &config.tsdb;
-    let limits = &config.receive.limits;
-    let mut db = db_options(tsdb, loaded.out_of_order_window_ms(), &config.bucket);
-    if let Some(max) = limit(limits.write.default.head_series_limit) {
-        db.head.series_max = max;
-    }
-    let options = StorageOptions {
-        default_tenant: config.receive.tenants.default.clone(),
-        tenant_label: config.tenant_label.clone(),
-        labels: loaded.external_labels().clone(),
-        series_max: limits.write.head_series_limits(),
-        db,
-        ..StorageOptions::new(
-            &tsdb.path,
-            match tsdb.layout {
-                LayoutFlag::Tenants => Layout::PerTenant,
-                LayoutFlag::Single => Layout::Single,
-            },
-        )
-    };
-    let begin = Instant::now();
-    let mut reported: HashMap<String, Instant> = HashMap::new();
-    let tenants = Tenants::open(options, Arc::clone(&deps.clock), &mut |tenant, progress| {
-        let last = reported.entry(tenant.to_owned()).or_insert(begin);
-        if last.elapsed() >= REPORT_EVERY {
-            *last = Instant::now();
-            let (done, total) = (progress.done, progress.total);
-            tracing::info!(tenant, segments = done, of = total, "replaying the log");
-        }
-    });
-    let action = format!("open the data in {}", tsdb.path.display());
-    let tenants = tenants.map_err(start(&action))?;
-    tracing::info!(
-        path = %tsdb.path.display(),
-        tenants = tenants.all().len(),
-        took_ms = begin.elapsed().as_millis() as u64,
-        "data is open"
-    );
-    Ok(tenants)
-}
-
-fn db_options(tsdb: &TsdbConfig, window_ms: Option<i64>, bucket: &BucketConfig) -> DbOptions {
-    let defaults = DbOptions::default();
-    // What ships blocks wants them as they were cut; where nothing does, they are merged here.
-    let merge_max = match bucket {
-        BucketConfig::None => Some(merge_max_ms(tsdb.retention_ms)),
-        BucketConfig::File(_) | BucketConfig::Inline(_) => None,
-    };
-    DbOptions {
-        head: HeadOptions {
-            out_of_order_window: window_ms.unwrap_or(tsdb.out_of_order_window_ms),
-            future_max: tsdb.future_max_ms,
-            series_max: tsdb.head_series_max,
-            exemplars_max: tsdb.exemplars_max,
-            sync: match tsdb.wal_sync {
-                WalSync::Always => SyncMode::Always,
-                WalSync::Batch => SyncMode::Batch(SYNC_BATCH),
-                WalSync::None => SyncMode::None,
-            },
-            ..defaults.head
-        },
-        merge_max,
-        // What is not in the bucket yet is nowhere else.
-        hold_unreleased: merge_max.is_none(),
-        retention: Retention {
-            time_ms: tsdb.retention_ms,
-            bytes: tsdb.retention_bytes,
-        },
-        lock: tsdb.lock,
-        ..defaults
-    }
-}
-
-/// The longest block that is merged here: a tenth of what is kept, at most 31 days, as in Prometheus.
-fn merge_max_ms(retention_ms: Option<i64>) -> i64 {
-    const MONTH_MS: i64 = 31 * 24 * 3_600_000;
-    retention_ms.map_or(MONTH_MS, |kept| (kept / 10).min(MONTH_MS))
 }
 
 fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {

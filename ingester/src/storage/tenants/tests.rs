@@ -122,3 +122,26 @@ fn flushing_moves_heads_into_blocks() {
         assert_eq!((stats.head_series, stats.blocks), (0, 1));
     }
 }
+
+#[test]
+fn heads_have_limits_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = StorageOptions {
+        series_max: BTreeMap::from([("small".to_owned(), 1)]),
+        ..options(dir.path(), Layout::PerTenant)
+    };
+    options.db.head.series_max = 2;
+    let tenants = open(options).unwrap();
+    for (tenant, expected) in [("small", 1), ("other", 2)] {
+        let mut batch = Batch::new();
+        for name in ["a", "b", "c"] {
+            batch.series([("__name__", name)]);
+            batch.float(START, 1.0);
+        }
+        let appended = tenants.append(tenant, &batch).unwrap();
+        assert_eq!(appended.floats, expected, "{tenant}");
+        assert_eq!(appended.rejected.len(), 3 - expected, "{tenant}");
+        let stats = tenants.get(tenant).unwrap().db.stats();
+        assert_eq!(stats.head_series, expected, "{tenant}");
+    }
+}
