@@ -1,5 +1,7 @@
 //! Work on label sets: dropping names, matching, hashing.
 
+use std::cmp::Ordering;
+
 use model::labels::METRIC_NAME;
 use model::{Labels, LabelsBuilder};
 use twox_hash::{XxHash3_128, XxHash64};
@@ -95,10 +97,15 @@ impl LabelFilter {
     /// The labels that take part, in order of names.
     fn kept<'a>(&self, labels: &'a Labels) -> impl Iterator<Item = (&'a str, &'a str)> {
         // Both are sorted, so that one walk over them side by side is enough.
-        let mut names = self.names.iter().map(String::as_str).peekable();
+        let mut names = self.names.iter();
+        let mut next = names.next();
         labels.iter().filter(move |(label, _)| {
-            while names.next_if(|name| name < label).is_some() {}
-            let listed = names.peek() == Some(label);
+            let listed = loop {
+                match next.map(|name| name.as_str().cmp(label)) {
+                    Some(Ordering::Less) => next = names.next(),
+                    order => break order == Some(Ordering::Equal),
+                }
+            };
             match self.only {
                 true => listed,
                 false => !listed && *label != METRIC_NAME,

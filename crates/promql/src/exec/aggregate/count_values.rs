@@ -1,5 +1,6 @@
 //! `count_values`: how many series of a group have each value, as a series per value.
 
+use hashbrown::HashMap;
 use model::float::push_plain;
 
 use crate::columns::{Column, StepSeries, StepValue};
@@ -23,9 +24,13 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
     let pace = Pace::new(&input.ctx.tracker);
     // What a run of one value belongs to, which spares most look-ups.
     let mut last: Option<(StepValue, usize)> = None;
+    // What a float of a series belongs to, by the labels that decide it and the float's bits; spares
+    // writing numbers into labels again and again.
+    let mut known_floats: HashMap<(u128, u64), usize> = HashMap::new();
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
         last = None;
+        let labels = filter.hash(&series.labels);
         for i in series.column.present().ones() {
             // A new value is formatted and looked up.
             pace.spend(256)?;
@@ -35,6 +40,15 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
             let index = match &last {
                 Some((v, index)) if same(v, &value) => *index,
                 _ => {
+                    let float = match &value {
+                        StepValue::Float(v) => Some((labels, v.to_bits())),
+                        StepValue::Histogram(_) => None,
+                    };
+                    if let Some(&index) = float.and_then(|key| known_floats.get(&key)) {
+                        last = Some((value, index));
+                        add(&mut groups.groups[index].state, i);
+                        continue;
+                    }
                     let valued = StepSeries {
                         labels: with_label(&series.labels, label, &text(&value)),
                         drop_name: false,
@@ -45,13 +59,14 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
                     if index == known {
                         input.ctx.tracker.acquire(1, steps as u64 * 8)?;
                     }
+                    if let Some(key) = float {
+                        known_floats.insert(key, index);
+                    }
                     last = Some((value, index));
                     index
                 }
             };
-            let column = &mut groups.groups[index].state;
-            let count = column.float(i).unwrap_or(0.0);
-            column.set_float(i, count + 1.0);
+            add(&mut groups.groups[index].state, i);
         }
     }
     drop(last);
@@ -69,6 +84,12 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
             column: g.state,
         })
         .collect())
+}
+
+/// Counts one more at step `i`.
+fn add(column: &mut Column, i: usize) {
+    let count = column.float(i).unwrap_or(0.0);
+    column.set_float(i, count + 1.0);
 }
 
 fn same(a: &StepValue, b: &StepValue) -> bool {

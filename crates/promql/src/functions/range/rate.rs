@@ -104,8 +104,12 @@ fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Colum
     let bounds = &input.windows.floats;
     let windows = bounds.begins().chunks(WORD).zip(bounds.ends().chunks(WORD));
     let (mut start, stride) = (input.windows.start(0), input.windows.stride());
-    let range_ms = input.windows.range_ms;
-    let mut alike = Alike::NONE;
+    let mut shapes = Shapes {
+        usual: Alike::NONE,
+        odd: Alike::NONE,
+        range_ms: input.windows.range_ms,
+        divisor,
+    };
     for ((word, (begins, ends)), out_floats) in windows.enumerate().zip(out.floats.chunks_mut(WORD))
     {
         let mut valid = 0;
@@ -127,10 +131,7 @@ fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Colum
                 gaps: last - first,
                 zero_point: None,
             };
-            if !alike.holds(&extent, window_start) {
-                let window = (window_start, window_start.saturating_add(range_ms));
-                alike = Alike::new(&extent, window, divisor);
-            }
+            let alike = shapes.of(&extent, window_start);
             let may_reach_zero = kind.is_counter && result > 0.0 && origin >= 0.0;
             let factor = if may_reach_zero && !alike.starts_before_zero(origin, result) {
                 alike.reach.factor(Some(origin / result)) / divisor
@@ -141,6 +142,33 @@ fn floats(input: &Windowed<'_>, kind: Kind, resets: &mut Resets, out: &mut Colum
             valid |= 1 << i;
         }
         out.valid.set_word(word, valid);
+    }
+}
+
+/// The extrapolations of windows met last.
+struct Shapes {
+    usual: Alike,
+    /// A late scrape makes two windows odd, the one that it begins and the one that it ends; each of
+    /// them is followed by usual ones.
+    odd: Alike,
+    range_ms: i64,
+    divisor: f64,
+}
+
+impl Shapes {
+    /// The extrapolation of the window that starts at `start`.
+    #[inline]
+    fn of(&mut self, extent: &Extent, start: i64) -> &Alike {
+        if self.usual.holds(extent, start) {
+            return &self.usual;
+        }
+        if self.odd.holds(extent, start) {
+            std::mem::swap(&mut self.usual, &mut self.odd);
+            return &self.usual;
+        }
+        let window = (start, start.saturating_add(self.range_ms));
+        self.odd = Alike::new(extent, window, self.divisor);
+        &self.odd
     }
 }
 
