@@ -10,6 +10,7 @@ mod format_query;
 pub mod json;
 mod label_values;
 mod labels;
+mod lookout;
 mod params;
 mod parse_query;
 mod query;
@@ -31,6 +32,7 @@ use runtime::{About, Clock};
 use storeapi::Store;
 use storeapi::remote_read::{ReadLimits, RemoteRead};
 
+use crate::dialect::Dialect;
 use crate::evaluator::{Evaluator, Leash};
 use crate::local::LocalStore;
 use crate::results::ResultsCache;
@@ -189,6 +191,9 @@ impl Api {
             form,
             now_ms: self.clock.now_ms(),
         };
+        if self.settings().dialect.dialect == Dialect::Lookout {
+            return lookout::answer(self, call, route);
+        }
         match (route.endpoint)(self, &call) {
             Ok(answer) => answer.respond(),
             Err(error) => error.respond(),
@@ -215,6 +220,11 @@ impl Handler for Api {
         }
         if let Some(route) = route(&request.path) {
             return self.call(&route, &request);
+        }
+        if self.settings().dialect.dialect == Dialect::Lookout
+            && let Some(response) = lookout::other(&request.path)
+        {
+            return response;
         }
         match request.path.as_str() {
             "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),

@@ -10,6 +10,7 @@ use runtime::{Error, ForeignFlags, ServerConfig, ServerFlags};
 use storeapi::grpc::Limits;
 
 use crate::dedup::Dedup;
+use crate::dialect::DialectFlags;
 use crate::endpoints::{EndpointConfig, SetOptions, config};
 use crate::settings::{DEFAULT_TENANT, Settings, Tenancy, label_list};
 
@@ -204,6 +205,9 @@ pub struct QueryFlags {
         default_value = "40m"
     )]
     pub results_settle: DurationMs,
+    /// Dialect.
+    #[command(flatten)]
+    pub dialect: DialectFlags,
 }
 
 /// Flags that say how tenants are told apart.
@@ -388,6 +392,7 @@ impl QueryFlags {
         let default_step = default_step.map(|step| positive("query.default-step", step));
         Ok(Settings {
             engine,
+            dialect: self.dialect,
             replica_labels: label_list(self.replica_label.iter().map(String::as_str)),
             hidden_labels: Vec::new(),
             dedup: self.dedup,

@@ -14,6 +14,7 @@ pub mod api;
 pub mod blocks;
 pub mod decode;
 pub mod dedup;
+pub mod dialect;
 pub mod endpoints;
 pub mod evaluator;
 pub mod flags;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::{Matcher, Sample, Value};
 use promql::columns::{StepValue, Steps};
-use promql::parse::{self, parse_expr};
+use promql::parse::parse_expr;
 use promql::value::QueryValue;
 use proto::prometheus::TimeSeries;
 use proto::thanos::query_server::{Query, QueryServer};
@@ -95,7 +95,7 @@ impl QueryService {
         let _ends_with_us = GiveUpOnDrop(leash.clone());
         let evaluator = Arc::clone(&self.evaluator);
         runtime::process::blocking(move || {
-            let expr = parse_expr(&asked.text, parse::Options::default())
+            let expr = parse_expr(&asked.text, evaluator.settings.dialect.syntax())
                 .map_err(|e| Status::invalid_argument(e.to_string()))?;
             let lookback_ms = asked.lookback_seconds.saturating_mul(1000);
             let task = Task {

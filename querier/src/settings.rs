@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::dedup::Dedup;
+use crate::dialect::DialectFlags;
 
 /// Name of the tenant whose data has no tenant's name.
 pub const DEFAULT_TENANT: &str = "default-tenant";
@@ -13,6 +14,8 @@ pub const DEFAULT_TENANT: &str = "default-tenant";
 pub struct Settings {
     /// How expressions are evaluated.
     pub engine: promql::Options,
+    /// Which PromQL is spoken.
+    pub dialect: DialectFlags,
     /// Labels that tell replicas apart.
     pub replica_labels: Vec<String>,
     /// Labels that names and values of labels leave out: replica labels that the user did not name.
@@ -44,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             engine: promql::Options::default(),
+            dialect: DialectFlags::default(),
             replica_labels: Vec::new(),
             hidden_labels: Vec::new(),
             dedup: Dedup::Penalty,

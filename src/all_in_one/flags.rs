@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use ingester::protocols::ProtocolFlags;
 use model::time::DurationMs;
+use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
 use runtime::{BucketConfig, BucketFlags, Error};
 
@@ -56,6 +57,9 @@ pub(crate) struct Flags {
     /// Receivers of other protocols.
     #[command(flatten)]
     protocols: ProtocolFlags,
+    /// Dialect of queries.
+    #[command(flatten)]
+    dialect: DialectFlags,
     /// How long blocks stay in the data directory after they were shipped to the bucket.
     #[arg(
         long = "tsdb.retention",
@@ -156,7 +160,7 @@ impl Flags {
             grpc: address("grpc-address", &self.grpc_address)?,
             ingester: self.ingester(&bucket_flag)?.resolve()?,
             store: flags_of::<store::Flags>(&store)?.resolve()?,
-            querier: flags_of::<querier::Flags>(&[])?.resolve_for_given_stores()?,
+            querier: self.querier()?.resolve_for_given_stores()?,
             compactor: flags_of::<compactor::Flags>(&compactor)?.resolve()?,
             has_config_file: self.scrape_config.is_some(),
             bucket,
@@ -164,6 +168,12 @@ impl Flags {
             retention: self.retention,
             data_dir: self.data_dir,
         })
+    }
+
+    fn querier(&self) -> Result<querier::Flags, Error> {
+        let mut flags = flags_of::<querier::Flags>(&[])?;
+        flags.queries.dialect = self.dialect;
+        Ok(flags)
     }
 
     fn ingester(&self, bucket_flag: &str) -> Result<ingester::Flags, Error> {

@@ -6,6 +6,7 @@
 
 mod duration;
 mod function;
+mod lookout;
 mod op;
 
 use model::matcher::Matcher;

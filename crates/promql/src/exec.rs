@@ -20,6 +20,7 @@ mod info;
 pub(crate) mod labels;
 pub(crate) mod merge;
 mod profile;
+mod range_buckets;
 mod range_call;
 mod ranges;
 mod relabel;

@@ -14,6 +14,7 @@ mod duration;
 mod error;
 mod expr;
 mod lexer;
+mod lookout;
 mod number;
 pub(crate) mod quote;
 mod selector;
@@ -25,6 +26,7 @@ use model::matcher::Matcher;
 use crate::ast::{Expr, PosRange};
 
 pub use error::ParseError;
+pub use lookout::literal_pattern;
 
 /// What may be written, and how much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,14 +56,18 @@ pub struct Features {
     pub extended_range_selectors: bool,
     /// `promql-binop-fill-modifiers`: `fill`, `fill_left` and `fill_right`.
     pub binop_fill_modifiers: bool,
+    /// The dialect of SOFALookout: dots in metric names, sets of values (`=~|`, `!~|`), and functions
+    /// of its own.
+    pub lookout: bool,
 }
 
 impl Features {
-    /// All of them.
+    /// All that Prometheus has.
     pub const ALL: Self = Self {
         experimental_functions: true,
         extended_range_selectors: true,
         binop_fill_modifiers: true,
+        lookout: false,
     };
 
     /// Enables the feature that Prometheus calls `name`; false when it is not one of the language.

@@ -252,6 +252,10 @@ pub(crate) enum HistogramCall {
         q: ScalarNode,
         q_pos: PosRange,
     },
+    /// Of the buckets of the Lookout dialect.
+    Ranges {
+        q: ScalarNode,
+    },
     Fraction {
         lower: ScalarNode,
         upper: ScalarNode,

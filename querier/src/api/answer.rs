@@ -143,6 +143,8 @@ pub(super) struct Answer {
     pub(super) infos: Vec<String>,
     /// A store's part is missing, or may be.
     pub(super) is_partial: bool,
+    /// What is said beside the data about debugging, where the dialect has such a thing.
+    pub(super) debug_info: Option<serde_json::Value>,
 }
 
 impl Answer {
@@ -155,6 +157,7 @@ impl Answer {
             warnings: Vec::new(),
             infos: Vec::new(),
             is_partial: false,
+            debug_info: None,
         }
     }
 
@@ -182,6 +185,9 @@ impl Answer {
         let response = Response::written(StatusCode::OK, JSON, move |out| {
             out.write_all(b"{\"status\":\"success\",\"data\":")?;
             (self.data)(out)?;
+            if let Some(info) = &self.debug_info {
+                write!(out, ",\"debugInfo\":{info}")?;
+            }
             for (name, notes) in [("warnings", &self.warnings), ("infos", &self.infos)] {
                 if !notes.is_empty() {
                     write!(out, ",\"{name}\":")?;

@@ -28,7 +28,7 @@ impl Question {
     /// What a call asks. Replica labels are shown, as in Thanos, but for those nobody named.
     pub(super) fn of(api: &Api, call: &Call<'_>) -> Result<Self, ApiError> {
         let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
-        let selectors = params::selectors(&call.form).map_err(ApiError::bad_data)?;
+        let selectors = params::selectors(api, &call.form).map_err(ApiError::bad_data)?;
         let scope = scope::scope(api, call, 0)?;
         let all = vec![Vec::new()];
         let selectors = if selectors.is_empty() { all } else { selectors };

@@ -6,9 +6,10 @@ use model::labels::quoted;
 use model::time::{DurationMs, MAX_TIME_MS, MIN_TIME_MS, parse_timestamp};
 use model::{Matcher, TimeRange};
 use promql::ast::Expr;
-use promql::parse::{self, parse_expr, parse_selector};
+use promql::parse::{parse_expr, parse_selector};
 use runtime::http::Form;
 
+use super::Api;
 use super::answer::ApiError;
 use crate::settings::Settings;
 
@@ -123,20 +124,20 @@ pub(super) fn query_options(form: &Form) -> Result<QueryOptions, ApiError> {
 }
 
 /// The expression in the parameter `query`, with its text.
-pub(super) fn expression(form: &Form) -> Result<(Expr, &str), ApiError> {
+pub(super) fn expression<'f>(api: &Api, form: &'f Form) -> Result<(Expr, &'f str), ApiError> {
     let text = form.get("query").unwrap_or_default();
-    let expr =
-        parse_expr(text, parse::Options::default()).map_err(|e| ApiError::parameter("query", e))?;
+    let syntax = api.settings().dialect.syntax();
+    let expr = parse_expr(text, syntax).map_err(|e| ApiError::parameter("query", e))?;
     Ok((expr, text))
 }
 
 /// The selectors in the parameters `match[]`, each of which must refuse series without labels; what
 /// is wrong with them otherwise.
-pub(super) fn selectors(form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
+pub(super) fn selectors(api: &Api, form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
     let mut selectors = Vec::new();
     for text in form.all("match[]") {
-        let selector =
-            parse_selector(text, parse::Options::default()).map_err(|e| e.to_string())?;
+        let syntax = api.settings().dialect.syntax();
+        let selector = parse_selector(text, syntax).map_err(|e| e.to_string())?;
         if selector.iter().all(Matcher::matches_empty) {
             return Err("match[] must contain at least one non-empty matcher".to_owned());
         }

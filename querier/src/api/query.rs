@@ -17,7 +17,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let t = params::time(&call.form, "time", call.now_ms)?;
     let default = api.settings().instant_max_resolution;
     let max_resolution = scope::max_resolution(&call.form, default, default)?;
-    let (expr, text) = params::expression(&call.form)?;
+    let (expr, text) = params::expression(api, &call.form)?;
     let options = params::query_options(&call.form)?;
     let task = options.task((&expr, text), Steps::instant(t), true, max_resolution);
     let begin = Instant::now();

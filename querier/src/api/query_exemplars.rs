@@ -5,7 +5,7 @@ use model::time::{MAX_TIME_MS, MIN_TIME_MS};
 use super::answer::{Answer, ApiError};
 use super::{Api, Call, params};
 
-pub(super) fn answer(_: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let start = params::time(&call.form, "start", MIN_TIME_MS)?;
     let end = params::time(&call.form, "end", MAX_TIME_MS)?;
     if end < start {
@@ -13,6 +13,6 @@ pub(super) fn answer(_: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
             "end timestamp must not be before start timestamp",
         ));
     }
-    params::expression(&call.form)?;
+    params::expression(api, &call.form)?;
     Ok(Answer::text("[]"))
 }

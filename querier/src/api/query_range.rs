@@ -51,7 +51,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         0
     };
     let max_resolution = scope::max_resolution(form, auto, default)?;
-    let (expr, text) = params::expression(form)?;
+    let (expr, text) = params::expression(api, form)?;
     let options = params::query_options(form)?;
     let steps = Steps::range(start, end, step);
     let task = options.task((&expr, text), steps, false, max_resolution);

@@ -10,7 +10,8 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     }
     let limit = params::limit(&call.form)?;
     let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
-    let selectors = params::selectors(&call.form).map_err(|e| ApiError::parameter("match[]", e))?;
+    let selectors =
+        params::selectors(api, &call.form).map_err(|e| ApiError::parameter("match[]", e))?;
     let scope = scope::scope(api, call, 0)?;
     let store = api.evaluator.fan_out(&scope::store_matchers(&call.form)?);
     let source = StoreSource::new(store, scope, api.leash(call, None).patience().clone());

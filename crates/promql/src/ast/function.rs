@@ -49,7 +49,11 @@ impl Function {
 
     /// The function with this id.
     pub fn get(id: FunctionId) -> &'static Self {
-        &FUNCTIONS[id as usize]
+        let beyond = (id as usize).checked_sub(FunctionId::COUNT);
+        beyond.map_or_else(
+            || &FUNCTIONS[id as usize],
+            |i| &super::lookout::FUNCTIONS[i],
+        )
     }
 
     const fn experimental(mut self) -> Self {
@@ -63,7 +67,7 @@ impl Function {
     }
 }
 
-const fn function(
+pub(super) const fn function(
     id: FunctionId,
     name: &'static str,
     arg_types: &'static [ValueType],
@@ -503,10 +507,16 @@ pub enum FunctionId {
     Vector,
     /// `year`
     Year,
+    /// `increase2`, of the Lookout dialect as are those below
+    Increase2,
+    /// `sum2_over_time`
+    Sum2OverTime,
+    /// `zhistogram_quantile`
+    ZhistogramQuantile,
 }
 
 impl FunctionId {
-    /// Number of functions.
+    /// Number of functions, those of the Lookout dialect apart.
     pub const COUNT: usize = Self::Year as usize + 1;
 }
 

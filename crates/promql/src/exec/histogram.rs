@@ -15,6 +15,7 @@ use crate::plan::HistogramCall;
 
 use super::distinct::{DropName, Names, StepGuard};
 use super::labels::{hash, with_label};
+use super::range_buckets;
 use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
 
 const BUCKET_LABEL: &str = "le";
@@ -29,6 +30,7 @@ pub(crate) fn build<'q>(
 ) -> Result<BoxedOperator<'q>, Error> {
     let scalar = |node| eval_scalar(node, steps, ctx);
     let asks = match call {
+        HistogramCall::Ranges { q } => return range_buckets::build(q, input, steps, ctx),
         HistogramCall::Quantile { q, q_pos } => {
             let q = scalar(q)?;
             check_quantile(&q, *q_pos, steps, ctx);

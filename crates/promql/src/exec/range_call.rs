@@ -65,11 +65,15 @@ pub(crate) fn build<'q>(
     })
 }
 
-/// True for functions whose results are samples as they were, or are not seen.
+/// True for functions whose results are samples as they were, or are not seen, and for one of the
+/// Lookout dialect.
 pub(crate) const fn keeps_name(func: FunctionId) -> bool {
     matches!(
         func,
-        FunctionId::LastOverTime | FunctionId::FirstOverTime | FunctionId::AbsentOverTime
+        FunctionId::LastOverTime
+            | FunctionId::FirstOverTime
+            | FunctionId::AbsentOverTime
+            | FunctionId::Sum2OverTime
     )
 }
 

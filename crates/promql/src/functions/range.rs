@@ -6,6 +6,7 @@
 mod change;
 mod extended;
 mod hist_rate;
+mod lookout;
 mod over_time;
 mod pick;
 mod rate;
@@ -313,7 +314,8 @@ pub(crate) fn evaluate(
         F::MinOverTime | F::MaxOverTime | F::TsOfMinOverTime | F::TsOfMaxOverTime => {
             statistic::extreme(func, input, out, remarks);
         }
-        F::SumOverTime => over_time::sum(input, out, remarks),
+        F::Increase2 => lookout::increase(input, out),
+        F::SumOverTime | F::Sum2OverTime => over_time::sum(input, out, remarks),
         F::AvgOverTime => over_time::avg(input, out, remarks),
         F::StddevOverTime => statistic::variance(input, true, out, remarks),
         F::StdvarOverTime => statistic::variance(input, false, out, remarks),

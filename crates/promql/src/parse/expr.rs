@@ -60,7 +60,7 @@ const SIGN_PRECEDENCE: u8 = BinaryOp::Pow.precedence();
 impl<'a> Parser<'a> {
     pub(super) fn new(input: &'a str, options: Options) -> Self {
         Self {
-            lexer: Lexer::new(input),
+            lexer: Lexer::new(input, options.features.lookout),
             lookahead: None,
             options,
             context: NO_CONTEXT,
@@ -431,7 +431,8 @@ impl<'a> Parser<'a> {
     fn call(&mut self, name: Token) -> Result<Tree> {
         let (args, height) = self.arguments()?;
         let text = self.lexer.text(name);
-        let Some(function) = Function::find(text) else {
+        let lookout = || Function::find_lookout(text).filter(|_| self.options.features.lookout);
+        let Some(function) = Function::find(text).or_else(lookout) else {
             let message = format!(
                 "unknown function with name {}",
                 quote::quoted(text.as_bytes())

@@ -19,6 +19,8 @@ pub(super) struct Lexer<'a> {
     start: usize,
     paren_depth: u32,
     in_braces: bool,
+    /// The text is of the Lookout dialect.
+    is_lookout: bool,
     bracket: Bracket,
     /// A number was seen inside brackets; like Prometheus' scanner this one never forgets it.
     seen_duration: bool,
@@ -42,13 +44,14 @@ type Result<T> = std::result::Result<T, ParseError>;
 
 impl<'a> Lexer<'a> {
     /// A scanner of `input`, which is shorter than 4 GiB.
-    pub(super) fn new(input: &'a str) -> Self {
+    pub(super) fn new(input: &'a str, is_lookout: bool) -> Self {
         Self {
             input,
             pos: 0,
             start: 0,
             paren_depth: 0,
             in_braces: false,
+            is_lookout,
             bracket: Bracket::Outside,
             seen_duration: false,
         }
@@ -233,7 +236,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> Kind {
-        self.skip_while(|b| is_word(b) || b == b':');
+        let has_dots = self.is_lookout;
+        self.skip_while(|b| is_word(b) || b == b':' || (has_dots && b == b'.'));
         match classify(&self.input[self.start..self.pos]) {
             // These became keywords late, so they are names wherever they can be.
             Kind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)
@@ -337,9 +341,21 @@ impl<'a> Lexer<'a> {
             ',' => Kind::Comma,
             '"' | '\'' => return self.string(c),
             '`' => return self.raw_string(),
-            '=' if self.accept(|b| b == b'~') => Kind::EqualRegex,
+            '=' if self.accept(|b| b == b'~') => {
+                if self.is_lookout && self.accept(|b| b == b'|') {
+                    Kind::InSet
+                } else {
+                    Kind::EqualRegex
+                }
+            }
             '=' => Kind::Equal,
-            '!' if self.accept(|b| b == b'~') => Kind::NotRegex,
+            '!' if self.accept(|b| b == b'~') => {
+                if self.is_lookout && self.accept(|b| b == b'|') {
+                    Kind::NotInSet
+                } else {
+                    Kind::NotRegex
+                }
+            }
             '!' if self.accept(|b| b == b'=') => Kind::Op(BinaryOp::Ne),
             '!' => {
                 let c = quoted_char(self.peek_char());

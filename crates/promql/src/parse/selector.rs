@@ -4,8 +4,8 @@ use model::labels::METRIC_NAME;
 use model::matcher::{MatchOp, Matcher};
 
 use super::expr::{Context, Parser, Result, Tree, is_metric_name, pos};
-use super::quote;
 use super::token::{Keyword, Kind, Token};
+use super::{lookout, quote};
 use crate::ast::{
     At, BinaryOp, Duration, Expr, MatrixSelector, PosRange, RangeExtension, Subquery,
     VectorSelector,
@@ -67,8 +67,12 @@ impl Parser<'_> {
             matchers = self.matchers()?;
             end = PosRange::new(0, self.last_end);
         }
-        let name = name.map_or("", |name| self.lexer.text(name));
-        if !name.is_empty() {
+        let mut name = name.map_or("", |name| self.lexer.text(name));
+        if name.contains('.') {
+            // As if it had been written in quotes inside the braces, which everybody can read.
+            matchers.insert(0, Matcher::equal(METRIC_NAME, name));
+            name = "";
+        } else if !name.is_empty() {
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
         let selector = VectorSelector {
@@ -119,6 +123,7 @@ impl Parser<'_> {
             Kind::Op(BinaryOp::Ne) => MatchOp::NotEqual,
             Kind::EqualRegex => MatchOp::Regex,
             Kind::NotRegex => MatchOp::NotRegex,
+            kind if let Some(op) = lookout::set_op(kind) => op,
             // A string alone is the metric name.
             _ if is_quoted => return Ok(Matcher::equal(METRIC_NAME, &self.unquote(name)?)),
             _ => {
@@ -132,7 +137,10 @@ impl Parser<'_> {
             return Err(self.unexpected_in(value, in_matching("string")));
         }
         self.take();
-        let text = self.unquote(value)?;
+        let mut text = self.unquote(value)?;
+        if lookout::set_op(operator.kind).is_some() {
+            text = lookout::set_pattern(&text);
+        }
         let matcher = if is_quoted {
             Matcher::new(op, &self.unquote(name)?, &text)
         } else {

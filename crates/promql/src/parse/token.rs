@@ -23,6 +23,10 @@ pub(super) enum Kind {
     EqualRegex,
     /// `!~`
     NotRegex,
+    /// `=~|`, of the Lookout dialect
+    InSet,
+    /// `!~|`, of the Lookout dialect
+    NotInSet,
     /// `@`
     At,
     /// `1.5`, `0x1f`, `Inf`
@@ -79,7 +83,7 @@ impl Keyword {
 
 /// The token that `word` is outside braces and brackets; case does not matter.
 pub(super) fn classify(word: &str) -> Kind {
-    if word.contains(':') {
+    if word.contains([':', '.']) {
         return Kind::MetricIdentifier;
     }
     // The longest keyword is `count_values`.
@@ -159,7 +163,12 @@ impl Token {
             Kind::Number => format!("number {}", excerpt(text)),
             Kind::Duration => format!("duration {}", excerpt(text)),
             Kind::String => format!("string {}", excerpt(text)),
-            Kind::Op(_) | Kind::EqualRegex | Kind::NotRegex | Kind::At => format!("<op:{text}>"),
+            Kind::Op(_)
+            | Kind::EqualRegex
+            | Kind::NotRegex
+            | Kind::InSet
+            | Kind::NotInSet
+            | Kind::At => format!("<op:{text}>"),
             Kind::Aggregate(_) => format!("<aggr:{text}>"),
             Kind::Keyword(keyword) if keyword.is_function() => excerpt(text),
             Kind::Keyword(_) => format!("<{text}>"),

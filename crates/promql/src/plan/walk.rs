@@ -72,7 +72,9 @@ impl VectorNode {
             | Self::StepInvariant(input) => input.rewrite(with),
             Self::Histogram { call, input, .. } => {
                 match call {
-                    HistogramCall::Quantile { q, .. } => q.rewrite(with),
+                    HistogramCall::Quantile { q, .. } | HistogramCall::Ranges { q } => {
+                        q.rewrite(with)
+                    }
                     HistogramCall::Fraction { lower, upper } => {
                         lower.rewrite(with);
                         upper.rewrite(with);

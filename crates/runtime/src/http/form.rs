@@ -41,6 +41,17 @@ impl Form {
         decode(segment.as_bytes(), b'+')
     }
 
+    /// Adds a parameter.
+    pub fn add(&mut self, name: &str, value: String) {
+        self.pairs.push((name.to_owned(), value));
+    }
+
+    /// Gives a parameter this value and no other.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.pairs.retain(|(known, _)| known != name);
+        self.add(name, value);
+    }
+
     /// The first value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()

@@ -42,7 +42,13 @@ impl Builder {
 
     pub(super) fn vector_call(&mut self, call: &Call) -> Result<Built<VectorNode>, Error> {
         let outer = (self.hints.clone(), self.needs_buckets);
-        call.function.name.clone_into(&mut self.hints.func);
+        // Stores know the functions of Prometheus, and may read downsampled data by their names.
+        let known_as = match call.function.id {
+            F::Increase2 => "increase",
+            F::Sum2OverTime => "sum_over_time",
+            _ => call.function.name,
+        };
+        known_as.clone_into(&mut self.hints.func);
         match call.function.id {
             F::HistogramCount | F::HistogramSum | F::HistogramAvg => {
                 self.hints.histogram_stats = true;
@@ -104,9 +110,13 @@ impl Builder {
                     inner.invariant,
                 ))
             }
-            (F::HistogramQuantile | F::HistogramFraction | F::HistogramQuantiles, _) => {
-                self.histogram_call(call)
-            }
+            (
+                F::HistogramQuantile
+                | F::HistogramFraction
+                | F::HistogramQuantiles
+                | F::ZhistogramQuantile,
+                _,
+            ) => self.histogram_call(call),
             (F::Info, [v, rest @ ..]) => self.info(v, rest),
             (F::Timestamp | F::StartTimestamp, [arg]) => self.times(call, arg),
             _ if args.iter().any(|a| a.value_type() == ValueType::Matrix) => {
@@ -223,6 +233,9 @@ impl Builder {
                 let (q, q_pos) = scalars.next().ok_or_else(arity)?;
                 HistogramCall::Quantile { q, q_pos }
             }
+            F::ZhistogramQuantile => HistogramCall::Ranges {
+                q: scalars.next().ok_or_else(arity)?.0,
+            },
             F::HistogramFraction => HistogramCall::Fraction {
                 lower: scalars.next().ok_or_else(arity)?.0,
                 upper: scalars.next().ok_or_else(arity)?.0,

@@ -115,7 +115,9 @@ impl NarrowTime {
             VectorNode::StepInvariant(input) => self.vector(input, Steps::instant(steps.start)),
             VectorNode::Histogram { call, input, .. } => {
                 match call {
-                    HistogramCall::Quantile { q, .. } => self.scalar(q, steps),
+                    HistogramCall::Quantile { q, .. } | HistogramCall::Ranges { q } => {
+                        self.scalar(q, steps)
+                    }
                     HistogramCall::Fraction { lower, upper } => {
                         self.scalar(lower, steps);
                         self.scalar(upper, steps);

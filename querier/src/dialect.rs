@@ -1,0 +1,39 @@
+//! Which PromQL is spoken, and whose HTTP API.
+
+use clap::{Args, ValueEnum};
+use promql::parse;
+
+/// Which PromQL is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Dialect {
+    /// That of Prometheus.
+    #[default]
+    Prometheus,
+    /// That of SOFALookout, which has all of Prometheus' and more, and its HTTP API.
+    Lookout,
+}
+
+/// What is said about the dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
+pub struct DialectFlags {
+    /// Which PromQL is spoken, and whose HTTP API.
+    #[arg(
+        long = "query.dialect",
+        value_name = "WHOSE",
+        default_value = "prometheus"
+    )]
+    pub dialect: Dialect,
+    /// Refuses queries of Lookout's dialect that its server refuses to spare its storage: those
+    /// without a label to select by, or with nothing but a regular expression.
+    #[arg(long = "query.lookout-guard-rails")]
+    pub guard_rails: bool,
+}
+
+impl DialectFlags {
+    /// What may be written.
+    pub fn syntax(self) -> parse::Options {
+        let mut options = parse::Options::default();
+        options.features.lookout = self.dialect == Dialect::Lookout;
+        options
+    }
+}
