@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Matcher;
+use model::{Matcher, TimeRange};
 use promql::ast::Expr;
 use promql::columns::Steps;
 use promql::limits::{Cancellation, Limits};
 use promql::value::QueryResult;
 use promql::{Engine, Query};
 use storeapi::Store;
-use storeapi::proxy::{Proxy, ProxyConfig};
+use storeapi::proxy::{Member, Proxy, ProxyConfig, may_have};
 use tokio::runtime::Handle;
 
 use crate::pool::Pool;
+use crate::reach::reach;
 use crate::settings::Settings;
 use crate::store_source::{Patience, Scope, StoreSource};
 use crate::stores::Stores;
@@ -98,10 +99,29 @@ impl Evaluator {
 
     /// One store for all whose address one of `matchers` accepts, all when there are none.
     pub fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Arc<dyn Store> {
+        self.one_store(self.stores.members(matchers))
+    }
+
+    /// One store for those that may have samples within `range`, all when that is not known.
+    fn fan_out_within(
+        &self,
+        matchers: &[Vec<Matcher>],
+        range: Option<TimeRange>,
+    ) -> Arc<dyn Store> {
         let members = self.stores.members(matchers);
+        let Some(range) = range else {
+            return self.one_store(members);
+        };
+        let is_near = |member: &&Member| may_have(&member.store.info(), range, &[]);
+        let near: Vec<Member> = members.iter().filter(is_near).cloned().collect();
+        // No store at all is another matter than none with samples.
+        self.one_store(if near.is_empty() { members } else { near })
+    }
+
+    fn one_store(&self, members: Vec<Member>) -> Arc<dyn Store> {
         match members.as_slice() {
             // It fails only with the process, so there is nothing to watch over.
-            [only] if !self.stores.may_wait() => Arc::clone(&only.store),
+            [only] if only.store.is_local() => Arc::clone(&only.store),
             _ => Arc::new(Proxy::new(
                 Arc::new(members),
                 ProxyConfig {
@@ -122,7 +142,10 @@ impl Evaluator {
         matchers: &[Vec<Matcher>],
         leash: &Leash,
     ) -> Result<Evaluated, promql::Error> {
-        let store = self.fan_out(matchers);
+        let engine = self.engine(task, leash.timeout);
+        let range = reach(task.expr, task.steps, engine.options().lookback_ms);
+        let store = self.fan_out_within(matchers, range);
+        let is_local = store.is_local();
         let source = StoreSource::new(store, scope, leash.patience.clone());
         let query = Query {
             expr: task.expr,
@@ -132,13 +155,11 @@ impl Evaluator {
             cancellation: leash.cancellation.clone(),
             executor: &*self.pool,
         };
-        let engine = self.engine(task, leash.timeout);
         let run = || engine.run(&source, &query);
         // Whoever waits for a network does not hold one of the threads that all queries share.
-        let result = if self.stores.may_wait() {
-            run()
-        } else {
-            self.pool.enter(run)
+        let result = match is_local {
+            true => self.pool.enter(run),
+            false => run(),
         };
         let result = match result {
             Err(promql::Error::Source(_)) if leash.patience.is_over() => {

@@ -21,6 +21,7 @@ pub mod flags;
 pub mod local;
 pub mod pool;
 pub mod query_api;
+mod reach;
 mod replicas;
 pub mod results;
 pub mod service;

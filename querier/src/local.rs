@@ -103,6 +103,10 @@ impl LocalStore {
 }
 
 impl Store for LocalStore {
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn info(&self) -> Info {
         let range = self.time_range();
         Info {

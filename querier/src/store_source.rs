@@ -79,6 +79,8 @@ impl Scope {
                 by: hints.by,
             },
             tenant: self.tenant.clone(),
+            // [`Patience::wait`] is called on such threads.
+            may_block: true,
             ..SeriesRequest::default()
         }
     }

@@ -18,9 +18,6 @@ pub trait Stores: Send + Sync + fmt::Debug {
 
     /// Each store and how it is.
     fn statuses(&self) -> Vec<StoreStatus>;
-
-    /// Asking them may mean waiting for a network.
-    fn may_wait(&self) -> bool;
 }
 
 /// A store and how it is.
@@ -86,11 +83,6 @@ impl Stores for FixedStores {
 
     fn statuses(&self) -> Vec<StoreStatus> {
         self.stores.iter().map(FixedStore::status).collect()
-    }
-
-    fn may_wait(&self) -> bool {
-        // A bucket may be far away.
-        self.stores.iter().any(|fixed| fixed.component == "store")
     }
 }
 

@@ -7,7 +7,7 @@
 //! missed that retention removes meanwhile.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ingester::core::{Core, TenantBlocks};
 use model::{Labels, Matcher};
@@ -31,8 +31,9 @@ pub(super) struct Once {
 #[derive(Debug, Default)]
 struct Known {
     here: Vec<Vec<Ulid>>,
-    served: Weak<BlockSet>,
-    hidden: Arc<HashSet<Ulid>>,
+    served: Arc<BlockSet>,
+    /// Those of them that are not here.
+    rest: Arc<BlockSet>,
 }
 
 impl Once {
@@ -46,22 +47,24 @@ impl Once {
         }
     }
 
-    /// The blocks of the bucket that are here too.
-    fn hidden(&self, here: &[TenantBlocks]) -> Arc<HashSet<Ulid>> {
+    /// The blocks of the bucket that are not here too.
+    fn rest(&self, here: &[TenantBlocks]) -> Arc<BlockSet> {
         let served = self.gateway.blocks();
         let ids = |of: &TenantBlocks| of.blocks.iter().map(|b| b.meta().ulid).collect();
         let ids: Vec<Vec<Ulid>> = here.iter().map(ids).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = known.here == ids && known.served.as_ptr() == Arc::as_ptr(&served);
+        let is_same = known.here == ids && Arc::ptr_eq(&known.served, &served);
         if !is_same {
             let labels = here.iter().map(|of| of.labels.clone());
+            let copies = copies(&served, labels.zip(&ids));
+            let rest = served.iter().filter(|b| !copies.contains(&b.id()));
             *known = Known {
-                hidden: Arc::new(copies(&served, labels.zip(&ids))),
-                served: Arc::downgrade(&served),
+                rest: Arc::new(BlockSet::new(rest.cloned())),
+                served,
                 here: ids,
             };
         }
-        Arc::clone(&known.hidden)
+        Arc::clone(&known.rest)
     }
 }
 
@@ -91,9 +94,9 @@ impl Stores for Once {
             return members;
         };
         let here = self.main.blocks();
-        let hidden = self.hidden(&here);
+        let rest = self.rest(&here);
         local.store = self.main.store_holding(&here);
-        bucket.store = Arc::new(self.gateway.hiding(hidden));
+        bucket.store = Arc::new(self.gateway.answering_from(rest));
         members
     }
 
@@ -103,10 +106,6 @@ impl Stores for Once {
 
     fn statuses(&self) -> Vec<StoreStatus> {
         self.all.statuses()
-    }
-
-    fn may_wait(&self) -> bool {
-        self.all.may_wait()
     }
 }
 

@@ -38,6 +38,9 @@ impl FromStr for ByteSize {
     }
 }
 
+/// A cache on disk that is worth it.
+const DISK_CACHE_MIN: u64 = 16 << 20;
+
 /// What was said on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
@@ -139,6 +142,10 @@ pub struct LimitFlags {
     /// Memory for chunks: half for those that were read, half for those on their way to clients.
     #[arg(long = "chunk-pool-size", value_name = "BYTES", default_value = "2GB")]
     pub chunk_pool: ByteSize,
+    /// Disk below --data-dir for what was read of indexes and chunks, for buckets that are not
+    /// folders here; 0 for none.
+    #[arg(long = "disk-cache-size", value_name = "BYTES", default_value = "1GB")]
+    pub disk_cache: ByteSize,
     /// How long an index that nobody reads stays open.
     #[arg(
         long = "store.index-header-lazy-reader-idle-timeout",
@@ -226,8 +233,12 @@ impl LimitFlags {
         if self.series_batch == 0 {
             return Err(refused("debug.series-batch-size", "read at least 1 series"));
         }
+        if self.disk_cache.0 > 0 && self.disk_cache.0 < DISK_CACHE_MIN {
+            return Err(refused("disk-cache-size", "use 16MB or more, or 0"));
+        }
         Ok(Options {
             data_dir,
+            disk_cache_bytes: self.disk_cache.0,
             index_cache_bytes: self.index_cache.0,
             chunk_bytes: self.chunk_pool.0,
             index_idle: positive(
@@ -359,6 +370,7 @@ mod tests {
                 "--selector.relabel-config",
             ),
             ("--index-cache-size=much", "250MB"),
+            ("--disk-cache-size=1MB", "16MB or more"),
         ] {
             let error = resolve(&[arg]).unwrap_err();
             assert!(error.contains(said), "{arg}: {error}");

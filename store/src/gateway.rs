@@ -1,6 +1,6 @@
 //! The gateway: a [`Store`] over the blocks of a bucket.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use ulid::Ulid;
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
+use crate::disk_cache::DiskCache;
 use crate::limits::{Limits, Usage};
 use crate::names::LabelsOf;
 use crate::pages::Pages;
@@ -42,11 +43,16 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 /// Batches of a block that are in memory at once: one being read, one waiting, one being sent.
 const BATCHES: u64 = 3;
 
+/// Where pages are kept below the data directory.
+const PAGES_DIR: &str = "pages";
+
 /// How a gateway works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Directory for index-headers; may be lost at any time.
     pub data_dir: PathBuf,
+    /// Bytes of indexes and chunks that are kept on disk; 0 for none.
+    pub disk_cache_bytes: u64,
     /// Bytes of indexes that are kept in memory.
     pub index_cache_bytes: u64,
     /// Bytes of chunks that are kept in memory or on their way to clients.
@@ -65,8 +71,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    /// Blocks whose series somebody else of the same process answers with.
-    hidden: Arc<HashSet<Ulid>>,
+    /// The blocks that answer, where not all that are served do.
+    only: Option<Arc<BlockSet>>,
 }
 
 struct Shared {
@@ -93,6 +99,7 @@ impl Gateway {
         // and a quarter for what open indexes hold.
         let quarter = options.index_cache_bytes / 4;
         let (index, chunks) = (quarter * 2, options.chunk_bytes / 2);
+        let disk = disk_cache(&bucket, &options, &stats);
         let deps = Deps {
             opener: Opener::new(
                 bucket.clone(),
@@ -101,7 +108,7 @@ impl Gateway {
                 Arc::clone(&stats),
                 (quarter, options.index_idle),
             ),
-            pages: Pages::new(bucket, Arc::clone(&stats), index, chunks),
+            pages: Pages::new(bucket, Arc::clone(&stats), index, chunks).with_disk(disk),
             expanded: ExpandedCache::new(quarter),
             stats,
         };
@@ -113,23 +120,27 @@ impl Gateway {
                 clock,
                 blocks: ArcSwap::default(),
             }),
-            hidden: Arc::default(),
+            only: None,
         }
     }
 
-    /// The same without the series of some blocks, which somebody else answers with. Names and values
-    /// of labels may still be theirs.
+    /// The same, answering from these of its blocks alone: somebody else answers with the others.
     #[must_use]
-    pub fn hiding(&self, blocks: Arc<HashSet<Ulid>>) -> Self {
+    pub fn answering_from(&self, blocks: Arc<BlockSet>) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            hidden: blocks,
+            only: Some(blocks),
         }
     }
 
     /// The blocks that are served now.
     pub fn blocks(&self) -> Arc<BlockSet> {
         self.shared.blocks.load_full()
+    }
+
+    /// Those of them that questions are answered from.
+    fn asked(&self) -> Arc<BlockSet> {
+        self.only.clone().unwrap_or_else(|| self.blocks())
     }
 
     /// Serves these blocks from now on. Requests that are being answered go on with those that they
@@ -166,9 +177,8 @@ impl Gateway {
         let shared = &self.shared;
         let place = Arc::clone(&shared.places).acquire_owned().await;
         let place = place.expect("never closed");
-        let set = shared.blocks.load_full();
-        let mut blocks = set.select(request.range, &request.matchers, request.max_resolution);
-        blocks.retain(|(block, _)| !self.hidden.contains(&block.id()));
+        let set = self.asked();
+        let blocks = set.select(request.range, &request.matchers, request.max_resolution);
         if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
             return Err(StoreError::new(
                 ErrorKind::Invalid,
@@ -205,7 +215,7 @@ impl Gateway {
         F: Future<Output = Result<BTreeSet<String>, StoreError>>,
     {
         let shared = &self.shared;
-        let set = shared.blocks.load_full();
+        let set = self.asked();
         // Any resolution has all the series, and the coarsest the fewest blocks.
         let blocks = set.select(request.range, &request.matchers, i64::MAX);
         let wanted = Arc::new(Wanted {
@@ -259,7 +269,7 @@ impl Gateway {
 
 impl Store for Gateway {
     fn info(&self) -> Info {
-        self.shared.blocks.load().info()
+        self.asked().info()
     }
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
@@ -295,6 +305,23 @@ impl Store for Gateway {
 impl Collect for Gateway {
     fn collect(&self, out: &mut Exposition) {
         self.stats().collect(out);
+    }
+}
+
+/// The cache on disk, if there is to be one, and can be.
+fn disk_cache(bucket: &Bucket, options: &Options, stats: &Stats) -> Option<Arc<DiskCache>> {
+    // What is in a directory already is not copied to another.
+    let is_local = bucket.local_path(PAGES_DIR).is_some();
+    if is_local || options.disk_cache_bytes == 0 {
+        return None;
+    }
+    let dir = options.data_dir.join(PAGES_DIR);
+    match DiskCache::open(dir, options.disk_cache_bytes, Arc::clone(&stats.disk)) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(error) => {
+            tracing::warn!(dir = %options.data_dir.display(), %error, "pages are not kept on disk");
+            None
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 //! [`Syncer`] itself.
 //!
 //! Reading order: [`set`] (which blocks answer), [`block`] (opening them), [`header`] (what is kept
-//! of an index), [`pages`] and [`sparse`] (reading ranges), [`postings`] and [`select`] (series of
+//! of an index), [`pages`], [`disk_cache`] and [`sparse`] (reading ranges), [`postings`] and [`select`] (series of
 //! one block), [`order`], [`answer`] (many blocks as one stream), [`gateway`] (the store), [`sync`]
 //! (what the bucket holds), [`api`] (HTTP).
 
 pub mod answer;
 pub mod api;
 pub mod block;
+pub mod disk_cache;
 mod error;
 pub mod flags;
 pub mod gateway;

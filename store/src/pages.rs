@@ -1,7 +1,7 @@
 //! Reading ranges of objects through a cache of pages.
 //!
-//! Objects are cut into pages of 64 KiB. What is asked for is rounded to pages, looked up in memory,
-//! and what is missing is read by few coalesced requests. A page that somebody else is reading is
+//! Objects are cut into pages of 64 KiB. What is asked for is rounded to pages, looked up in memory
+//! and on disk, and what is missing is read by few coalesced requests. A page that somebody else is reading is
 //! waited for instead of being read twice.
 
 use std::collections::HashMap;
@@ -13,9 +13,11 @@ use bucket::{BlockObject, Bucket, ReadPlan};
 use bytes::Bytes;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use runtime::process::blocking;
 use storeapi::StoreError;
 use tokio::sync::{Semaphore, watch};
 
+use crate::disk_cache::{DiskCache, PageKey};
 use crate::error::of_bucket;
 use crate::limits::Usage;
 use crate::sparse::Extents;
@@ -39,15 +41,18 @@ pub struct PagedObject {
     pub size: u64,
 }
 
-type Key = (BlockObject, u32);
+/// Jobs that write pages to disk at once or wait for it; pages beyond that are not kept there.
+const WRITES_MAX: usize = 8;
 
 /// Pages of objects, and who is reading which.
 pub struct Pages {
     bucket: Bucket,
     stats: Arc<Stats>,
-    index: Cache<Key, Bytes>,
-    chunks: Cache<Key, Bytes>,
-    reading: Mutex<HashMap<Key, watch::Receiver<()>>>,
+    index: Cache<PageKey, Bytes>,
+    chunks: Cache<PageKey, Bytes>,
+    disk: Option<Arc<DiskCache>>,
+    writes: Arc<Semaphore>,
+    reading: Mutex<HashMap<PageKey, watch::Receiver<()>>>,
     reads: Semaphore,
 }
 
@@ -60,7 +65,7 @@ impl fmt::Debug for Pages {
 /// Pages that one reader has taken upon itself; others wait until this is dropped.
 struct Claim<'a> {
     pages: &'a Pages,
-    keys: Vec<Key>,
+    keys: Vec<PageKey>,
     _done: watch::Sender<()>,
 }
 
@@ -86,7 +91,7 @@ impl Pages {
         let cache = |bytes| {
             Cache::builder()
                 .max_capacity(bytes)
-                .weigher(|_: &Key, page: &Bytes| {
+                .weigher(|_: &PageKey, page: &Bytes| {
                     u32::try_from(page.len() + PAGE_OVERHEAD).unwrap_or(u32::MAX)
                 })
                 .build()
@@ -96,12 +101,21 @@ impl Pages {
             stats,
             index: cache(index_bytes),
             chunks: cache(chunk_bytes),
+            disk: None,
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
             reading: Mutex::default(),
             reads: Semaphore::new(READS_MAX),
         }
     }
 
-    fn cache(&self, object: BlockObject) -> (&Cache<Key, Bytes>, &Hits) {
+    /// The same, with a cache on disk behind that in memory.
+    #[must_use]
+    pub fn with_disk(mut self, disk: Option<Arc<DiskCache>>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    fn cache(&self, object: BlockObject) -> (&Cache<PageKey, Bytes>, &Hits) {
         match object {
             BlockObject::Chunks(..) => (&self.chunks, &self.stats.chunk_pages),
             _ => (&self.index, &self.stats.index_pages),
@@ -199,7 +213,8 @@ impl Pages {
         held: &mut Extents,
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let runs = runs(object, &claim.keys);
+        let lacking = self.take_from_disk(object, claim.keys.clone(), held).await;
+        let runs = runs(object, &lacking);
         if runs.is_empty() {
             return Ok(());
         }
@@ -213,15 +228,66 @@ impl Pages {
         self.stats.bytes_fetched.add(bytes);
         let (cache, _) = self.cache(object.object);
         let pieces: Vec<(u64, Bytes)> = runs.iter().map(|r| r.start).zip(read).collect();
+        let mut fresh = Vec::with_capacity(lacking.len());
         for (start, bytes) in &pieces {
             let pages = bytes.chunks(PAGE as usize).zip((start / PAGE) as u32..);
             for (bytes, page) in pages {
                 // A copy, so that a page that stays does not keep its whole request in memory.
-                cache.insert((object.object, page), Bytes::copy_from_slice(bytes));
+                let bytes = Bytes::copy_from_slice(bytes);
+                cache.insert((object.object, page), bytes.clone());
+                fresh.push(((object.object, page), bytes));
             }
         }
+        self.keep_on_disk(fresh);
         held.add(pieces);
         Ok(())
+    }
+
+    /// Moves what the disk has of `pages` to `held` and into memory; returns the others.
+    async fn take_from_disk(
+        &self,
+        object: PagedObject,
+        pages: Vec<PageKey>,
+        held: &mut Extents,
+    ) -> Vec<PageKey> {
+        let Some(disk) = self.disk.clone().filter(|_| !pages.is_empty()) else {
+            return pages;
+        };
+        let read = blocking(move || {
+            let page = |key: PageKey| {
+                let range = page_range(object, key.1);
+                // At most a page, which lies in memory.
+                (key, disk.get(key, (range.end - range.start) as usize))
+            };
+            pages.into_iter().map(page).collect::<Vec<_>>()
+        });
+        let (cache, _) = self.cache(object.object);
+        let mut found = Vec::new();
+        let mut lacking = Vec::new();
+        for (key, page) in read.await {
+            match page {
+                Some(page) => {
+                    cache.insert(key, page.clone());
+                    found.push((page_range(object, key.1).start, page));
+                }
+                None => lacking.push(key),
+            }
+        }
+        held.add(found);
+        lacking
+    }
+
+    /// Writes pages to disk when there is time.
+    fn keep_on_disk(&self, pages: Vec<(PageKey, Bytes)>) {
+        if let Some(disk) = self.disk.clone()
+            && let Ok(place) = Arc::clone(&self.writes).try_acquire_owned()
+        {
+            // Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || {
+                let _place = place;
+                disk.put(pages);
+            }));
+        }
     }
 }
 
@@ -232,7 +298,7 @@ fn page_range(object: PagedObject, page: u32) -> Range<u64> {
 }
 
 /// Ranges that cover pages, given in order, and nothing else.
-fn runs(object: PagedObject, pages: &[Key]) -> Vec<Range<u64>> {
+fn runs(object: PagedObject, pages: &[PageKey]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for (_, page) in pages {
         let range = page_range(object, *page);

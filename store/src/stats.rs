@@ -1,6 +1,7 @@
 //! What the store counts, under the names that Thanos' dashboards ask for where the meaning is the
 //! same.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use runtime::metrics::{Collect, Exposition};
@@ -49,6 +50,8 @@ pub struct Stats {
     pub chunk_pages: Hits,
     /// Results of matchers asked for, and found in memory.
     pub expanded_postings: Hits,
+    /// The cache on disk.
+    pub disk: Arc<DiskStats>,
     /// Bytes that were read of the bucket to answer queries.
     pub bytes_fetched: Count,
     /// Queries that a limit ended.
@@ -72,8 +75,59 @@ pub struct Hits {
     pub hits: Count,
 }
 
+/// How well the cache on disk works, which is there only where it was asked for.
+#[derive(Debug, Default)]
+pub struct DiskStats {
+    /// Pages that it was asked for.
+    pub requests: Count,
+    /// Pages that it had.
+    pub hits: Count,
+    /// Pages that were damaged.
+    pub damaged: Count,
+    /// Times that pages could not be written.
+    pub failures: Count,
+    /// Bytes that it has.
+    pub bytes: Count,
+}
+
+impl DiskStats {
+    fn collect(&self, out: &mut Exposition) {
+        for (name, help, count) in [
+            (
+                "promontory_store_disk_cache_requests_total",
+                "Pages that the cache on disk was asked for.",
+                &self.requests,
+            ),
+            (
+                "promontory_store_disk_cache_hits_total",
+                "Pages that the cache on disk had.",
+                &self.hits,
+            ),
+            (
+                "promontory_store_disk_cache_damaged_total",
+                "Pages of the cache on disk that were damaged.",
+                &self.damaged,
+            ),
+            (
+                "promontory_store_disk_cache_write_failures_total",
+                "Times that pages could not be written to the cache on disk.",
+                &self.failures,
+            ),
+        ] {
+            out.counter(name, help, &[], count.get());
+        }
+        out.gauge(
+            "promontory_store_disk_cache_bytes",
+            "Bytes that the cache on disk has.",
+            &[],
+            self.bytes.get() as f64,
+        );
+    }
+}
+
 impl Collect for Stats {
     fn collect(&self, out: &mut Exposition) {
+        self.disk.collect(out);
         let caches = [
             ("index", &self.index_pages),
             ("chunks", &self.chunk_pages),

@@ -105,9 +105,8 @@ impl Proxy {
 }
 
 /// A member's answer, with what it cannot do itself done here.
-fn ask(member: &Member, request: &SeriesRequest) -> Frames {
+fn ask(member: &Member, mut request: SeriesRequest) -> Frames {
     let info = member.store.info();
-    let mut request = request.clone();
     let strip = match info.supports_without_replica_labels {
         true => Vec::new(),
         false => std::mem::take(&mut request.without_replica_labels),
@@ -132,6 +131,10 @@ fn ask(member: &Member, request: &SeriesRequest) -> Frames {
 }
 
 impl Store for Proxy {
+    fn is_local(&self) -> bool {
+        self.members.members().iter().all(|m| m.store.is_local())
+    }
+
     fn info(&self) -> Info {
         members::joined(self.members.members().iter().map(|m| m.store.info()))
     }
@@ -151,9 +154,15 @@ impl Store for Proxy {
         let questions = Questions(self.policy(partial_response));
         let is_alone = members.len() == 1;
         let answers = members.iter().map(|member| {
-            let frames = questions.series(member.name.clone(), ask(member, &request));
-            // Several are asked at once; one is asked as its answer is read.
-            match is_alone {
+            // Several are asked at once; one is asked as its answer is read, and so is who has the
+            // answer here and may make it on the reader's thread.
+            let is_read_here = is_alone || (request.may_block && member.store.is_local());
+            let asked = SeriesRequest {
+                may_block: request.may_block && is_read_here,
+                ..request.clone()
+            };
+            let frames = questions.series(member.name.clone(), ask(member, asked));
+            match is_read_here {
                 true => frames,
                 false => answers::ahead(frames),
             }

@@ -36,6 +36,12 @@ pub trait Store: Send + Sync + fmt::Debug {
         name: String,
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>>;
+
+    /// True when answers come from this machine's memory and disks, so that nobody waits for them
+    /// longer than it takes to make them.
+    fn is_local(&self) -> bool {
+        false
+    }
 }
 
 /// What a store has.
@@ -119,6 +125,9 @@ pub struct SeriesRequest {
     pub hints: QueryHints,
     /// Whom the question is for, forwarded on every hop; empty for the default tenant.
     pub tenant: String,
+    /// The answer is only ever polled on a thread that may block, so that a store does its work
+    /// right there. It concerns this process alone.
+    pub may_block: bool,
 }
 
 /// A share of all series: those whose hash over some labels, modulo `total`, is `index`.
@@ -164,6 +173,8 @@ pub struct LabelsRequest {
     pub limit: usize,
     /// Whom the question is for, forwarded on every hop; empty for the default tenant.
     pub tenant: String,
+    /// As [`SeriesRequest::may_block`].
+    pub may_block: bool,
 }
 
 /// Sorted strings, and what the user should know about them.

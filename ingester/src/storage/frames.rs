@@ -162,8 +162,11 @@ fn select(
 ) -> Result<Ordered, tsdb::Error> {
     let selection = (tenant.db).select_holding(held, matchers, request.range)?;
     let appearance = Appearance::new(&tenant.labels, &request.without_replica_labels);
-    // After the selection, so that they are names of all that it has.
-    let names = tenant.db.label_names(&[], request.range, usize::MAX)?;
-    let is_mixed = appearance.mixes(&names);
+    let mut is_mixed = false;
+    for name in appearance.mixing() {
+        // After the selection, so that it is known of all that it has.
+        let values = tenant.db.label_values(name, &[], request.range, 1)?;
+        is_mixed |= !values.is_empty();
+    }
     Ordered::new(selection, appearance, is_mixed)
 }

@@ -34,11 +34,10 @@ impl Appearance {
         }
     }
 
-    /// True when series that have labels of these names may change their order in any way.
-    pub(super) fn mixes(&self, names: &[String]) -> bool {
-        names
-            .iter()
-            .any(|name| self.without.contains(name) || self.external.get(name).is_some())
+    /// Names of labels that change the order of series in any way when some of them have such.
+    pub(super) fn mixing(&self) -> impl Iterator<Item = &str> {
+        let external = self.external.iter().map(|(name, _)| name);
+        external.chain(self.without.iter().map(String::as_str))
     }
 
     fn show(&self, own: &Labels) -> Labels {
@@ -67,6 +66,8 @@ pub(super) struct Shown {
 /// follow each other.
 #[derive(Debug)]
 pub(super) enum Ordered {
+    /// As they are.
+    Plain(Selection),
     /// One after the other.
     Streamed(HoldBack),
     /// All had to be read before the first.
@@ -87,10 +88,15 @@ impl Ordered {
     /// Orders what was selected; `is_mixed` when any order may come out of it.
     pub(super) fn new(
         selection: Selection,
-        appearance: Appearance,
+        mut appearance: Appearance,
         is_mixed: bool,
     ) -> Result<Self> {
         if !is_mixed {
+            // No series has what is to be taken off.
+            appearance.without.clear();
+            if appearance.external.is_empty() {
+                return Ok(Self::Plain(selection));
+            }
             return Ok(Self::Streamed(HoldBack {
                 selection,
                 appearance,
@@ -111,6 +117,10 @@ impl Ordered {
 
     fn next(&mut self) -> Result<Option<Shown>> {
         match self {
+            Self::Plain(selection) => Ok(selection.next().transpose()?.map(|found| Shown {
+                labels: found.labels().clone(),
+                found,
+            })),
             Self::Streamed(hold_back) => hold_back.next(),
             Self::Sorted(rest) => Ok(rest.next()),
         }

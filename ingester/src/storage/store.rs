@@ -61,6 +61,7 @@ impl TsdbStore {
         ask: impl Fn(&Tenant, &[Matcher], &LabelsRequest) -> Result<Vec<String>, Error> + Send + 'static,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         let (tenants, workers) = (Arc::clone(&self.tenants), Arc::clone(&self.workers));
+        let may_block = request.may_block;
         let job = move || {
             let mut all = BTreeSet::new();
             let mut warnings = broken(&tenants, &request.matchers, request.partial_response)?;
@@ -79,11 +80,36 @@ impl TsdbStore {
             })
         };
         // Nothing is done before it is asked for.
-        async move { workers.start(job).await }.boxed()
+        async move {
+            match may_block {
+                true => job(),
+                false => workers.start(job).await,
+            }
+        }
+        .boxed()
     }
 }
 
+/// The frames from `open` on, each made by whoever asks for it.
+fn made_when_asked(
+    open: impl FnOnce() -> Step + Send + 'static,
+) -> impl Iterator<Item = Result<Frame, StoreError>> + Send {
+    let mut next: Option<Box<dyn FnOnce() -> Step + Send>> = Some(Box::new(open));
+    std::iter::from_fn(move || match next.take()?() {
+        Ok(Some((frame, frames))) => {
+            next = Some(Box::new(move || frames.step()));
+            Some(Ok(frame))
+        }
+        Ok(None) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
 impl Store for TsdbStore {
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn info(&self) -> Info {
         let parts: Vec<InfoPart> = (self.tenants.all().iter())
             .map(|tenant| InfoPart {
@@ -105,14 +131,16 @@ impl Store for TsdbStore {
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
         let (tenants, workers) = (Arc::clone(&self.tenants), Arc::clone(&self.workers));
+        let held = Arc::clone(&self.held);
+        let may_block = request.may_block;
+        let open = move || Frames::open(&tenants, &held, request)?.step();
+        if may_block {
+            return stream::iter(made_when_asked(open)).boxed();
+        }
         let first = {
             let workers = Arc::clone(&workers);
-            let held = Arc::clone(&self.held);
             // Nothing is done before it is asked for.
-            async move {
-                let open = move || Frames::open(&tenants, &held, request)?.step();
-                workers.start(open).await
-            }
+            async move { workers.start(open).await }
         };
         stream::unfold(
             Some(first.boxed()),

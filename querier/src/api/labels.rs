@@ -41,6 +41,7 @@ impl Question {
                 partial_response: scope.partial_response,
                 without_replica_labels: api.settings().hidden_labels.clone(),
                 tenant: scope.tenant,
+                may_block: true,
                 ..LabelsRequest::default()
             },
         })

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use promql::columns::Steps;
 use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
+use runtime::http::header;
 
 use super::answer::{Answer, ApiError};
 use super::params::{QueryOptions, Stats};
@@ -76,7 +77,7 @@ fn question<'a>(
     let is_plain = options.stats == Stats::None
         && call.form.get("storeMatch[]").is_none()
         && call.form.get("analyze").is_none();
-    if !is_plain || task.steps.count == 0 || !is_cacheable(task.expr) {
+    if !is_plain || wants_fresh(call) || task.steps.count == 0 || !is_cacheable(task.expr) {
         return Ok(None);
     }
     let scope = scope::scope(api, call, task.max_resolution)?;
@@ -90,6 +91,14 @@ fn question<'a>(
             circumstances: format!("{scope:?} {lookback:?} {stores:x}"),
         },
     )))
+}
+
+/// The asker wants no kept results: `Cache-Control: no-store`, as to Thanos' query frontend, or
+/// `nocache=1`, as to VictoriaMetrics.
+fn wants_fresh(call: &Call<'_>) -> bool {
+    let said = call.request.headers.get_all(header::CACHE_CONTROL).iter();
+    let mut said = said.filter_map(|value| value.to_str().ok());
+    said.any(|value| value.contains("no-store")) || call.form.get("nocache") == Some("1")
 }
 
 /// Evaluates what is not kept.

@@ -233,10 +233,6 @@ impl Stores for EndpointSet {
         let endpoints = endpoints.iter().map(|endpoint| endpoint.status());
         fixed.chain(endpoints).collect()
     }
-
-    fn may_wait(&self) -> bool {
-        !self.options.is_empty()
-    }
 }
 
 /// An endpoint, as a store that knows what it has.

@@ -53,6 +53,60 @@ async fn queries_take_few_reads_and_then_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_is_not_read_again_after_a_restart() {
+    let bucket = Bucket::in_memory();
+    recipe().put(&bucket).await;
+    let data = tempdir().unwrap();
+    let options = store::gateway::Options {
+        disk_cache_bytes: 64 << 20,
+        ..crate::support::options(data.path(), UNLIMITED)
+    };
+    let request = of(vec![Matcher::equal("job", "j2")]);
+    let start = || async {
+        let clock = std::sync::Arc::new(runtime::ManualClock::new(0));
+        let setup = Setup {
+            gateway: store::gateway::Gateway::new(bucket.clone(), clock, options.clone()),
+            bucket: bucket.clone(),
+            data: tempdir().unwrap(),
+        };
+        setup.sync().await;
+        setup
+    };
+    let first = start().await;
+    let expected = first.series(request.clone()).await.unwrap().series;
+    let reads = first.reads();
+    let disk = std::sync::Arc::clone(&first.gateway.stats().disk);
+    let fetched = first.gateway.stats().bytes_fetched.get();
+    // Pages are written behind.
+    for _ in 0..1000 {
+        if disk.bytes.get() >= fetched {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    drop(first);
+    let second = start().await;
+    let found = second.series(request.clone()).await.unwrap().series;
+    assert!(found == expected);
+    assert_eq!(second.reads(), reads, "header and pages are on disk");
+
+    // Damage costs reads, and nothing else.
+    for file in fs::read_dir(data.path().join("pages")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        for at in (100..bytes.len()).step_by(200_000) {
+            bytes[at] ^= 1;
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    let third = start().await;
+    let found = third.series(request).await.unwrap().series;
+    assert!(found == expected);
+    assert!(third.reads() > reads);
+    assert!(third.gateway.stats().disk.damaged.get() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_answers_the_same_without_reads() {
     let memory = Bucket::in_memory();
     let dir = tempdir().unwrap();

@@ -38,6 +38,7 @@ pub(crate) struct Setup {
 pub(crate) fn options(data: &Path, limits: Limits) -> Options {
     Options {
         data_dir: data.to_owned(),
+        disk_cache_bytes: 0,
         index_cache_bytes: 64 << 20,
         chunk_bytes: 64 << 20,
         index_idle: Duration::from_secs(60),

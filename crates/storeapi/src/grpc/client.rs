@@ -25,8 +25,8 @@ use crate::store::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError,
 use crate::wire::info::{EndpointInfo, from_wire};
 use crate::wire::request;
 
-/// Series that a peer is asked to put in a message.
-const BATCH_SIZE: usize = 64;
+/// Series that a peer is asked to put in a message, at most; with chunks, fewer are enough for one.
+const BATCH_SIZE: usize = 256;
 /// Connections to an endpoint: one carries about what a core can encrypt or copy.
 const CHANNELS: usize = 3;
 

@@ -65,8 +65,10 @@ impl Encoder for SeriesEncoder {
     type Error = Status;
 
     fn encode(&mut self, message: Message, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let encoded = self.encoder.encode(&message, out);
-        encoded.map_err(|error| to_status(&error))
+        let len = self.encoder.measure(&message);
+        out.reserve(len.map_err(|error| to_status(&error))?);
+        self.encoder.write(&message, out);
+        Ok(())
     }
 
     fn buffer_settings(&self) -> BufferSettings {

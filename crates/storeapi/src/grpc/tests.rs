@@ -305,7 +305,7 @@ async fn warnings_errors_and_tenants_pass() {
 
 #[tokio::test]
 async fn long_series_come_in_several_messages() {
-    let long = series("a", &[700_000; 6]);
+    let long = series("a", &[175_000; 6]);
     let short = series("b", &[1; 3]);
     let frames = vec![Ok(Frame::Series(vec![long.clone(), short.clone()]))];
     let server = Loopback::start(Arc::new(scripted(frames, false)), Limits::default()).await;

@@ -25,8 +25,11 @@ impl Joiner {
     pub(super) fn push(&mut self, series: Series) {
         match &mut self.open {
             Some(open) if open.labels == series.labels => {
-                self.is_joined = true;
-                open.chunks.extend(series.chunks);
+                // Replicas of a block have the same chunks, and nothing is to be done for them.
+                if open.chunks != series.chunks {
+                    self.is_joined = true;
+                    open.chunks.extend(series.chunks);
+                }
             }
             _ => {
                 self.finish();
@@ -41,7 +44,8 @@ impl Joiner {
             return;
         };
         if std::mem::take(&mut self.is_joined) {
-            series.chunks.sort_unstable_by(compare);
+            // Each input's chunks are in order, which this kind of sort makes use of.
+            series.chunks.sort_by(compare);
             series.chunks.dedup();
         }
         self.bytes += series.chunks.iter().map(|c| c.data.bytes()).sum::<usize>();

@@ -4,6 +4,8 @@
 //! of the message. Any bytes are taken; what is not a message is an error that says at which byte.
 //! As protobuf demands, fields come in any order and unknown ones are skipped.
 
+mod usual;
+
 use bytes::Bytes;
 use model::labels::MAX_STRING_LEN;
 use model::{ErrorKind, Labels};
@@ -12,11 +14,16 @@ use tsdb::chunk::Encoding;
 
 use crate::store::{Aggregates, ChunkData, Frame, Series, SeriesChunk, StoreError};
 
+/// Bytes of a chunk with samples and its times, at least.
+const CHUNK_BYTES_MIN: usize = 16;
+
 /// Reads messages, keeping the memory that labels are put together in.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// A label set's encoding.
     labels: String,
+    /// Chunks of the last series; the next tends to have as many.
+    chunks: usize,
 }
 
 impl Decoder {
@@ -64,7 +71,9 @@ impl Decoder {
         pairs: &mut Vec<(&'a str, &'a str)>,
     ) -> Result<Series, StoreError> {
         pairs.clear();
-        let mut chunks = Vec::new();
+        // No chunk takes fewer bytes.
+        let chunks_max = body.slice.len() / CHUNK_BYTES_MIN;
+        let mut chunks = Vec::with_capacity(self.chunks.min(chunks_max));
         let mut fields = Fields::within(body);
         while let Some((number, value)) = fields.next()? {
             match (number, value) {
@@ -73,6 +82,7 @@ impl Decoder {
                 _ => {}
             }
         }
+        self.chunks = chunks.len();
         Ok(Series {
             labels: self.labels(pairs),
             chunks,
@@ -106,7 +116,26 @@ fn read_label(body: Slice<'_>) -> Result<(&str, &str), StoreError> {
 }
 
 /// An `AggrChunk`; nothing when it holds no chunk at all.
+#[inline]
 fn read_chunk(message: &Bytes, body: Slice<'_>) -> Result<Option<SeriesChunk>, StoreError> {
+    match usual::chunk(body.slice) {
+        Some(chunk) => {
+            let start = body.start + chunk.data.start;
+            Ok(Some(SeriesChunk {
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                data: ChunkData::Raw(Chunk {
+                    encoding: chunk.encoding,
+                    data: message.slice(start..start + chunk.data.len()),
+                }),
+            }))
+        }
+        None => read_any_chunk(message, body),
+    }
+}
+
+/// An `AggrChunk`, however it is written.
+fn read_any_chunk(message: &Bytes, body: Slice<'_>) -> Result<Option<SeriesChunk>, StoreError> {
     let (mut min_time, mut max_time) = (0, 0);
     let mut raw = None;
     let mut aggregates = Aggregates::default();

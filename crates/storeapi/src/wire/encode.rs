@@ -1,7 +1,7 @@
 //! Writing series.
 //!
 //! A message is measured and then written once, straight into the buffer that goes to the socket,
-//! so that a chunk's bytes are copied once and a label's never before.
+//! which is made large enough before, so that a chunk's bytes are copied once.
 
 use bytes::BufMut;
 use model::{ErrorKind, Labels};
@@ -10,7 +10,7 @@ use tsdb::Chunk;
 use tsdb::chunk::Encoding;
 use twox_hash::XxHash64;
 
-use crate::store::{ChunkData, Series, SeriesChunk, StoreError};
+use crate::store::{Aggregates, ChunkData, Series, SeriesChunk, StoreError};
 
 // Fields of SeriesResponse.
 const SERIES: u32 = 1;
@@ -55,6 +55,8 @@ pub struct Encoder {
     lengths: Vec<usize>,
     /// Hashes of chunks, in order of writing.
     hashes: Vec<u64>,
+    /// The labels of a series, written.
+    labels: Vec<u8>,
 }
 
 impl Encoder {
@@ -63,35 +65,53 @@ impl Encoder {
     /// # Errors
     /// When a chunk is of an encoding that cannot go over the wire; nothing is written then.
     pub fn encode(&mut self, message: &Message, out: &mut impl BufMut) -> Result<(), StoreError> {
+        self.measure(message)?;
+        self.write(message, out);
+        Ok(())
+    }
+
+    /// Bytes that [`Encoder::write`] will write of the same message.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn measure(&mut self, message: &Message) -> Result<usize, StoreError> {
         self.lengths.clear();
         self.hashes.clear();
-        match message {
-            Message::Series(series) => {
-                self.measure_series(series)?;
-                self.pass().series(SERIES, series, out);
-            }
+        Ok(match message {
+            Message::Series(series) => delimited(SERIES, self.measure_series(series)?),
             Message::Batch(batch) => {
                 let mut len = 0;
+                let at = self.lengths.len();
+                self.lengths.push(0);
                 for series in batch {
                     len += delimited(BATCH_SERIES, self.measure_series(series)?);
                 }
-                encode_key(BATCH, WireType::LengthDelimited, out);
-                encode_varint(len as u64, out);
-                let mut pass = self.pass();
+                self.lengths[at] = len;
+                delimited(BATCH, len)
+            }
+            Message::Warning(text) => bytes_len(WARNING, text.len()),
+        })
+    }
+
+    /// Appends the message that was measured last.
+    pub fn write(&mut self, message: &Message, out: &mut impl BufMut) {
+        let mut pass = Pass {
+            lengths: self.lengths.iter(),
+            hashes: self.hashes.iter(),
+            head: Head::default(),
+            labels: &mut self.labels,
+        };
+        match message {
+            Message::Series(series) => pass.series(SERIES, series, out),
+            Message::Batch(batch) => {
+                pass.open(BATCH);
                 for series in batch {
                     pass.series(BATCH_SERIES, series, out);
                 }
             }
             Message::Warning(text) => put_bytes(WARNING, text.as_bytes(), out),
         }
-        Ok(())
-    }
-
-    fn pass(&self) -> Pass<'_> {
-        Pass {
-            lengths: self.lengths.iter(),
-            hashes: self.hashes.iter(),
-        }
+        pass.head.flush(out);
     }
 
     /// Bytes of a `Series`.
@@ -114,17 +134,27 @@ impl Encoder {
         let at = self.lengths.len();
         self.lengths.push(0);
         let mut len = int_len(MIN_TIME, chunk.min_time) + int_len(MAX_TIME, chunk.max_time);
-        for (field, part) in parts(&chunk.data) {
-            let hash = XxHash64::oneshot(0, &part.data);
-            let part_len = int_len(TYPE, wire_type(part.encoding)?)
-                + bytes_len(DATA, part.data.len())
-                + int_len(HASH, hash.cast_signed());
-            self.hashes.push(hash);
-            self.lengths.push(part_len);
-            len += delimited(field, part_len);
+        match &chunk.data {
+            ChunkData::Raw(part) => len += self.measure_part(RAW, part)?,
+            ChunkData::Aggregates(aggregates) => {
+                for (field, part) in aggregate_parts(aggregates) {
+                    len += self.measure_part(field, part)?;
+                }
+            }
         }
         self.lengths[at] = len;
         Ok(len)
+    }
+
+    /// Bytes of a field that is a `Chunk`.
+    fn measure_part(&mut self, field: u32, part: &Chunk) -> Result<usize, StoreError> {
+        let hash = XxHash64::oneshot(0, &part.data);
+        let len = int_len(TYPE, wire_type(part.encoding)?)
+            + bytes_len(DATA, part.data.len())
+            + int_len(HASH, hash.cast_signed());
+        self.hashes.push(hash);
+        self.lengths.push(len);
+        Ok(delimited(field, len))
     }
 }
 
@@ -132,53 +162,125 @@ impl Encoder {
 struct Pass<'a> {
     lengths: std::slice::Iter<'a, usize>,
     hashes: std::slice::Iter<'a, u64>,
+    /// What comes before the next bytes of a chunk.
+    head: Head,
+    /// Memory for the labels of a series.
+    labels: &'a mut Vec<u8>,
 }
 
 impl Pass<'_> {
-    fn open(&mut self, field: u32, out: &mut impl BufMut) {
+    fn open(&mut self, field: u32) {
         let len = self.lengths.next().expect("every part was measured");
-        encode_key(field, WireType::LengthDelimited, out);
-        encode_varint(*len as u64, out);
+        self.head.open(field, *len);
     }
 
     fn series(&mut self, field: u32, series: &Series, out: &mut impl BufMut) {
-        self.open(field, out);
-        put_labels(&series.labels, out);
+        self.open(field);
+        self.head.flush(out);
+        self.labels.clear();
+        put_labels(&series.labels, self.labels);
+        out.put_slice(self.labels);
         for chunk in &series.chunks {
-            self.open(CHUNKS, out);
-            put_int(MIN_TIME, chunk.min_time, out);
-            put_int(MAX_TIME, chunk.max_time, out);
-            for (field, part) in parts(&chunk.data) {
-                self.open(field, out);
-                let hash = *self.hashes.next().expect("every chunk was hashed");
-                put_int(TYPE, i64::from(part.encoding.as_byte()) - 1, out);
-                put_bytes(DATA, &part.data, out);
-                put_int(HASH, hash.cast_signed(), out);
+            self.head.make_room(out);
+            self.open(CHUNKS);
+            self.head.int(MIN_TIME, chunk.min_time);
+            self.head.int(MAX_TIME, chunk.max_time);
+            match &chunk.data {
+                ChunkData::Raw(part) => self.part(RAW, part, out),
+                ChunkData::Aggregates(aggregates) => {
+                    for (field, part) in aggregate_parts(aggregates) {
+                        self.head.make_room(out);
+                        self.part(field, part, out);
+                    }
+                }
             }
+        }
+        self.head.flush(out);
+    }
+
+    fn part(&mut self, field: u32, part: &Chunk, out: &mut impl BufMut) {
+        self.open(field);
+        let hash = *self.hashes.next().expect("every chunk was hashed");
+        self.head.int(TYPE, i64::from(part.encoding.as_byte()) - 1);
+        if !part.data.is_empty() {
+            self.head.open(DATA, part.data.len());
+            self.head.flush(out);
+            out.put_slice(&part.data);
+        }
+        self.head.int(HASH, hash.cast_signed());
+    }
+}
+
+/// Most bytes of keys, lengths and numbers that are put together between two calls of
+/// [`Head::make_room`]: nine fields of at most eleven bytes.
+const HEAD_PIECE_MAX: usize = 9 * 11;
+
+/// The small fields between the bytes of two chunks, put together before they are written: a buffer
+/// takes one piece sooner than ten.
+struct Head {
+    bytes: [u8; 2 * HEAD_PIECE_MAX],
+    len: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 2 * HEAD_PIECE_MAX],
+            len: 0,
         }
     }
 }
 
-/// The chunks of an `AggrChunk` with their fields.
-fn parts(data: &ChunkData) -> impl Iterator<Item = (u32, &Chunk)> {
-    let all = match data {
-        ChunkData::Raw(chunk) => [
-            (RAW, Some(chunk)),
-            (COUNT, None),
-            (SUM, None),
-            (MIN, None),
-            (MAX, None),
-            (COUNTER, None),
-        ],
-        ChunkData::Aggregates(a) => [
-            (RAW, None),
-            (COUNT, a.count.as_ref()),
-            (SUM, a.sum.as_ref()),
-            (MIN, a.min.as_ref()),
-            (MAX, a.max.as_ref()),
-            (COUNTER, a.counter.as_ref()),
-        ],
-    };
+impl Head {
+    #[inline]
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes[self.len] = value as u8 | 0x80;
+            self.len += 1;
+            value >>= 7;
+        }
+        self.bytes[self.len] = value as u8;
+        self.len += 1;
+    }
+
+    /// The key of a field of `len` bytes, and the length.
+    #[inline]
+    fn open(&mut self, field: u32, len: usize) {
+        self.varint(u64::from(field << 3 | WireType::LengthDelimited as u32));
+        self.varint(len as u64);
+    }
+
+    /// An integer field; zero is left out.
+    #[inline]
+    fn int(&mut self, field: u32, value: i64) {
+        if value != 0 {
+            self.varint(u64::from(field << 3));
+            self.varint(value.cast_unsigned());
+        }
+    }
+
+    fn make_room(&mut self, out: &mut impl BufMut) {
+        if self.len > HEAD_PIECE_MAX {
+            self.flush(out);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self, out: &mut impl BufMut) {
+        out.put_slice(&self.bytes[..self.len]);
+        self.len = 0;
+    }
+}
+
+/// The chunks of aggregates with their fields.
+fn aggregate_parts(a: &Aggregates) -> impl Iterator<Item = (u32, &Chunk)> {
+    let all = [
+        (COUNT, a.count.as_ref()),
+        (SUM, a.sum.as_ref()),
+        (MIN, a.min.as_ref()),
+        (MAX, a.max.as_ref()),
+        (COUNTER, a.counter.as_ref()),
+    ];
     all.into_iter()
         .filter_map(|(field, chunk)| Some((field, chunk?)))
 }
@@ -236,12 +338,5 @@ const fn int_len(field: u32, value: i64) -> usize {
         0
     } else {
         key_len(field) + encoded_len_varint(value.cast_unsigned())
-    }
-}
-
-fn put_int(field: u32, value: i64, out: &mut impl BufMut) {
-    if value != 0 {
-        encode_key(field, WireType::Varint, out);
-        encode_varint(value.cast_unsigned(), out);
     }
 }

@@ -76,6 +76,7 @@ pub fn series_from_wire(
         limit: count_from_wire(request.limit),
         hints,
         tenant,
+        may_block: false,
     };
     Ok((decoded, count_from_wire(request.response_batch_size)))
 }
@@ -113,6 +114,7 @@ pub fn names_from_wire(
         without_replica_labels: request.without_replica_labels,
         limit: count_from_wire(request.limit),
         tenant,
+        may_block: false,
     })
 }
 
@@ -153,6 +155,7 @@ pub fn values_from_wire(
         without_replica_labels: request.without_replica_labels,
         limit: count_from_wire(request.limit),
         tenant,
+        may_block: false,
     };
     Ok((request.label, decoded))
 }

@@ -250,6 +250,7 @@ fn requests_for_series_cross_the_wire() {
             by: true,
         },
         tenant: "one".into(),
+        may_block: false,
     };
     for request in [full, SeriesRequest::default()] {
         let sent = request::series_to_wire(&request, 64).encode_to_vec();
@@ -320,6 +321,7 @@ fn requests_for_labels_cross_the_wire() {
         without_replica_labels: vec!["replica".into()],
         limit: 3,
         tenant: "one".into(),
+        may_block: false,
     };
     let shown = format!("{asked:?}");
     let names = request::names_to_wire(&asked);

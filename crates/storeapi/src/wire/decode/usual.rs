@@ -1,0 +1,124 @@
+//! Chunks of samples as every implementation of protobuf writes them: fields in order, each once.
+//!
+//! They are most of what there is to read. What is written in another way is not read here, and no
+//! error.
+
+use std::ops::Range;
+
+use tsdb::chunk::Encoding;
+
+/// A chunk of samples.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UsualChunk {
+    pub(super) min_time: i64,
+    pub(super) max_time: i64,
+    pub(super) encoding: Encoding,
+    /// Where in the `AggrChunk` its bytes lie.
+    pub(super) data: Range<usize>,
+}
+
+/// The raw chunk in an `AggrChunk` with nothing else in it.
+#[inline]
+pub(super) fn chunk(body: &[u8]) -> Option<UsualChunk> {
+    let mut c = Cursor { body, at: 0 };
+    let min_time = c.int_field(0x08)?.cast_signed();
+    let max_time = c.int_field(0x10)?.cast_signed();
+    let inner = c.open(0x1a)?;
+    if inner != body.len() - c.at {
+        return None;
+    }
+    let encoding = match c.int_field(0x08)? {
+        0 => Encoding::Xor,
+        1 => Encoding::Histogram,
+        2 => Encoding::FloatHistogram,
+        _ => return None,
+    };
+    let len = c.open(0x12)?;
+    let start = c.at;
+    let end = start.checked_add(len).filter(|end| *end <= body.len())?;
+    c.at = end;
+    c.int_field(0x18)?;
+    (c.at == body.len()).then_some(UsualChunk {
+        min_time,
+        max_time,
+        encoding,
+        data: start..end,
+    })
+}
+
+struct Cursor<'a> {
+    body: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// An integer whose key is `key`; 0 when another key follows.
+    #[inline]
+    fn int_field(&mut self, key: u8) -> Option<u64> {
+        if self.body.get(self.at) != Some(&key) {
+            return Some(0);
+        }
+        self.at += 1;
+        self.varint()
+    }
+
+    /// The length of a field whose key is `key`.
+    #[inline]
+    fn open(&mut self, key: u8) -> Option<usize> {
+        if self.body.get(self.at) != Some(&key) {
+            return None;
+        }
+        self.at += 1;
+        usize::try_from(self.varint()?).ok()
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let rest = self.body.get(self.at..)?;
+        let mut value = 0;
+        for (i, byte) in rest.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if *byte < 0x80 {
+                self.at += i + 1;
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An `AggrChunk` of times 5 and 300, and a raw chunk of the bytes `abc`.
+    const BODY: &[u8] = &[
+        0x08, 5, 0x10, 0xac, 2, 0x1a, 9, 0x08, 1, 0x12, 3, b'a', b'b', b'c', 0x18, 7,
+    ];
+
+    #[test]
+    fn only_what_is_written_as_usual_is_read() {
+        let expected = UsualChunk {
+            min_time: 5,
+            max_time: 300,
+            encoding: Encoding::Histogram,
+            data: 11..14,
+        };
+        assert_eq!(chunk(BODY), Some(expected));
+        for cut in 0..BODY.len() {
+            assert_eq!(chunk(&BODY[..cut]), None, "cut at {cut}");
+        }
+        for (at, byte, why) in [
+            (0, 0x10, "a time twice"),
+            (5, 0x22, "an aggregate"),
+            (6, 8, "a field after it"),
+            (8, 3, "an encoding that is not known"),
+            (10, 4, "bytes that do not end in time"),
+            (14, 0x20, "another field"),
+        ] {
+            let mut body = BODY.to_vec();
+            body[at] = byte;
+            assert_eq!(chunk(&body), None, "{why}");
+        }
+    }
+}
