@@ -18,7 +18,6 @@ use storeapi::{
     Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
 };
 use tokio::sync::Semaphore;
-use ulid::Ulid;
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
