@@ -27,7 +27,6 @@ use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
 use runtime::{About, Clock, Error, SystemClock};
-use storeapi::Store;
 use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
@@ -44,11 +43,9 @@ const OF_MAIN: [&str; 5] = [
     "/-/reload",
 ];
 /// Paths that the ingester answers, which knows what is scraped, and not the querier.
-const OF_INGESTER: [&str; 5] = [
-    "/api/v1/targets",
+const OF_INGESTER: [&str; 3] = [
     "/api/v1/targets/metadata",
     "/api/v1/scrape_pools",
-    "/api/v1/metadata",
     "/api/v1/status/config",
 ];
 
@@ -184,17 +181,23 @@ fn querier(
     parts: &Parts,
     clock: &Arc<dyn Clock>,
 ) -> Result<querier::Service, Error> {
-    let fixed = |component, name: &str, store: Arc<dyn Store>| FixedStore {
-        component,
+    let of_ingester = |name: &str, core: &Core| FixedStore {
+        component: "receive",
         name: name.to_owned(),
-        store,
+        store: core.store(),
+        catalog: Some((ingester::catalog::SERVICES, core.catalog())),
     };
     let mut stores = vec![
-        fixed("receive", "local data", parts.main.store()),
-        fixed("store", "bucket", Arc::new(parts.gateway.clone())),
+        of_ingester("local data", &parts.main),
+        FixedStore {
+            component: "store",
+            name: "bucket".to_owned(),
+            store: Arc::new(parts.gateway.clone()),
+            catalog: None,
+        },
     ];
     if let Some(own) = &parts.own {
-        stores.push(fixed("receive", "figures of this process", own.store()));
+        stores.push(of_ingester("figures of this process", own));
     }
     let mut settings = config.querier.settings.clone();
     settings.replica_labels.push(REPLICA_LABEL.to_owned());

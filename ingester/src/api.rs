@@ -7,22 +7,22 @@ mod answer;
 mod series;
 mod status;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use model::Labels;
 use runtime::http::{
     Cost, Form, Handler, HeaderValue, Method, PathPattern, Request, Response, Routes, StatusCode,
     header,
 };
 use runtime::{About, Clock};
-use serde_json::Value;
 use storeapi::Store;
+use storeapi::catalog::{MetadataByMetric, Targets};
 use storeapi::remote_read::RemoteRead;
 
 use crate::receive::TenantSettings;
 use crate::receive::http::{Manner, WriteEndpoint};
-use crate::scrape::status::MetricMetadata;
+use crate::scrape::status::TargetMetadata;
 use answer::ApiError;
 
 const PREFIX: &str = "/api/v1/";
@@ -51,14 +51,23 @@ pub trait Control: Send + Sync {
     /// What is wrong with it; the old one goes on then.
     fn reload(&self) -> Result<(), String>;
 
-    /// The `data` of `/api/v1/targets`.
-    fn targets(&self, pool: Option<&str>) -> Value;
+    /// Scrape targets, or those of one pool.
+    fn targets(&self, pool: Option<&str>) -> Targets;
+
+    /// What the targets that `matching` accepts say of their metrics, or of `metric` alone; at most
+    /// `limit`.
+    fn targets_metadata(
+        &self,
+        matching: &dyn Fn(&Labels) -> bool,
+        metric: Option<&str>,
+        limit: Option<usize>,
+    ) -> Vec<TargetMetadata>;
 
     /// Names of scrape pools, sorted.
     fn scrape_pools(&self) -> Vec<String>;
 
     /// Metadata of all metrics, or of one, with every variant that somebody says.
-    fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>>;
+    fn metadata(&self, metric: Option<&str>) -> MetadataByMetric;
 
     /// The `data` of `/api/v1/status/ingest`.
     fn ingest(&self) -> Value;
@@ -94,6 +103,7 @@ fn route(name: &str) -> Option<(Cost, bool, Endpoint)> {
         "series" => (Cost::Large, true, series::series),
         "metadata" => (Cost::Small, false, status::metadata),
         "targets" => (Cost::Small, false, status::targets),
+        "targets/metadata" => (Cost::Small, false, status::targets_metadata),
         "scrape_pools" => (Cost::Small, false, status::scrape_pools),
         "status/buildinfo" => (Cost::Small, false, status::build_info),
         "status/config" => (Cost::Small, false, status::config),

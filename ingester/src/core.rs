@@ -15,13 +15,15 @@ use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{About, BucketConfig, Clock, Error};
 use storeapi::Store;
+use storeapi::catalog::Catalog;
 use storeapi::remote_read::RemoteRead;
 use tsdb::block::Block;
 
 use data::{merge_max_ms, open_tenants};
 
-use crate::api::{self, Api, Control, HeadFigures};
+use crate::api::{self, Api, Control};
 use crate::append::Appender;
+use crate::catalog::Parts;
 use crate::flags::Config;
 use crate::pipeline::{Pipeline, REMOTE_WRITE};
 use crate::protocols;
@@ -30,7 +32,6 @@ use crate::protocols::status::Status;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
-use crate::scrape::status::MetricMetadata;
 use crate::scraping::{Loaded, Scraping};
 use crate::shipping::Shipping;
 use crate::storage::{MaintenanceMetrics, Tenant, Tenants, TsdbStore, maintain};
@@ -51,6 +52,7 @@ pub struct Core {
     store: TsdbStore,
     receiver: Arc<Receiver>,
     scraping: Arc<Scraping>,
+    catalog: Arc<dyn Catalog>,
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
     protocols: protocols::Settings,
@@ -111,24 +113,20 @@ impl Core {
             .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
         deps.registry
             .register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
-        let control = Parts {
+        let parts = Arc::new(Parts {
             tenants: Arc::clone(&tenants),
             scraping: Arc::clone(&scraping),
             receiver: Arc::clone(&receiver),
             pipeline: Arc::clone(&pipeline),
             status: Arc::clone(&status),
-        };
+        });
+        let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: deps.clock.now_ms(),
             flags: effective_flags(config),
         };
-        let api = Api::new(
-            Arc::clone(&store),
-            Arc::new(control),
-            Arc::clone(&deps.clock),
-            about,
-        );
+        let api = Api::new(Arc::clone(&store), control, Arc::clone(&deps.clock), about);
         Ok(Self {
             protocols: config.protocols.clone(),
             pipeline,
@@ -138,6 +136,7 @@ impl Core {
             store: tsdb_store,
             receiver,
             scraping,
+            catalog: parts,
             maintenance,
             shipping,
             api,
@@ -167,6 +166,11 @@ impl Core {
             .iter()
             .map(|of| (Arc::clone(&of.tenant), Arc::clone(&of.blocks)));
         Arc::new(self.store.holding(held.collect()))
+    }
+
+    /// What it knows beside series: targets, metadata, exemplars.
+    pub fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::clone(&self.catalog)
     }
 
     /// What takes samples.
@@ -267,69 +271,10 @@ impl Core {
     }
 }
 
-/// What the API shows and controls.
-struct Parts {
-    tenants: Arc<Tenants>,
-    scraping: Arc<Scraping>,
-    receiver: Arc<Receiver>,
-    pipeline: Arc<Pipeline>,
-    status: Arc<Status>,
-}
-
 /// Reads the files again. What is wrong with one does not keep the other from it.
-fn reload(scraping: &Scraping, pipeline: &Pipeline) -> Result<(), String> {
+pub(crate) fn reload(scraping: &Scraping, pipeline: &Pipeline) -> Result<(), String> {
     let pipeline = pipeline.reload().map_err(|error| error.to_string());
     scraping.reload().and(pipeline)
-}
-
-impl Control for Parts {
-    fn config_yaml(&self) -> String {
-        self.scraping.config_yaml()
-    }
-
-    fn reload(&self) -> Result<(), String> {
-        reload(&self.scraping, &self.pipeline)
-    }
-
-    fn ingest(&self) -> serde_json::Value {
-        serde_json::json!({
-            "receivers": self.status.figures(),
-            "refused": self.status.recent(),
-        })
-    }
-
-    fn targets(&self, pool: Option<&str>) -> serde_json::Value {
-        serde_json::to_value(self.scraping.manager().targets(pool)).unwrap_or_default()
-    }
-
-    fn scrape_pools(&self) -> Vec<String> {
-        self.scraping.manager().pools()
-    }
-
-    fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
-        let mut all = self.scraping.manager().metadata(metric);
-        for (metric, metadata) in self.receiver.metadata().list(metric, 0) {
-            let metadata = MetricMetadata::from(&metadata);
-            let variants = all.entry(metric).or_default();
-            if !variants.contains(&metadata) {
-                variants.push(metadata);
-            }
-        }
-        all
-    }
-
-    fn heads(&self) -> Vec<HeadFigures> {
-        let figures = |tenant: &Arc<Tenant>| {
-            let stats = tenant.db.stats();
-            HeadFigures {
-                tenant: tenant.name.to_string(),
-                series: stats.head_series,
-                range: stats.head_range.map(|range| (range.min, range.max - 1)),
-                blocks: stats.blocks,
-            }
-        };
-        self.tenants.all().iter().map(figures).collect()
-    }
 }
 
 fn start<E: std::error::Error + Send + Sync + 'static>(

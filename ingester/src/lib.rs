@@ -5,12 +5,14 @@
 //!
 //! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write,
 //! [`protocols`] what clients of other systems push, and [`scrape`] asks the targets that [`config`]
-//! names and reads their answers by [`exposition`]. [`api`] is what others ask over HTTP. Beside
+//! names and reads their answers by [`exposition`]. [`api`] is what others ask over HTTP, and [`catalog`]
+//! what they ask over gRPC beside series. Beside
 //! them: [`backfill`], blocks from files.
 
 pub mod api;
 pub mod append;
 pub mod backfill;
+pub mod catalog;
 pub mod config;
 pub mod core;
 mod discovery;

@@ -9,11 +9,12 @@ use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock as _, Error, SystemClock};
 use storeapi::Store;
-use storeapi::grpc::{InfoService, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
 
+use crate::catalog::SERVICES;
 use crate::core::{Core, Deps};
 use crate::flags::Config;
 
@@ -126,9 +127,10 @@ fn grpc_routes(core: &Core, config: &Config, readiness: Readiness) -> Routes {
     let info = InfoService::new(readiness, move || endpoint_info(&*shown));
     let writes = WriteableStoreServer::new(core.write_service())
         .max_decoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(StoreService::new(store, config.store_limits))
+    let routes = Routes::new(StoreService::new(store, config.store_limits))
         .add_service(info)
-        .add_service(writes)
+        .add_service(writes);
+    CatalogService::add_to(routes, core.catalog(), SERVICES)
 }
 
 /// What the component says it is.
@@ -136,6 +138,7 @@ fn endpoint_info(store: &dyn Store) -> EndpointInfo {
     EndpointInfo {
         component: "receive".to_owned(),
         store: Some(store.info()),
+        catalog: SERVICES,
         ..EndpointInfo::default()
     }
 }

@@ -11,16 +11,19 @@ pub mod json;
 mod label_values;
 mod labels;
 mod lookout;
+mod metadata;
 mod params;
 mod parse_query;
 mod query;
 mod query_exemplars;
 mod query_range;
+mod rules;
 mod scope;
 mod series;
 mod status;
 mod status_tsdb;
 mod stores;
+mod targets;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -30,6 +33,7 @@ use runtime::http::{
 };
 use runtime::{About, Clock};
 use storeapi::Store;
+use storeapi::catalog::{Answering, Catalog};
 use storeapi::remote_read::{ReadLimits, RemoteRead};
 
 use crate::dialect::Dialect;
@@ -54,6 +58,8 @@ pub struct Parts {
     pub local: Option<LocalStore>,
     /// All stores as one in which replicas are joined, for remote read.
     pub store: Arc<dyn Store>,
+    /// Rules, targets, metadata and exemplars.
+    pub catalog: Arc<dyn Catalog>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The process.
@@ -66,6 +72,7 @@ pub struct Api {
     evaluator: Arc<Evaluator>,
     local: Option<LocalStore>,
     remote_read: RemoteRead,
+    catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     about: About,
     results: Option<ResultsCache>,
@@ -118,11 +125,11 @@ fn route(path: &str) -> Option<Route> {
         "parse_query" => Route::get_or_post(Cost::Small, parse_query::answer),
         "labels" => Route::get_or_post(Cost::Large, labels::answer),
         "series" => Route::get_or_post(Cost::Large, series::answer),
-        "metadata" => Route::get(Cost::Small, empty::metadata),
-        "targets" => Route::get(Cost::Small, empty::targets),
+        "metadata" => Route::get(Cost::Small, metadata::answer),
+        "targets" => Route::get(Cost::Small, targets::answer),
         "stores" => Route::get(Cost::Small, stores::answer),
-        "rules" => Route::get(Cost::Small, empty::rules),
-        "alerts" => Route::get(Cost::Small, empty::alerts),
+        "rules" => Route::get(Cost::Small, rules::rules),
+        "alerts" => Route::get(Cost::Small, rules::alerts),
         "alertmanagers" => Route::get(Cost::Small, empty::alertmanagers),
         "status/buildinfo" => Route::get(Cost::Small, status::build_info),
         "status/config" => Route::get(Cost::Small, status::config),
@@ -145,6 +152,7 @@ impl Api {
             results,
             evaluator: parts.evaluator,
             local: parts.local,
+            catalog: parts.catalog,
             remote_read: RemoteRead::new(parts.store, ReadLimits::default()),
             clock: parts.clock,
             about: parts.about,
@@ -162,6 +170,16 @@ impl Api {
         let ours = leash.clone();
         (call.request.abandonment).on_abandon(move || ours.give_up());
         leash
+    }
+
+    /// Waits for a catalog, as long as a query may take.
+    fn wait_for<T>(
+        &self,
+        call: &Call<'_>,
+        answering: Answering<T>,
+    ) -> Result<storeapi::catalog::Answer<T>, ApiError> {
+        let leash = self.leash(call, None);
+        Ok(leash.patience().wait(answering)??)
     }
 
     fn call(&self, route: &Route, request: &Request) -> Response {

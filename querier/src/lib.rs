@@ -7,11 +7,12 @@
 //! Reading order: [`api`] (the HTTP API), [`evaluator`], [`stores`] (whom it asks), [`endpoints`]
 //! (those in other processes), [`store_source`] (from their streams to the engine), [`decode`] (from
 //! chunks to columns), [`dedup`] (replicas to one series), [`results`] (kept answers), [`query_api`]
-//! (PromQL over gRPC), [`local`] (a data directory as a store), [`pool`] (threads that evaluate
+//! (PromQL over gRPC), [`catalog`] (rules, targets, metadata, exemplars), [`local`] (a data directory as a store), [`pool`] (threads that evaluate
 //! queries).
 
 pub mod api;
 pub mod blocks;
+pub mod catalog;
 pub mod decode;
 pub mod dedup;
 pub mod dialect;
@@ -158,6 +159,7 @@ fn endpoints(
         component: "debug",
         name: "data-dir".to_owned(),
         store: Arc::new(local.clone()),
+        catalog: None,
     });
     let dial = GrpcDial::new(
         &config.grpc_client,

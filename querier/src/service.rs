@@ -7,13 +7,14 @@ use futures::stream::BoxStream;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
 use runtime::{About, Clock, Error};
-use storeapi::grpc::{InfoService, Limits, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, Limits, StoreService};
 use storeapi::wire::info::EndpointInfo;
-use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
+use storeapi::{Catalog, Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tokio::runtime::Handle;
 use tonic::service::Routes;
 
 use crate::api::{Api, Parts};
+use crate::catalog::{AllCatalogs, SERVICES};
 use crate::evaluator::Evaluator;
 use crate::local::LocalStore;
 use crate::pool::Pool;
@@ -45,6 +46,7 @@ pub struct Service {
     api: Arc<Api>,
     evaluator: Arc<Evaluator>,
     store: Arc<dyn Store>,
+    catalog: Arc<dyn Catalog>,
     store_limits: Limits,
 }
 
@@ -66,10 +68,17 @@ impl Service {
             settings: deps.settings,
         });
         let store: Arc<dyn Store> = Arc::new(AllStores(Arc::clone(&evaluator)));
+        let settings = &evaluator.settings;
+        let catalog: Arc<dyn Catalog> = Arc::new(AllCatalogs::new(
+            Arc::clone(&evaluator.stores),
+            settings.replica_labels.clone(),
+            settings.store_silence_max,
+        ));
         let api = Api::new(Parts {
             evaluator: Arc::clone(&evaluator),
             local: deps.local,
             store: Arc::new(OneOfReplicas(Arc::clone(&evaluator))),
+            catalog: Arc::clone(&catalog),
             clock: deps.clock,
             about: deps.about,
         });
@@ -77,6 +86,7 @@ impl Service {
             api: Arc::new(api),
             evaluator,
             store,
+            catalog,
             store_limits: deps.store_limits,
         })
     }
@@ -86,21 +96,24 @@ impl Service {
         Arc::<Api>::clone(&self.api)
     }
 
-    /// The services of gRPC: StoreAPI, Query API and Info, so that queriers stack.
+    /// The services of gRPC: StoreAPI, Query API, rules, targets, metadata, exemplars, and Info, so
+    /// that queriers stack.
     pub fn grpc(&self, readiness: &Readiness) -> Routes {
         let store = Arc::clone(&self.store);
         let describe = move || EndpointInfo {
             component: "query".to_owned(),
             store: Some(store.info()),
             query: true,
+            catalog: SERVICES,
             ..EndpointInfo::default()
         };
-        Routes::new(InfoService::new(readiness.clone(), describe))
+        let routes = Routes::new(InfoService::new(readiness.clone(), describe))
             .add_service(StoreService::new(
                 Arc::clone(&self.store),
                 self.store_limits,
             ))
-            .add_service(QueryService::new(Arc::clone(&self.evaluator)))
+            .add_service(QueryService::new(Arc::clone(&self.evaluator)));
+        CatalogService::add_to(routes, Arc::clone(&self.catalog), SERVICES)
     }
 
     /// All stores as one.

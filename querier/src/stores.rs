@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use storeapi::Store;
+use storeapi::catalog::{Catalog, Services};
 use storeapi::proxy::Member;
 
 /// Where the stores to ask come from.
@@ -13,11 +14,27 @@ pub trait Stores: Send + Sync + fmt::Debug {
     /// The stores whose address one of `matchers` accepts, all when there are none.
     fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member>;
 
+    /// What knows of rules, targets, metadata or exemplars.
+    fn catalogs(&self) -> Vec<CatalogMember>;
+
     /// A number that changes when other stores are to be asked, or stores have something else.
     fn fingerprint(&self) -> u64;
 
     /// Each store and how it is.
     fn statuses(&self) -> Vec<StoreStatus>;
+}
+
+/// Something that knows of rules, targets, metadata or exemplars.
+#[derive(Debug, Clone)]
+pub struct CatalogMember {
+    /// Its address, or what else users know it by.
+    pub name: String,
+    /// What it can be asked for.
+    pub services: Services,
+    /// External labels of its series; none when they may have any.
+    pub label_sets: Vec<Labels>,
+    /// What it knows.
+    pub catalog: Arc<dyn Catalog>,
 }
 
 /// A store and how it is.
@@ -73,6 +90,10 @@ impl Stores for FixedStores {
         self.stores.iter().map(FixedStore::member).collect()
     }
 
+    fn catalogs(&self) -> Vec<CatalogMember> {
+        self.stores.iter().filter_map(FixedStore::catalog).collect()
+    }
+
     fn fingerprint(&self) -> u64 {
         fingerprint(
             self.stores
@@ -95,6 +116,8 @@ pub struct FixedStore {
     pub name: String,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What it knows beside series, and can be asked for.
+    pub catalog: Option<(Services, Arc<dyn Catalog>)>,
 }
 
 impl FixedStore {
@@ -103,6 +126,16 @@ impl FixedStore {
             name: self.name.clone(),
             store: Arc::clone(&self.store),
         }
+    }
+
+    pub(crate) fn catalog(&self) -> Option<CatalogMember> {
+        let (services, catalog) = self.catalog.clone()?;
+        Some(CatalogMember {
+            name: self.name.clone(),
+            services,
+            label_sets: self.store.info().label_sets,
+            catalog,
+        })
     }
 
     pub(crate) fn status(&self) -> StoreStatus {

@@ -12,8 +12,8 @@ use runtime::tls::Protocol;
 use runtime::{Error, process};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use storeapi::StoreError;
-use storeapi::remote_read;
+use storeapi::catalog::Answer;
+use storeapi::{StoreError, remote_read};
 
 pub use config::ClientConfig;
 
@@ -42,15 +42,6 @@ struct Envelope<T> {
     error: String,
     #[serde(default)]
     warnings: Vec<String>,
-}
-
-/// Data and warnings of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answer<T> {
-    /// What was asked for.
-    pub data: T,
-    /// What is wrong with it, in words.
-    pub warnings: Vec<String>,
 }
 
 /// Parameters of a request.

@@ -5,37 +5,36 @@
 //!
 //! `source` keeps what is known of Prometheus and whether it is there, which is what the sidecar's
 //! readiness follows; `store` answers for it, with series streamed through and put in order by
-//! `order`; `apis` passes on what else Prometheus is asked for; `ship` brings its blocks into the bucket. All ask through [`client`].
+//! `order`; `catalog` and `status` pass on what else Prometheus is asked for; `ship` brings its
+//! blocks into the bucket. All ask through [`client`].
 
-mod apis;
+mod catalog;
 pub mod client;
 pub mod flags;
 mod order;
 mod ship;
 mod source;
+mod status;
 mod store;
 
 use std::sync::Arc;
 
-use proto::thanos::exemplars_server::ExemplarsServer;
-use proto::thanos::metadata_server::MetadataServer;
-use proto::thanos::rules_server::RulesServer;
 use proto::thanos::status_server::StatusServer;
-use proto::thanos::targets_server::TargetsServer;
 use runtime::grpc;
 use runtime::http::{self, HttpLimits};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, Readiness, SystemClock};
 use storeapi::Store;
-use storeapi::grpc::{InfoService, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use tonic::service::Routes;
 
-use apis::Apis;
+use catalog::PrometheusCatalog;
 use client::Client;
 use ship::Shipping;
 use source::Source;
+use status::PrometheusStatus;
 use store::PrometheusStore;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -103,21 +102,16 @@ impl Sidecar {
         let info = InfoService::new(readiness.clone(), move || EndpointInfo {
             component: "sidecar".to_owned(),
             store: Some(described.info()),
-            rules: true,
-            targets: true,
-            metadata: true,
+            catalog: catalog::SERVICES,
             status: true,
-            exemplars: Some((i64::MIN, i64::MAX)),
             ..EndpointInfo::default()
         });
-        let apis = Apis::new(Arc::clone(&source));
+        let figures = PrometheusStatus::new(Arc::clone(&source));
         let routes = Routes::new(StoreService::new(store, config.limits))
             .add_service(info)
-            .add_service(RulesServer::new(apis.clone()))
-            .add_service(TargetsServer::new(apis.clone()))
-            .add_service(ExemplarsServer::new(apis.clone()))
-            .add_service(StatusServer::new(apis.clone()))
-            .add_service(MetadataServer::new(apis));
+            .add_service(StatusServer::new(figures));
+        let catalog = Arc::new(PrometheusCatalog::new(Arc::clone(&source)));
+        let routes = CatalogService::add_to(routes, catalog, catalog::SERVICES);
 
         let serving = async {
             let http = http.serve(service, shutdown.clone());

@@ -6,6 +6,7 @@
 
 mod all_in_one;
 mod block_data;
+mod catalog;
 mod compactor;
 mod component;
 mod crash;

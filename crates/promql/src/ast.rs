@@ -137,6 +137,17 @@ impl Expr {
         }
     }
 
+    /// The matchers of each selector, in the order written.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut selectors: Vec<&[Matcher]> = Vec::new();
+        self.walk(&mut |expr| match expr {
+            Self::Vector(selector) => selectors.push(&selector.matchers),
+            Self::Matrix(matrix) => selectors.push(&matrix.selector.matchers),
+            _ => {}
+        });
+        selectors
+    }
+
     /// The expression without the parentheses around it.
     pub fn unwrap_parens(&self) -> &Self {
         let mut expr = self;

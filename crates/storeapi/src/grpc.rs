@@ -1,8 +1,9 @@
 //! The StoreAPI over gRPC: a server for any [`Store`](crate::Store), and a client that is one.
 //!
 //! Reading order: [`service`] (`thanos.Store`), [`info`] (`thanos.info.Info`), [`client`],
-//! [`limits`]; [`frames`] and [`codec`] are what a stream of series goes through.
+//! [`limits`], [`catalog`] (what there is beside series); [`frames`] and [`codec`] are what a stream of series goes through.
 
+pub mod catalog;
 pub mod client;
 pub mod codec;
 pub mod frames;
@@ -11,6 +12,7 @@ pub mod limits;
 pub mod service;
 mod status;
 
+pub use catalog::{CatalogService, GrpcCatalog};
 pub use client::{ClientConfig, GrpcStore};
 pub use info::InfoService;
 pub use limits::Limits;

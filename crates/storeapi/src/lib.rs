@@ -6,11 +6,13 @@
 //!
 //! Reading order: [`store`] (the trait and what it speaks of), [`external_labels`], [`wire`] (the
 //! same as messages), [`grpc`] (server and client), [`merge`] (sorted streams
-//! to one), [`proxy`] (one store of many), [`memory`] (a store for tests); beside them
-//! [`remote_read`], Prometheus' protocol for the same question, and [`snappy`].
+//! to one), [`proxy`] (one store of many), [`memory`] (a store for tests); beside them [`catalog`]
+//! (rules, targets, metadata, exemplars), [`remote_read`], Prometheus' protocol for the same question
+//! as the StoreAPI, and [`snappy`].
 
 #[cfg(any(test, feature = "acceptance"))]
 pub mod acceptance;
+pub mod catalog;
 pub mod external_labels;
 pub mod grpc;
 pub mod memory;
@@ -22,6 +24,7 @@ pub mod snappy;
 pub mod store;
 pub mod wire;
 
+pub use catalog::Catalog;
 pub use store::{
     Aggregate, Aggregates, ChunkData, Frame, Info, InfoPart, LabelsRequest, PartialResponse,
     QueryHints, Series, SeriesChunk, SeriesRequest, Shard, Store, StoreError, Strings,

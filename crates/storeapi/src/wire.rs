@@ -7,6 +7,7 @@
 //! The wire speaks of closed ranges of time, the model of half-open ones. A chunk's type is its
 //! encoding's byte less one, and its hash is xxhash64 of its bytes.
 
+pub mod catalog;
 pub mod decode;
 pub mod encode;
 pub mod info;

@@ -1,5 +1,7 @@
 //! The envelope around every answer.
 
+use std::fmt::Display;
+
 use model::ErrorKind;
 use runtime::http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -22,6 +24,11 @@ impl ApiError {
             kind: "bad_data",
             message: message.into(),
         }
+    }
+
+    /// A parameter that cannot be used, and why.
+    pub(super) fn parameter(name: &str, reason: impl Display) -> Self {
+        Self::bad_data(format!("invalid parameter \"{name}\": {reason}"))
     }
 
     pub(super) fn respond(&self) -> Response {

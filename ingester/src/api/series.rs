@@ -108,14 +108,11 @@ fn truncated<T>(
 fn selectors(form: &Form) -> Result<Vec<Vec<Matcher>>, ApiError> {
     let mut selectors = Vec::new();
     for text in form.all("match[]") {
-        let invalid =
-            |reason: String| ApiError::bad_data(format!("invalid parameter \"match[]\": {reason}"));
         let selector = parse_selector(text, Options::default());
-        let selector = selector.map_err(|error| invalid(error.to_string()))?;
+        let selector = selector.map_err(|error| ApiError::parameter("match[]", error))?;
         if selector.iter().all(Matcher::matches_empty) {
-            return Err(invalid(
-                "match[] must contain at least one non-empty matcher".to_owned(),
-            ));
+            let reason = "match[] must contain at least one non-empty matcher";
+            return Err(ApiError::parameter("match[]", reason));
         }
         selectors.push(selector);
     }
@@ -126,9 +123,8 @@ fn range(form: &Form) -> Result<TimeRange, ApiError> {
     let time = |name: &str, default| match form.get(name) {
         None | Some("") => Ok(default),
         Some(text) => parse_timestamp(text).map_err(|error| {
-            ApiError::bad_data(format!(
-                "invalid parameter \"{name}\": Invalid time value for '{name}': {error}"
-            ))
+            let reason = format_args!("Invalid time value for '{name}': {error}");
+            ApiError::parameter(name, reason)
         }),
     };
     Ok(TimeRange::closed(
@@ -137,14 +133,18 @@ fn range(form: &Form) -> Result<TimeRange, ApiError> {
     ))
 }
 
+/// Most items of an answer; 0 for no limit.
 pub(super) fn limit(form: &Form) -> Result<usize, ApiError> {
-    match form.get("limit") {
+    number(form, "limit")
+}
+
+/// A number from 0, which it is when it is not given.
+pub(super) fn number(form: &Form, name: &str) -> Result<usize, ApiError> {
+    match form.get(name) {
         None | Some("") => Ok(0),
         Some(text) => text.parse().map_err(|_| {
             let text = quoted(text);
-            ApiError::bad_data(format!(
-                "invalid parameter \"limit\": {text} is not a number from 0"
-            ))
+            ApiError::parameter(name, format_args!("{text} is not a number from 0"))
         }),
     }
 }

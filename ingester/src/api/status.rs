@@ -1,12 +1,15 @@
 //! What the process says about itself, and what it scrapes.
 
+use model::Labels;
 use model::time::Rfc3339;
+use promql::parse::{Options, parse_selector};
 use runtime::http::{Form, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use storeapi::catalog::{MetadataByMetric, TargetState};
 
 use super::Api;
 use super::answer::{ApiError, success};
-use super::series::limit;
+use super::series::{limit, number};
 
 pub(super) fn build_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
     Ok(success(api.about.build_info(), &[]))
@@ -86,18 +89,28 @@ pub(super) fn wal_replay(_: &Api, _: &Form, _: &str) -> Result<Response, ApiErro
 }
 
 pub(super) fn targets(api: &Api, form: &Form, _: &str) -> Result<Response, ApiError> {
-    let mut data = api
-        .control
-        .targets(form.get("scrapePool").filter(|pool| !pool.is_empty()));
-    let emptied = match form.get("state") {
-        Some("active") => Some("droppedTargets"),
-        Some("dropped") => Some("activeTargets"),
-        _ => None,
+    let pool = form.get("scrapePool").filter(|pool| !pool.is_empty());
+    let mut targets = api.control.targets(pool);
+    targets.keep(match form.get("state") {
+        Some("active") => TargetState::Active,
+        Some("dropped") => TargetState::Dropped,
+        _ => TargetState::Any,
+    });
+    Ok(success(json!(targets), &[]))
+}
+
+pub(super) fn targets_metadata(api: &Api, form: &Form, _: &str) -> Result<Response, ApiError> {
+    let selector = form.get("match_target").filter(|text| !text.is_empty());
+    let matchers = match selector {
+        None => Vec::new(),
+        Some(text) => parse_selector(text, Options::default())
+            .map_err(|error| ApiError::parameter("match_target", error))?,
     };
-    if let Some(emptied) = emptied {
-        data[emptied] = json!([]);
-    }
-    Ok(success(data, &[]))
+    let metric = form.get("metric").filter(|metric| !metric.is_empty());
+    let limit = Some(limit(form)?).filter(|limit| *limit > 0);
+    let matching = |target: &Labels| target.match_all(&matchers);
+    let found = api.control.targets_metadata(&matching, metric, limit);
+    Ok(success(json!(found), &[]))
 }
 
 pub(super) fn scrape_pools(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
@@ -113,9 +126,14 @@ pub(super) fn metadata(api: &Api, form: &Form, _: &str) -> Result<Response, ApiE
         max => max,
     };
     let metric = form.get("metric").filter(|metric| !metric.is_empty());
-    let mut data = Map::new();
-    for (metric, variants) in api.control.metadata(metric).into_iter().take(metrics_max) {
-        data.insert(metric, json!(variants));
-    }
-    Ok(success(Value::Object(data), &[]))
+    let variants_max = match number(form, "limit_per_metric")? {
+        0 => usize::MAX,
+        max => max,
+    };
+    let all = api.control.metadata(metric).into_iter().take(metrics_max);
+    let cut = all.map(|(metric, mut variants)| {
+        variants.truncate(variants_max);
+        (metric, variants)
+    });
+    Ok(success(json!(cut.collect::<MetadataByMetric>()), &[]))
 }

@@ -4,7 +4,8 @@ use model::Labels;
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::http::{Abandonment, HeaderMap};
-use serde_json::json;
+use serde_json::{Value, json};
+use storeapi::catalog::{ActiveTarget, DroppedTarget, MetricMetadata};
 use storeapi::memory::{MemoryStore, float_chunk};
 
 use super::*;
@@ -33,17 +34,39 @@ impl Control for Fixed {
         json!({ "receivers": {}, "refused": [] })
     }
 
-    fn targets(&self, pool: Option<&str>) -> Value {
-        json!({ "activeTargets": [pool], "droppedTargets": ["x"] })
+    fn targets(&self, pool: Option<&str>) -> Targets {
+        Targets {
+            active_targets: vec![ActiveTarget {
+                scrape_pool: pool.unwrap_or_default().to_owned(),
+                ..ActiveTarget::default()
+            }],
+            dropped_targets: vec![DroppedTarget::default()],
+            ..Targets::default()
+        }
+    }
+
+    fn targets_metadata(
+        &self,
+        matching: &dyn Fn(&Labels) -> bool,
+        metric: Option<&str>,
+        _: Option<usize>,
+    ) -> Vec<TargetMetadata> {
+        let target = Labels::from_pairs([("job", "x")]);
+        let one = TargetMetadata {
+            metric: metric.unwrap_or("up").to_owned(),
+            metadata: MetricMetadata::default(),
+            target: target.clone(),
+        };
+        matching(&target).then_some(one).into_iter().collect()
     }
 
     fn scrape_pools(&self) -> Vec<String> {
         vec!["a".to_owned()]
     }
 
-    fn metadata(&self, _: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
+    fn metadata(&self, _: Option<&str>) -> MetadataByMetric {
         let metadata = MetricMetadata {
-            kind: "gauge",
+            kind: "gauge".to_owned(),
             unit: String::new(),
             help: "It is up.".to_owned(),
         };
@@ -177,10 +200,12 @@ fn the_process_says_what_it_is() {
     );
     let tenants = api.data("status/tsdb?all_tenants=true");
     assert_eq!(tenants[1]["tenant"], "b");
-    assert_eq!(
-        api.data("targets?scrapePool=p&state=active"),
-        json!({ "activeTargets": ["p"], "droppedTargets": [] })
-    );
+    let targets = api.data("targets?scrapePool=p&state=active");
+    assert_eq!(targets["activeTargets"][0]["scrapePool"], "p");
+    assert_eq!(targets["droppedTargets"], json!([]));
+    let of_target = |query: &str| api.data(&format!("targets/metadata?{query}"));
+    assert_eq!(of_target("match_target={job='x'}")[0]["metric"], "up");
+    assert_eq!(of_target("match_target={job='y'}"), json!([]));
     let metadata = api.data("metadata?limit=1");
     assert_eq!(
         metadata,

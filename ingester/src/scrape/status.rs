@@ -1,73 +1,19 @@
 //! Targets and their metadata as Prometheus' API shows them.
 
-use std::collections::BTreeMap;
-
-use model::time::{DurationMs, Rfc3339};
+use model::time::DurationMs;
 use model::{Labels, Metadata};
 use serde::{Serialize, Serializer};
+use storeapi::catalog::{
+    ActiveTarget, DroppedTarget, Health as Shown, MetadataByMetric, MetricMetadata, Targets, When,
+    add_metadata,
+};
 
 use super::Manager;
 use super::pool::View;
 use super::run::Health;
 
-/// What Go's zero time looks like, which stands for "never".
-const NEVER: &str = "0001-01-01T00:00:00Z";
-
-/// The `data` of `/api/v1/targets`.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Targets {
-    /// Targets that are scraped, by pool, then labels.
-    pub active_targets: Vec<ActiveTarget>,
-    /// Targets that relabelling dropped, as far as they are kept.
-    pub dropped_targets: Vec<DroppedTarget>,
-    /// How many relabelling dropped, by pool.
-    pub dropped_target_counts: BTreeMap<String, usize>,
-}
-
-/// A target that is scraped.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ActiveTarget {
-    /// Labels before relabelling.
-    #[serde(serialize_with = "labels")]
-    pub discovered_labels: Labels,
-    /// Labels of its series.
-    #[serde(serialize_with = "labels")]
-    pub labels: Labels,
-    /// The name of its job.
-    pub scrape_pool: String,
-    /// What is asked.
-    pub scrape_url: String,
-    /// The same, as others reach it.
-    pub global_url: String,
-    /// Why the last scrape failed; empty if it did not.
-    pub last_error: String,
-    /// When it was scraped last.
-    pub last_scrape: String,
-    /// How long that took, in seconds.
-    pub last_scrape_duration: f64,
-    /// `up`, `down` or `unknown`.
-    pub health: &'static str,
-    /// How often it is scraped.
-    pub scrape_interval: String,
-    /// How long a scrape may take.
-    pub scrape_timeout: String,
-}
-
-/// A target that relabelling dropped.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DroppedTarget {
-    /// Labels before relabelling.
-    #[serde(serialize_with = "labels")]
-    pub discovered_labels: Labels,
-    /// The name of its job.
-    pub scrape_pool: String,
-}
-
 /// Metadata of one metric of one target: an item of `/api/v1/targets/metadata`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TargetMetadata {
     /// Labels of the target.
     #[serde(serialize_with = "labels")]
@@ -78,28 +24,6 @@ pub struct TargetMetadata {
     /// Its metadata.
     #[serde(flatten)]
     pub metadata: MetricMetadata,
-}
-
-/// Metadata of a metric.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct MetricMetadata {
-    /// The type.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// What it means.
-    pub help: String,
-    /// Its unit.
-    pub unit: String,
-}
-
-impl From<&Metadata> for MetricMetadata {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            kind: metadata.kind.as_str(),
-            help: metadata.help.clone(),
-            unit: metadata.unit.clone(),
-        }
-    }
 }
 
 fn labels<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,14 +63,10 @@ impl Manager {
     }
 
     /// What is known of each metric, or of `metric` alone: every variant that some target has.
-    pub fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
-        let mut all: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
+    pub fn metadata(&self, metric: Option<&str>) -> MetadataByMetric {
+        let mut all = MetadataByMetric::new();
         self.each_metadata(metric, |_, name, metadata| {
-            let variants = all.entry(name.to_owned()).or_default();
-            let metadata = MetricMetadata::from(metadata);
-            if !variants.contains(&metadata) {
-                variants.push(metadata);
-            }
+            add_metadata(&mut all, name, metadata.into());
         });
         all
     }
@@ -199,7 +119,6 @@ fn active_target(pool: &str, view: View, hostname: &str) -> ActiveTarget {
         // A name that no URL can have leaves it as it is.
         let _ = global_url.set_host(Some(hostname));
     }
-    let never = || NEVER.to_owned();
     ActiveTarget {
         discovered_labels: view.discovered,
         labels: target.labels.clone(),
@@ -207,12 +126,12 @@ fn active_target(pool: &str, view: View, hostname: &str) -> ActiveTarget {
         scrape_url: target.url.to_string(),
         global_url: global_url.to_string(),
         last_error: status.last_error,
-        last_scrape: (status.last_scrape_ms).map_or_else(never, |ms| Rfc3339(ms).to_string()),
+        last_scrape: status.last_scrape_ms.map(When::at).unwrap_or_default(),
         last_scrape_duration: status.last_seconds,
         health: match status.health {
-            Health::Unknown => "unknown",
-            Health::Up => "up",
-            Health::Down => "down",
+            Health::Unknown => Shown::Unknown,
+            Health::Up => Shown::Up,
+            Health::Down => Shown::Down,
         },
         scrape_interval: DurationMs(target.interval_ms).to_string(),
         scrape_timeout: DurationMs(target.timeout_ms).to_string(),

@@ -66,15 +66,32 @@ pub(super) fn duration_ns(text: &str) -> Result<i64, String> {
 
 /// Most items of an answer; 0 for no limit.
 pub(super) fn limit(form: &Form) -> Result<usize, ApiError> {
-    let text = form.get("limit").unwrap_or_default();
+    count(form, "limit")
+}
+
+/// A number from 0, which it is when it is not given.
+pub(super) fn count(form: &Form, name: &str) -> Result<usize, ApiError> {
+    let number = integer(form, name)?.unwrap_or(0);
+    let reason = format_args!("{name} must be non-negative");
+    usize::try_from(number).map_err(|_| ApiError::parameter(name, reason))
+}
+
+/// Most items of an answer; less than 0, or nothing, for all, and with 0 there are none.
+pub(super) fn signed_limit(form: &Form, name: &str) -> Result<Option<usize>, ApiError> {
+    let number = integer(form, name)?;
+    Ok(number.and_then(|number| usize::try_from(number).ok()))
+}
+
+fn integer(form: &Form, name: &str) -> Result<Option<i64>, ApiError> {
+    let text = form.get(name).unwrap_or_default();
     if text.is_empty() {
-        return Ok(0);
+        return Ok(None);
     }
-    let limit: i64 = text.parse().map_err(|_| {
+    let number = text.parse().map_err(|_| {
         let text = quoted(text);
-        ApiError::parameter("limit", format_args!("{text} is not an integer"))
+        ApiError::parameter(name, format_args!("{text} is not an integer"))
     })?;
-    usize::try_from(limit).map_err(|_| ApiError::parameter("limit", "limit must be non-negative"))
+    Ok(Some(number))
 }
 
 /// Which statistics of a query are asked for.

@@ -1,18 +1,31 @@
-//! `/api/v1/query_exemplars`: none are kept yet, so the answer to a query that makes sense is empty.
+//! `/api/v1/query_exemplars`: exemplars of the series that an expression selects.
 
+use model::TimeRange;
 use model::time::{MAX_TIME_MS, MIN_TIME_MS};
+use serde_json::json;
+use storeapi::catalog::ExemplarsRequest;
 
 use super::answer::{Answer, ApiError};
-use super::{Api, Call, params};
+use super::{Api, Call, params, scope};
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
-    let start = params::time(&call.form, "start", MIN_TIME_MS)?;
-    let end = params::time(&call.form, "end", MAX_TIME_MS)?;
+    let form = &call.form;
+    let start = params::time(form, "start", MIN_TIME_MS)?;
+    let end = params::time(form, "end", MAX_TIME_MS)?;
     if end < start {
         return Err(ApiError::bad_data(
             "end timestamp must not be before start timestamp",
         ));
     }
-    params::expression(api, &call.form)?;
-    Ok(Answer::text("[]"))
+    let (expr, text) = params::expression(api, form)?;
+    if expr.selectors().is_empty() {
+        return Ok(Answer::text("[]"));
+    }
+    let request = ExemplarsRequest {
+        query: text.to_owned(),
+        range: TimeRange::closed(start, end),
+        asker: scope::asker(api, call)?,
+    };
+    let answer = api.wait_for(call, api.catalog.exemplars(request))?;
+    Ok(Answer::tree(json!(answer.data)).with_store_warnings(answer.warnings))
 }

@@ -4,6 +4,7 @@ use model::{MatchOp, Matcher};
 use promql::parse::{self, parse_selector};
 use runtime::http::Form;
 use storeapi::PartialResponse;
+use storeapi::catalog::Asker;
 
 use super::answer::ApiError;
 use super::{Api, Call, params};
@@ -26,18 +27,31 @@ pub(super) fn scope(api: &Api, call: &Call<'_>, max_resolution: i64) -> Result<S
         (true, true) => settings.replica_labels.clone(),
         (true, false) => label_list(said),
     };
-    let partial_response = match flag(form, "partial_response", settings.partial_response)? {
-        true => PartialResponse::Warn,
-        false => PartialResponse::Abort,
-    };
     let (tenant, enforced) = tenant(api, call)?;
     Ok(Scope {
         replica_labels,
         dedup: settings.dedup,
-        partial_response,
+        partial_response: partial_response(api, form)?,
         max_resolution,
         tenant,
         enforced,
+    })
+}
+
+/// Who asks for rules, targets, metadata or exemplars.
+pub(super) fn asker(api: &Api, call: &Call<'_>) -> Result<Asker, ApiError> {
+    Ok(Asker {
+        partial_response: partial_response(api, &call.form)?,
+        tenant: tenant(api, call)?.0,
+    })
+}
+
+fn partial_response(api: &Api, form: &Form) -> Result<PartialResponse, ApiError> {
+    let is_fine = flag(form, "partial_response", api.settings().partial_response)?;
+    Ok(if is_fine {
+        PartialResponse::Warn
+    } else {
+        PartialResponse::Abort
     })
 }
 
@@ -64,7 +78,7 @@ fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiEr
 }
 
 /// A truth value as Go writes it.
-fn flag(form: &Form, name: &str, default: bool) -> Result<bool, ApiError> {
+pub(super) fn flag(form: &Form, name: &str, default: bool) -> Result<bool, ApiError> {
     match form.get(name) {
         None | Some("") => Ok(default),
         Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),

@@ -13,6 +13,7 @@ use tsdb::db::DataDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::catalog::AllCatalogs;
 use crate::pool::Pool;
 use crate::stores::{FixedStore, FixedStores};
 
@@ -60,12 +61,14 @@ impl Fixture {
             .enable_all()
             .build()
             .unwrap();
+        let stores = Arc::new(FixedStores::new(vec![FixedStore {
+            component: "debug",
+            name: "here".to_owned(),
+            store: Arc::new(local.clone()),
+            catalog: None,
+        }]));
         let evaluator = Evaluator {
-            stores: Arc::new(FixedStores::new(vec![FixedStore {
-                component: "debug",
-                name: "here".to_owned(),
-                store: Arc::new(local.clone()),
-            }])),
+            stores: Arc::<FixedStores>::clone(&stores),
             pool: Arc::new(Pool::start(2).unwrap()),
             runtime: runtime.handle().clone(),
             settings: Settings::default(),
@@ -74,6 +77,7 @@ impl Fixture {
             api: Api::new(Parts {
                 evaluator: Arc::new(evaluator),
                 store: Arc::new(local.clone()),
+                catalog: Arc::new(AllCatalogs::new(stores, Vec::new(), Duration::ZERO)),
                 local: Some(local),
                 clock: Arc::new(ManualClock::new(540_000)),
                 about,

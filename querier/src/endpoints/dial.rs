@@ -8,7 +8,7 @@ use model::ErrorKind;
 use runtime::grpc::{Connector, GrpcClientConfig};
 use storeapi::grpc::{ClientConfig, GrpcStore};
 use storeapi::wire::info::EndpointInfo;
-use storeapi::{Store, StoreError};
+use storeapi::{Catalog, Store, StoreError};
 
 use super::config::ClientTls;
 use super::peer::{Dial, Peer};
@@ -85,5 +85,9 @@ impl Peer for GrpcPeer {
 
     fn store(&self) -> Arc<dyn Store> {
         Arc::<GrpcStore>::clone(&self.store)
+    }
+
+    fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::new(self.store.catalog())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use storeapi::wire::info::EndpointInfo;
-use storeapi::{Store, StoreError};
+use storeapi::{Catalog, Store, StoreError};
 
 use super::config::ClientTls;
 
@@ -16,6 +16,9 @@ pub trait Peer: Send + Sync + fmt::Debug {
 
     /// Its series.
     fn store(&self) -> Arc<dyn Store>;
+
+    /// What it knows beside series.
+    fn catalog(&self) -> Arc<dyn Catalog>;
 }
 
 /// Makes connections.

@@ -18,6 +18,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Matcher};
 use parking_lot::Mutex;
 use runtime::Clock;
+use storeapi::catalog::Services;
 use storeapi::proxy::Member;
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
@@ -27,7 +28,7 @@ use super::config::EndpointConfig;
 use super::group::Group;
 use super::peer::{Dial, Peer};
 use super::resolve::Resolve;
-use crate::stores::{FixedStore, StoreStatus, Stores, fingerprint};
+use crate::stores::{CatalogMember, FixedStore, StoreStatus, Stores, fingerprint};
 use wanted::{Wanted, WantedEndpoint};
 
 /// Endpoints that are asked for their state at once.
@@ -160,15 +161,6 @@ impl EndpointSet {
         }
         connected
     }
-
-    /// What endpoints say of themselves, with how to reach them, those that can be asked.
-    pub fn peers(&self) -> Vec<(EndpointInfo, Arc<dyn Peer>)> {
-        let endpoints = self.endpoints.load();
-        let usable = endpoints.iter().filter(|endpoint| endpoint.is_usable());
-        usable
-            .filter_map(|e| Some((e.state.lock().info.clone()?, Arc::clone(&e.peer))))
-            .collect()
-    }
 }
 
 impl Stores for EndpointSet {
@@ -207,6 +199,14 @@ impl Stores for EndpointSet {
             }));
         }
         members
+    }
+
+    fn catalogs(&self) -> Vec<CatalogMember> {
+        let endpoints = self.endpoints.load();
+        let fixed = self.fixed.iter().filter_map(FixedStore::catalog);
+        fixed
+            .chain(endpoints.iter().filter_map(|endpoint| endpoint.catalog()))
+            .collect()
     }
 
     fn fingerprint(&self) -> u64 {
@@ -314,6 +314,17 @@ impl Endpoint {
             None => true,
         };
         has_series && self.is_usable()
+    }
+
+    /// What it said that it knows beside series, if it can be asked.
+    fn catalog(&self) -> Option<CatalogMember> {
+        let services = self.state.lock().info.as_ref()?.catalog;
+        (services != Services::default() && self.is_usable()).then(|| CatalogMember {
+            name: self.address.clone(),
+            services,
+            label_sets: Store::info(self).label_sets,
+            catalog: self.peer.catalog(),
+        })
     }
 
     fn status(&self) -> StoreStatus {

@@ -80,6 +80,7 @@ fn over_block(dir: &Path) -> Service {
         component: "debug",
         name: "block".to_owned(),
         store: Arc::new(local.clone()),
+        catalog: None,
     }]);
     service(Arc::new(stores), Some(local))
 }

@@ -19,6 +19,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
+use super::catalog::GrpcCatalog;
 use super::codec::ClientCodec;
 use super::status::from_status;
 use crate::store::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
@@ -121,6 +122,15 @@ impl GrpcStore {
     /// Remembers what the store has, as its [`Store::info`] from now on.
     pub fn set_info(&self, info: Info) {
         *self.info.write() = info;
+    }
+
+    /// What it serves beside series.
+    pub fn catalog(&self) -> GrpcCatalog {
+        GrpcCatalog::new(
+            self.channels[0].clone(),
+            self.address.clone(),
+            self.patience(),
+        )
     }
 
     fn silent(&self, patience: Duration) -> StoreError {
@@ -239,7 +249,7 @@ fn failed(error: StoreError) -> BoxStream<'static, Result<Frame, StoreError>> {
     stream::iter([Err(error)]).boxed()
 }
 
-fn with_tenant<T>(message: T, tenant: &str) -> Result<Request<T>, StoreError> {
+pub(super) fn with_tenant<T>(message: T, tenant: &str) -> Result<Request<T>, StoreError> {
     let mut request = Request::new(message);
     if !tenant.is_empty() {
         let value = MetadataValue::try_from(tenant).map_err(|_| {
@@ -262,7 +272,7 @@ fn sorted(mut values: Vec<String>, warnings: Vec<String>) -> Strings {
     Strings { values, warnings }
 }
 
-fn silent(address: &str, patience: Duration) -> StoreError {
+pub(super) fn silent(address: &str, patience: Duration) -> StoreError {
     StoreError::new(
         ErrorKind::Unavailable,
         format!("{address} sent nothing for {patience:?}"),

@@ -18,7 +18,10 @@ use tonic::service::Routes;
 use tsdb::Chunk;
 use tsdb::chunk::Encoding;
 
-use super::{ClientConfig, GrpcStore, InfoService, Limits, StoreService};
+use super::{
+    CatalogService, ClientConfig, GrpcCatalog, GrpcStore, InfoService, Limits, StoreService,
+};
+use crate::catalog::{Catalog, Services};
 use crate::memory::{MemoryStore, float_chunk};
 use crate::store::{
     ChunkData, Frame, Info, LabelsRequest, Series, SeriesChunk, SeriesRequest, Store, StoreError,
@@ -40,9 +43,6 @@ impl Loopback {
     }
 
     async fn start_as(store: Arc<dyn Store>, limits: Limits, config: GrpcServerConfig) -> Self {
-        let address = ListenAddress::parse("127.0.0.1:0").unwrap();
-        let server = Server::bind(&address, config).await.unwrap();
-        let address = server.local_addr().unwrap();
         let readiness = Readiness::new();
         let described = Arc::clone(&store);
         let info = InfoService::new(readiness.clone(), move || EndpointInfo {
@@ -51,6 +51,13 @@ impl Loopback {
             ..EndpointInfo::default()
         });
         let routes = Routes::new(StoreService::new(store, limits)).add_service(info);
+        Self::serve(routes, readiness, config).await
+    }
+
+    async fn serve(routes: Routes, readiness: Readiness, config: GrpcServerConfig) -> Self {
+        let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+        let server = Server::bind(&address, config).await.unwrap();
+        let address = server.local_addr().unwrap();
         let (trigger, shutdown) = Shutdown::new();
         let serving = server.serve(routes, readiness.clone(), shutdown);
         let task = Owned::spawn(async move { serving.await.unwrap() });
@@ -66,6 +73,16 @@ impl Loopback {
         let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
         GrpcStore::new(&self.address.to_string(), &connector, config).unwrap()
     }
+}
+
+/// A client of a server of a catalog, and the server.
+pub(crate) async fn catalog(
+    catalog: Arc<dyn Catalog>,
+    services: Services,
+) -> (GrpcCatalog, Loopback) {
+    let routes = CatalogService::add_to(Routes::default(), catalog, services);
+    let server = Loopback::serve(routes, Readiness::new(), GrpcServerConfig::default()).await;
+    (server.client(ClientConfig::default()).catalog(), server)
 }
 
 fn filled() -> MemoryStore {

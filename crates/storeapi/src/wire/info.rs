@@ -4,6 +4,7 @@ use model::{ErrorKind, Labels};
 use proto::thanos::LabelSet;
 use proto::thanos::info::{InfoResponse, StoreInfo, TsdbInfo};
 
+use crate::catalog::Services;
 use crate::store::{Info, InfoPart, StoreError};
 
 /// What an endpoint is and serves.
@@ -13,14 +14,8 @@ pub struct EndpointInfo {
     pub component: String,
     /// What its StoreAPI has, if it serves one.
     pub store: Option<Info>,
-    /// First and last time of exemplars, if it serves them.
-    pub exemplars: Option<(i64, i64)>,
-    /// It serves rules.
-    pub rules: bool,
-    /// It serves metadata of metrics.
-    pub metadata: bool,
-    /// It serves scrape targets.
-    pub targets: bool,
+    /// What it serves beside series.
+    pub catalog: Services,
     /// It serves the Query API.
     pub query: bool,
     /// It serves statistics of its TSDBs.
@@ -34,10 +29,11 @@ pub fn to_wire(info: &EndpointInfo) -> InfoResponse {
         label_sets: label_sets.map(LabelSet::from).collect(),
         component_type: info.component.clone(),
         store: info.store.as_ref().map(store_to_wire),
-        rules: info.rules.then(Default::default),
-        metric_metadata: info.metadata.then(Default::default),
-        targets: info.targets.then(Default::default),
+        rules: info.catalog.rules.then(Default::default),
+        metric_metadata: info.catalog.metadata.then(Default::default),
+        targets: info.catalog.targets.then(Default::default),
         exemplars: info
+            .catalog
             .exemplars
             .map(|(min_time, max_time)| proto::thanos::info::ExemplarsInfo { min_time, max_time }),
         query: info.query.then(Default::default),
@@ -73,10 +69,12 @@ pub fn from_wire(response: InfoResponse) -> Result<EndpointInfo, StoreError> {
     Ok(EndpointInfo {
         component: response.component_type,
         store: store.transpose()?,
-        exemplars: response.exemplars.map(|e| (e.min_time, e.max_time)),
-        rules: response.rules.is_some(),
-        metadata: response.metric_metadata.is_some(),
-        targets: response.targets.is_some(),
+        catalog: Services {
+            rules: response.rules.is_some(),
+            targets: response.targets.is_some(),
+            metadata: response.metric_metadata.is_some(),
+            exemplars: response.exemplars.map(|e| (e.min_time, e.max_time)),
+        },
         query: response.query.is_some(),
         status: response.status.is_some(),
     })
@@ -112,7 +110,7 @@ fn store_from_wire(store: StoreInfo, label_sets: &[LabelSet]) -> Result<Info, St
     })
 }
 
-fn read_labels(set: &LabelSet) -> Result<Labels, StoreError> {
+pub(super) fn read_labels(set: &LabelSet) -> Result<Labels, StoreError> {
     Labels::try_from(set).map_err(|error| {
         StoreError::new(
             ErrorKind::Corrupt,

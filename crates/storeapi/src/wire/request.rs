@@ -188,7 +188,7 @@ pub fn matchers_from_wire(matchers: &[LabelMatcher]) -> Result<Vec<Matcher>, Sto
     matchers.iter().map(decode).collect()
 }
 
-fn strategy_to_wire(partial_response: PartialResponse) -> i32 {
+pub(super) fn strategy_to_wire(partial_response: PartialResponse) -> i32 {
     match partial_response {
         PartialResponse::Warn => PartialResponseStrategy::Warn.into(),
         PartialResponse::Abort => PartialResponseStrategy::Abort.into(),
@@ -196,7 +196,7 @@ fn strategy_to_wire(partial_response: PartialResponse) -> i32 {
 }
 
 /// Old askers only set the switch.
-fn strategy_from_wire(disabled: bool, strategy: i32) -> PartialResponse {
+pub(super) fn strategy_from_wire(disabled: bool, strategy: i32) -> PartialResponse {
     if disabled || strategy == i32::from(PartialResponseStrategy::Abort) {
         PartialResponse::Abort
     } else {

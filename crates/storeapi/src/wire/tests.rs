@@ -12,6 +12,7 @@ use super::decode::Decoder;
 use super::encode::{Encoder, Message};
 use super::info::{self, EndpointInfo};
 use super::request;
+use crate::catalog::Services;
 use crate::store::{
     Aggregate, Aggregates, ChunkData, Frame, Info, InfoPart, LabelsRequest, PartialResponse,
     QueryHints, Series, SeriesChunk, SeriesRequest, Shard,
@@ -349,10 +350,12 @@ fn info_crosses_the_wire() {
             supports_without_replica_labels: true,
             supports_sharding: true,
         }),
-        exemplars: Some((1, 2)),
-        rules: true,
-        metadata: true,
-        targets: true,
+        catalog: Services {
+            rules: true,
+            targets: true,
+            metadata: true,
+            exemplars: Some((1, 2)),
+        },
         query: true,
         status: true,
     };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use runtime::SystemClock;
 
+use storeapi::catalog::Health;
+
 use super::http::{Fake, TEXT, answer};
 use super::*;
 
@@ -40,7 +42,7 @@ fn up(manager: &Manager) -> usize {
     let targets = manager.targets(None).active_targets;
     targets
         .iter()
-        .filter(|target| target.health == "up")
+        .filter(|target| target.health == Health::Up)
         .count()
 }
 
@@ -239,7 +241,7 @@ async fn too_many_targets_fail_all_of_them() {
     manager.reload(&jobs(&[job])).unwrap();
     until("both fail", || {
         let targets = manager.targets(None).active_targets;
-        targets.len() == 2 && targets.iter().all(|t| t.health == "down")
+        targets.len() == 2 && targets.iter().all(|t| t.health == Health::Down)
     })
     .await;
     assert_eq!(

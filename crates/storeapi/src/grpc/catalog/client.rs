@@ -1,0 +1,177 @@
+//! The client.
+
+use std::fmt;
+use std::time::Duration;
+
+use model::ErrorKind;
+use prost::Message;
+use proto::thanos::exemplars_client::ExemplarsClient;
+use proto::thanos::metadata_client::MetadataClient;
+use proto::thanos::rules_client::RulesClient;
+use proto::thanos::targets_client::TargetsClient;
+use proto::thanos::{
+    exemplars_response, metric_metadata_response, rules_response, targets_response,
+};
+use runtime::grpc::MESSAGE_BYTES_MAX;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Response, Status, Streaming};
+
+use super::super::client::{silent, with_tenant};
+use super::super::from_status;
+use crate::catalog::{
+    Answer, Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup,
+    RulesRequest, SeriesExemplars, Targets, TargetsRequest,
+};
+use crate::store::StoreError;
+use crate::wire::catalog as wire;
+
+/// A catalog behind gRPC.
+#[derive(Clone)]
+pub struct GrpcCatalog {
+    channel: Channel,
+    address: String,
+    silence_max: Duration,
+}
+
+impl fmt::Debug for GrpcCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcCatalog")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GrpcCatalog {
+    /// The catalog at the end of a connection to `address`, which may send nothing for
+    /// `silence_max` while it owes an answer.
+    pub const fn new(channel: Channel, address: String, silence_max: Duration) -> Self {
+        Self {
+            channel,
+            address,
+            silence_max,
+        }
+    }
+
+    /// Gives the messages of an answer to `take`, all of them together no larger than one may be.
+    async fn receive<M: Message + Default>(
+        &self,
+        asking: impl Future<Output = Result<Response<Streaming<M>>, Status>>,
+        mut take: impl FnMut(M) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let patience = self.silence_max;
+        let is_silent = |_| silent(&self.address, patience);
+        let opened = timeout(patience, asking).await.map_err(is_silent)?;
+        let mut messages = opened.map_err(|status| from_status(&status))?.into_inner();
+        let mut bytes = 0;
+        loop {
+            let next = timeout(patience, messages.message()).await;
+            let next = next.map_err(is_silent)?;
+            let Some(message) = next.map_err(|status| from_status(&status))? else {
+                return Ok(());
+            };
+            bytes += message.encoded_len();
+            if bytes > MESSAGE_BYTES_MAX {
+                return Err(StoreError::new(
+                    ErrorKind::Exhausted,
+                    format!("the answer is larger than {MESSAGE_BYTES_MAX} bytes; ask for less"),
+                ));
+            }
+            take(message)?;
+        }
+    }
+}
+
+impl Catalog for GrpcCatalog {
+    fn rules(&self, request: RulesRequest) -> Answering<Vec<RuleGroup>> {
+        use rules_response::Result as Said;
+        let this = self.clone();
+        Box::pin(async move {
+            let asked = wire::rules_request_to_wire(&request);
+            let asked = with_tenant(asked, &request.asker.tenant)?;
+            let client = RulesClient::new(this.channel.clone());
+            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut answer = Answer::<Vec<RuleGroup>>::default();
+            let take = |message: proto::thanos::RulesResponse| {
+                match message.result {
+                    Some(Said::Group(group)) => answer.data.push(wire::group_from_wire(group)?),
+                    Some(Said::Warning(text)) => answer.warnings.push(text),
+                    None => {}
+                }
+                Ok(())
+            };
+            this.receive(client.rules(asked), take).await?;
+            Ok(answer)
+        })
+    }
+
+    fn targets(&self, request: TargetsRequest) -> Answering<Targets> {
+        use targets_response::Result as Said;
+        let this = self.clone();
+        Box::pin(async move {
+            let asked = wire::targets_request_to_wire(&request);
+            let asked = with_tenant(asked, &request.asker.tenant)?;
+            let client = TargetsClient::new(this.channel.clone());
+            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut answer = Answer::<Targets>::default();
+            let take = |message: proto::thanos::TargetsResponse| match message.result {
+                Some(Said::Targets(targets)) => {
+                    wire::add_targets_from_wire(targets, &mut answer.data)
+                }
+                Some(Said::Warning(text)) => {
+                    answer.warnings.push(text);
+                    Ok(())
+                }
+                None => Ok(()),
+            };
+            this.receive(client.targets(asked), take).await?;
+            Ok(answer)
+        })
+    }
+
+    fn metadata(&self, request: MetadataRequest) -> Answering<MetadataByMetric> {
+        use metric_metadata_response::Result as Said;
+        let this = self.clone();
+        Box::pin(async move {
+            let asked = wire::metadata_request_to_wire(&request);
+            let asked = with_tenant(asked, &request.asker.tenant)?;
+            let client = MetadataClient::new(this.channel.clone());
+            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut answer = Answer::<MetadataByMetric>::default();
+            let take = |message: proto::thanos::MetricMetadataResponse| {
+                match message.result {
+                    Some(Said::Metadata(more)) => {
+                        wire::add_metadata_from_wire(more, &mut answer.data);
+                    }
+                    Some(Said::Warning(text)) => answer.warnings.push(text),
+                    None => {}
+                }
+                Ok(())
+            };
+            this.receive(client.metric_metadata(asked), take).await?;
+            Ok(answer)
+        })
+    }
+
+    fn exemplars(&self, request: ExemplarsRequest) -> Answering<Vec<SeriesExemplars>> {
+        use exemplars_response::Result as Said;
+        let this = self.clone();
+        Box::pin(async move {
+            let asked = wire::exemplars_request_to_wire(&request);
+            let asked = with_tenant(asked, &request.asker.tenant)?;
+            let client = ExemplarsClient::new(this.channel.clone());
+            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut answer = Answer::<Vec<SeriesExemplars>>::default();
+            let take = |message: proto::thanos::ExemplarsResponse| {
+                match message.result {
+                    Some(Said::Data(data)) => answer.data.push(wire::exemplars_from_wire(&data)?),
+                    Some(Said::Warning(text)) => answer.warnings.push(text),
+                    None => {}
+                }
+                Ok(())
+            };
+            this.receive(client.exemplars(asked), take).await?;
+            Ok(answer)
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! What an ingester knows beside series: its targets, metadata of what it scrapes and receives, and
+//! the exemplars in its heads. Of rules it knows nothing.
+
+use std::sync::Arc;
+
+use model::{ErrorKind, Labels};
+use promql::parse::{Options, parse_expr};
+use runtime::process::blocking;
+use storeapi::StoreError;
+use storeapi::catalog::{
+    Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, MetricMetadata,
+    RuleGroup, RulesRequest, SeriesExemplars, Services, Targets, TargetsRequest, add_metadata,
+};
+use storeapi::external_labels::remaining_matchers;
+
+use crate::api::{Control, HeadFigures};
+use crate::core::reload;
+use crate::pipeline::Pipeline;
+use crate::protocols::status::Status;
+use crate::receive::Receiver;
+use crate::scrape::status::TargetMetadata;
+use crate::scraping::Scraping;
+use crate::storage::{Tenant, Tenants};
+
+/// What an ingester can answer.
+pub const SERVICES: Services = Services {
+    rules: false,
+    targets: true,
+    metadata: true,
+    exemplars: Some((i64::MIN, i64::MAX)),
+};
+
+/// The parts of the component that the API shows and controls, and other components ask.
+pub(crate) struct Parts {
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) scraping: Arc<Scraping>,
+    pub(crate) receiver: Arc<Receiver>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) status: Arc<Status>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+impl Control for Parts {
+    fn config_yaml(&self) -> String {
+        self.scraping.config_yaml()
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        reload(&self.scraping, &self.pipeline)
+    }
+
+    fn ingest(&self) -> serde_json::Value {
+        serde_json::json!({
+            "receivers": self.status.figures(),
+            "refused": self.status.recent(),
+        })
+    }
+
+    fn targets(&self, pool: Option<&str>) -> Targets {
+        self.scraping.manager().targets(pool)
+    }
+
+    fn targets_metadata(
+        &self,
+        matching: &dyn Fn(&Labels) -> bool,
+        metric: Option<&str>,
+        limit: Option<usize>,
+    ) -> Vec<TargetMetadata> {
+        let manager = self.scraping.manager();
+        manager.targets_metadata(matching, metric, limit)
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        self.scraping.manager().pools()
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> MetadataByMetric {
+        let mut all = self.scraping.manager().metadata(metric);
+        for (metric, metadata) in self.receiver.metadata().list(metric, 0) {
+            add_metadata(&mut all, &metric, MetricMetadata::from(&metadata));
+        }
+        all
+    }
+
+    fn heads(&self) -> Vec<HeadFigures> {
+        let figures = |tenant: &Arc<Tenant>| {
+            let stats = tenant.db.stats();
+            HeadFigures {
+                tenant: tenant.name.to_string(),
+                series: stats.head_series,
+                range: stats.head_range.map(|range| (range.min, range.max - 1)),
+                blocks: stats.blocks,
+            }
+        };
+        self.tenants.all().iter().map(figures).collect()
+    }
+}
+
+impl Catalog for Parts {
+    fn rules(&self, _: RulesRequest) -> Answering<Vec<RuleGroup>> {
+        told(Vec::new())
+    }
+
+    fn targets(&self, request: TargetsRequest) -> Answering<Targets> {
+        let mut targets = self.scraping.manager().targets(None);
+        targets.keep(request.state);
+        targets.add_external(&self.tenants.options().labels);
+        told(targets)
+    }
+
+    fn metadata(&self, request: MetadataRequest) -> Answering<MetadataByMetric> {
+        let metric = Some(request.metric.as_str()).filter(|metric| !metric.is_empty());
+        let all = Control::metadata(self, metric);
+        let limit = request.limit.unwrap_or(usize::MAX);
+        told(all.into_iter().take(limit).collect())
+    }
+
+    fn exemplars(&self, request: ExemplarsRequest) -> Answering<Vec<SeriesExemplars>> {
+        let tenants = self.tenants.all();
+        Box::pin(async move {
+            // A head may hold many.
+            let found = blocking(move || {
+                let mut found = Vec::new();
+                for tenant in &tenants {
+                    found.extend(of_tenant(tenant, &request)?);
+                }
+                Ok::<_, StoreError>(found)
+            });
+            Ok(found.await?.into())
+        })
+    }
+}
+
+fn told<T: Send + 'static>(data: T) -> Answering<T> {
+    Box::pin(std::future::ready(Ok(data.into())))
+}
+
+/// The exemplars in a tenant's head, its labels added to those of the series.
+fn of_tenant(
+    tenant: &Tenant,
+    request: &ExemplarsRequest,
+) -> Result<Vec<SeriesExemplars>, StoreError> {
+    let expr = parse_expr(&request.query, Options::default())
+        .map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
+    let selectors = expr.selectors();
+    let selectors = selectors.iter();
+    let selectors: Vec<_> = selectors
+        .filter_map(|matchers| remaining_matchers(matchers, &tenant.labels))
+        .collect();
+    let found = tenant.db.head().exemplars(&selectors, request.range);
+    let shown = found.into_iter().map(|series| {
+        let mut shown = SeriesExemplars {
+            series_labels: series.labels,
+            exemplars: series.exemplars,
+        };
+        shown.add_external(&tenant.labels);
+        shown
+    });
+    Ok(shown.collect())
+}
