@@ -6,7 +6,9 @@
 
 pub(crate) mod bench;
 pub(crate) mod bucket;
+pub(crate) mod check;
 pub(crate) mod promql;
+pub(crate) mod query;
 mod table;
 pub(crate) mod tsdb;
 

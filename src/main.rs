@@ -44,6 +44,12 @@ enum Command {
     /// Tools for buckets.
     #[command(subcommand)]
     Bucket(commands::bucket::Command),
+    /// Check files and metrics before they are used.
+    #[command(subcommand)]
+    Check(commands::check::Command),
+    /// Ask a server that answers as Prometheus does.
+    #[command(subcommand)]
+    Query(commands::query::Command),
     /// Benchmarks.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -143,6 +149,13 @@ fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
         Command::Compactor(c) => compactor::start(c.start(ignored).resolve()?)?,
         Command::Bucket(command) => return tool(|out| commands::bucket::run(command, out)),
+        Command::Check(command) => {
+            let mut input = io::stdin().lock();
+            return tool(|out| commands::check::run(&command, &mut input, out));
+        }
+        Command::Query(command) => {
+            return tool(|out| commands::query::run(command, out, &mut io::stderr()));
+        }
         Command::Bench(command) => return tool(|out| commands::bench::run(command, out)),
         Command::Promql(command) => {
             let mut input = io::stdin().lock();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bucket::delete::{delete_block, mark_for_deletion, mark_no_compact};
+use bucket::delete::{delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
 use bucket::{BlockInfo, Fetcher, NoCompactMark, NoCompactReason, View};
 use futures::stream::{self, StreamExt as _};
 use model::time::DurationMs;
@@ -19,9 +19,6 @@ use crate::merge::{MergeError, Merged, Workshop};
 use crate::metrics::{Metrics, add};
 use crate::plan::{Planner, Step};
 use crate::rules::Rules;
-
-/// An upload is given up when nothing was added to it for this long.
-const PARTIAL_UPLOAD_AGE_MS: i64 = 48 * 3_600_000;
 
 /// Deletions under way at once.
 const DELETIONS_PARALLEL: usize = 4;
@@ -282,19 +279,10 @@ impl Pass<'_> {
     /// Deletes what was marked long enough ago, and uploads that were given up.
     async fn clean(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
         self.workshop.guard.ensure().await?;
-        let now_ms = self.clock.now_ms();
-        let due = |at_s: i64| now_ms.saturating_sub(at_s.saturating_mul(1000));
-        let marked = (view.deletion_marks.iter())
-            .filter(|(_, mark)| due(mark.time()) > self.rules.delete_delay_ms)
-            .map(|(id, _)| (*id, &self.metrics.cleaned));
-        let given_up = |id: &Ulid, newest_ms: i64| {
-            let made_ms = i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX);
-            let age_ms = now_ms.saturating_sub(made_ms.max(newest_ms));
-            age_ms > PARTIAL_UPLOAD_AGE_MS && !view.deletion_marks.contains_key(id)
-        };
-        let partial = (view.partial.iter())
-            .filter(|(id, files)| given_up(id, files.newest_ms))
-            .map(|(id, _)| (*id, &self.metrics.partial_deletions));
+        let due = due_for_deletion(view, self.rules.delete_delay_ms, self.clock.now_ms());
+        let marked = due.marked.iter().map(|id| (*id, &self.metrics.cleaned));
+        let given_up = due.given_up.iter();
+        let partial = given_up.map(|id| (*id, &self.metrics.partial_deletions));
         let doomed: Vec<_> = marked.chain(partial).collect();
         let deletions = doomed.into_iter().map(|(id, counter)| async move {
             (id, counter, delete_block(&self.workshop.bucket, id).await)

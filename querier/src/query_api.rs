@@ -11,8 +11,8 @@ use promql::value::QueryValue;
 use proto::prometheus::TimeSeries;
 use proto::thanos::query_server::{Query, QueryServer};
 use proto::thanos::{
-    QueryRangeRequest, QueryRangeResponse, QueryRequest, QueryResponse, QueryStats, StoreMatchers,
-    TimeSeriesBatch, query_range_response, query_response,
+    QueryRangeRequest, QueryRequest, QueryResponse, QueryStats, StoreMatchers, TimeSeriesBatch,
+    query_response,
 };
 use storeapi::PartialResponse;
 use storeapi::grpc::tenant_of;
@@ -36,16 +36,23 @@ pub struct QueryService {
     places: Semaphore,
 }
 
-/// A request in the terms of the evaluator.
+/// What both methods are asked.
 struct Asked {
     text: String,
     steps: Steps,
     is_instant: bool,
     timeout_seconds: i64,
     lookback_seconds: i64,
-    scope: Scope,
-    stores: Vec<Vec<Matcher>>,
+    max_resolution_seconds: i64,
+    /// Empty when replicas are to be shown each for itself.
+    replica_labels: Vec<String>,
+    partial_response: bool,
+    stores: Vec<StoreMatchers>,
+    batch_size: i64,
 }
+
+/// Messages of an answer.
+type Messages = BoxStream<'static, Result<QueryResponse, Status>>;
 
 impl QueryService {
     /// The service.
@@ -56,13 +63,7 @@ impl QueryService {
         })
     }
 
-    fn scope(
-        &self,
-        metadata: &MetadataMap,
-        (dedup, replica_labels): (bool, Vec<String>),
-        partial_response: bool,
-        max_resolution_seconds: i64,
-    ) -> Result<Scope, Status> {
+    fn scope(&self, metadata: &MetadataMap, asked: &mut Asked) -> Scope {
         let tenancy = &self.evaluator.settings.tenancy;
         let tenant = tenant_of(metadata);
         let name = match tenant.as_str() {
@@ -72,20 +73,41 @@ impl QueryService {
         let enforced = tenancy
             .is_enforced
             .then(|| Matcher::equal(&tenancy.label, name));
-        Ok(Scope {
-            replica_labels: if dedup { replica_labels } else { Vec::new() },
+        Scope {
+            replica_labels: std::mem::take(&mut asked.replica_labels),
             dedup: self.evaluator.settings.dedup,
-            partial_response: match partial_response {
+            partial_response: match asked.partial_response {
                 true => PartialResponse::Warn,
                 false => PartialResponse::Abort,
             },
-            max_resolution: max_resolution_seconds.max(0).saturating_mul(1000),
+            max_resolution: asked.max_resolution_seconds.max(0).saturating_mul(1000),
             tenant,
             enforced,
-        })
+        }
     }
 
-    async fn evaluate(&self, asked: Asked) -> Result<Evaluated, Status> {
+    async fn answer(
+        &self,
+        metadata: &MetadataMap,
+        mut asked: Asked,
+    ) -> Result<Response<Messages>, Status> {
+        let scope = self.scope(metadata, &mut asked);
+        let stores = store_matchers(&asked.stores)?;
+        let (start, batch_size) = (asked.steps.start, asked.batch_size);
+        let evaluated = self.evaluate(asked, scope, stores).await?;
+        let messages = messages(evaluated, start, batch_size).map(|result| {
+            let result = Some(result);
+            Ok(QueryResponse { result })
+        });
+        Ok(Response::new(stream::iter(messages).boxed()))
+    }
+
+    async fn evaluate(
+        &self,
+        asked: Asked,
+        scope: Scope,
+        stores: Vec<Vec<Matcher>>,
+    ) -> Result<Evaluated, Status> {
         let place = self.places.acquire().await;
         let _place = place.map_err(|_| Status::unavailable("shutting down"))?;
         let timeout = u64::try_from(asked.timeout_seconds).unwrap_or(0);
@@ -103,12 +125,12 @@ impl QueryService {
                 text: &asked.text,
                 steps: asked.steps,
                 is_instant: asked.is_instant,
-                max_resolution: asked.scope.max_resolution,
+                max_resolution: scope.max_resolution,
                 lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
                 per_step_stats: false,
             };
             evaluator
-                .evaluate(&task, asked.scope, &asked.stores, &leash)
+                .evaluate(&task, scope, &stores, &leash)
                 .map_err(|e| Status::aborted(e.to_string()))
         })
         .await
@@ -133,35 +155,33 @@ fn store_matchers(lists: &[StoreMatchers]) -> Result<Vec<Vec<Matcher>>, Status> 
         .collect()
 }
 
-/// What goes over the wire, whichever of the two methods it answers.
-enum Frame {
-    Warning(String),
-    Series(TimeSeries),
-    Batch(Vec<TimeSeries>),
-    Stats(QueryStats),
-}
-
 /// Warnings first, statistics last.
-fn frames(evaluated: Evaluated, t: i64, batch_size: i64) -> impl Iterator<Item = Frame> {
+fn messages(
+    evaluated: Evaluated,
+    t: i64,
+    batch_size: i64,
+) -> impl Iterator<Item = query_response::Result> {
+    use query_response::Result as Say;
     let result = evaluated.result;
     let stats = QueryStats {
         samples_total: i64::try_from(result.stats.samples_total).unwrap_or(i64::MAX),
         peak_samples: i64::try_from(result.stats.samples_peak).unwrap_or(i64::MAX),
     };
-    let warnings = result.warnings.into_iter().map(Frame::Warning);
+    let warnings = result.warnings.into_iter().map(Say::Warnings);
     let series = series(result.value, t);
     let batch_size = usize::try_from(batch_size).unwrap_or(0).min(BATCH_MAX);
     let mut series = series.into_iter().peekable();
     let batches = std::iter::from_fn(move || {
         series.peek()?;
         if batch_size <= 1 {
-            return series.next().map(Frame::Series);
+            return series.next().map(Say::Timeseries);
         }
-        Some(Frame::Batch(series.by_ref().take(batch_size).collect()))
+        let series = series.by_ref().take(batch_size).collect();
+        Some(Say::TimeseriesBatch(TimeSeriesBatch { series }))
     });
     warnings
         .chain(batches)
-        .chain(std::iter::once(Frame::Stats(stats)))
+        .chain(std::iter::once(Say::Stats(stats)))
 }
 
 fn series(value: QueryValue, t: i64) -> Vec<TimeSeries> {
@@ -201,50 +221,30 @@ fn one(labels: &model::Labels, points: impl IntoIterator<Item = (i64, StepValue)
 
 #[tonic::async_trait]
 impl Query for QueryService {
-    type QueryStream = BoxStream<'static, Result<QueryResponse, Status>>;
-    type QueryRangeStream = BoxStream<'static, Result<QueryRangeResponse, Status>>;
+    type QueryStream = Messages;
+    type QueryRangeStream = Messages;
 
-    async fn query(
-        &self,
-        request: Request<QueryRequest>,
-    ) -> Result<Response<Self::QueryStream>, Status> {
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<Messages>, Status> {
         let (metadata, _, asked) = request.into_parts();
-        let t = asked.time_seconds.saturating_mul(1000);
-        let scope = self.scope(
-            &metadata,
-            (asked.enable_dedup, asked.replica_labels),
-            asked.enable_partial_response,
-            asked.max_resolution_seconds,
-        )?;
-        let evaluated = self
-            .evaluate(Asked {
-                text: asked.query,
-                steps: Steps::instant(t),
-                is_instant: true,
-                timeout_seconds: asked.timeout_seconds,
-                lookback_seconds: asked.lookback_delta_seconds,
-                scope,
-                stores: store_matchers(&asked.store_matchers)?,
-            })
-            .await?;
-        let frames = frames(evaluated, t, asked.response_batch_size);
-        let frames = frames.map(|frame| {
-            use query_response::Result as Say;
-            let result = Some(match frame {
-                Frame::Warning(warning) => Say::Warnings(warning),
-                Frame::Series(series) => Say::Timeseries(series),
-                Frame::Batch(series) => Say::TimeseriesBatch(TimeSeriesBatch { series }),
-                Frame::Stats(stats) => Say::Stats(stats),
-            });
-            Ok(QueryResponse { result })
-        });
-        Ok(Response::new(stream::iter(frames).boxed()))
+        let asked = Asked {
+            steps: Steps::instant(asked.time_seconds.saturating_mul(1000)),
+            is_instant: true,
+            text: asked.query,
+            timeout_seconds: asked.timeout_seconds,
+            lookback_seconds: asked.lookback_delta_seconds,
+            max_resolution_seconds: asked.max_resolution_seconds,
+            replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
+            partial_response: asked.enable_partial_response,
+            stores: asked.store_matchers,
+            batch_size: asked.response_batch_size,
+        };
+        self.answer(&metadata, asked).await
     }
 
     async fn query_range(
         &self,
         request: Request<QueryRangeRequest>,
-    ) -> Result<Response<Self::QueryRangeStream>, Status> {
+    ) -> Result<Response<Messages>, Status> {
         let (metadata, _, asked) = request.into_parts();
         let ms = |seconds: i64| seconds.saturating_mul(1000);
         let (start, end) = (ms(asked.start_time_seconds), ms(asked.end_time_seconds));
@@ -253,34 +253,22 @@ impl Query for QueryService {
                 "the interval must be positive, and the end not before the start",
             ));
         }
-        let scope = self.scope(
-            &metadata,
-            (asked.enable_dedup, asked.replica_labels),
-            asked.enable_partial_response,
-            asked.max_resolution_seconds,
-        )?;
-        let evaluated = self
-            .evaluate(Asked {
-                text: asked.query,
-                steps: Steps::range(start, end, ms(asked.interval_seconds)),
-                is_instant: false,
-                timeout_seconds: asked.timeout_seconds,
-                lookback_seconds: asked.lookback_delta_seconds,
-                scope,
-                stores: store_matchers(&asked.store_matchers)?,
-            })
-            .await?;
-        let frames = frames(evaluated, start, asked.response_batch_size);
-        let frames = frames.map(|frame| {
-            use query_range_response::Result as Say;
-            let result = Some(match frame {
-                Frame::Warning(warning) => Say::Warnings(warning),
-                Frame::Series(series) => Say::Timeseries(series),
-                Frame::Batch(series) => Say::TimeseriesBatch(TimeSeriesBatch { series }),
-                Frame::Stats(stats) => Say::Stats(stats),
-            });
-            Ok(QueryRangeResponse { result })
-        });
-        Ok(Response::new(stream::iter(frames).boxed()))
+        let asked = Asked {
+            steps: Steps::range(start, end, ms(asked.interval_seconds)),
+            is_instant: false,
+            text: asked.query,
+            timeout_seconds: asked.timeout_seconds,
+            lookback_seconds: asked.lookback_delta_seconds,
+            max_resolution_seconds: asked.max_resolution_seconds,
+            replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
+            partial_response: asked.enable_partial_response,
+            stores: asked.store_matchers,
+            batch_size: asked.response_batch_size,
+        };
+        self.answer(&metadata, asked).await
     }
+}
+
+fn replica_labels(dedup: bool, said: Vec<String>) -> Vec<String> {
+    if dedup { said } else { Vec::new() }
 }

@@ -32,6 +32,8 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     config: ClientConfig,
+    /// Sent with every request.
+    headers: HeaderMap,
 }
 
 /// What every answer of the API is wrapped in.
@@ -70,7 +72,27 @@ impl Client {
             http,
             url: url.to_owned(),
             config: config.clone(),
+            headers: HeaderMap::new(),
         })
+    }
+
+    /// The same, with further headers for every request.
+    ///
+    /// # Errors
+    /// When a name or a value cannot be in a header.
+    pub fn with_headers(mut self, headers: &[(String, String)]) -> Result<Self, StoreError> {
+        for (name, value) in headers {
+            let pair = HeaderName::try_from(name).ok();
+            let pair = pair.zip(HeaderValue::try_from(value).ok());
+            let (name, value) = pair.ok_or_else(|| {
+                StoreError::new(
+                    ErrorKind::Invalid,
+                    format!("header {name:?} cannot be sent"),
+                )
+            })?;
+            self.headers.append(name, value);
+        }
+        Ok(self)
     }
 
     /// Asks an endpoint of the API.
@@ -151,6 +173,7 @@ impl Client {
             headers.insert(AUTHORIZATION, value);
         }
         let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = request.headers(self.headers.clone());
         let response = request.headers(headers).body(body).send().await;
         let response = response.map_err(|error| unreachable(&error))?;
         if response.status().is_success() {

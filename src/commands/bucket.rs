@@ -1,7 +1,9 @@
-//! Tools for buckets: what is in them, and whether it is sound. None writes.
+//! Tools for buckets: what is in them, and whether it is sound. Only `mark` and `cleanup` write.
 
+mod cleanup;
 mod inspect;
 mod ls;
+mod mark;
 mod verify;
 
 use std::io::Write;
@@ -24,6 +26,10 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Check the blocks of a bucket; exit code 1 when something is wrong.
     Verify(verify::Args),
+    /// Mark blocks for deletion, or as not to be compacted or downsampled.
+    Mark(mark::Args),
+    /// Delete blocks that were marked long enough ago, and uploads that were given up.
+    Cleanup(cleanup::Args),
 }
 
 /// The bucket, and how its blocks are shown.
@@ -52,9 +58,13 @@ enum Format {
 
 impl Target {
     fn open(&self) -> anyhow::Result<Bucket> {
-        let text = self.bucket.require()?.read()?.unwrap_or_default();
-        Ok(Bucket::open(&text, Patience::Interactive)?)
+        open(&self.bucket, Patience::Interactive)
     }
+}
+
+fn open(flags: &BucketFlags, patience: Patience) -> anyhow::Result<Bucket> {
+    let text = flags.require()?.read()?.unwrap_or_default();
+    Ok(Bucket::open(&text, patience)?)
 }
 
 /// Runs the tool.
@@ -63,6 +73,8 @@ pub(crate) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitC
         Command::Ls(args) => ls::run(&args, out),
         Command::Inspect(args) => inspect::run(&args, out),
         Command::Verify(args) => verify::run(&args, out),
+        Command::Mark(args) => mark::run(&args, out),
+        Command::Cleanup(args) => cleanup::run(&args, out),
     }
 }
 

@@ -149,8 +149,7 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
     }
 
     let url = format!("--prometheus.url=http://127.0.0.1:{port}");
-    let (_sidecar, _, sidecar) =
-        promontory(dir.path(), "sidecar", &["sidecar".to_owned(), url])?;
+    let (_sidecar, _, sidecar) = promontory(dir.path(), "sidecar", &["sidecar".to_owned(), url])?;
     let querier = |name: &str, endpoint: u16| {
         let endpoint = format!("--endpoint=127.0.0.1:{endpoint}");
         promontory(dir.path(), name, &["querier".to_owned(), endpoint])
@@ -176,7 +175,9 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
             let mut found = normal(data(querier, target)?);
             if target.starts_with("targets") {
                 // Newer than 2.42.
-                let counts = found.as_object_mut().map(|t| t.remove("droppedTargetCounts"));
+                let counts = found
+                    .as_object_mut()
+                    .map(|t| t.remove("droppedTargetCounts"));
                 anyhow::ensure!(counts.is_some());
             }
             assert_eq!(found, expected, "{name}: {target}");

@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use crate::client::Bucket;
 use crate::error::Result;
+use crate::fetch::View;
 use crate::marks::{DeletionMark, NoCompactMark, NoCompactReason, NoDownsampleMark};
 use crate::paths::BlockObject;
 
@@ -66,6 +67,36 @@ async fn mark_once(bucket: &Bucket, object: BlockObject, json: Vec<u8>) -> Resul
     }
     bucket.put(&key, json).await?;
     Ok(true)
+}
+
+/// How long nothing may be added to an upload before it counts as given up, in milliseconds.
+const GIVEN_UP_AFTER_MS: i64 = 48 * 3_600_000;
+
+/// What is to be deleted by now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Due {
+    /// Blocks that were marked long enough ago.
+    pub marked: Vec<Ulid>,
+    /// Uploads that nobody goes on with.
+    pub given_up: Vec<Ulid>,
+}
+
+/// What of a bucket is to be deleted at `now_ms`, when marked blocks stay for `delay_ms`.
+pub fn due_for_deletion(view: &View, delay_ms: i64, now_ms: i64) -> Due {
+    let since = |at_s: i64| now_ms.saturating_sub(at_s.saturating_mul(1000));
+    let marked = view.deletion_marks.iter();
+    let marked = marked.filter(|(_, mark)| since(mark.time()) > delay_ms);
+    let is_given_up = |id: &Ulid, newest_ms: i64| {
+        let made_ms = i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX);
+        let age_ms = now_ms.saturating_sub(made_ms.max(newest_ms));
+        age_ms > GIVEN_UP_AFTER_MS && !view.deletion_marks.contains_key(id)
+    };
+    let given_up = view.partial.iter();
+    let given_up = given_up.filter(|(id, files)| is_given_up(id, files.newest_ms));
+    Due {
+        marked: marked.map(|(id, _)| *id).collect(),
+        given_up: given_up.map(|(id, _)| *id).collect(),
+    }
 }
 
 /// Deletes all objects of a block now: `meta.json` first, the deletion mark last. Returns how many

@@ -8,6 +8,7 @@
 //! The requests and answers of gRPC do not come through here.
 
 mod body;
+mod coding;
 mod connection;
 mod form;
 mod idle;

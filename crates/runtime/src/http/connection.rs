@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::body::{self, Outgoing};
+use super::coding::Coding;
 use super::request::{Abandonment, Request};
 use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
@@ -105,7 +106,7 @@ impl Shared {
         let Ok(Ok(place)) = timeout(self.limits.queue_time_max, waiting).await else {
             return Err(overloaded(name, self.limits.queue_time_max));
         };
-        let gzip = accepts_gzip(&head.headers);
+        let coding = Coding::wanted(&head.headers);
         let abandonment = Abandonment::default();
         let request = Request {
             method: head.method,
@@ -122,7 +123,7 @@ impl Shared {
         drop(spawn_blocking(move || {
             let _place = place;
             let response = handler.handle(request);
-            if let Err(error) = writer::send(response, gzip, sender, stall_max) {
+            if let Err(error) = writer::send(response, coding, sender, stall_max) {
                 tracing::debug!(%error, "answer was cut");
             }
         }));
@@ -193,17 +194,6 @@ fn overloaded(name: &str, waited: Duration) -> Answer {
     answer
 }
 
-/// True when the client takes gzip: named, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let accepted = accepted.filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = weight.trim().trim_start_matches("q=");
-        name.trim().eq_ignore_ascii_case("gzip") && weight.parse::<f32>() != Ok(0.0)
-    })
-}
-
 /// Lets pages of any origin read the answer, as Prometheus does unless told otherwise.
 fn allow_origins(headers: &mut HeaderMap) {
     for (name, value) in [
@@ -216,26 +206,6 @@ fn allow_origins(headers: &mut HeaderMap) {
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
         (header::VARY, "Origin"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_taken_when_named() {
-        for (header, expected) in [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("br", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(header));
-            assert_eq!(accepts_gzip(&headers), expected, "{header}");
-        }
+        headers.append(name, HeaderValue::from_static(value));
     }
 }

@@ -8,14 +8,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hyper::header::{self, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::body::{Outgoing, Piece};
+use super::coding::Coding;
 use super::response::{Body, Response};
 
 /// Bytes of a piece.
@@ -23,18 +22,18 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Pieces that wait for a slow reader.
 const PIECES_AHEAD: usize = 4;
 /// Shorter bodies gain nothing from compression.
-const GZIP_MIN: usize = 256;
+const CODING_MIN: usize = 256;
 
 /// An answer as hyper takes it.
 pub(super) type Answer = hyper::Response<Outgoing>;
 
-/// Sends `response` through `answer`, its body compressed when `gzip` is set and it is not already.
+/// Sends `response` through `answer`, its body compressed by `coding` unless it is already.
 ///
 /// # Errors
 /// When the reader went away or took nothing for `stall_max`, and what writing the body fails with.
 pub(super) fn send(
     response: Response,
-    gzip: bool,
+    coding: Coding,
     answer: oneshot::Sender<Answer>,
     stall_max: Duration,
 ) -> io::Result<()> {
@@ -43,9 +42,13 @@ pub(super) fn send(
         mut headers,
         body,
     } = response;
-    let gzip = gzip && !headers.contains_key(header::CONTENT_ENCODING);
+    let coding = match headers.contains_key(header::CONTENT_ENCODING) {
+        true => Coding::Identity,
+        false => coding,
+    };
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let write = match body {
-        Body::Bytes(bytes) if !gzip || bytes.len() < GZIP_MIN => {
+        Body::Bytes(bytes) if coding == Coding::Identity || bytes.len() < CODING_MIN => {
             let mut head = hyper::Response::new(Outgoing::whole(bytes));
             *head.status_mut() = status;
             *head.headers_mut() = headers;
@@ -54,27 +57,20 @@ pub(super) fn send(
         Body::Bytes(bytes) => Box::new(move |out: &mut dyn Write| out.write_all(&bytes)),
         Body::Written(write) => write,
     };
-    if gzip {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(name) = coding.name() {
+        headers.insert(header::CONTENT_ENCODING, name);
     }
     let mut head = hyper::Response::new(());
     *head.status_mut() = status;
     *head.headers_mut() = headers;
-    let mut sink = Pieces {
+    let sink = Pieces {
         head: Some((head, answer)),
         pieces: None,
         buffer: Vec::with_capacity(PIECE_BYTES),
         runtime: Handle::current(),
         stall_max,
     };
-    if gzip {
-        let mut encoder = GzEncoder::new(sink, Compression::fast());
-        write(&mut encoder)?;
-        encoder.finish()?.finish()
-    } else {
-        write(&mut sink)?;
-        sink.finish()
-    }
+    coding.encode(sink, write)?.finish()
 }
 
 fn gone() -> io::Error {

@@ -1,0 +1,37 @@
+//! `check config`: configuration files of Prometheus.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ingester::config::Config;
+
+/// Flags of the check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The files.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for file in &args.files {
+        let name = file.display();
+        writeln!(out, "Checking {name}")?;
+        match Config::load(file) {
+            Ok(config) => {
+                for warning in &config.warnings {
+                    writeln!(out, "  WARNING: {warning}")?;
+                }
+                let jobs = config.jobs.len();
+                writeln!(out, "  SUCCESS: {name} is valid, with {jobs} scrape jobs")?;
+            }
+            Err(error) => {
+                writeln!(out, "  FAILED: {error}")?;
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
