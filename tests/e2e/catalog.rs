@@ -104,6 +104,7 @@ fn normal(mut value: Value) -> Value {
                     object.remove(name);
                 }
                 object.values_mut().for_each(walk);
+                object.retain(|name, value| name != "labels" || *value != json!({}));
             }
             Value::Array(array) => {
                 array.iter_mut().for_each(walk);
