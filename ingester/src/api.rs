@@ -16,6 +16,7 @@ use runtime::http::{
     header,
 };
 use runtime::{About, Clock};
+use serde_json::Value;
 use storeapi::Store;
 use storeapi::catalog::{MetadataByMetric, Targets};
 use storeapi::remote_read::RemoteRead;
