@@ -193,7 +193,7 @@ impl Catalog for AllCatalogs {
             // What was asked may be more than what is meant.
             all.retain(|series| {
                 let is_meant = |matchers: &&[Matcher]| series.series_labels.match_all(matchers);
-                selectors.iter().any(|matchers| is_meant(matchers))
+                selectors.iter().any(is_meant)
             });
             Ok(Answer {
                 data: merge::exemplars(all, &this.replica_labels),
