@@ -118,10 +118,9 @@ fn normal(mut value: Value) -> Value {
     value
 }
 
-#[test]
-fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
-    let dir = tempfile::tempdir()?;
-    std::fs::write(dir.path().join("rules.yml"), RULES)?;
+/// A Prometheus in `dir` whose rules were evaluated and whose exemplars are there.
+fn start_prometheus(dir: &Path) -> anyhow::Result<Option<Prometheus>> {
+    std::fs::write(dir.join("rules.yml"), RULES)?;
     let target = start_target()?;
     let yaml = format!(
         "global:\n  scrape_interval: 1s\n  external_labels: {{cluster: eu}}\n\
@@ -130,9 +129,9 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
          relabel_configs: [{{source_labels: [__address__], regex: 'drop.*', action: drop}}]\n"
     );
     let flags = ["--enable-feature=exemplar-storage"];
-    let (data_dir, port) = (dir.path().join("data"), free_port());
-    let Some(prometheus) = Prometheus::start_as(&data_dir, dir.path(), port, &yaml, &flags)? else {
-        return Ok(());
+    let (data_dir, port) = (dir.join("data"), free_port());
+    let Some(prometheus) = Prometheus::start_as(&data_dir, dir, port, &yaml, &flags)? else {
+        return Ok(None);
     };
     let port = prometheus.port();
     let is_settled = || -> anyhow::Result<bool> {
@@ -148,16 +147,11 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
         anyhow::ensure!(begin.elapsed() < PATIENCE, "no exemplars and alerts");
         std::thread::sleep(Duration::from_millis(200));
     }
+    Ok(Some(prometheus))
+}
 
-    let url = format!("--prometheus.url=http://127.0.0.1:{port}");
-    let (_sidecar, _, sidecar) = promontory(dir.path(), "sidecar", &["sidecar".to_owned(), url])?;
-    let querier = |name: &str, endpoint: u16| {
-        let endpoint = format!("--endpoint=127.0.0.1:{endpoint}");
-        promontory(dir.path(), name, &["querier".to_owned(), endpoint])
-    };
-    let (_lower, lower, lower_grpc) = querier("lower", sidecar)?;
-    let (_upper, upper, _) = querier("upper", lower_grpc)?;
-
+/// What is asked is the same of `lower` and `upper` as of the Prometheus at `port`.
+fn compare(port: u16, (lower, upper): (u16, u16)) -> anyhow::Result<()> {
     for target in [
         "rules",
         "rules?type=alert",
@@ -184,6 +178,11 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
             assert_eq!(found, expected, "{name}: {target}");
         }
     }
+    Ok(())
+}
+
+/// External labels are there, and rules are chosen and paged.
+fn check_choices(upper: u16) -> anyhow::Result<()> {
     let dropped = &data(upper, "targets?state=dropped")?["droppedTargets"];
     assert_eq!(dropped[0]["discoveredLabels"]["__address__"], "drop:1");
     assert_eq!(dropped[0]["discoveredLabels"]["cluster"], "eu");
@@ -201,6 +200,27 @@ fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
     let next = http::encode(page["groupNextToken"].as_str().unwrap_or_default());
     let page = of(&format!("rules?group_limit=1&group_next_token={next}"))?;
     assert_eq!(page["groups"][0]["name"], "second");
+    Ok(())
+}
+
+#[test]
+fn a_querier_says_what_prometheus_says() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(prometheus) = start_prometheus(dir.path())? else {
+        return Ok(());
+    };
+    let port = prometheus.port();
+    let url = format!("--prometheus.url=http://127.0.0.1:{port}");
+    let (_sidecar, _, sidecar) = promontory(dir.path(), "sidecar", &["sidecar".to_owned(), url])?;
+    let querier = |name: &str, endpoint: u16| {
+        let endpoint = format!("--endpoint=127.0.0.1:{endpoint}");
+        promontory(dir.path(), name, &["querier".to_owned(), endpoint])
+    };
+    let (_lower, lower, lower_grpc) = querier("lower", sidecar)?;
+    let (_upper, upper, _) = querier("upper", lower_grpc)?;
+
+    compare(port, (lower, upper))?;
+    check_choices(upper)?;
 
     // Who is gone is said, or fails the question.
     drop(prometheus);
