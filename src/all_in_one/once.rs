@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ingester::core::{Core, TenantBlocks};
 use model::{Labels, Matcher};
-use querier::stores::{FixedStores, StoreStatus, Stores};
+use querier::stores::{CatalogMember, FixedStores, StoreStatus, Stores};
 use store::Gateway;
 use store::set::BlockSet;
 use storeapi::proxy::Member;
@@ -98,6 +98,10 @@ impl Stores for Once {
         local.store = self.main.store_holding(&here);
         bucket.store = Arc::new(self.gateway.answering_from(rest));
         members
+    }
+
+    fn catalogs(&self) -> Vec<CatalogMember> {
+        self.all.catalogs()
     }
 
     fn fingerprint(&self) -> u64 {
