@@ -21,7 +21,7 @@ pub(super) fn rules(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         }
     };
     // What is wrong with a selector is to be said before anybody is asked.
-    params::selectors(form).map_err(|e| ApiError::parameter("match[]", e))?;
+    params::selectors(api, form).map_err(|e| ApiError::parameter("match[]", e))?;
     let without_alerts = scope::flag(form, "exclude_alerts", false)?;
     let request = RulesRequest {
         kind,
