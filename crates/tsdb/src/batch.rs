@@ -111,6 +111,19 @@ impl Batch {
         self.begin(Some(series));
     }
 
+    /// Begins a series that a head is known to have. Should it have been dropped meanwhile, its samples
+    /// are refused as [`Reject::UnknownSeries`].
+    #[inline]
+    pub fn only_known(&mut self, series: SeriesRef) {
+        self.begin(Some(series));
+    }
+
+    /// True when a series has metadata.
+    pub fn has_metadata(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+
+    #[inline]
     fn begin(&mut self, known: Option<SeriesRef>) {
         self.entries.push(Entry {
             known,
@@ -122,6 +135,7 @@ impl Batch {
         });
     }
 
+    #[inline]
     fn current(&mut self) -> &mut Entry {
         self.entries.last_mut().expect("a series was begun")
     }
@@ -130,6 +144,7 @@ impl Batch {
     ///
     /// # Panics
     /// Like all that add to a series: when none was begun.
+    #[inline]
     pub fn float(&mut self, t: i64, v: f64) {
         self.floats.push(Float { t, v });
         self.current().floats_end += 1;
@@ -179,8 +194,13 @@ impl Batch {
     /// # Panics
     /// When there is none.
     pub fn get(&self, i: usize) -> BatchSeries<'_> {
-        let entry = &self.entries[i];
         let before = i.checked_sub(1).map(|i| &self.entries[i]);
+        self.between(before, &self.entries[i])
+    }
+
+    /// The series of `entry`, which follows the one of `before`.
+    #[inline]
+    fn between(&self, before: Option<&Entry>, entry: &Entry) -> BatchSeries<'_> {
         let range =
             |end: fn(&Entry) -> usize| -> Range<usize> { before.map_or(0, end)..end(entry) };
         BatchSeries {
@@ -195,7 +215,8 @@ impl Batch {
 
     /// The series in the order in which they were begun.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchSeries<'_>> {
-        (0..self.len()).map(|i| self.get(i))
+        let mut before = None;
+        self.entries.iter().map(move |entry| self.between(before.replace(entry), entry))
     }
 }
 

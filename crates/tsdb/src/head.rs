@@ -8,7 +8,8 @@
 //! chunks of what came out of order. Series are found by their labels ([`lookup`]) when they are
 //! written to and by matchers ([`index`]) when they are read. All methods take `&self`; many threads
 //! may write and read at the same time. Locks are taken in this order: logs, stripes of the lookup,
-//! index; or logs, one series, head chunk files.
+//! index; or logs, one series, head chunk files. Moving completed chunks into files is a lock before
+//! those of series.
 //!
 //! Reading order: [`series`] (cutting chunks), [`out_of_order`], [`chunk_files`], [`entry`],
 //! [`lookup`], [`index`], [`bounds`] (which samples are taken), [`append`], [`rows`] and [`logs`]
@@ -74,6 +75,8 @@ pub struct Head {
     lookup: Lookup,
     index: Index,
     files: Arc<ChunkFiles>,
+    /// Held while completed chunks are moved into files.
+    writing_full: Mutex<()>,
     bounds: Bounds,
     deleted: RwLock<HashMap<SeriesRef, Arc<Intervals>>>,
     exemplars: Mutex<Exemplars>,
@@ -97,6 +100,7 @@ impl Head {
             lookup: Lookup::new(),
             index: Index::default(),
             files: Arc::new(files),
+            writing_full: Mutex::default(),
             bounds: Bounds::new(options.min_valid_time),
             deleted: RwLock::default(),
             exemplars: Mutex::new(Exemplars::new(options.exemplars_max)),

@@ -39,18 +39,19 @@ enum Fate {
 }
 
 impl Stage {
+    /// True when there is anything to apply to what `tenant` sends.
+    pub fn applies(&self, tenant: &str) -> bool {
+        self.rules().apply_to(tenant)
+    }
+
     /// What is left of `batch`, which `tenant` sent, at the time `now_ms`; nothing when there is
     /// nothing to apply, and all of it is left.
     pub fn refine(&self, tenant: &str, batch: &Batch, now_ms: i64) -> Option<Refined> {
         let rules = self.rules();
-        let limits = rules.limits(tenant);
-        let has_limits = limits.labels.is_some()
-            || limits.label_name_bytes.is_some()
-            || limits.label_value_bytes.is_some()
-            || limits.series.is_some();
-        if rules.before.is_empty() && rules.after.is_empty() && !has_limits {
+        if !rules.apply_to(tenant) {
             return None;
         }
+        let limits = rules.limits(tenant);
         let mut refined = Refined::default();
         let mut builder = LabelsBuilder::new();
         for (i, series) in batch.iter().enumerate() {
@@ -88,6 +89,15 @@ impl Stage {
 }
 
 impl Rules {
+    fn apply_to(&self, tenant: &str) -> bool {
+        let limits = self.limits(tenant);
+        let has_limits = limits.labels.is_some()
+            || limits.label_name_bytes.is_some()
+            || limits.label_value_bytes.is_some()
+            || limits.series.is_some();
+        !self.before.is_empty() || !self.after.is_empty() || has_limits
+    }
+
     fn apply(
         &self,
         labels: &mut Labels,

@@ -1,8 +1,11 @@
 //! What a decoder fills: batches by tenant, and what it refused.
 
-use model::{Labels, Metadata};
-use tsdb::batch::Batch;
+use std::ops::Range;
 
+use model::{Labels, Metadata};
+use tsdb::batch::{Batch, SeriesRef};
+
+use super::known::Known;
 use super::labels::{LabelLimits, normalize};
 use super::outcome::{Reason, Refusals};
 use super::wire::DecodeError;
@@ -35,11 +38,47 @@ pub struct FamilyMetadata {
     pub metadata: Metadata,
 }
 
+/// Where a series is in its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message {
+    start: u32,
+    labels_end: u32,
+    end: u32,
+    /// True when its series was named before.
+    pub(super) is_known: bool,
+}
+
+impl Message {
+    /// The message at `range`, which begins with the labels up to `labels_end`. In requests of more
+    /// than 4 GiB messages are not told of.
+    #[inline]
+    pub(super) const fn new(range: &Range<usize>, labels_end: usize, is_known: bool) -> Self {
+        Self {
+            is_known,
+            start: range.start as u32,
+            labels_end: labels_end as u32,
+            end: range.end as u32,
+        }
+    }
+
+    /// All of it.
+    pub(super) const fn all(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// Its labels.
+    pub(super) const fn labels(self) -> Range<usize> {
+        self.start as usize..self.labels_end as usize
+    }
+}
+
 /// A decoded request. Made once and cleared between requests, so that it allocates little.
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
     /// Samples of the tenant that the request is for.
     batch: Batch,
+    /// Where the series of that batch are, when they are looked for among known ones.
+    messages: Vec<Option<Message>>,
     /// Samples of tenants that series name themselves. Only the first `others_used` count.
     others: Vec<(String, Batch)>,
     others_used: usize,
@@ -61,6 +100,7 @@ impl Decoded {
     /// Forgets everything but the memory.
     pub fn clear(&mut self) {
         self.batch.clear();
+        self.messages.clear();
         self.others.truncate(BATCHES_KEPT);
         for (_, batch) in &mut self.others {
             batch.clear();
@@ -79,6 +119,30 @@ impl Decoded {
         let others = others.map(|(tenant, batch)| (Some(tenant.as_str()), batch));
         let all = std::iter::once((None, &self.batch)).chain(others);
         all.filter(|(_, batch)| !batch.is_empty())
+    }
+
+    /// Where series number `i` of the batch of the tenant that the request is for is in the request,
+    /// if that is known.
+    pub(super) fn message(&self, i: usize) -> Option<Message> {
+        self.messages.get(i).copied().flatten()
+    }
+
+    /// True when the batch of the tenant that the request is for has a series that can be learned.
+    pub fn has_news(&self) -> bool {
+        let mut messages = self.messages.iter().flatten();
+        messages.any(|message| !message.is_known)
+    }
+
+    /// Remembers the series of that batch that were not known. `bytes` is the request, and `series`
+    /// what a head calls the series of the batch.
+    pub fn teach(&self, bytes: &[u8], series: &[Option<SeriesRef>], known: &mut Known) {
+        for (message, series) in self.messages.iter().zip(series) {
+            if let (Some(message), Some(series)) = (message, series)
+                && !message.is_known
+            {
+                known.learn(&bytes[message.labels()], *series);
+            }
+        }
     }
 
     /// Series met, refused ones included.
@@ -112,13 +176,14 @@ impl Decoded {
         Ok(())
     }
 
-    /// Begins a series with these labels and returns the batch that takes its samples; nothing when
-    /// it is refused, which is counted.
+    /// Begins a series with these labels, which is at `message` where that matters, and returns the
+    /// batch that takes its samples; nothing when it is refused, which is counted.
     pub(super) fn begin(
         &mut self,
         labels: &mut Vec<(&str, &str)>,
         samples: usize,
         options: &DecodeOptions,
+        message: Option<Message>,
     ) -> Option<&mut Batch> {
         if let Err(reason) = normalize(labels, &options.labels) {
             self.refuse(reason, samples, labels);
@@ -137,10 +202,21 @@ impl Decoded {
         }
         let batch = match of_tenant {
             Some(place) => &mut self.others[place].1,
-            None => &mut self.batch,
+            None => {
+                self.messages.push(message);
+                &mut self.batch
+            }
         };
         batch.series(labels.iter().copied());
         Some(batch)
+    }
+
+    /// Begins a series that was named before, and returns the batch that takes its samples.
+    #[inline]
+    pub(super) fn begin_known(&mut self, series: SeriesRef, message: Message) -> &mut Batch {
+        self.messages.push(Some(message));
+        self.batch.only_known(series);
+        &mut self.batch
     }
 
     /// The place of a tenant's batch.

@@ -30,7 +30,7 @@ pub fn fill(
             out.refuse(Reason::InvalidUtf8, samples, &labels);
             continue;
         }
-        let Some(batch) = out.begin(&mut labels, samples, options) else {
+        let Some(batch) = out.begin(&mut labels, samples, options, None) else {
             continue;
         };
         for sample in &one.samples {

@@ -28,6 +28,9 @@ impl MetadataStore {
 
     /// Takes metadata that was sent with series.
     pub(super) fn record_batch(&self, batch: &Batch) {
+        if !batch.has_metadata() {
+            return;
+        }
         for series in batch.iter() {
             let Some(metadata) = series.metadata else {
                 continue;

@@ -1,22 +1,23 @@
 //! From a body to a durable write, whichever protocol it came by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::ErrorKind;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use proto::prometheus::TimeSeries;
 use runtime::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tsdb::batch::{Batch, CommitPoint, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection, WriteError};
 
 use super::body::{self, BodyError, Encoding};
 use super::counters::Counters;
-use super::decoded::{DecodeOptions, Decoded, shown_encoded};
+use super::decoded::{DecodeOptions, Decoded, Message, shown_encoded};
+use super::known::Known;
 use super::limits::{LimitsFile, TenantLimits, limit};
 use super::metadata::MetadataStore;
 use super::outcome::{Outcome, Reason};
@@ -123,6 +124,28 @@ struct TenantOptions {
 struct Workspace {
     bytes: Vec<u8>,
     decoded: Decoded,
+    /// Series that the head has forgotten, once more with their labels.
+    forgotten: Decoded,
+}
+
+/// A decoded request on its way to its tenants.
+#[derive(Debug)]
+struct Write<'a> {
+    tenant: &'a str,
+    decoded: &'a Decoded,
+    /// Where messages of `decoded` are; empty when there are none.
+    bytes: &'a [u8],
+    options: &'a DecodeOptions,
+    /// True when the pipeline looks at the labels of its series.
+    is_refined: bool,
+}
+
+/// What became of it so far.
+#[derive(Debug, Default)]
+struct Written {
+    outcome: Outcome,
+    /// Until where the log of each tenant must be durable.
+    commits: Vec<(String, CommitPoint)>,
 }
 
 /// Receives writes. Shared by all the protocols.
@@ -135,6 +158,9 @@ pub struct Receiver {
     places: Option<(Arc<Semaphore>, usize)>,
     counters: Arc<Counters>,
     metadata: Arc<MetadataStore>,
+    /// By tenant, the series that writers named before. References of a tenant's head stay good as
+    /// long as the process runs.
+    known: RwLock<HashMap<String, Arc<RwLock<Known>>>>,
     workspaces: Mutex<Vec<Workspace>>,
     pipeline: Option<PipelineEnd>,
 }
@@ -186,6 +212,7 @@ impl Receiver {
             places: concurrent.map(|max| (Arc::new(Semaphore::new(max)), max)),
             counters: Arc::default(),
             metadata: Arc::default(),
+            known: RwLock::default(),
             workspaces: Mutex::default(),
             pipeline: None,
         }
@@ -240,13 +267,27 @@ impl Receiver {
             let max = options
                 .bytes_max
                 .map_or(self.bytes_max, |max| max.min(self.bytes_max));
-            let Workspace { bytes, decoded } = workspace;
+            let Workspace {
+                bytes,
+                decoded,
+                forgotten,
+            } = workspace;
             body::decompress(encoding, body, max, bytes)?;
+            let known = self.known(tenant);
+            let is_refined = self.is_refined(tenant);
             match version {
-                Version::V1 => v1::decode(bytes, &options.decode, decoded)?,
+                Version::V1 if is_refined => v1::decode(bytes, &options.decode, decoded)?,
+                Version::V1 => v1::decode_known(bytes, &options.decode, &known.read(), decoded)?,
                 Version::V2 => v2::decode(bytes, &options.decode, decoded)?,
             }
-            self.append(tenant, decoded)
+            let write = Write {
+                tenant,
+                decoded,
+                bytes,
+                options: &options.decode,
+                is_refined,
+            };
+            self.append(&write, &known, forgotten)
         })
     }
 
@@ -261,8 +302,19 @@ impl Receiver {
     ) -> Result<Outcome, ReceiveError> {
         let options = self.options(tenant);
         self.counted(|workspace| {
-            message::fill(series, &options.decode, &mut workspace.decoded)?;
-            self.append(tenant, &workspace.decoded)
+            let Workspace {
+                decoded, forgotten, ..
+            } = workspace;
+            message::fill(series, &options.decode, decoded)?;
+            let is_refined = self.is_refined(tenant);
+            let write = Write {
+                tenant,
+                decoded,
+                bytes: &[],
+                options: &options.decode,
+                is_refined,
+            };
+            self.append(&write, &Arc::default(), forgotten)
         })
     }
 
@@ -313,40 +365,102 @@ impl Receiver {
         }
     }
 
-    fn append(&self, tenant: &str, decoded: &Decoded) -> Result<Outcome, ReceiveError> {
-        let mut outcome = Outcome {
-            refusals: decoded.refusals.clone(),
-            ..Outcome::default()
-        };
-        let mut commits: Vec<(&str, CommitPoint)> = Vec::with_capacity(1);
-        for (named, batch) in decoded.batches() {
+    /// The series that writers of a tenant named before.
+    fn known(&self, tenant: &str) -> Arc<RwLock<Known>> {
+        let known = self.known.read().get(tenant).map(Arc::clone);
+        known.unwrap_or_default()
+    }
+
+    /// Appends a request and waits until it is durable.
+    fn append(
+        &self,
+        write: &Write<'_>,
+        known: &Arc<RwLock<Known>>,
+        forgotten: &mut Decoded,
+    ) -> Result<Outcome, ReceiveError> {
+        let mut written = Written::default();
+        written.outcome.refusals.clone_from(&write.decoded.refusals);
+        let own = self.append_batches(write, &mut written)?;
+        if let Some(own) = own {
+            let mut lost: Vec<_> = (own.rejected.iter())
+                .filter_map(|rejection| lost(write.decoded, rejection))
+                .collect();
+            self.learn(write, &own, known);
+            if !lost.is_empty() {
+                lost.dedup_by_key(|message| message.all().start);
+                v1::decode_some(write.bytes, lost.into_iter(), write.options, forgotten)?;
+                let again = Write {
+                    decoded: forgotten,
+                    ..*write
+                };
+                if let Some(own) = self.append_batches(&again, &mut written)? {
+                    self.learn(&again, &own, known);
+                }
+            }
+        }
+        for (tenant, at) in written.commits {
+            self.appender.commit(&tenant, at)?;
+        }
+        self.metadata.record(&write.decoded.metadata);
+        if let Some(end) = &self.pipeline {
+            end.status
+                .wrote(end.clock.now_ms(), write.tenant, &written.outcome);
+        }
+        Ok(written.outcome)
+    }
+
+    /// Appends the batches of each tenant, and returns what became of that of the tenant that the
+    /// request is for.
+    fn append_batches(
+        &self,
+        write: &Write<'_>,
+        written: &mut Written,
+    ) -> Result<Option<Appended>, ReceiveError> {
+        let mut own = None;
+        for (named, batch) in write.decoded.batches() {
             let tenant = match named {
                 Some(name) => self.tenants.canonical(name)?,
-                None => tenant,
+                None => write.tenant,
             };
-            let refined = self.refine(tenant, batch, &mut outcome);
+            let refined = if named.is_some() || write.is_refined {
+                self.refine(tenant, batch, &mut written.outcome)
+            } else {
+                None
+            };
             let batch = refined.as_ref().map_or(batch, |refined| &refined.batch);
             let appended = self.appender.append(tenant, batch)?;
+            let outcome = &mut written.outcome;
             outcome.floats += appended.floats;
             outcome.histograms += appended.histograms;
             outcome.exemplars += appended.exemplars;
             for rejection in &appended.rejected {
+                let decoded = named.is_none().then_some(write.decoded);
+                if decoded.and_then(|own| lost(own, rejection)).is_some() {
+                    // Comes again, with its labels.
+                    continue;
+                }
+                let message = decoded.and_then(|own| own.message(rejection.series));
                 outcome.refusals.add(Reason::Head(rejection.reason), 1, || {
-                    let labels = shown_encoded(batch.get(rejection.series).labels);
+                    let labels = match message {
+                        Some(at) => v1::shown(&write.bytes[at.all()], write.options),
+                        None => shown_encoded(batch.get(rejection.series).labels),
+                    };
                     format!("{labels} at {}", rejection.t)
                 });
             }
             self.metadata.record_batch(batch);
-            commits.push((tenant, appended.commit));
+            written.commits.push((tenant.to_owned(), appended.commit));
+            if named.is_none() {
+                own = Some(appended);
+            }
         }
-        for (tenant, at) in commits {
-            self.appender.commit(tenant, at)?;
-        }
-        self.metadata.record(&decoded.metadata);
-        if let Some(end) = &self.pipeline {
-            end.status.wrote(end.clock.now_ms(), tenant, &outcome);
-        }
-        Ok(outcome)
+        Ok(own)
+    }
+
+    /// True when the pipeline has anything to say about what a tenant sends.
+    fn is_refined(&self, tenant: &str) -> bool {
+        let end = self.pipeline.as_ref();
+        end.is_some_and(|end| end.stage.applies(tenant))
     }
 
     /// What the pipeline leaves of a batch, where it has anything to say about it.
@@ -362,6 +476,28 @@ impl Receiver {
         end.status.dropped(refined.dropped);
         Some(refined)
     }
+
+    /// Remembers the series that were not known.
+    fn learn(&self, write: &Write<'_>, own: &Appended, known: &Arc<RwLock<Known>>) {
+        if !write.decoded.has_news() {
+            return;
+        }
+        let mut series = known.write();
+        (write.decoded).teach(write.bytes, &own.series, &mut series);
+        drop(series);
+        // The tenant is one that can be, for the head took something.
+        if !self.known.read().contains_key(write.tenant) {
+            let mut all = self.known.write();
+            all.entry(write.tenant.to_owned())
+                .or_insert_with(|| Arc::clone(known));
+        }
+    }
+}
+
+/// Where the series of a sample is that was refused because the head has forgotten the series.
+fn lost(decoded: &Decoded, rejection: &Rejection) -> Option<Message> {
+    let message = decoded.message(rejection.series)?;
+    (message.is_known && rejection.reason == Reject::UnknownSeries).then_some(message)
 }
 
 fn check_size(bytes: usize, options: &TenantOptions) -> Result<(), ReceiveError> {

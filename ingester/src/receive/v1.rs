@@ -16,8 +16,9 @@ use model::labels::MAX_STRING_LEN;
 use model::{Exemplar, Labels, Metadata, MetricType};
 use tsdb::batch::Batch;
 
-use super::decoded::{DecodeOptions, Decoded, FamilyMetadata};
+use super::decoded::{DecodeOptions, Decoded, FamilyMetadata, Message, shown_encoded};
 use super::histogram;
+use super::known::{Known, Met};
 use super::outcome::Reason;
 use super::wire::{DecodeError, Fields};
 
@@ -33,12 +34,61 @@ type LabelRange = (Range<usize>, Range<usize>);
 /// [`DecodeError`] when the request must be refused as a whole.
 pub fn decode(bytes: &[u8], options: &DecodeOptions, out: &mut Decoded) -> Result<(), DecodeError> {
     out.clear();
-    let mut series = SeriesDecoder {
-        bytes,
-        options,
-        ranges: Vec::with_capacity(32),
-        labels: Vec::with_capacity(32),
-    };
+    decode_series(SeriesDecoder::new(bytes, options), out)
+}
+
+/// As [`decode`], but series that are `known` are not looked at: the batch has their references and
+/// not their labels, and `out` says where in `bytes` they are.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_known(
+    bytes: &[u8],
+    options: &DecodeOptions,
+    known: &Known,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
+    out.clear();
+    let mut series = SeriesDecoder::new(bytes, options);
+    // Places of messages are 32 bits wide.
+    if u32::try_from(bytes.len()).is_ok() {
+        series.met = Some(Met::new(known));
+    }
+    decode_series(series, out)
+}
+
+/// Decodes some series of a request that was decoded before, and looks at their labels.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn decode_some(
+    bytes: &[u8],
+    messages: impl Iterator<Item = Message>,
+    options: &DecodeOptions,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
+    out.clear();
+    let mut series = SeriesDecoder::new(bytes, options);
+    let nothing = Known::default();
+    series.met = Some(Met::new(&nothing));
+    for message in messages {
+        series.unknown(message.all(), out)?;
+    }
+    Ok(())
+}
+
+/// The series of a message as an error shows it.
+#[cold]
+pub(super) fn shown(message: &[u8], options: &DecodeOptions) -> String {
+    let mut decoded = Decoded::new();
+    let mut series = SeriesDecoder::new(message, options);
+    let _ = series.unknown(0..message.len(), &mut decoded);
+    let batch = decoded.batches().next();
+    batch.map_or_else(String::new, |(_, batch)| shown_encoded(batch.get(0).labels))
+}
+
+fn decode_series(mut series: SeriesDecoder<'_>, out: &mut Decoded) -> Result<(), DecodeError> {
+    let bytes = series.bytes;
     let mut fields = Fields::new(bytes, 0..bytes.len());
     while let Some((field, value)) = fields.next_field()? {
         match field {
@@ -63,10 +113,59 @@ struct SeriesDecoder<'a> {
     options: &'a DecodeOptions,
     ranges: Vec<LabelRange>,
     labels: Vec<(&'a str, &'a str)>,
+    /// Absent where nothing is known.
+    met: Option<Met<'a>>,
 }
 
 impl<'a> SeriesDecoder<'a> {
+    fn new(bytes: &'a [u8], options: &'a DecodeOptions) -> Self {
+        Self {
+            bytes,
+            options,
+            ranges: Vec::with_capacity(32),
+            labels: Vec::with_capacity(32),
+            met: None,
+        }
+    }
+
     fn decode(&mut self, range: Range<usize>, out: &mut Decoded) -> Result<(), DecodeError> {
+        let known = (self.met.as_mut()).and_then(|met| met.series(&self.bytes[range.clone()]));
+        if let Some((series, labels)) = known {
+            let values = range.start + labels..range.end;
+            if let Some((t, v)) = only_sample(&self.bytes[values.clone()]) {
+                out.count(1, self.options)?;
+                let message = Message::new(&range, values.start, true);
+                out.begin_known(series, message).float(t, v);
+                return Ok(());
+            }
+            if let Some(samples) = self.values_alone(values.clone())? {
+                out.count(samples, self.options)?;
+                let message = Message::new(&range, values.start, true);
+                return self.values(values, out.begin_known(series, message));
+            }
+        }
+        self.unknown(range, out)
+    }
+
+    /// How many samples there are among values; nothing when labels are among them, or nothing is.
+    fn values_alone(&self, range: Range<usize>) -> Result<Option<usize>, DecodeError> {
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let mut samples = 0;
+        let mut fields = Fields::new(self.bytes, range);
+        while let Some((field, _)) = fields.next_field()? {
+            match field {
+                1 => return Ok(None),
+                2 | 4 => samples += 1,
+                _ => {}
+            }
+        }
+        Ok(Some(samples))
+    }
+
+    /// A series whose labels are to be looked at.
+    fn unknown(&mut self, range: Range<usize>, out: &mut Decoded) -> Result<(), DecodeError> {
         // Labels may come after values, though nobody sends them so: labels first, then values,
         // from where the first of them lies.
         self.ranges.clear();
@@ -97,8 +196,11 @@ impl<'a> SeriesDecoder<'a> {
             return Ok(());
         }
         let head = range.start..values_begin;
+        let labels_lead = (self.ranges.last()).is_none_or(|(name, _)| name.start < values_begin);
+        let message = (self.met.is_some() && labels_lead)
+            .then(|| Message::new(&range, values_begin, false));
         let batch = if texts(self.bytes, head, &self.ranges, &mut self.labels) {
-            out.begin(&mut self.labels, samples, self.options)
+            out.begin(&mut self.labels, samples, self.options, message)
         } else {
             out.refuse(Reason::InvalidUtf8, samples, &self.labels);
             None
@@ -130,6 +232,38 @@ impl<'a> SeriesDecoder<'a> {
         }
         Ok(())
     }
+}
+
+/// The time and the value of the sample that `values` are, when it is but one, and nothing else.
+#[inline]
+fn only_sample(values: &[u8]) -> Option<(i64, f64)> {
+    const SAMPLE_KEY: u8 = 0x12;
+    const VALUE_KEY: u8 = 0x09;
+    const TIME_KEY: u8 = 0x10;
+    let [SAMPLE_KEY, len @ 0..0x80, sample @ ..] = values else {
+        return None;
+    };
+    if sample.len() != usize::from(*len) {
+        return None;
+    }
+    // Zeros are often left out.
+    let (v, time) = match sample {
+        [VALUE_KEY, rest @ ..] => {
+            let (v, time) = rest.split_first_chunk()?;
+            (f64::from_le_bytes(*v), time)
+        }
+        time => (0.0, time),
+    };
+    let [TIME_KEY, time @ ..] = time else {
+        return None;
+    };
+    // Nine bytes hold all times from 1970 on.
+    let (last, before) = time.split_last()?;
+    if *last >= 0x80 || before.len() > 8 || before.iter().any(|byte| *byte < 0x80) {
+        return None;
+    }
+    let t = (time.iter().rev()).fold(0, |t, byte| t << 7 | i64::from(byte & 0x7f));
+    Some((t, v))
 }
 
 /// A batch that takes the values of a refused series, to be dropped.

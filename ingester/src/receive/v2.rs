@@ -100,7 +100,7 @@ impl SeriesDecoder<'_> {
                 out.refuse(Reason::NoSamples, 0, &self.labels);
                 None
             }
-            Ok(()) => out.begin(&mut self.labels, samples, self.options),
+            Ok(()) => out.begin(&mut self.labels, samples, self.options, None),
         };
         match batch {
             Some(batch) => self.values(range, batch),

@@ -1,14 +1,15 @@
 //! Appending a batch.
 //!
-//! First the series of the batch are looked up, and made, by whoever appends, at the same time as
-//! others. Then, with the logs locked, their samples are judged, taken and logged, in the order of
-//! the batch. Completed chunks go to head chunk files after that.
+//! First the series that the batch names by their labels are looked up, and made, by whoever appends,
+//! at the same time as others. Then, with the logs locked, those that it names by reference are
+//! looked up, and the samples of all are judged, taken and logged, in the order of the batch.
+//! Completed chunks go to head chunk files after that.
 
 use std::sync::Arc;
 
 use model::sample::is_stale;
 use model::{Exemplar, FloatHistogram, Histogram, Metadata, Sample, Value};
-use parking_lot::MutexGuard;
+use parking_lot::{MutexGuard, RwLockReadGuard};
 
 use super::Head;
 use super::bounds::{Place, Window};
@@ -18,6 +19,9 @@ use super::series::Appended as Taken;
 use crate::batch::{
     Appended, Batch, BatchSeries, Float, Reject, Rejection, TimedHistogram, WriteError,
 };
+
+/// Series whose completed chunks are written at once.
+const FULL_MAX: usize = 4096;
 
 impl Head {
     /// Appends a batch at the time `now` (milliseconds since the Unix epoch). What is taken can be
@@ -30,8 +34,8 @@ impl Head {
         let logs = self.logs()?;
         let first = first_time(batch).unwrap_or(now);
         let window = self.bounds.window(&self.options, now, first);
-        let entries: Vec<_> = batch
-            .iter()
+        let by_labels: Vec<_> = (batch.iter())
+            .filter(|series| series.known.is_none())
             .map(|series| self.entry(&series, &window))
             .collect();
         let logs = logs.lock()?;
@@ -47,22 +51,37 @@ impl Head {
             current: 0,
         };
         append.result.series.reserve(batch.len());
-        for (i, (series, entry)) in batch.iter().zip(entries).enumerate() {
+        let mut by_labels = by_labels.into_iter();
+        let mut references = self.lookup.references();
+        for (i, series) in batch.iter().enumerate() {
             append.current = i;
-            append.series(&series, entry);
+            let taken = match series.known {
+                None => {
+                    let found = by_labels.next();
+                    append.found(&series, found.expect("each was looked up"))
+                }
+                Some(known) => match references.get(known) {
+                    Some(entry) => append.known_series(&series, entry),
+                    None => Err(Forgotten),
+                },
+            };
+            if taken.is_err() {
+                // Nobody forgets series while the logs are locked, so it is there this time.
+                RwLockReadGuard::unlocked(&mut references, || {
+                    let again = self.entry(&series, &append.window);
+                    append.found(&series, again)
+                })
+                .unwrap_or_default();
+            }
         }
+        drop(references);
         let (result, full) = append.finish()?;
         self.write_full(&full);
         Ok(result)
     }
 
-    /// The series that is meant; made when it is new and has a sample that may be taken.
+    /// The series that labels mean; made when it is new and has a sample that may be taken.
     fn entry(&self, series: &BatchSeries<'_>, window: &Window) -> Result<Arc<Entry>, Reject> {
-        if let Some(known) = series.known
-            && let Some(entry) = self.lookup.find_reference(known)
-        {
-            return Ok(entry);
-        }
         if series.labels.is_empty() && series.known.is_some() {
             return Err(Reject::UnknownSeries);
         }
@@ -81,17 +100,38 @@ impl Head {
         (self.lookup.find_or_create(hash, series.labels, create)).ok_or(Reject::SeriesLimit)
     }
 
-    /// Moves completed chunks into head chunk files. One that cannot be written stays in memory
-    /// until the next attempt; the log has its samples.
+    /// Moves completed chunks into head chunk files, those of many series with one write. When they
+    /// cannot be written, they stay in memory until the next attempt; the log has their samples.
     pub(super) fn write_full(&self, entries: &[Arc<Entry>]) {
-        for entry in entries {
-            let mut state = entry.state.lock();
-            if state.is_dropped {
-                continue;
+        if entries.is_empty() {
+            return;
+        }
+        // Nobody else finds the same chunks meanwhile.
+        let _one_at_a_time = self.writing_full.lock();
+        for entries in entries.chunks(FULL_MAX) {
+            let mut full = Vec::new();
+            for entry in entries {
+                let state = entry.state.lock();
+                if !state.is_dropped {
+                    let chunks = state.samples.full().iter().cloned();
+                    full.extend(chunks.map(|chunk| (entry.series.0, chunk)));
+                }
             }
-            if let Err(error) = state.samples.write_full(entry.series.0, &self.files) {
-                tracing::warn!(%error, "completed chunks stay in memory");
-                return;
+            let mapped = match self.files.write(&full, false) {
+                Ok(mapped) => mapped,
+                Err(error) => {
+                    tracing::warn!(%error, "completed chunks stay in memory");
+                    return;
+                }
+            };
+            let mut written = full.iter().zip(mapped).peekable();
+            for entry in entries {
+                let mut state = entry.state.lock();
+                while let Some((_, mapped)) =
+                    written.next_if(|((series, _), _)| *series == entry.series.0)
+                {
+                    state.samples.written(mapped);
+                }
             }
         }
     }
@@ -105,6 +145,10 @@ fn times(series: &BatchSeries<'_>) -> impl Iterator<Item = i64> {
 fn first_time(batch: &Batch) -> Option<i64> {
     batch.iter().find_map(|series| times(&series).next())
 }
+
+/// The head has no such series, or has forgotten it since it was looked up.
+#[derive(Debug)]
+struct Forgotten;
 
 /// An append under way.
 struct Append<'a> {
@@ -126,20 +170,28 @@ fn widen(span: &mut Option<(i64, i64)>, t: i64) {
 }
 
 impl Append<'_> {
-    fn series(&mut self, series: &BatchSeries<'_>, entry: Result<Arc<Entry>, Reject>) {
+    fn found(
+        &mut self,
+        series: &BatchSeries<'_>,
+        entry: Result<Arc<Entry>, Reject>,
+    ) -> Result<(), Forgotten> {
         match entry {
             Ok(entry) => self.known_series(series, &entry),
-            Err(reason) => self.refuse_all(series, reason),
+            Err(reason) => {
+                self.refuse_all(series, reason);
+                Ok(())
+            }
         }
     }
 
-    fn known_series(&mut self, series: &BatchSeries<'_>, entry: &Arc<Entry>) {
+    fn known_series(
+        &mut self,
+        series: &BatchSeries<'_>,
+        entry: &Arc<Entry>,
+    ) -> Result<(), Forgotten> {
         let mut state = entry.state.lock();
         if state.is_dropped {
-            drop(state);
-            // Forgotten since it was looked up; nobody forgets series while the logs are locked.
-            let again = self.head.entry(series, &self.window);
-            return self.series(series, again);
+            return Err(Forgotten);
         }
         self.result.series.push(Some(entry.series));
         if !state.is_logged {
@@ -164,6 +216,7 @@ impl Append<'_> {
         for exemplar in series.exemplars {
             self.exemplar(entry, exemplar);
         }
+        Ok(())
     }
 
     /// Floats and histograms of one series, in order of time as far as each comes in order.

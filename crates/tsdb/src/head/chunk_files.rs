@@ -121,35 +121,38 @@ impl ChunkFiles {
         Ok(bytes)
     }
 
-    /// Writes a chunk of a series, and says where it is.
+    /// Writes chunks with their series, and says where each is.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written, [`Error::Invalid`] when nothing may be.
+    /// [`Error::Io`] when they cannot be written, [`Error::Invalid`] when nothing may be.
     pub(super) fn write(
         &self,
-        series: u64,
-        chunk: &TimedChunk,
+        chunks: &[(u64, TimedChunk)],
         out_of_order: bool,
-    ) -> Result<MappedChunk> {
+    ) -> Result<Vec<MappedChunk>> {
         let mut writer = self.writer.lock();
         let writer = writer.as_mut().ok_or_else(|| {
             Error::Invalid("the head is open for reading only; open it for writing".to_owned())
         })?;
-        let reference = writer.write(&NewHeadChunk {
-            series,
+        let news = chunks.iter().map(|(series, chunk)| NewHeadChunk {
+            series: *series,
             min_time: chunk.min_time,
             max_time: chunk.max_time,
             encoding: chunk.chunk.encoding,
             out_of_order,
             data: &chunk.chunk.data,
-        })?;
-        Ok(MappedChunk {
-            min_time: chunk.min_time,
-            max_time: chunk.max_time,
-            reference,
-            len: u32::try_from(chunk.chunk.data.len()).expect("a chunk fits into its file"),
-            encoding: chunk.chunk.encoding,
-        })
+        });
+        let references = writer.write_all(news)?;
+        let written = chunks.iter().zip(references);
+        Ok(written
+            .map(|((_, chunk), reference)| MappedChunk {
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                reference,
+                len: u32::try_from(chunk.chunk.data.len()).expect("a chunk fits into its file"),
+                encoding: chunk.chunk.encoding,
+            })
+            .collect())
     }
 
     /// Ends the current file, so that it can be removed once nobody needs its chunks. Returns the

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-use parking_lot::RwLock;
+use hashbrown::{HashMap, HashTable};
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::entry::Entry;
 use crate::batch::SeriesRef;
 
 /// Locks; a power of two.
 const STRIPES: usize = 64;
+/// References that lie next to each other in memory; a power of two.
+const PAGE: u64 = 64;
 
 /// A series with the hash of its labels, so that growing a table does not touch the series.
 #[derive(Debug)]
@@ -24,14 +26,27 @@ struct Slot {
 /// One stripe. Aligned so that no two share a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Stripe<T>(RwLock<HashTable<T>>);
+struct Stripe(RwLock<HashTable<Slot>>);
 
 /// The series of a head by labels and by reference.
 #[derive(Debug)]
 pub(super) struct Lookup {
     hasher: ahash::RandomState,
-    by_labels: Box<[Stripe<Slot>]>,
-    by_reference: Box<[Stripe<Arc<Entry>>]>,
+    by_labels: Box<[Stripe]>,
+    by_reference: RwLock<References>,
+}
+
+/// Series by reference. References count up, and writers send series in the order in which they were
+/// made, so neighbours lie next to each other.
+#[derive(Debug, Default)]
+pub(super) struct References {
+    pages: HashMap<u64, Box<Page>, ahash::RandomState>,
+}
+
+/// Series whose references differ in the lowest bits.
+#[derive(Debug)]
+struct Page {
+    series: [Option<Arc<Entry>>; PAGE as usize],
 }
 
 /// Which stripe a hash belongs to; tables use the lowest and the highest bits.
@@ -39,9 +54,42 @@ const fn stripe(hash: u64) -> usize {
     (hash >> 40) as usize % STRIPES
 }
 
-/// References count up: a multiplication spreads them.
-const fn hash_reference(series: SeriesRef) -> u64 {
-    series.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The page of a reference, and its place there.
+const fn page(series: SeriesRef) -> (u64, usize) {
+    (series.0 / PAGE, (series.0 % PAGE) as usize)
+}
+
+impl References {
+    /// The series of a reference.
+    #[inline]
+    pub(super) fn get(&self, series: SeriesRef) -> Option<&Arc<Entry>> {
+        let (page, place) = page(series);
+        self.pages.get(&page)?.series[place].as_ref()
+    }
+
+    fn insert(&mut self, entry: &Arc<Entry>) {
+        let (page, place) = page(entry.series);
+        let page = self.pages.entry(page).or_insert_with(|| {
+            Box::new(Page {
+                series: [const { None }; PAGE as usize],
+            })
+        });
+        page.series[place] = Some(Arc::clone(entry));
+    }
+
+    fn remove(&mut self, entry: &Arc<Entry>) {
+        let (number, place) = page(entry.series);
+        let Some(page) = self.pages.get_mut(&number) else {
+            return;
+        };
+        let found = &mut page.series[place];
+        if found.as_ref().is_some_and(|e| Arc::ptr_eq(e, entry)) {
+            *found = None;
+        }
+        if page.series.iter().all(Option::is_none) {
+            self.pages.remove(&number);
+        }
+    }
 }
 
 impl Lookup {
@@ -49,7 +97,7 @@ impl Lookup {
         Self {
             hasher: ahash::RandomState::new(),
             by_labels: (0..STRIPES).map(|_| Stripe(RwLock::default())).collect(),
-            by_reference: (0..STRIPES).map(|_| Stripe(RwLock::default())).collect(),
+            by_reference: RwLock::default(),
         }
     }
 
@@ -69,12 +117,9 @@ impl Lookup {
         slot.map(|slot| Arc::clone(&slot.entry))
     }
 
-    /// The series of a reference.
-    #[inline]
-    pub(super) fn find_reference(&self, series: SeriesRef) -> Option<Arc<Entry>> {
-        let hash = hash_reference(series);
-        let table = self.by_reference[stripe(hash)].0.read();
-        table.find(hash, |entry| entry.series == series).cloned()
+    /// The series by reference, locked for reading. No series can be made while it is held.
+    pub(super) fn references(&self) -> RwLockReadGuard<'_, References> {
+        self.by_reference.read()
     }
 
     /// The series with these encoded labels, made by `create` when there is none, unless that makes
@@ -98,12 +143,7 @@ impl Lookup {
             entry: Arc::clone(&entry),
         };
         table.insert_unique(hash, slot, |slot| slot.hash);
-        let hash = hash_reference(entry.series);
-        self.by_reference[stripe(hash)].0.write().insert_unique(
-            hash,
-            Arc::clone(&entry),
-            |entry| hash_reference(entry.series),
-        );
+        self.by_reference.write().insert(&entry);
         Some(entry)
     }
 
@@ -121,10 +161,6 @@ impl Lookup {
             found.remove();
         }
         drop(table);
-        let hash = hash_reference(entry.series);
-        let mut table = self.by_reference[stripe(hash)].0.write();
-        if let Ok(found) = table.find_entry(hash, |e| Arc::ptr_eq(e, entry)) {
-            found.remove();
-        }
+        self.by_reference.write().remove(entry);
     }
 }

@@ -42,22 +42,20 @@ impl OutOfOrder {
     /// cannot be written stay in memory.
     pub(super) fn write_buffer(&mut self, series: u64, files: &ChunkFiles) -> Option<u64> {
         self.encode_buffer();
-        let mut last = None;
-        while let Some(chunk) = self.full.first() {
-            match files.write(series, chunk, true) {
-                Ok(mapped) => {
-                    last = Some(mapped.reference);
-                    self.mapped.push(mapped);
-                    self.full.remove(0);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "samples that came out of order stay in memory");
-                    return None;
-                }
+        let full = std::mem::take(&mut self.full);
+        let full: Vec<_> = full.into_iter().map(|chunk| (series, chunk)).collect();
+        match files.write(&full, true) {
+            Ok(mapped) => {
+                let last = mapped.last().map(|chunk| chunk.reference);
+                self.mapped.extend(mapped);
+                last
+            }
+            Err(error) => {
+                tracing::warn!(%error, "samples that came out of order stay in memory");
+                self.full = full.into_iter().map(|(_, chunk)| chunk).collect();
+                None
             }
         }
-        self.full = Vec::new();
-        last
     }
 
     /// Inserts a sample; of two at the same time in the buffer the first stays, and false is

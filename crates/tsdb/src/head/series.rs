@@ -434,25 +434,28 @@ impl HeadSeries {
         !self.full.is_empty()
     }
 
-    /// Writes completed chunks in order into head chunk files.
-    ///
-    /// # Errors
-    /// When one cannot be written; it and those after it stay in memory.
-    pub(super) fn write_full(&mut self, series: u64, files: &ChunkFiles) -> Result<()> {
-        while let Some(chunk) = self.full.first() {
-            let mapped = files.write(series, chunk, false)?;
-            let is_last = self
-                .mapped
-                .last()
-                .is_none_or(|m| m.max_time < mapped.min_time);
-            self.mapped.push(mapped);
-            if !is_last {
-                self.mapped.sort_by_key(|c| (c.min_time, c.max_time));
-            }
-            self.full.remove(0);
+    /// Completed chunks in order that are in no file yet.
+    pub(super) fn full(&self) -> &[TimedChunk] {
+        &self.full
+    }
+
+    /// Says where a completed chunk has been written; nothing changes when the series has it no
+    /// longer.
+    pub(super) fn written(&mut self, mapped: MappedChunk) {
+        let times = |full: &TimedChunk| (full.min_time, full.max_time);
+        let is_meant = |full: &TimedChunk| times(full) == (mapped.min_time, mapped.max_time);
+        let Some(place) = self.full.iter().position(is_meant) else {
+            return;
+        };
+        self.full.remove(place);
+        if self.full.is_empty() {
+            self.full = Vec::new();
         }
-        self.full = Vec::new();
-        Ok(())
+        let is_last = (self.mapped.last()).is_none_or(|m| m.max_time < mapped.min_time);
+        self.mapped.push(mapped);
+        if !is_last {
+            self.mapped.sort_by_key(|c| (c.min_time, c.max_time));
+        }
     }
 
     /// The least number of a head chunk file that the series has a chunk in.

@@ -60,9 +60,8 @@ impl Head {
         };
         let is_needed = |series: u64| {
             expiring.get(&series).is_some_and(|last| *last > to)
-                || self
-                    .lookup
-                    .find_reference(crate::batch::SeriesRef(series))
+                || (self.lookup.references())
+                    .get(crate::batch::SeriesRef(series))
                     .is_some()
         };
         let write = || checkpoint::write(&log, to, is_needed, before, self.options.wal);
@@ -135,6 +134,8 @@ impl Head {
 
     /// Removes head chunk files that no series needs.
     fn remove_chunk_files(&self) -> Result<()> {
+        // A chunk that is in a file already must be known to its series.
+        let _nothing_on_its_way = self.writing_full.lock();
         let next = self.files.end_file()?;
         let all = self.index.all();
         let needed = all

@@ -24,6 +24,9 @@ const FILE_HEADER_SIZE: usize = 8;
 /// A file is not appended to beyond this size.
 pub const FILE_SIZE_MAX: u64 = 128 * 1024 * 1024;
 
+/// Memory that is kept from one write to the next.
+const BUFFER_KEPT: usize = 1 << 20;
+
 const OUT_OF_ORDER_BIT: u8 = 0b1000_0000;
 
 /// Bytes between the start of a chunk and the length of its payload: series reference, two times,
@@ -191,6 +194,23 @@ pub struct NewHeadChunk<'a> {
     pub data: &'a [u8],
 }
 
+fn encode(chunk: &NewHeadChunk<'_>, out: &mut Vec<u8>) {
+    let begin = out.len();
+    out.extend_from_slice(&chunk.series.to_be_bytes());
+    out.extend_from_slice(&chunk.min_time.to_be_bytes());
+    out.extend_from_slice(&chunk.max_time.to_be_bytes());
+    let bit = if chunk.out_of_order {
+        OUT_OF_ORDER_BIT
+    } else {
+        0
+    };
+    out.push(chunk.encoding.as_byte() | bit);
+    put_uvarint(out, chunk.data.len() as u64);
+    out.extend_from_slice(chunk.data);
+    let checksum = crc32c(&out[begin..]);
+    out.extend_from_slice(&checksum.to_be_bytes());
+}
+
 /// Appends chunks to head chunk files.
 #[derive(Debug)]
 pub struct HeadChunkWriter {
@@ -224,60 +244,80 @@ impl HeadChunkWriter {
     /// [`Error::Invalid`] for a chunk larger than a file, [`Error::Io`] when it cannot be written;
     /// the next chunk then begins a new file.
     pub fn write(&mut self, chunk: &NewHeadChunk<'_>) -> Result<u64> {
-        self.buffer.clear();
-        let buffer = &mut self.buffer;
-        buffer.extend_from_slice(&chunk.series.to_be_bytes());
-        buffer.extend_from_slice(&chunk.min_time.to_be_bytes());
-        buffer.extend_from_slice(&chunk.max_time.to_be_bytes());
-        let bit = if chunk.out_of_order {
-            OUT_OF_ORDER_BIT
-        } else {
-            0
-        };
-        buffer.push(chunk.encoding.as_byte() | bit);
-        put_uvarint(buffer, chunk.data.len() as u64);
-        buffer.extend_from_slice(chunk.data);
-        buffer.extend_from_slice(&crc32c(buffer).to_be_bytes());
-        let len = self.buffer.len() as u64;
-        if len + FILE_HEADER_SIZE as u64 > FILE_SIZE_MAX {
-            return Err(Error::Invalid(format!(
-                "a chunk of {len} bytes does not fit into a head chunk file; cut it earlier"
-            )));
-        }
-        if self.size + len > FILE_SIZE_MAX {
-            self.sync()?;
-            self.file = None;
-        }
-        let offset = self.append().map_err(|e| {
-            self.file = None;
-            Error::io("write", &file_path(&self.dir, self.index), e)
-        })?;
-        Ok(chunk_reference(self.index, offset))
+        let references = self.write_all([*chunk])?;
+        Ok(references[0])
     }
 
-    fn append(&mut self) -> io::Result<u32> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => {
-                let file = File::options()
-                    .write(true)
-                    .create_new(true)
-                    .open(file_path(&self.dir, self.index + 1))?;
-                self.index += 1;
-                self.size = FILE_HEADER_SIZE as u64;
-                sync_dir(&self.dir)?;
-                let file = none.insert(file);
-                let mut header = [0; FILE_HEADER_SIZE];
-                header[..4].copy_from_slice(&MAGIC.to_be_bytes());
-                header[4] = VERSION;
-                file.write_all(&header)?;
-                file
+    /// Appends chunks, with a single write for all that go into one file, and returns their
+    /// references.
+    ///
+    /// # Errors
+    /// As [`HeadChunkWriter::write`]; some of the chunks may be in a file then.
+    pub fn write_all<'c>(
+        &mut self,
+        chunks: impl IntoIterator<Item = NewHeadChunk<'c>>,
+    ) -> Result<Vec<u64>> {
+        self.buffer.clear();
+        let mut references = Vec::new();
+        for chunk in chunks {
+            let begin = self.buffer.len();
+            encode(&chunk, &mut self.buffer);
+            let len = (self.buffer.len() - begin) as u64;
+            if len + FILE_HEADER_SIZE as u64 > FILE_SIZE_MAX {
+                return Err(Error::Invalid(format!(
+                    "a chunk of {len} bytes does not fit into a head chunk file; cut it earlier"
+                )));
             }
-        };
-        file.write_all(&self.buffer)?;
-        let offset = u32::try_from(self.size).expect("files end far below 4 GiB");
+            if self.size + self.buffer.len() as u64 > FILE_SIZE_MAX {
+                let next = self.buffer.split_off(begin);
+                self.guarded(Self::put)?;
+                self.sync()?;
+                self.file = None;
+                self.buffer = next;
+            }
+            if self.file.is_none() {
+                self.guarded(Self::begin_file)?;
+            }
+            let offset = self.size + self.buffer.len() as u64 - len;
+            let offset = u32::try_from(offset).expect("files end far below 4 GiB");
+            references.push(chunk_reference(self.index, offset));
+        }
+        self.guarded(Self::put)?;
+        Ok(references)
+    }
+
+    fn guarded(&mut self, body: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
+        body(self).map_err(|e| {
+            self.file = None;
+            Error::io("write", &file_path(&self.dir, self.index), e)
+        })
+    }
+
+    fn begin_file(&mut self) -> io::Result<()> {
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(file_path(&self.dir, self.index + 1))?;
+        self.index += 1;
+        self.size = FILE_HEADER_SIZE as u64;
+        sync_dir(&self.dir)?;
+        let mut header = [0; FILE_HEADER_SIZE];
+        header[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        header[4] = VERSION;
+        file.write_all(&header)?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Writes the buffer.
+    fn put(&mut self) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.buffer)?;
+        }
         self.size += self.buffer.len() as u64;
-        Ok(offset)
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT);
+        Ok(())
     }
 
     /// Ends the current file; the next chunk begins one, whose number is returned.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use prost::Message;
 use proto::prometheus::{BucketSpan, Exemplar, Histogram, MetricMetadata, histogram};
 use proto::write_v2;
-use tsdb::batch::Batch;
+use tsdb::batch::{Batch, SeriesRef};
 
 use super::*;
 
@@ -287,6 +287,74 @@ proptest! {
             batches.collect::<Vec<_>>()
         };
         prop_assert_eq!(with_samples(&v2), with_samples(&v1));
+    }
+}
+
+/// What a decoder that knows all of `bytes` makes of it, and how many series it knew.
+fn decoded_again(bytes: &[u8], known: &mut Known) -> Option<(Decoded, usize)> {
+    let options = DecodeOptions::default();
+    let mut first = Decoded::new();
+    v1::decode(bytes, &options, &mut first).ok()?;
+    let mut decoded = Decoded::new();
+    for _ in 0..2 {
+        v1::decode_known(bytes, &options, known, &mut decoded).unwrap();
+        let series: Vec<_> = (0..).map(|i| Some(SeriesRef(i))).take(first.series_count()).collect();
+        decoded.teach(bytes, &series, known);
+    }
+    // The references say which series of the request is meant, so its labels can be filled in.
+    let labels: Vec<_> = first.batches().flat_map(|(_, batch)| batch.iter()).map(|s| s.labels).collect();
+    let (mut again, mut met) = (Decoded::new(), 0);
+    v1::decode(bytes, &options, &mut again).unwrap();
+    let mut batch = Batch::new();
+    for series in decoded.batches().flat_map(|(_, batch)| batch.iter()) {
+        met += usize::from(series.known.is_some());
+        let labels = series.known.map_or(series.labels, |s| labels[s.0 as usize]);
+        batch.series(&Labels::from_encoded(labels));
+        series.floats.iter().for_each(|float| batch.float(float.t, float.v));
+        series.histograms.iter().for_each(|h| batch.histogram(h.clone()));
+        series.exemplars.iter().for_each(|e| batch.exemplar(e.clone()));
+    }
+    let shown_again = shown(&batch);
+    let all: Vec<_> = first.batches().flat_map(|(_, batch)| shown(batch)).collect();
+    assert_eq!(shown_again, all);
+    assert_eq!(refused(&decoded), refused(&first));
+    assert_eq!(decoded.sample_count(), first.sample_count());
+    Some((decoded, met))
+}
+
+proptest! {
+    #[test]
+    fn known_series_are_what_they_were(request in a_request(), more in a_request()) {
+        let mut known = Known::default();
+        decoded_again(&request.encode_to_vec(), &mut known).unwrap();
+        let (decoded, met) = decoded_again(&request.encode_to_vec(), &mut known).unwrap();
+        let series = decoded.batches().map(|(_, batch)| batch.len()).sum::<usize>();
+        prop_assert_eq!(met, series);
+        // References are those of another request now.
+        let mut known = Known::default();
+        let both = [request.encode_to_vec(), more.encode_to_vec()].concat();
+        decoded_again(&both, &mut known).unwrap();
+    }
+
+    #[test]
+    fn damage_after_known_labels_is_met(
+        request in a_request(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..3),
+    ) {
+        let bytes = request.encode_to_vec();
+        let mut known = Known::default();
+        let _ = decoded_again(&bytes, &mut known);
+        let mut damaged = bytes.clone();
+        damaged.push(0);
+        for (at, byte) in edits {
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+        }
+        let options = DecodeOptions::default();
+        let (mut plain, mut with_known) = (Decoded::new(), Decoded::new());
+        let plain_result = v1::decode(&damaged, &options, &mut plain);
+        let result = v1::decode_known(&damaged, &options, &known, &mut with_known);
+        prop_assert_eq!(result, plain_result);
     }
 }
 
