@@ -97,10 +97,14 @@ impl<'a> Cursor<'a> {
     /// An unsigned varint of at most 64 bits.
     #[inline]
     pub fn uvarint(&mut self, expected: &'static str) -> Result<u64, Corruption> {
-        match self.bytes.get(self.pos) {
-            Some(&b) if b < 0x80 => {
+        match self.bytes.get(self.pos..).unwrap_or_default() {
+            [b @ 0..0x80, ..] => {
                 self.pos += 1;
-                Ok(u64::from(b))
+                Ok(u64::from(*b))
+            }
+            [low, high @ 0..0x80, ..] => {
+                self.pos += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
             }
             _ => self.long_uvarint(expected),
         }

@@ -12,6 +12,7 @@
 //! with the beginning and the end of another one, their base, are stored.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -19,8 +20,12 @@ use tsdb::batch::SeriesRef;
 
 /// Longest labels that are remembered, in bytes on the wire.
 const LABELS_BYTES_MAX: usize = 4096;
-/// Series that are remembered before any is forgotten.
-const SWEEP_MIN: usize = 1 << 16;
+/// Between two sweeps. Writers that send a series less often than this have it forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(20 * 60);
+/// Series in a block of them; a power of two.
+const NAMED_BLOCK: usize = 1 << 10;
+/// Bytes in a block of them; a power of two.
+const BYTES_BLOCK: usize = 1 << 16;
 /// The key of a label: field 1, bytes.
 const LABEL_KEY: u8 = 0x0a;
 
@@ -34,8 +39,8 @@ struct Named {
     hash: u32,
     /// Place of its base in [`Known::bases`].
     base: u32,
-    /// Where its own bytes begin in [`Known::bytes`].
-    own_at: u32,
+    /// Where its own bytes begin.
+    own_at: At,
     /// Bytes that it shares with the beginning of its base.
     prefix: u16,
     /// Bytes of its own, after those.
@@ -48,26 +53,55 @@ struct Named {
     next: AtomicU32,
 }
 
-/// Whole labels in [`Known::bytes`].
-#[derive(Debug, Clone, Copy)]
+/// Where bytes are: the number of their block, and their offset in it.
+#[derive(Debug, Clone, Copy, Default)]
+struct At(u32);
+
+/// Bytes in blocks, so that they are never moved as more come.
+#[derive(Debug, Default)]
+struct Blocks(Vec<Vec<u8>>);
+
+impl Blocks {
+    /// Takes bytes over, at most [`LABELS_BYTES_MAX`]; nothing when there are 4 GiB of them.
+    fn push(&mut self, bytes: &[u8]) -> Option<At> {
+        let has_room = |block: &Vec<u8>| block.len() + bytes.len() <= BYTES_BLOCK;
+        if !self.0.last().is_some_and(has_room) {
+            self.0.push(Vec::with_capacity(BYTES_BLOCK));
+        }
+        let number = self.0.len() - 1;
+        let block = &mut self.0[number];
+        let at = u32::try_from(number * BYTES_BLOCK + block.len().min(BYTES_BLOCK - 1)).ok()?;
+        block.extend_from_slice(bytes);
+        Some(At(at))
+    }
+
+    #[inline]
+    fn get(&self, At(at): At, len: usize) -> &[u8] {
+        let at = at as usize;
+        &self.0[at / BYTES_BLOCK][at % BYTES_BLOCK..][..len]
+    }
+}
+
+/// Whole labels.
+#[derive(Debug, Clone, Copy, Default)]
 struct Base {
-    at: u32,
+    at: At,
     len: u32,
 }
 
 /// The series of one tenant that writers named.
 ///
 /// Threads that decode share it: what they change are hints. Series are added when a request has
-/// been appended. When as many were added as were kept by the last sweep, those that were not met
-/// since are forgotten.
+/// been appended. From time to time those that were not met any more are forgotten.
 #[derive(Debug)]
 pub struct Known {
-    named: Vec<Named>,
+    /// By place, in blocks, so that they are never moved as more come.
+    named: Vec<Vec<Named>>,
     bases: Vec<Base>,
-    bytes: Vec<u8>,
+    bytes: Blocks,
     by_hash: HashTable<u32>,
     hasher: RandomState,
-    sweep_at: usize,
+    swept: Option<Instant>,
 }
 
 impl Default for Known {
@@ -92,7 +126,7 @@ impl Known {
             series: SeriesRef(0),
             hash: 0,
             base: 0,
-            own_at: 0,
+            own_at: At::default(),
             prefix: 0,
             own: 0,
             suffix: 0,
@@ -100,12 +134,13 @@ impl Known {
             next: AtomicU32::new(START),
         };
         Self {
-            named: vec![start],
-            bases: vec![Base { at: 0, len: 0 }],
-            bytes: Vec::new(),
+            named: vec![vec![start]],
+            bases: vec![Base::default()],
+            // Empty ones lie here.
+            bytes: Blocks(vec![Vec::new()]),
             by_hash: HashTable::new(),
             hasher,
-            sweep_at: SWEEP_MIN,
+            swept: None,
         }
     }
 
@@ -119,6 +154,12 @@ impl Known {
         self.by_hash.is_empty()
     }
 
+    #[inline]
+    fn at(&self, place: u32) -> &Named {
+        let place = place as usize;
+        &self.named[place / NAMED_BLOCK][place % NAMED_BLOCK]
+    }
+
     fn hash(&self, labels: &[u8]) -> u32 {
         self.hasher.hash_one(labels) as u32
     }
@@ -128,10 +169,10 @@ impl Known {
     #[inline]
     fn parts(&self, named: &Named) -> [&[u8]; 3] {
         let base = self.bases[named.base as usize];
-        let base = &self.bytes[base.at as usize..][..base.len as usize];
+        let base = self.bytes.get(base.at, base.len as usize);
         [
             &base[..usize::from(named.prefix)],
-            &self.bytes[named.own_at as usize..][..usize::from(named.own)],
+            self.bytes.get(named.own_at, usize::from(named.own)),
             &base[base.len() - usize::from(named.suffix)..],
         ]
     }
@@ -149,7 +190,7 @@ impl Known {
 
     fn place(&self, hash: u32, labels: &[u8]) -> Option<u32> {
         let equals = |place: &u32| {
-            let named = &self.named[*place as usize];
+            let named = self.at(*place);
             named.hash == hash && self.begins(labels, named) == Some(labels.len())
         };
         self.by_hash.find(spread(hash), equals).copied()
@@ -163,40 +204,43 @@ impl Known {
         }
         let hash = self.hash(labels);
         if let Some(place) = self.place(hash, labels) {
-            self.named[place as usize].series = series;
-            return;
+            let place = place as usize;
+            self.named[place / NAMED_BLOCK][place % NAMED_BLOCK].series = series;
+        } else {
+            // Nothing is forgotten for what finds no place.
+            let _ = self.add(labels, hash, series);
         }
-        if self.len() >= self.sweep_at {
-            self.sweep();
-        }
-        self.add(labels, hash, series);
     }
 
-    fn add(&mut self, labels: &[u8], hash: u32, series: SeriesRef) {
-        let at = |n: usize| u32::try_from(n).ok();
-        let (Some(place), Some(own_at), Some(_)) = (
-            at(self.named.len()),
-            at(self.bytes.len()),
-            at(self.bytes.len() + labels.len()),
-        ) else {
-            return;
-        };
+    fn add(&mut self, labels: &[u8], hash: u32, series: SeriesRef) -> Option<()> {
         let base = self.bases[self.bases.len() - 1];
-        let of_base = &self.bytes[base.at as usize..][..base.len as usize];
+        let of_base = self.bytes.get(base.at, base.len as usize);
         let prefix = shared(of_base.iter(), labels.iter());
         let suffix = shared(
             of_base[prefix..].iter().rev(),
             labels[prefix..].iter().rev(),
         );
         let mut own = prefix..labels.len() - suffix;
-        if own.len() > labels.len() / 2 {
+        let is_base = own.len() > labels.len() / 2;
+        if is_base {
             own = 0..labels.len();
+        }
+        let blocks = self.named.len();
+        let has_room = self.named[blocks - 1].len() < NAMED_BLOCK;
+        let place = if has_room {
+            (blocks - 1) * NAMED_BLOCK + self.named[blocks - 1].len()
+        } else {
+            blocks * NAMED_BLOCK
+        };
+        let place = u32::try_from(place).ok()?;
+        let own_at = self.bytes.push(&labels[own.clone()])?;
+        // Labels are no longer than LABELS_BYTES_MAX.
+        if is_base {
             self.bases.push(Base {
                 at: own_at,
                 len: labels.len() as u32,
             });
         }
-        // All are shorter than LABELS_BYTES_MAX.
         let named = Named {
             series,
             hash,
@@ -208,27 +252,41 @@ impl Known {
             is_used: AtomicBool::new(true),
             next: AtomicU32::new(START),
         };
-        self.bytes.extend_from_slice(&labels[own]);
-        self.named.push(named);
+        if !has_room {
+            self.named.push(Vec::with_capacity(NAMED_BLOCK));
+        }
+        let last = self.named.len() - 1;
+        self.named[last].push(named);
         let Self { by_hash, named, .. } = self;
         by_hash.insert_unique(spread(hash), place, |place| {
-            spread(named[*place as usize].hash)
+            let place = *place as usize;
+            spread(named[place / NAMED_BLOCK][place % NAMED_BLOCK].hash)
         });
+        Some(())
     }
 
-    /// Forgets the series that were not met since the last sweep.
+    /// Forgets the series that were not met since the last sweep, when that is long ago.
+    pub(super) fn sweep_if_due(&mut self, now: Instant) {
+        let swept = *self.swept.get_or_insert(now);
+        if now.saturating_duration_since(swept) >= SWEEP_EVERY {
+            self.sweep();
+            self.swept = Some(now);
+        }
+    }
+
     fn sweep(&mut self) {
         let mut kept = Self::with_hasher(self.hasher.clone());
         let mut labels = Vec::with_capacity(LABELS_BYTES_MAX);
-        for named in &self.named[1..] {
+        for named in self.named.iter().flatten().skip(1) {
             if named.is_used.load(Relaxed) {
                 labels.clear();
                 (self.parts(named).iter()).for_each(|part| labels.extend_from_slice(part));
-                kept.add(&labels, named.hash, named.series);
+                // It had a place before.
+                let _ = kept.add(&labels, named.hash, named.series);
             }
         }
-        (kept.named.iter()).for_each(|named| named.is_used.store(false, Relaxed));
-        kept.sweep_at = (2 * kept.len()).max(SWEEP_MIN);
+        let all = kept.named.iter().flatten();
+        all.for_each(|named| named.is_used.store(false, Relaxed));
         *self = kept;
     }
 }
@@ -251,15 +309,14 @@ impl<'a> Met<'a> {
     /// follows has further labels is for the caller to see.
     #[inline]
     pub(super) fn series(&mut self, message: &[u8]) -> Option<(SeriesRef, usize)> {
-        let last = &self.known.named[self.last as usize];
-        let next = last.next.load(Relaxed);
-        let named = &self.known.named[next as usize];
+        let next = self.known.at(self.last).next.load(Relaxed);
+        let named = self.known.at(next);
         let (place, len) = match self.known.begins(message, named) {
             Some(len) if message.get(len) != Some(&LABEL_KEY) => (next, len),
             _ => self.look_up(message)?,
         };
         self.last = place;
-        let named = &self.known.named[place as usize];
+        let named = self.known.at(place);
         if !named.is_used.load(Relaxed) {
             named.is_used.store(true, Relaxed);
         }
@@ -270,8 +327,7 @@ impl<'a> Met<'a> {
     fn look_up(&self, message: &[u8]) -> Option<(u32, usize)> {
         let labels = &message[..labels_len(message)?];
         let place = self.known.place(self.known.hash(labels), labels)?;
-        let last = &self.known.named[self.last as usize];
-        last.next.store(place, Relaxed);
+        self.known.at(self.last).next.store(place, Relaxed);
         Some((place, labels.len()))
     }
 }

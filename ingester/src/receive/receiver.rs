@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::ErrorKind;
 use parking_lot::{Mutex, RwLock};
@@ -484,6 +484,7 @@ impl Receiver {
         }
         let mut series = known.write();
         (write.decoded).teach(write.bytes, &own.series, &mut series);
+        series.sweep_if_due(Instant::now());
         drop(series);
         // The tenant is one that can be, for the head took something.
         if !self.known.read().contains_key(write.tenant) {

@@ -60,26 +60,26 @@ fn order_is_remembered() {
 
 #[test]
 fn what_is_not_met_is_forgotten() {
-    let mut known = Known {
-        sweep_at: 100,
-        ..Known::default()
-    };
+    let mut known = Known::default();
+    let start = Instant::now();
     let labels = |i: u64| wire(&[("__name__", "requests_total"), ("n", &i.to_string())]);
-    for i in 0..100 {
+    let meet = |known: &Known, i| Met::new(known).series(&labels(i)).map(|(series, _)| series);
+    for i in 0..5000 {
         known.learn(&labels(i), SeriesRef(i));
+        known.sweep_if_due(start);
     }
-    known.sweep();
-    assert_eq!(known.len(), 100);
-    for i in (0..100).filter(|i| i % 2 == 0) {
-        assert!(Met::new(&known).series(&labels(i)).is_some());
+    known.sweep_if_due(start + SWEEP_EVERY);
+    assert_eq!(known.len(), 5000, "all are new");
+    for i in (0..5000).filter(|i| i % 2 == 0) {
+        assert_eq!(meet(&known, i), Some(SeriesRef(i)));
     }
-    known.sweep_at = 100;
-    known.learn(&labels(100), SeriesRef(100));
-    assert_eq!((known.len(), known.sweep_at), (51, SWEEP_MIN));
-    for i in 0..=100 {
-        let series = Met::new(&known).series(&labels(i)).map(|(series, _)| series);
-        assert_eq!(series, (i % 2 == 0).then_some(SeriesRef(i)));
+    known.sweep_if_due(start + SWEEP_EVERY + SWEEP_EVERY / 2);
+    assert_eq!(known.len(), 5000, "it is not time");
+    known.sweep_if_due(start + 2 * SWEEP_EVERY);
+    for i in 0..5000 {
+        assert_eq!(meet(&known, i), (i % 2 == 0).then_some(SeriesRef(i)));
     }
+    assert_eq!(known.len(), 2500);
 }
 
 #[test]

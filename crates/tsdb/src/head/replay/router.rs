@@ -48,6 +48,8 @@ pub(super) struct Router<'scope> {
     /// The highest reference, known or not.
     last_reference: u64,
     labels: Vec<Labels>,
+    /// By series: samples in order up to this time are in chunks from disk.
+    covered: Vec<i64>,
     by_labels: HashTable<SeriesId>,
     hasher: ahash::RandomState,
     deleted: HashMap<SeriesId, Intervals>,
@@ -77,6 +79,7 @@ impl<'scope> Router<'scope> {
             aliases: Vec::new(),
             last_reference: 0,
             labels: Vec::new(),
+            covered: Vec::new(),
             by_labels: HashTable::new(),
             hasher: ahash::RandomState::new(),
             deleted: HashMap::new(),
@@ -204,6 +207,10 @@ impl<'scope> Router<'scope> {
             self.last_reference = self.last_reference.max(sample.series);
             return;
         };
+        // Its series would refuse it as not newer than what it has.
+        if !out_of_order && sample.t <= self.covered[series as usize] {
+            return;
+        }
         let (worker, slot) = self.place(series);
         self.batches[worker].push(Row {
             slot,
@@ -256,6 +263,7 @@ impl<'scope> Router<'scope> {
                 let series = SeriesId::try_from(self.labels.len())
                     .expect("memory ends long before four billion label sets");
                 self.labels.push(found.labels);
+                self.covered.push(i64::MIN);
                 self.first_references.push(found.series);
                 let (labels, hasher) = (&self.labels, &self.hasher);
                 self.by_labels
@@ -266,6 +274,9 @@ impl<'scope> Router<'scope> {
         self.references.insert(found.series, series);
         self.last_reference = self.last_reference.max(found.series);
         if let Some(chunks) = self.mapped.take(found.series) {
+            let covered = &mut self.covered[series as usize];
+            let until = chunks.in_order.iter().map(|chunk| chunk.max_time).max();
+            *covered = until.map_or(*covered, |until| until.max(*covered));
             self.after_samples(series, |slot| Work::Chunks {
                 slot,
                 in_order: chunks.in_order,
@@ -304,6 +315,7 @@ impl<'scope> Router<'scope> {
         self.references.remove(stone.series);
         self.deleted.remove(&series);
         self.metadata.remove(&series);
+        self.covered[series as usize] = i64::MIN;
         self.after_samples(series, |slot| Work::Drop { slot });
     }
 
