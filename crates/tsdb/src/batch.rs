@@ -216,7 +216,9 @@ impl Batch {
     /// The series in the order in which they were begun.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchSeries<'_>> {
         let mut before = None;
-        self.entries.iter().map(move |entry| self.between(before.replace(entry), entry))
+        self.entries
+            .iter()
+            .map(move |entry| self.between(before.replace(entry), entry))
     }
 }
 

@@ -197,8 +197,8 @@ impl<'a> SeriesDecoder<'a> {
         }
         let head = range.start..values_begin;
         let labels_lead = (self.ranges.last()).is_none_or(|(name, _)| name.start < values_begin);
-        let message = (self.met.is_some() && labels_lead)
-            .then(|| Message::new(&range, values_begin, false));
+        let message =
+            (self.met.is_some() && labels_lead).then(|| Message::new(&range, values_begin, false));
         let batch = if texts(self.bytes, head, &self.ranges, &mut self.labels) {
             out.begin(&mut self.labels, samples, self.options, message)
         } else {

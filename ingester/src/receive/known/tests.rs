@@ -49,13 +49,22 @@ fn order_is_remembered() {
     }
     // The bytes of one of which another has more.
     let mut met = Met::new(&known);
-    assert_eq!(met.series(&message(&all[2])), Some((SeriesRef(3), all[2].len())));
+    assert_eq!(
+        met.series(&message(&all[2])),
+        Some((SeriesRef(3), all[2].len()))
+    );
     let mut met = Met::new(&known);
-    assert_eq!(met.series(&message(&all[1])), Some((SeriesRef(2), all[1].len())));
+    assert_eq!(
+        met.series(&message(&all[1])),
+        Some((SeriesRef(2), all[1].len()))
+    );
 
     known.learn(&all[1], SeriesRef(9));
     assert_eq!(known.len(), 3);
-    assert_eq!(Met::new(&known).series(&all[1]), Some((SeriesRef(9), all[1].len())));
+    assert_eq!(
+        Met::new(&known).series(&all[1]),
+        Some((SeriesRef(9), all[1].len()))
+    );
 }
 
 #[test]
@@ -91,7 +100,10 @@ fn long_labels_are_not_remembered() {
     assert!(known.is_empty());
     let one = wire(&all[..2]);
     known.learn(&one, SeriesRef(1));
-    assert_eq!(Met::new(&known).series(&one), Some((SeriesRef(1), one.len())));
+    assert_eq!(
+        Met::new(&known).series(&one),
+        Some((SeriesRef(1), one.len()))
+    );
 }
 
 proptest! {

@@ -298,11 +298,18 @@ fn decoded_again(bytes: &[u8], known: &mut Known) -> Option<(Decoded, usize)> {
     let mut decoded = Decoded::new();
     for _ in 0..2 {
         v1::decode_known(bytes, &options, known, &mut decoded).unwrap();
-        let series: Vec<_> = (0..).map(|i| Some(SeriesRef(i))).take(first.series_count()).collect();
+        let series: Vec<_> = (0..)
+            .map(|i| Some(SeriesRef(i)))
+            .take(first.series_count())
+            .collect();
         decoded.teach(bytes, &series, known);
     }
     // The references say which series of the request is meant, so its labels can be filled in.
-    let labels: Vec<_> = first.batches().flat_map(|(_, batch)| batch.iter()).map(|s| s.labels).collect();
+    let labels: Vec<_> = first
+        .batches()
+        .flat_map(|(_, batch)| batch.iter())
+        .map(|s| s.labels)
+        .collect();
     let (mut again, mut met) = (Decoded::new(), 0);
     v1::decode(bytes, &options, &mut again).unwrap();
     let mut batch = Batch::new();
@@ -310,12 +317,24 @@ fn decoded_again(bytes: &[u8], known: &mut Known) -> Option<(Decoded, usize)> {
         met += usize::from(series.known.is_some());
         let labels = series.known.map_or(series.labels, |s| labels[s.0 as usize]);
         batch.series(&Labels::from_encoded(labels));
-        series.floats.iter().for_each(|float| batch.float(float.t, float.v));
-        series.histograms.iter().for_each(|h| batch.histogram(h.clone()));
-        series.exemplars.iter().for_each(|e| batch.exemplar(e.clone()));
+        series
+            .floats
+            .iter()
+            .for_each(|float| batch.float(float.t, float.v));
+        series
+            .histograms
+            .iter()
+            .for_each(|h| batch.histogram(h.clone()));
+        series
+            .exemplars
+            .iter()
+            .for_each(|e| batch.exemplar(e.clone()));
     }
     let shown_again = shown(&batch);
-    let all: Vec<_> = first.batches().flat_map(|(_, batch)| shown(batch)).collect();
+    let all: Vec<_> = first
+        .batches()
+        .flat_map(|(_, batch)| shown(batch))
+        .collect();
     assert_eq!(shown_again, all);
     assert_eq!(refused(&decoded), refused(&first));
     assert_eq!(decoded.sample_count(), first.sample_count());

@@ -172,7 +172,11 @@ fn a_chunk_from_disk_stays_and_the_next_one_knows_whether_a_reset_lies_between()
         whole.append_histogram(t, &h, cutting);
     }
     let all = all_chunks(&whole);
-    let full: Vec<_> = whole.full().iter().map(|chunk| (1, chunk.clone())).collect();
+    let full: Vec<_> = whole
+        .full()
+        .iter()
+        .map(|chunk| (1, chunk.clone()))
+        .collect();
     let written = files.write(&full, false).unwrap();
     written.into_iter().for_each(|chunk| whole.written(chunk));
     for cut in 1..all.len() {
