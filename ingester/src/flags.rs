@@ -47,14 +47,14 @@ pub struct Flags {
     #[arg(
         long = "store.limits.request-series",
         value_name = "COUNT",
-        default_value_t = 0
+        default_value_t = StoreLimits::SERIES
     )]
     pub request_series: u64,
     /// Most samples that one answer of the StoreAPI may have; 0 for no limit.
     #[arg(
         long = "store.limits.request-samples",
         value_name = "COUNT",
-        default_value_t = 0
+        default_value_t = StoreLimits::SAMPLES
     )]
     pub request_samples: u64,
     /// Most samples that one answer of remote read may have.

@@ -105,14 +105,14 @@ pub struct EndpointFlags {
     #[arg(
         long = "store.limits.request-series",
         value_name = "COUNT",
-        default_value_t = 0
+        default_value_t = Limits::SERIES
     )]
     pub request_series: u64,
     /// Most samples that an answer of the StoreAPI may have; 0 for no limit.
     #[arg(
         long = "store.limits.request-samples",
         value_name = "COUNT",
-        default_value_t = 0
+        default_value_t = Limits::SAMPLES
     )]
     pub request_samples: u64,
 }

@@ -36,10 +36,10 @@ pub struct Flags {
     )]
     pub min_time: String,
     /// Series that an answer may have; 0 for no limit.
-    #[arg(long = "store.limits.request-series", default_value_t = 0)]
+    #[arg(long = "store.limits.request-series", default_value_t = Limits::SERIES)]
     pub series_max: u64,
     /// Samples that an answer may have; 0 for no limit.
-    #[arg(long = "store.limits.request-samples", default_value_t = 0)]
+    #[arg(long = "store.limits.request-samples", default_value_t = Limits::SAMPLES)]
     pub samples_max: u64,
 }
 

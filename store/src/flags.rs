@@ -9,6 +9,7 @@ use model::relabel::{RelabelConfig, RelabelRule};
 use model::time::{DurationMs, parse_timestamp};
 use runtime::http::HttpLimits;
 use runtime::{BucketConfig, BucketFlags, Error, ServerConfig, ServerFlags};
+use storeapi::grpc::Limits as AnswerLimits;
 
 use crate::gateway::Options;
 use crate::limits::Limits;
@@ -171,14 +172,14 @@ pub struct LimitFlags {
     #[arg(
         long = "store.limits.request-series",
         value_name = "COUNT",
-        default_value_t = 5_000_000
+        default_value_t = AnswerLimits::SERIES
     )]
     pub series_max: u64,
     /// Most samples of a request, 120 for each chunk; 0 for no limit.
     #[arg(
         long = "store.limits.request-samples",
         value_name = "COUNT",
-        default_value_t = 2_000_000_000
+        default_value_t = AnswerLimits::SAMPLES
     )]
     pub samples_max: u64,
     /// Most bytes that a request may download; 0 for no limit.

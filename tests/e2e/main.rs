@@ -14,6 +14,7 @@ mod create_blocks;
 mod faults;
 mod federation;
 mod http_api;
+mod limits;
 mod prometheus;
 mod promql_differential;
 mod reference;

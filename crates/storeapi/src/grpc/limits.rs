@@ -14,6 +14,13 @@ pub struct Limits {
     pub samples_max: u64,
 }
 
+impl Limits {
+    /// Series that an answer may have unless somebody says otherwise.
+    pub const SERIES: u64 = 5_000_000;
+    /// Samples that an answer may have unless somebody says otherwise.
+    pub const SAMPLES: u64 = 2_000_000_000;
+}
+
 /// What of the limits an answer has used.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
