@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bucket::{Bucket, Patience};
+use ingester::Front;
 use ingester::core::{Core, Deps};
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use querier::stores::{FixedStore, FixedStores};
@@ -87,15 +88,19 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
     let stop_grpc = shutdown.clone();
     let (opened, opening) = oneshot::channel();
     let starting = async {
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        let deps = Deps {
+            clock: Arc::clone(&clock),
+            registry,
+        };
+        let (settings, given) = (config.ingester.clone(), deps.clone());
+        let front = process::blocking(move || Front::open(&settings, &given)).await?;
+        // Before the data is there, what is pushed is held.
+        let protocols = front.start(stop_grpc.clone()).await?;
         let own = own::scrapes(&config, address).await;
         let settings = config.clone();
-        let on_thread = {
-            let clock = Arc::clone(&clock);
-            process::blocking(move || open(&settings, own, &clock))
-        };
-        let parts = on_thread.await?;
+        let parts = process::blocking(move || open(&settings, own, front, deps)).await?;
         let querier = querier(&config, &parts, &clock)?;
-        let protocols = parts.main.start_protocols(stop_grpc.clone()).await?;
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
         service.ready(Arc::new(routes(&parts, &querier)));
         banner(out, &config, address).map_err(|source| Error::System {
@@ -127,19 +132,21 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
 fn open(
     config: &Config,
     own: Option<ingester::Config>,
-    clock: &Arc<dyn Clock>,
+    front: Front,
+    deps: Deps,
 ) -> Result<Parts, Error> {
-    let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
-    let deps = |registry: &Registry| Deps {
-        clock: Arc::clone(clock),
-        registry: registry.clone(),
-    };
-    let main = Arc::new(Core::open(&config.ingester, deps(&registry))?);
-    let own = match own {
+    let Deps { clock, registry } = deps.clone();
+    let main = Arc::new(Core::open(&config.ingester, front, deps)?);
+    let own = own.map(|own| {
         // Its figures would be mistaken for those of the main one.
-        Some(own) => Some(Arc::new(Core::open(&own, deps(&Registry::default()))?)),
-        None => None,
-    };
+        let deps = Deps {
+            clock: Arc::clone(&clock),
+            registry: Registry::default(),
+        };
+        let front = Front::open(&own, &deps)?;
+        Core::open(&own, front, deps).map(Arc::new)
+    });
+    let own = own.transpose()?;
     let bucket = |patience| {
         let text = config.bucket.read()?.unwrap_or_default();
         Bucket::open(&text, patience).map_err(|error| Error::Start {
@@ -150,11 +157,11 @@ fn open(
     let readable = bucket(Patience::Interactive)?;
     let gateway = store::Gateway::new(
         readable.clone(),
-        Arc::clone(clock),
+        Arc::clone(&clock),
         config.store.gateway.clone(),
     );
     let sync = config.store.sync.clone();
-    let syncer = store::Syncer::new(gateway.clone(), readable, Arc::clone(clock), sync);
+    let syncer = store::Syncer::new(gateway.clone(), readable, Arc::clone(&clock), sync);
     let syncer = Arc::new(syncer);
     registry.register(Arc::new(store::api::Figures::new(
         gateway.clone(),
@@ -163,7 +170,7 @@ fn open(
     let deps = compactor::Deps {
         bucket: bucket(Patience::Background)?,
         registry: registry.clone(),
-        clock: Arc::clone(clock),
+        clock,
     };
     Ok(Parts {
         compactor: compactor::build(config.compactor.clone(), deps),

@@ -15,8 +15,7 @@ use storeapi::external_labels::remaining_matchers;
 
 use crate::api::{Control, HeadFigures};
 use crate::core::reload;
-use crate::pipeline::Pipeline;
-use crate::protocols::status::Status;
+use crate::front::Front;
 use crate::receive::Receiver;
 use crate::scrape::status::TargetMetadata;
 use crate::scraping::Scraping;
@@ -35,8 +34,7 @@ pub(crate) struct Parts {
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) scraping: Arc<Scraping>,
     pub(crate) receiver: Arc<Receiver>,
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) status: Arc<Status>,
+    pub(crate) front: Front,
 }
 
 impl std::fmt::Debug for Parts {
@@ -51,14 +49,11 @@ impl Control for Parts {
     }
 
     fn reload(&self) -> Result<(), String> {
-        reload(&self.scraping, &self.pipeline)
+        reload(&self.scraping, &self.front)
     }
 
     fn ingest(&self) -> serde_json::Value {
-        serde_json::json!({
-            "receivers": self.status.figures(),
-            "refused": self.status.recent(),
-        })
+        self.front.shown()
     }
 
     fn targets(&self, pool: Option<&str>) -> Targets {

@@ -25,10 +25,7 @@ use crate::api::{self, Api, Control};
 use crate::append::Appender;
 use crate::catalog::Parts;
 use crate::flags::Config;
-use crate::pipeline::{Pipeline, REMOTE_WRITE};
-use crate::protocols;
-use crate::protocols::sink::Destination;
-use crate::protocols::status::Status;
+use crate::front::Front;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
@@ -55,9 +52,7 @@ pub struct Core {
     catalog: Arc<dyn Catalog>,
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
-    protocols: protocols::Settings,
-    pipeline: Arc<Pipeline>,
-    status: Arc<Status>,
+    front: Front,
     api: Api,
     reads: RemoteRead,
     deps: Deps,
@@ -75,16 +70,14 @@ pub struct TenantBlocks {
 }
 
 impl Core {
-    /// Opens the data, which may take long, and reads Prometheus' configuration file. Nothing is
-    /// scraped before [`Core::run`]. Call on a thread that may block.
+    /// Opens the data, which may take long, and reads Prometheus' configuration file. What `front`
+    /// takes is stored from then on; nothing is scraped before [`Core::run`]. Call on a thread that
+    /// may block.
     ///
     /// # Errors
     /// [`Error::Start`] when the data or the configuration cannot be had.
-    pub fn open(config: &Config, deps: Deps) -> Result<Self, Error> {
+    pub fn open(config: &Config, front: Front, deps: Deps) -> Result<Self, Error> {
         let loaded = Loaded::read(config)?;
-        let pipeline = Pipeline::open(config.protocols.pipeline_file.clone());
-        let pipeline = Arc::new(pipeline.map_err(start("read --pipeline.config-file"))?);
-        let status = Arc::<Status>::default();
         let tenants = Arc::new(open_tenants(config, &loaded, &deps)?);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let store = TsdbStore::new(Arc::clone(&tenants), workers);
@@ -92,11 +85,10 @@ impl Core {
         let store: Arc<dyn Store> = Arc::new(tsdb_store.clone());
         let appender: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
         let receiver = Receiver::new(Arc::clone(&appender), config.receive.clone());
-        let receiver = Arc::new(receiver.with_pipeline(
-            pipeline.stage(REMOTE_WRITE),
-            status.of(REMOTE_WRITE),
-            Arc::clone(&deps.clock),
-        ));
+        let (stage, status) = front.remote_write();
+        let clock = Arc::clone(&deps.clock);
+        let receiver = Arc::new(receiver.with_pipeline(stage, status, clock));
+        front.attach(Arc::clone(&appender));
         let scraping = Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock)));
         let maintenance = Arc::new(MaintenanceMetrics::new(Arc::clone(&tenants)));
         let shipping = open_bucket(&config.bucket)?.map(|bucket| {
@@ -108,7 +100,6 @@ impl Core {
         });
         deps.registry
             .register(Arc::<MaintenanceMetrics>::clone(&maintenance));
-        deps.registry.register(Arc::<Status>::clone(&status));
         deps.registry
             .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
         deps.registry
@@ -117,8 +108,7 @@ impl Core {
             tenants: Arc::clone(&tenants),
             scraping: Arc::clone(&scraping),
             receiver: Arc::clone(&receiver),
-            pipeline: Arc::clone(&pipeline),
-            status: Arc::clone(&status),
+            front: front.clone(),
         });
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
@@ -128,9 +118,7 @@ impl Core {
         };
         let api = Api::new(Arc::clone(&store), control, Arc::clone(&deps.clock), about);
         Ok(Self {
-            protocols: config.protocols.clone(),
-            pipeline,
-            status,
+            front,
             reads: RemoteRead::new(store, config.read_limits),
             tenants,
             store: tsdb_store,
@@ -188,26 +176,6 @@ impl Core {
         WriteService::new(Arc::clone(&self.receiver))
     }
 
-    /// Starts the receivers of other protocols, which end with `shutdown`.
-    ///
-    /// # Errors
-    /// [`Error::System`] for an address that was said and cannot be had.
-    pub async fn start_protocols(&self, shutdown: Shutdown) -> Result<protocols::Running, Error> {
-        let settings = self.protocols.clone();
-        let destination = Destination {
-            appender: self.appender(),
-            clock: Arc::clone(&self.deps.clock),
-            tenants: settings.tenants.clone(),
-            pipeline: Arc::clone(&self.pipeline),
-            status: Arc::clone(&self.status),
-        };
-        let running = protocols::start(settings, destination, shutdown).await?;
-        for (name, address) in &running.addresses {
-            tracing::info!(%address, what = name, "listening");
-        }
-        Ok(running)
-    }
-
     /// Remote write alone.
     pub fn write_routes(&self) -> Routes {
         let endpoint = WriteEndpoint::new(Arc::clone(&self.receiver));
@@ -242,14 +210,15 @@ impl Core {
             stop.requested().await;
             self.scraping.stop();
         };
-        tokio::join!(maintaining, shipping, scraping);
+        let draining = self.front.run(shutdown.clone());
+        tokio::join!(maintaining, shipping, scraping, draining);
         shutdown.requested().await;
         self.finish().await;
     }
 
     /// Reads the configuration file again; a failure is logged, and the old one goes on.
     pub fn reload(&self) {
-        if let Err(error) = reload(&self.scraping, &self.pipeline) {
+        if let Err(error) = reload(&self.scraping, &self.front) {
             tracing::error!(
                 error,
                 "cannot read the configuration again; going on with the old one"
@@ -272,9 +241,9 @@ impl Core {
 }
 
 /// Reads the files again. What is wrong with one does not keep the other from it.
-pub(crate) fn reload(scraping: &Scraping, pipeline: &Pipeline) -> Result<(), String> {
-    let pipeline = pipeline.reload().map_err(|error| error.to_string());
-    scraping.reload().and(pipeline)
+pub(crate) fn reload(scraping: &Scraping, front: &Front) -> Result<(), String> {
+    let of_front = front.reload();
+    scraping.reload().and(of_front)
 }
 
 fn start<E: std::error::Error + Send + Sync + 'static>(

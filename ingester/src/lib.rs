@@ -5,21 +5,26 @@
 //!
 //! [`append`] is the seam between receivers and [`storage`]: [`receive`] takes remote write,
 //! [`protocols`] what clients of other systems push, and [`scrape`] asks the targets that [`config`]
-//! names and reads their answers by [`exposition`]. [`api`] is what others ask over HTTP, and [`catalog`]
-//! what they ask over gRPC beside series. Beside
+//! names and reads their answers by [`exposition`]. Between [`protocols`] and the storage are
+//! [`pipeline`] and [`buffer`], together in [`front`]. [`api`] is what others ask over HTTP, and
+//! [`catalog`] what they ask over gRPC beside series. Beside
 //! them: [`backfill`], blocks from files.
 
 pub mod api;
 pub mod append;
 pub mod backfill;
+pub mod buffer;
 pub mod catalog;
 pub mod config;
 pub mod core;
 mod discovery;
 pub mod exposition;
 pub mod flags;
+pub mod front;
+pub mod messages;
 pub mod pipeline;
 pub mod protocols;
+pub mod queue;
 pub mod receive;
 pub mod scrape;
 mod scraping;
@@ -29,4 +34,5 @@ pub mod storage;
 
 pub use crate::core::{Core, Deps};
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
+pub use front::Front;
 pub use serve::{Ingester, build};

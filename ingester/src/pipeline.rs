@@ -21,6 +21,7 @@ use crate::config::pipeline::{self as said, PipelineConfig, PipelineError, SaidL
 use crate::protocols::REGISTERED;
 use series_limit::SeriesLimit;
 
+pub(crate) use refine::push_series;
 pub use refine::{Dropped, Refined};
 
 /// The receiver of remote write, as the file names it.

@@ -26,7 +26,7 @@ pub mod sink;
 pub mod status;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use flags::ProtocolFlags;
 pub use registry::{Listener, Options, REGISTERED, Registered, Running, Settings, start};

@@ -17,6 +17,7 @@ use tonic::service::Routes;
 use crate::catalog::SERVICES;
 use crate::core::{Core, Deps};
 use crate::flags::Config;
+use crate::front::Front;
 
 /// Threads that requests over HTTP do not need: for files, gRPC writes and maintenance.
 const SPARE_THREADS: usize = 64;
@@ -89,15 +90,18 @@ impl Ingester {
         let working = async {
             let opened = Arc::new(config);
             let to_open = Arc::clone(&opened);
-            let core = process::blocking(move || Core::open(&to_open, deps)).await?;
+            let (settings, given) = (Arc::clone(&opened), deps.clone());
+            let front = process::blocking(move || Front::open(&settings, &given)).await?;
+            // Before the data is there, what is pushed is held. Dropped at the end, which ends what
+            // is left of it.
+            let _protocols = front.start(shutdown.clone()).await?;
+            let core = process::blocking(move || Core::open(&to_open, front, deps)).await?;
             let core = Arc::new(core);
             let readiness = Readiness::new();
             readiness.set(true);
             http_service.ready(Arc::new(core.routes()));
             write_service.ready(Arc::new(core.write_routes()));
             let routes = grpc_routes(&core, &opened, readiness.clone());
-            // Dropped at the end, which ends what is left of it.
-            let _protocols = core.start_protocols(shutdown.clone()).await?;
             let serving = async {
                 let served = grpc_server.serve(routes, readiness, shutdown.clone()).await;
                 if let Err(error) = served {

@@ -43,6 +43,8 @@ fn configure(
         format!("--config.file={}", file.display()),
         // Losing the last seconds of these figures in a crash harms nobody.
         "--wal.sync=none".to_owned(),
+        // Nobody pushes to it.
+        "--pipeline.buffer-bytes-max=0".to_owned(),
     ];
     Ok(flags_of::<ingester::Flags>(&said)?.resolve()?)
 }

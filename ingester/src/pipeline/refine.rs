@@ -67,7 +67,7 @@ impl Stage {
                     refined.refused.push((i, reason));
                 }
                 Fate::Kept => {
-                    push_series(&mut refined.batch, &labels, &series);
+                    push_series(&mut refined.batch, labels.iter(), &series);
                     refined.origins.push(i);
                 }
             }
@@ -146,8 +146,12 @@ fn label_limits(said: &SaidLimits) -> LabelLimits {
 }
 
 /// Adds a series with these labels and the values of `values`.
-pub(crate) fn push_series(batch: &mut Batch, labels: &Labels, values: &BatchSeries<'_>) {
-    batch.series(labels.iter());
+pub(crate) fn push_series<'l>(
+    batch: &mut Batch,
+    labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+    values: &BatchSeries<'_>,
+) {
+    batch.series(labels);
     for float in values.floats {
         batch.float(float.t, float.v);
     }

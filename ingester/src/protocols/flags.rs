@@ -26,6 +26,13 @@ pub struct ProtocolFlags {
     /// File that says filters and limits of receivers; read again with the configuration.
     #[arg(long = "pipeline.config-file", value_name = "FILE")]
     pub pipeline_file: Option<PathBuf>,
+    /// Bytes of pushes that are held on disk while the TSDB takes none; 0 refuses them then.
+    #[arg(
+        long = "pipeline.buffer-bytes-max",
+        value_name = "BYTES",
+        default_value_t = 512 << 20
+    )]
+    pub buffer_bytes_max: u64,
     /// Takes over OpenTSDB only what OpenTSDB itself takes: one to eight tags, its own characters.
     #[arg(long = "opentsdb.strict")]
     pub opentsdb_strict: bool,
@@ -178,6 +185,7 @@ impl ProtocolFlags {
             },
             tenants,
             pipeline_file: self.pipeline_file.clone(),
+            buffer_bytes_max: self.buffer_bytes_max,
             grace,
         })
     }

@@ -156,6 +156,8 @@ pub struct Settings {
     pub tenants: TenantSettings,
     /// The file of the pipeline.
     pub pipeline_file: Option<PathBuf>,
+    /// Bytes of pushes that are held on disk while the storage takes none.
+    pub buffer_bytes_max: u64,
     /// How long a shutdown waits for requests that are being answered.
     pub grace: Duration,
 }
@@ -258,6 +260,7 @@ mod tests {
             options: Options::default(),
             tenants: tenants(),
             pipeline_file: None,
+            buffer_bytes_max: 0,
             grace: Duration::from_secs(5),
         }
     }

@@ -19,14 +19,14 @@ use crate::receive::TenantSettings;
 /// The time of arrival.
 pub(super) const NOW_MS: i64 = 1_795_226_430_123;
 /// The time for which [`Recorder`] refuses a sample.
-pub(super) const REFUSED_MS: i64 = 1_000_013_000;
+pub(crate) const REFUSED_MS: i64 = 1_000_013_000;
 
 /// Remembers samples once they are durable, as `tenant|{labels} value @ time`.
 #[derive(Default)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     appended: Mutex<Vec<String>>,
-    pub(super) durable: Mutex<Vec<String>>,
-    pub(super) failure: Mutex<Option<ErrorKind>>,
+    durable: Mutex<Vec<String>>,
+    pub(crate) failure: Mutex<Option<ErrorKind>>,
 }
 
 impl Appender for Recorder {
@@ -67,7 +67,7 @@ impl Appender for Recorder {
 
 impl Recorder {
     /// What became durable since the last call.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         let mut appended = self.appended.lock();
         let mut durable = self.durable.lock();
         appended.clear();

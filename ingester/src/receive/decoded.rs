@@ -145,6 +145,11 @@ impl Decoded {
         }
     }
 
+    /// The batch of the tenant that the request is for.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
     /// Series met, refused ones included.
     pub fn series_count(&self) -> usize {
         self.series

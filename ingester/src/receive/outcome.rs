@@ -133,7 +133,7 @@ pub struct Refusals {
 
 impl Refusals {
     /// Counts `samples` that were refused, at least one; `what` names them when they are the first.
-    pub(super) fn add(&mut self, reason: Reason, samples: usize, what: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, reason: Reason, samples: usize, what: impl FnOnce() -> String) {
         self.counts[reason.index()] += samples.max(1);
         if self.first.is_none() && !reason.is_best_effort() {
             self.first = Some(format!("{}: {reason}", what()));
