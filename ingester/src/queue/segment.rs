@@ -128,7 +128,7 @@ pub trait Bytes {
     ///
     /// # Errors
     /// What the system says.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 impl Bytes for File {
@@ -145,7 +145,7 @@ impl Bytes for File {
         Ok(done)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 }
@@ -159,7 +159,7 @@ impl Bytes for [u8] {
         Ok(count)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
     }
 }
@@ -177,7 +177,7 @@ pub fn scan(path: &Path) -> io::Result<Scan> {
 /// # Errors
 /// When it cannot be read.
 pub fn scan_bytes<B: Bytes + ?Sized>(bytes: &B) -> io::Result<Scan> {
-    let len = bytes.len()?;
+    let len = bytes.size()?;
     let mut scan = Scan {
         end: HEADER_BYTES,
         ..Scan::default()
