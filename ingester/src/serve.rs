@@ -119,7 +119,7 @@ impl Ingester {
             serving.await;
             stop_core.request();
         };
-        let (worked, ()) = futures::future::join(working, serving).await;
+        let (worked, ()) = Box::pin(futures::future::join(working, serving)).await;
         worked
     }
 }
