@@ -16,6 +16,7 @@
 pub mod flags;
 mod json;
 pub mod lookout;
+pub mod metricbeat;
 pub mod names;
 pub mod opentsdb;
 pub mod points;

@@ -8,10 +8,11 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use runtime::Error;
 use runtime::flags::ListenAddress;
 
+use super::metricbeat::Mapping;
 use super::names::Names;
 use super::registry::{Listener, Options, REGISTERED, Registered, Settings};
 use super::sink::Limits;
-use super::{lookout, opentsdb, pushgateway};
+use super::{lookout, metricbeat, opentsdb, pushgateway};
 use crate::receive::{LabelLimits, TenantSettings};
 
 /// What switches a receiver off in place of its address.
@@ -45,6 +46,21 @@ pub struct ProtocolFlags {
     /// Takes pushes that contradict themselves or other groups, or have timestamps.
     #[arg(long = "pushgateway.disable-consistency-check")]
     pub pushgateway_unchecked: bool,
+    /// How events of Metricbeat become series: by the paths in them, or as a SOFALookout gateway
+    /// names them.
+    #[arg(
+        long = "metricbeat.mapping",
+        value_name = "HOW",
+        default_value = "paths"
+    )]
+    pub metricbeat_mapping: Mapping,
+    /// Whether names of metrics keep characters that need quotes in PromQL.
+    #[arg(long = "metricbeat.names", value_name = "HOW", default_value = "keep")]
+    pub metricbeat_names: Names,
+    /// The version of Elasticsearch that Metricbeat finds; it may refuse one that is older than
+    /// itself.
+    #[arg(long = "metricbeat.version", value_name = "VERSION", default_value = metricbeat::VERSION)]
+    pub metricbeat_version: String,
     /// What only Lookout's gateway knows.
     #[command(flatten)]
     pub lookout: lookout::flags::LookoutFlags,
@@ -180,6 +196,12 @@ impl ProtocolFlags {
                 pushgateway: pushgateway::Options {
                     file: self.pushgateway_file.clone(),
                     check_consistency: !self.pushgateway_unchecked,
+                },
+                metricbeat: metricbeat::Options {
+                    mapping: self.metricbeat_mapping,
+                    names: self.metricbeat_names,
+                    labels,
+                    version: self.metricbeat_version.clone(),
                 },
                 lookout: self.lookout.resolve(labels)?,
             },

@@ -1,5 +1,9 @@
 //! Parts of JSON as protocols meet them: what should be text or a number, whatever it is.
 
+mod leaves;
+
+pub(super) use leaves::{Leaf, Malformed, leaves};
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -76,7 +80,7 @@ impl<'a> Scalar<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor)

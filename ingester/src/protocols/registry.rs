@@ -13,7 +13,7 @@ use runtime::process::Shutdown;
 use runtime::tasks::Tasks;
 
 use super::sink::{Destination, Limits, Sink};
-use super::{lookout, opentsdb, pushgateway};
+use super::{lookout, metricbeat, opentsdb, pushgateway};
 use crate::receive::TenantSettings;
 
 /// Requests that one receiver answers at once: they mostly wait for the disk, together.
@@ -53,7 +53,7 @@ struct Handlers {
 }
 
 /// All protocols.
-pub static REGISTERED: [Registered; 4] = [
+pub static REGISTERED: [Registered; 5] = [
     Registered {
         name: "opentsdb",
         port: 4242,
@@ -87,6 +87,22 @@ pub static REGISTERED: [Registered; 4] = [
             })?;
             Ok(Handlers {
                 http: Arc::new(endpoint),
+                raw: None,
+            })
+        },
+    },
+    Registered {
+        name: "metricbeat",
+        port: 9200,
+        flags: [
+            "metricbeat.address",
+            "metricbeat.body-bytes-max",
+            "metricbeat.points-per-second-max",
+        ],
+        build: |sink, options, _| {
+            let options = options.metricbeat.clone();
+            Ok(Handlers {
+                http: Arc::new(metricbeat::handler::Endpoint::new(sink, options)),
                 raw: None,
             })
         },
@@ -128,6 +144,8 @@ pub struct Options {
     pub opentsdb: opentsdb::Options,
     /// Of the Pushgateway.
     pub pushgateway: pushgateway::Options,
+    /// Of Metricbeat.
+    pub metricbeat: metricbeat::Options,
     /// Of Lookout.
     pub lookout: lookout::Options,
 }

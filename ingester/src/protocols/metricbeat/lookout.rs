@@ -1,0 +1,94 @@
+//! [`Mapping::Lookout`](super::Mapping::Lookout): events as the SOFALookout gateway stores them, for
+//! those who query by its names.
+//!
+//! Labels are the members of `metricset`, less `rtt`, and of `beat`, by their own names; where both
+//! have one, it is that of `beat`. Each number within any other object is a sample. Texts and truth
+//! values elsewhere are nothing, so what only they tell apart is one series: that is the gateway's.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::event::{Context, EventError, Leaves, Rank, Use, add_samples};
+use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
+use crate::protocols::points::{Points, Reason};
+
+/// Samples are at multiples of this.
+const STEP_MS: i64 = 10_000;
+/// How old a sample may be.
+const AGE_MAX_MS: i64 = 2 * 24 * 3600 * 1000;
+/// Characters of a metric name.
+const NAME_MAX: usize = 200;
+/// Labels of a sample.
+const TAGS_MAX: usize = 20;
+/// Characters of the name of a label.
+const KEY_MAX: usize = 100;
+/// Characters of the value of a label; longer ones are cut.
+const VALUE_MAX: usize = 200;
+
+/// What a leaf is for.
+pub(super) fn use_of(path: &str) -> Use {
+    match path.split_once('.') {
+        None if path == "@timestamp" => Use::Time,
+        None | Some(("@timestamp" | "type", _)) | Some(("metricset", "rtt")) => Use::None,
+        Some(("metricset", _)) => Use::Label(Rank::Subject),
+        Some(("beat", _)) => Use::Label(Rank::Origin),
+        Some(_) => Use::Number,
+    }
+}
+
+/// Adds the points of an event.
+pub(super) fn add(
+    event: &Leaves<'_>,
+    context: &Context<'_>,
+    points: &mut Points,
+) -> Result<usize, EventError> {
+    let t_ms = event.time().unwrap_or(context.now_ms);
+    let t_ms = t_ms.div_euclid(STEP_MS) * STEP_MS;
+    let mut tags: BTreeMap<Cow<'_, str>, (Rank, Cow<'_, str>)> = BTreeMap::new();
+    for (rank, path, text) in event.texts() {
+        let key = path.split_once('.').map_or(path, |(_, key)| key);
+        let value = lookout_tag_value(text);
+        let known = tags
+            .entry(tag_key(key))
+            .or_insert((rank, Cow::Borrowed("")));
+        if rank <= known.0 {
+            *known = (rank, value);
+        }
+    }
+    for (key, value) in context.extra {
+        let value = (Rank::Container, lookout_tag_value(value));
+        tags.entry(tag_key(key)).or_insert(value);
+    }
+    let wrong = match tags.len() {
+        _ if t_ms < context.now_ms - AGE_MAX_MS => Some(Reason::Expired),
+        0 => Some(Reason::NoLabels),
+        n if n > TAGS_MAX => Some(Reason::TooManyLabels),
+        _ if tags
+            .keys()
+            .any(|key| key.is_empty() || key.chars().count() > KEY_MAX) =>
+        {
+            Some(Reason::InvalidLabel)
+        }
+        _ => None,
+    };
+    let mut names = Vec::with_capacity(event.numbers().len());
+    for (path, value) in event.numbers() {
+        let name = lookout_metric(path);
+        let wrong = wrong.or((name.chars().count() > NAME_MAX).then_some(Reason::NameTooLong));
+        match wrong {
+            None => names.push((name, value)),
+            Some(reason) => {
+                points.refuse(reason, || format!("{name} {value}"));
+            }
+        }
+    }
+    let labels: Vec<_> = (tags.iter())
+        .map(|(key, (_, value))| (&**key, cut(value)))
+        .collect();
+    add_samples(names.into_iter(), &labels, t_ms, context, points)
+}
+
+fn cut(value: &str) -> &str {
+    let end = value.char_indices().nth(VALUE_MAX);
+    &value[..end.map_or(value.len(), |(at, _)| at)]
+}
