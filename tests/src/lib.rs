@@ -14,6 +14,7 @@ pub mod remote_write;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Root of the workspace.
 pub fn workspace_root() -> &'static Path {
@@ -67,6 +68,13 @@ pub fn missing(what: &str) {
         "{what} is missing, and CI must have it"
     );
     eprintln!("skipped: {what} is missing");
+}
+
+/// The time in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = now.expect("the clock is past 1970").as_millis();
+    i64::try_from(ms).expect("the clock is before the year 292 million")
 }
 
 /// A TCP port on 127.0.0.1 that was free a moment ago.

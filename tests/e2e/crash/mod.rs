@@ -1,0 +1,190 @@
+//! A process that is killed again and again while clients of all protocols write: what it
+//! acknowledged is there afterwards, once, and what it never got is not.
+
+mod clients;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use promontory_tests::{free_port, http, now_ms};
+use serde_json::Value;
+
+use self::clients::{Batch, PROTOCOLS, Protocol, SERIES};
+use crate::all_in_one::AllInOne;
+use crate::rng::Rng;
+
+const ROUNDS: u64 = 50;
+/// Writers of each protocol.
+const WRITERS: usize = 2;
+/// Requests of a protocol that are acknowledged in all, or the test tested nothing.
+const ACKNOWLEDGED_MIN: usize = 100;
+
+/// What one writer sent: by number of the request, whether it was acknowledged.
+struct Oracle {
+    protocol: &'static Protocol,
+    port: u16,
+    writer: usize,
+    sent: BTreeMap<i64, bool>,
+}
+
+impl Oracle {
+    /// Sends requests until `stop`, or until the server dies.
+    fn write(&mut self, stop: &AtomicBool) {
+        let Ok(mut send) = (self.protocol.open)(self.port) else {
+            return;
+        };
+        while !stop.load(Ordering::Relaxed) {
+            let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
+            let batch = Batch {
+                writer: self.writer,
+                number: last + 1,
+            };
+            self.sent.insert(batch.number, false);
+            // The server is gone; whether it has the samples nobody knows.
+            let Ok(()) = send(batch) else { return };
+            self.sent.insert(batch.number, true);
+        }
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.sent.values().filter(|acked| **acked).count()
+    }
+
+    /// Fails unless every series of the writer has what is known of it.
+    fn check(&self, port: u16) -> anyhow::Result<()> {
+        if self.acknowledged() == 0 {
+            return Ok(());
+        }
+        let selector = self
+            .protocol
+            .selector
+            .replace("WRITER", &self.writer.to_string());
+        let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
+        let end_ms = if self.protocol.keeps_time {
+            Batch {
+                writer: 0,
+                number: last,
+            }
+            .t_ms()
+        } else {
+            now_ms() + 60_000
+        };
+        let path = format!(
+            "/api/v1/query?query={}&time={}",
+            http::encode(&format!("{selector}[1d]")),
+            end_ms / 1000
+        );
+        let answer = http::get(port, &path)?;
+        let body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+        let found = body["data"]["result"].as_array().context("no result")?;
+        ensure!(found.len() == SERIES, "{} series were found", found.len());
+        for series in found {
+            let number = series["metric"][self.protocol.series_label].as_str();
+            let number: usize = number.unwrap_or("").parse()?;
+            let values = series["values"].as_array().context("no values")?;
+            self.check_series(number, values)
+                .with_context(|| format!("series {number}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_series(&self, series: usize, values: &[Value]) -> anyhow::Result<()> {
+        let mut there = BTreeMap::new();
+        for point in values {
+            let t_ms = (point[0].as_f64().context("no time")? * 1e3).round() as i64;
+            let value: f64 = point[1].as_str().unwrap_or("").parse()?;
+            let batch = Batch {
+                writer: self.writer,
+                number: value as i64 / 1000,
+            };
+            ensure!(
+                self.sent.contains_key(&batch.number) && batch.value(series) == value,
+                "nobody sent {value}"
+            );
+            ensure!(
+                !self.protocol.keeps_time || batch.t_ms() == t_ms,
+                "{value} is at {t_ms}"
+            );
+            let before = there.insert(batch.number, t_ms);
+            ensure!(before.is_none(), "{value} is there twice");
+        }
+        let mut acked = self.sent.iter().filter(|(_, acked)| **acked);
+        if let Some((number, _)) = acked.find(|(number, _)| !there.contains_key(number)) {
+            anyhow::bail!("request {number} was acknowledged and is lost");
+        }
+        Ok(())
+    }
+}
+
+/// Writers of all protocols, and the flags that say where those are to listen.
+fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
+    let mut ports: BTreeMap<&str, u16> = BTreeMap::new();
+    let mut oracles = Vec::new();
+    for protocol in &PROTOCOLS {
+        let port = protocol
+            .address_flag
+            .map_or(port, |flag| *ports.entry(flag).or_insert_with(free_port));
+        oracles.extend((0..WRITERS).map(|writer| Oracle {
+            protocol,
+            port,
+            writer,
+            sent: BTreeMap::new(),
+        }));
+    }
+    let flags = ports
+        .iter()
+        .map(|(flag, port)| format!("--{flag}=127.0.0.1:{port}"));
+    (oracles, flags.collect())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let seed = 20_261_121;
+    println!("seed {seed}");
+    let mut rng = Rng::new(seed);
+    let port = free_port();
+    let (mut oracles, flags) = oracles(port);
+    for round in 0..ROUNDS {
+        let server = AllInOne::start_with(dir.path(), port, &flags)?;
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for oracle in &mut oracles {
+                let stop = &stop;
+                scope.spawn(move || oracle.write(stop));
+            }
+            thread::sleep(Duration::from_millis(20 + rng.below(250)));
+            // SIGKILL, while requests are on their way.
+            drop(server);
+            stop.store(true, Ordering::Relaxed);
+        });
+        if round % 10 == 9 {
+            let _server = AllInOne::start_with(dir.path(), port, &flags)?;
+            for oracle in &oracles {
+                let (name, writer) = (oracle.protocol.name, oracle.writer);
+                oracle
+                    .check(port)
+                    .with_context(|| format!("{name}, writer {writer}, after round {round}"))?;
+            }
+        }
+    }
+    for protocol in &PROTOCOLS {
+        let of_protocol = oracles
+            .iter()
+            .filter(|oracle| oracle.protocol.name == protocol.name);
+        let acknowledged: usize = of_protocol.map(Oracle::acknowledged).sum();
+        println!(
+            "{}: {acknowledged} requests were acknowledged",
+            protocol.name
+        );
+        ensure!(
+            acknowledged >= ACKNOWLEDGED_MIN,
+            "only {acknowledged} requests of {} were acknowledged",
+            protocol.name
+        );
+    }
+    Ok(())
+}
