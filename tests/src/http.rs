@@ -38,7 +38,11 @@ pub fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io:
     send(port, "POST", path, headers, body)
 }
 
-fn send(
+/// Sends a request of any method to `path` of `127.0.0.1:port`.
+///
+/// # Errors
+/// As [`get`].
+pub fn send(
     port: u16,
     method: &str,
     path: &str,

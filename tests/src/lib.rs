@@ -14,6 +14,7 @@ pub mod remote_write;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Root of the workspace.
@@ -46,12 +47,32 @@ pub fn conformance(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Files called `name` on the search path, and where daemons are.
+fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs: Vec<_> = std::env::split_paths(&path).collect();
+    let dirs = dirs.into_iter().chain([PathBuf::from("/usr/sbin")]);
+    let files: Vec<_> = dirs.map(|dir| dir.join(name)).collect();
+    files.into_iter().filter(|file| file.is_file())
+}
+
+/// A Python that has the package whose module is `module`, or `None` after saying that there is none.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let has_module = |python: &PathBuf| {
+        let mut command = Command::new(python);
+        command.arg("-c").arg(format!("import {module}"));
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    let found = programs("python3").find(has_module);
+    if found.is_none() {
+        missing(&format!("the Python module {module:?}"));
+    }
+    found
+}
+
 /// The program `name` on the search path, or `None` after saying that it is absent.
 pub fn peer(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file());
+    let found = programs(name).next();
     if found.is_none() {
         missing(&format!("the program {name:?}"));
     }

@@ -11,8 +11,9 @@ use promontory_tests::remote_write::{self, Series};
 
 /// Series of one writer.
 pub(super) const SERIES: usize = 20;
-/// Time of the samples of request 0; those of the next are a second later.
-const START_MS: i64 = 1_760_000_000_000;
+/// Between the samples of a request and the next. Together they must stay near to now, where the
+/// samples are whose time is that of their arrival.
+const STEP_MS: i64 = 50;
 
 /// One request: a sample of each series of a writer.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +21,13 @@ pub(super) struct Batch {
     pub(super) writer: usize,
     /// The number of the request, from 1; never sent twice.
     pub(super) number: i64,
+    /// The time from which requests are counted.
+    pub(super) start_ms: i64,
 }
 
 impl Batch {
     pub(super) fn t_ms(self) -> i64 {
-        START_MS + self.number * 1000
+        self.start_ms + self.number * STEP_MS
     }
 
     pub(super) fn value(self, series: usize) -> f64 {

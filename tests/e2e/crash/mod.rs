@@ -27,10 +27,19 @@ struct Oracle {
     protocol: &'static Protocol,
     port: u16,
     writer: usize,
+    start_ms: i64,
     sent: BTreeMap<i64, bool>,
 }
 
 impl Oracle {
+    fn batch(&self, number: i64) -> Batch {
+        Batch {
+            writer: self.writer,
+            number,
+            start_ms: self.start_ms,
+        }
+    }
+
     /// Sends requests until `stop`, or until the server dies.
     fn write(&mut self, stop: &AtomicBool) {
         let Ok(mut send) = (self.protocol.open)(self.port) else {
@@ -38,10 +47,7 @@ impl Oracle {
         };
         while !stop.load(Ordering::Relaxed) {
             let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
-            let batch = Batch {
-                writer: self.writer,
-                number: last + 1,
-            };
+            let batch = self.batch(last + 1);
             self.sent.insert(batch.number, false);
             // The server is gone; whether it has the samples nobody knows.
             let Ok(()) = send(batch) else { return };
@@ -62,20 +68,10 @@ impl Oracle {
             .protocol
             .selector
             .replace("WRITER", &self.writer.to_string());
-        let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
-        let end_ms = if self.protocol.keeps_time {
-            Batch {
-                writer: 0,
-                number: last,
-            }
-            .t_ms()
-        } else {
-            now_ms() + 60_000
-        };
         let path = format!(
             "/api/v1/query?query={}&time={}",
             http::encode(&format!("{selector}[1d]")),
-            end_ms / 1000
+            now_ms() / 1000 + 60
         );
         let answer = http::get(port, &path)?;
         let body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
@@ -96,10 +92,7 @@ impl Oracle {
         for point in values {
             let t_ms = (point[0].as_f64().context("no time")? * 1e3).round() as i64;
             let value: f64 = point[1].as_str().unwrap_or("").parse()?;
-            let batch = Batch {
-                writer: self.writer,
-                number: value as i64 / 1000,
-            };
+            let batch = self.batch(value as i64 / 1000);
             ensure!(
                 self.sent.contains_key(&batch.number) && batch.value(series) == value,
                 "nobody sent {value}"
@@ -123,6 +116,7 @@ impl Oracle {
 fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
     let mut ports: BTreeMap<&str, u16> = BTreeMap::new();
     let mut oracles = Vec::new();
+    let start_ms = now_ms() - 30 * 60_000;
     for protocol in &PROTOCOLS {
         let port = protocol
             .address_flag
@@ -131,6 +125,7 @@ fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
             protocol,
             port,
             writer,
+            start_ms,
             sent: BTreeMap::new(),
         }));
     }

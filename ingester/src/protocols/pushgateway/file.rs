@@ -1,6 +1,6 @@
 //! The file that keeps groups over a restart: JSON, replaced as a whole.
 //!
-//! `{"version":1,"groups":[{"labels":{..},"pushed_ms":0,"failed_ms":0,"families":[{"name":"..",
+//! `{"version":1,"groups":[{"tenant":"..","labels":{..},"pushed_ms":0,"failed_ms":0,"families":[{"name":"..",
 //! "type":"..","help":"..","samples":[[{..labels},"value"]]}]}]}`. Values are text, since JSON knows
 //! neither NaN nor infinity. See docs/format/pushgateway.md.
 
@@ -14,7 +14,7 @@ use model::{Labels, MetricType};
 use serde::{Deserialize, Serialize};
 
 use super::decode::Family;
-use super::groups::{Group, Groups, type_name};
+use super::groups::{Group, Tenants, type_name};
 use super::path::GroupKey;
 use crate::exposition::number::parse_value;
 
@@ -29,6 +29,9 @@ struct Contents {
 
 #[derive(Serialize, Deserialize)]
 struct GroupEntry {
+    /// Absent for the default one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    tenant: String,
     labels: BTreeMap<String, String>,
     pushed_ms: i64,
     failed_ms: i64,
@@ -47,9 +50,9 @@ struct FamilyEntry {
 ///
 /// # Errors
 /// When the file cannot be read, or is none of ours.
-pub(super) fn read(path: &Path) -> io::Result<Groups> {
+pub(super) fn read(path: &Path) -> io::Result<Tenants> {
     let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Groups::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Tenants::default()),
         bytes => bytes?,
     };
     let contents: Contents = serde_json::from_slice(&bytes)?;
@@ -57,7 +60,7 @@ pub(super) fn read(path: &Path) -> io::Result<Groups> {
         let reason = format!("version {} is not known", contents.version);
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
-    let mut groups = Groups::default();
+    let mut tenants = Tenants::default();
     for entry in contents.groups {
         let mut group = Group {
             pushed_ms: entry.pushed_ms,
@@ -76,21 +79,24 @@ pub(super) fn read(path: &Path) -> io::Result<Groups> {
             };
             group.families.insert(family.name, read);
         }
-        groups.insert(
-            GroupKey::from_labels(entry.labels.into_iter().collect()),
-            group,
-        );
+        let key = GroupKey::from_labels(entry.labels.into_iter().collect());
+        tenants.of(&entry.tenant).insert(key, group);
     }
-    Ok(groups)
+    Ok(tenants)
 }
 
 /// Writes the groups; they are durable afterwards.
 ///
 /// # Errors
 /// When that fails; the file is as before then.
-pub(super) fn write(path: &Path, groups: &Groups) -> io::Result<()> {
+pub(super) fn write(path: &Path, tenants: &Tenants) -> io::Result<()> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let entries = groups.iter().map(|(key, group)| GroupEntry {
+    let groups = tenants.iter().flat_map(|(tenant, groups)| {
+        let groups = groups.iter();
+        groups.map(move |(key, group)| (tenant, key, group))
+    });
+    let entries = groups.map(|(tenant, key, group)| GroupEntry {
+        tenant: tenant.to_owned(),
         labels: key.labels().iter().cloned().collect(),
         pushed_ms: group.pushed_ms,
         failed_ms: group.failed_ms,

@@ -10,7 +10,7 @@ use model::{Labels, MetricType};
 use super::decode::{Families, Family, PUSH_FAILURE_TIME, PUSH_TIME};
 use super::path::GroupKey;
 
-/// Groups that are held. Each stays in memory, in the file and in every answer to a scrape.
+/// Groups that are held for all tenants together. Each stays in memory, in the file and in every answer to a scrape.
 pub(super) const GROUPS_MAX: usize = 10_000;
 
 /// How a push changes its group.
@@ -33,7 +33,43 @@ pub struct Group {
     pub families: Families,
 }
 
-/// All groups. Clones share them until one is changed.
+/// The groups of all tenants. No tenant sees those of another, nor can contradict them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tenants {
+    groups: BTreeMap<String, Groups>,
+}
+
+impl Tenants {
+    /// The groups by tenant.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Groups)> {
+        let groups = self.groups.iter();
+        groups.map(|(tenant, groups)| (tenant.as_str(), groups))
+    }
+
+    /// The groups of a tenant, if it has any.
+    pub fn get(&self, tenant: &str) -> Option<&Groups> {
+        self.groups.get(tenant)
+    }
+
+    /// The groups of a tenant, to be changed.
+    pub fn of(&mut self, tenant: &str) -> &mut Groups {
+        self.groups.entry(tenant.to_owned()).or_default()
+    }
+
+    /// True when a push to `key` would make one group more than there may be.
+    pub fn is_full_for(&self, tenant: &str, key: &GroupKey) -> bool {
+        let known = self.get(tenant).and_then(|groups| groups.get(key));
+        let count: usize = self.groups.values().map(|groups| groups.groups.len()).sum();
+        known.is_none() && count >= GROUPS_MAX
+    }
+
+    /// Forgets tenants that have nothing.
+    pub(super) fn tidy(&mut self) {
+        self.groups.retain(|_, groups| !groups.groups.is_empty());
+    }
+}
+
+/// The groups of a tenant. Clones share them until one is changed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Groups {
     groups: BTreeMap<GroupKey, Arc<Group>>,
@@ -45,9 +81,9 @@ impl Groups {
         self.groups.iter().map(|(key, group)| (key, &**group))
     }
 
-    /// True when a push to `key` would make one group more than there may be.
-    pub fn is_full_for(&self, key: &GroupKey) -> bool {
-        self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(key)
+    /// The group of a key.
+    pub fn get(&self, key: &GroupKey) -> Option<&Group> {
+        self.groups.get(key).map(|group| &**group)
     }
 
     /// Puts a group in its place.

@@ -7,14 +7,15 @@ use model::ErrorKind;
 use parking_lot::Mutex;
 use runtime::http::{Cost, Handler, HeaderMap, Method, Request, Response, StatusCode, header};
 use serde_json::json;
+use tsdb::batch::Reject;
 
 use super::decode::{DecodeError, Families, decode};
-use super::groups::{Change, GROUPS_MAX, Groups};
+use super::groups::{Change, GROUPS_MAX, Groups, Tenants};
 use super::path::GroupKey;
 use super::{Options, file};
-use crate::protocols::points::Points;
+use crate::protocols::points::{Points, Reason};
 use crate::protocols::sink::{Sink, StoreError};
-use crate::receive::Encoding;
+use crate::receive::{Encoding, Reason as LabelReason};
 
 /// The endpoints.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Endpoint {
     sink: Sink,
     options: Options,
     /// Held while a push is decided on and made durable: pushes are few.
-    groups: Mutex<Groups>,
+    groups: Mutex<Tenants>,
 }
 
 /// Why a push was not taken.
@@ -31,6 +32,17 @@ enum Refusal {
     Push(String),
     /// It cannot be taken as it is, or now.
     Store(StoreError),
+    /// Some of it was not stored, such as series beyond a limit.
+    Points {
+        /// How many samples.
+        count: usize,
+        /// Why the first was not.
+        reason: Reason,
+        /// The first.
+        shown: String,
+    },
+    /// There are as many groups as there may be.
+    Full,
     /// The groups could not be kept.
     File(io::Error),
 }
@@ -48,14 +60,7 @@ impl Handler for Endpoint {
 
     fn handle(&self, request: Request) -> Response {
         match (&request.method, request.path.as_str()) {
-            (&Method::GET, "/metrics") => {
-                let text = self.groups.lock().text();
-                Response::bytes(
-                    StatusCode::OK,
-                    "text/plain; version=0.0.4; charset=utf-8",
-                    text,
-                )
-            }
+            (&Method::GET, "/metrics") => self.metrics(&request),
             (&Method::GET, "/api/v1/status") => self.status(),
             (_, path) => match path.strip_prefix("/metrics/") {
                 Some(group) => self.change(&request, group),
@@ -73,13 +78,26 @@ impl Endpoint {
     pub fn open(sink: Sink, options: Options) -> io::Result<Self> {
         let groups = match &options.file {
             Some(path) => file::read(path)?,
-            None => Groups::default(),
+            None => Tenants::default(),
         };
         Ok(Self {
             sink,
             options,
             groups: Mutex::new(groups),
         })
+    }
+
+    /// The groups of the tenant that asks.
+    fn metrics(&self, request: &Request) -> Response {
+        let text = match self.sink.tenant(&request.headers) {
+            Ok(tenant) => self.groups.lock().get(tenant).map(Groups::text),
+            Err(error) => return of_refusal(&Refusal::Store(error)),
+        };
+        Response::bytes(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            text.unwrap_or_default(),
+        )
     }
 
     fn status(&self) -> Response {
@@ -105,76 +123,107 @@ impl Endpoint {
                 return Response::text(StatusCode::BAD_REQUEST, &error.to_string());
             }
         };
-        let mut held = self.groups.lock();
-        let Some(change) = change else {
-            return match self.keep(&mut held, |groups| groups.delete(&key)) {
-                Ok(()) => Response::bytes(StatusCode::ACCEPTED, "text/plain; charset=utf-8", ""),
-                Err(error) => of_refusal(&Refusal::File(error)),
-            };
+        let tenant = match self.sink.tenant(&request.headers) {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                self.sink.failed();
+                return of_refusal(&Refusal::Store(error));
+            }
         };
-        if held.is_full_for(&key) {
-            self.sink.failed();
-            let reason = format!("there are {GROUPS_MAX} groups already; delete some");
-            return Response::text(StatusCode::TOO_MANY_REQUESTS, &reason);
+        let mut held = self.groups.lock();
+        let changed = match change {
+            Some(change) => self.push(request, (tenant, &key), change, &mut held),
+            None => (self.keep(&mut held, |tenants| tenants.of(tenant).delete(&key)))
+                .map_err(Refusal::File),
+        };
+        match changed {
+            Ok(()) if change.is_none() => answer(StatusCode::ACCEPTED),
+            Ok(()) => answer(StatusCode::OK),
+            Err(refusal) => of_refusal(&refusal),
         }
-        let now_ms = self.sink.now_ms();
-        let pushed = self.store(request, &key, &held).and_then(|families| {
-            let push = |groups: &mut Groups| groups.push(&key, change, families, now_ms);
-            self.keep(&mut held, push).map_err(Refusal::File)
-        });
+    }
+
+    /// Takes a push to the group `key` of a tenant; one that is wrong is noted there.
+    fn push(
+        &self,
+        request: &Request,
+        (tenant, key): (&str, &GroupKey),
+        change: Change,
+        held: &mut Tenants,
+    ) -> Result<(), Refusal> {
+        if held.is_full_for(tenant, key) {
+            self.sink.failed();
+            return Err(Refusal::Full);
+        }
+        // Two pushes to a group are never at one time, or the storage would keep the first only.
+        let groups = held.get(tenant);
+        let before = groups.and_then(|groups| groups.get(key));
+        let now_ms = (self.sink.now_ms()).max(before.map_or(0, |group| group.pushed_ms + 1));
+        let pushed = self.store(request, (tenant, key), groups, now_ms);
         match pushed {
-            Ok(()) => Response::bytes(StatusCode::OK, "text/plain; charset=utf-8", ""),
+            Ok(families) => {
+                let push = |tenants: &mut Tenants| {
+                    tenants.of(tenant).push(key, change, families, now_ms);
+                };
+                self.keep(held, push).map_err(Refusal::File)
+            }
             Err(refusal) => {
                 if matches!(refusal, Refusal::Push(_)) {
                     self.sink.failed();
-                    let noted = self.keep(&mut held, |groups| groups.fail(&key, now_ms));
-                    if let Err(error) = noted {
-                        return of_refusal(&Refusal::File(error));
-                    }
+                    self.keep(held, |tenants| tenants.of(tenant).fail(key, now_ms))
+                        .map_err(Refusal::File)?;
                 }
-                of_refusal(&refusal)
+                Err(refusal)
             }
         }
     }
 
-    /// Stores what a request pushes at the time of its arrival, and returns it.
+    /// Stores what a request pushes at `now_ms`, and returns it.
     fn store(
         &self,
         request: &Request,
-        key: &GroupKey,
-        groups: &Groups,
+        (tenant, key): (&str, &GroupKey),
+        groups: Option<&Groups>,
+        now_ms: i64,
     ) -> Result<Families, Refusal> {
         let headers = &request.headers;
-        let tenant = self.sink.tenant(headers)?;
         let snappy = Some(Encoding::SnappyFramed);
         let body = (self.sink.decompress(headers, snappy, &request.body))
             .inspect_err(|_| self.sink.failed())?;
         let check = self.options.check_consistency;
         let families = decode(&body, is_protobuf(headers), key, check)
             .map_err(|error| Refusal::Push(error.to_string()))?;
-        if check && let Some(reason) = groups.conflict(key, &families) {
+        let conflict = groups.filter(|_| check);
+        if let Some(reason) = conflict.and_then(|groups| groups.conflict(key, &families)) {
             let error = DecodeError::Inconsistent(reason);
             return Err(Refusal::Push(error.to_string()));
         }
-        let now_ms = self.sink.now_ms();
         let mut points = Points::new();
         for (labels, value) in families.values().flat_map(|family| &family.samples) {
             let mut labels: Vec<_> = labels.iter().collect();
             (points.add(&mut labels, now_ms, *value, &self.sink.limits().labels))
                 .map_err(|reason| Refusal::Push(reason.to_string()))?;
         }
-        self.sink.store(tenant, &points)?;
-        Ok(families)
+        let stored = self.sink.store(tenant, &points)?;
+        match stored.refusals.kept().first() {
+            None => Ok(families),
+            Some(refused) => Err(Refusal::Points {
+                count: stored.refusals.len(),
+                reason: refused.reason,
+                shown: refused.shown.clone(),
+            }),
+        }
     }
 
     /// Changes the groups and keeps them in their file; they are as before when that fails.
-    fn keep(&self, groups: &mut Groups, change: impl FnOnce(&mut Groups)) -> io::Result<()> {
-        let mut changed = groups.clone();
+    fn keep(&self, held: &mut Tenants, change: impl FnOnce(&mut Tenants)) -> io::Result<()> {
+        let mut changed = held.clone();
         change(&mut changed);
+        changed.tidy();
         if let Some(path) = &self.options.file {
             file::write(path, &changed)?;
         }
-        *groups = changed;
+        *held = changed;
         Ok(())
     }
 }
@@ -193,9 +242,32 @@ pub(in crate::protocols) fn is_protobuf(headers: &HeaderMap) -> bool {
         && parts.contains(&"encoding=delimited")
 }
 
+/// Success, which says nothing.
+fn answer(status: StatusCode) -> Response {
+    Response::bytes(status, "text/plain; charset=utf-8", "")
+}
+
 fn of_refusal(refusal: &Refusal) -> Response {
     match refusal {
         Refusal::Push(reason) => Response::text(StatusCode::BAD_REQUEST, reason),
+        Refusal::Points {
+            count,
+            reason,
+            shown,
+        } => {
+            let status = match reason {
+                Reason::Series(LabelReason::Head(Reject::SeriesLimit)) => {
+                    StatusCode::TOO_MANY_REQUESTS
+                }
+                _ => StatusCode::BAD_REQUEST,
+            };
+            let text = format!("{count} samples were not stored; the first: {reason}: {shown}");
+            Response::text(status, &text)
+        }
+        Refusal::Full => {
+            let text = format!("there are {GROUPS_MAX} groups already; delete some");
+            Response::text(StatusCode::TOO_MANY_REQUESTS, &text)
+        }
         Refusal::File(error) => {
             tracing::error!(%error, "cannot keep pushed groups");
             Response::text(

@@ -12,7 +12,7 @@ use super::handler::Endpoint;
 use super::path::GroupKey;
 use super::*;
 use crate::protocols::sink::Limits;
-use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
+use crate::protocols::testing::{Bench, NOW_MS, REFUSED_MS, gzip, parts, send};
 
 const BODY: &str =
     "# HELP jobs_done How many.\n# TYPE jobs_done counter\njobs_done{kind=\"a\"} 3\n";
@@ -317,4 +317,66 @@ proptest! {
         let key = GroupKey::parse(&path).unwrap_or_default();
         let _ = decode(&body, is_protobuf, &key, true);
     }
+}
+
+#[test]
+fn tenants_see_nothing_of_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        file: Some(dir.path().join("groups.json")),
+        ..Options::default()
+    };
+    let gateway = Gateway::with(options.clone());
+    let as_tenant = |gateway: &Gateway, tenant: &str, method, path: &str, body: &str| {
+        let headers = [("thanos-tenant", tenant)];
+        parts(send(&gateway.endpoint, method, path, &headers, body))
+    };
+    let of_b = "# TYPE jobs_done gauge\njobs_done 7\n";
+    for (tenant, body) in [("a", BODY), ("b", of_b)] {
+        let pushed = as_tenant(&gateway, tenant, Method::PUT, "/metrics/job/j", body);
+        assert_eq!(pushed, (200, String::new()));
+    }
+    let shown =
+        |gateway: &Gateway, tenant| as_tenant(gateway, tenant, Method::GET, "/metrics", "").1;
+    let line_of_a = "jobs_done{instance=\"\",job=\"j\",kind=\"a\"} 3\n";
+    let line_of_b = "jobs_done{instance=\"\",job=\"j\"} 7\n";
+    drop(gateway);
+    let gateway = Gateway::with(options);
+    let (a, b) = (shown(&gateway, "a"), shown(&gateway, "b"));
+    assert!(a.contains(line_of_a) && !a.contains(line_of_b), "{a}");
+    assert!(b.contains(line_of_b) && !b.contains(line_of_a), "{b}");
+    assert_eq!(gateway.metrics(), "");
+    let deleted = as_tenant(&gateway, "a", Method::DELETE, "/metrics/job/j", "");
+    assert_eq!(deleted, (202, String::new()));
+    assert_eq!(
+        (shown(&gateway, "a"), shown(&gateway, "b")),
+        (String::new(), b)
+    );
+    assert_eq!(
+        as_tenant(&gateway, "..", Method::GET, "/metrics", "").0,
+        400
+    );
+}
+
+#[test]
+fn pushes_of_one_moment_are_apart_and_what_is_not_stored_is_said() {
+    let gateway = Gateway::new();
+    let push = |body: &str| gateway.send(Method::PUT, "/metrics/job/j", body);
+    assert_eq!((push("a 1\n").0, push("a 2\n").0), (200, 200));
+    let at = |value, t| format!(r#"|{{__name__="a", job="j"}} {value} @ {t}"#);
+    let stored = gateway.bench.recorder.take();
+    assert_eq!(stored, [at(1, NOW_MS), at(2, NOW_MS + 1)]);
+
+    gateway.bench.clock.advance(REFUSED_MS - NOW_MS);
+    let gateway = Gateway {
+        endpoint: Endpoint::open(gateway.bench.sink.clone(), Options::default()).unwrap(),
+        ..gateway
+    };
+    let (status, answer) = gateway.send(Method::PUT, "/metrics/job/k", "a 1\nb 2\n");
+    let expected = concat!(
+        "2 samples were not stored; the first: out of order sample: ",
+        "{__name__=\"a\", job=\"k\"} 1 @ 1000013000\n",
+    );
+    assert_eq!((status, answer.as_str()), (400, expected));
+    assert!(!gateway.metrics().contains("job=\"k\""));
 }

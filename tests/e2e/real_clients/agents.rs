@@ -1,0 +1,205 @@
+//! Agents of Debian that send to an OpenTSDB: collectd in lines, netdata in lines and over HTTP.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::slice;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use promontory_tests::process::Server;
+use promontory_tests::{free_port, now_ms, peer};
+use serde_json::json;
+
+use super::{Receivers, is_same, known_values};
+
+/// Connects to a socket that a process is about to make.
+fn connect(socket: &Path, server: &Server) -> anyhow::Result<UnixStream> {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(_) if started.elapsed() < Duration::from_secs(30) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(error) => return Err(error).with_context(|| server.log()),
+        }
+    }
+}
+
+#[test]
+fn collectd_writes_known_values() -> anyhow::Result<()> {
+    let Some(program) = peer("collectd") else {
+        return Ok(());
+    };
+    let receivers = Receivers::start()?;
+    let dir = receivers.dir();
+    let socket = dir.join("collectd.sock");
+    let config = dir.join("collectd.conf");
+    let text = format!(
+        concat!(
+            "Hostname \"h1\"\nFQDNLookup false\nBaseDir \"{dir}\"\nInterval 1\nWriteThreads 1\n",
+            "LoadPlugin logfile\n<Plugin logfile>\n  File \"stderr\"\n</Plugin>\n",
+            "LoadPlugin unixsock\n<Plugin unixsock>\n  SocketFile \"{socket}\"\n</Plugin>\n",
+            "LoadPlugin write_tsdb\n<Plugin write_tsdb>\n  <Node>\n    Host \"127.0.0.1\"\n",
+            "    Port \"{port}\"\n    HostTags \"status=production deviceclass=www\"\n",
+            "  </Node>\n</Plugin>\n",
+        ),
+        dir = dir.display(),
+        socket = socket.display(),
+        port = receivers.opentsdb,
+    );
+    fs::write(&config, text)?;
+    let mut command = Command::new(program);
+    command.arg("-f").arg("-C").arg(&config);
+    let server = Server::start(&mut command, &dir.join("collectd.log"))?;
+    let mut commands = connect(&socket, &server)?;
+    let mut answers = BufReader::new(commands.try_clone()?);
+    let t = now_ms() / 1000 - 300;
+    for i in 0..10 {
+        let value = i as f64 * 1.5 + 0.25;
+        let put = format!("PUTVAL h1/known-a/gauge-b interval=1 {}:{value}\n", t + i);
+        commands.write_all(put.as_bytes())?;
+        let mut answer = String::new();
+        answers.read_line(&mut answer)?;
+        ensure!(answer.starts_with('0'), "{answer}{}", server.log());
+    }
+    let labels = json!({
+        "__name__": "known.a.gauge.b",
+        "fqdn": "h1",
+        "status": "production",
+        "deviceclass": "www",
+    });
+    let expected = json!({ "metric": labels, "values": known_values(t) });
+    receivers.wait_for(r#"{fqdn="h1"}"#, |found| {
+        // What is flushed is what its writing thread has come to.
+        let flushed = commands.write_all(b"FLUSH plugin=write_tsdb\n");
+        flushed.is_ok() && is_same(found, slice::from_ref(&expected))
+    })?;
+    Ok(())
+}
+
+/// A collector of netdata whose two dimensions always have the same values.
+const COLLECTOR: &str = "\
+#!/bin/sh
+echo 'CHART known.chart \"\" \"Known values\" things known known.chart line 1000 1'
+echo 'DIMENSION first \"\" absolute 1 1'
+echo 'DIMENSION second \"\" absolute 1 4'
+while :; do
+    printf 'BEGIN known.chart\\nSET first = 42\\nSET second = 7\\nEND\\n'
+    sleep 1
+done
+";
+
+#[test]
+fn netdata_writes_known_values_both_ways() -> anyhow::Result<()> {
+    let Some(program) = peer("netdata") else {
+        return Ok(());
+    };
+    let receivers = Receivers::start()?;
+    let dir = receivers.dir();
+    for name in ["plugins", "cache", "lib", "log", "config"] {
+        fs::create_dir(dir.join(name))?;
+    }
+    let collector = dir.join("plugins/known.plugin");
+    fs::write(&collector, COLLECTOR)?;
+    fs::set_permissions(&collector, fs::Permissions::from_mode(0o755))?;
+    let at = dir.display();
+    let port = free_port();
+    let config = format!(
+        "\
+[global]
+    run as user = root
+    memory mode = ram
+    config directory = {at}/config
+    plugins directory = \"{at}/plugins\"
+    cache directory = {at}/cache
+    lib directory = {at}/lib
+    log directory = {at}/log
+    hostname = h1
+[directories]
+    config = {at}/config
+    plugins = \"{at}/plugins\"
+    cache = {at}/cache
+    lib = {at}/lib
+    log = {at}/log
+[web]
+    bind to = 127.0.0.1:{port}
+[plugins]
+    proc = no
+    diskspace = no
+    cgroups = no
+    tc = no
+    idlejitter = no
+    checks = no
+    timex = no
+    statsd = no
+    enable running new plugins = no
+    netdata monitoring = no
+    known = yes
+[ml]
+    enabled = no
+[health]
+    enabled = no
+[registry]
+    enabled = no
+"
+    );
+    fs::write(dir.join("netdata.conf"), config)?;
+    let opentsdb = receivers.opentsdb;
+    let exporter = |kind: &str, prefix: &str| {
+        format!(
+            "\
+[{kind}:{prefix}]
+    enabled = yes
+    destination = 127.0.0.1:{opentsdb}
+    data source = as collected
+    prefix = {prefix}
+    hostname = h1
+    update every = 1
+    send charts matching = known.*
+"
+        )
+    };
+    let (lines, http) = (
+        exporter("opentsdb", "lines"),
+        exporter("opentsdb:http", "http"),
+    );
+    let exporting =
+        format!("[exporting:global]\n    enabled = yes\n    update every = 1\n{lines}{http}");
+    fs::write(dir.join("config/exporting.conf"), exporting)?;
+    let mut command = Command::new(program);
+    command.arg("-D").arg("-c").arg(dir.join("netdata.conf"));
+    let server = Server::start(&mut command, &dir.join("netdata.log"))?;
+    for prefix in ["lines", "http"] {
+        let selector = format!(r#"{{__name__=~"{prefix}[.].*"}}"#);
+        let is_there = |found: &[serde_json::Value]| {
+            let mut values = found
+                .iter()
+                .filter_map(|series| series["values"].as_array());
+            found.len() == 2 && values.all(|values| values.len() >= 3)
+        };
+        let found = receivers.wait_for(&selector, is_there);
+        let found = found.with_context(|| server.log())?;
+        for series in found {
+            let name = series["metric"]["__name__"].as_str().unwrap_or_default();
+            let expected = match name.rsplit('.').next() {
+                Some("first") => "42",
+                Some("second") => "7",
+                other => anyhow::bail!("a dimension {other:?}"),
+            };
+            ensure!(series["metric"]["host"] == "h1", "{series}");
+            let values = series["values"].as_array().context("no values")?;
+            let values: BTreeSet<_> = values.iter().map(|point| point[1].as_str()).collect();
+            ensure!(
+                values == BTreeSet::from([Some(expected)]),
+                "{name}: {values:?}"
+            );
+        }
+    }
+    Ok(())
+}
