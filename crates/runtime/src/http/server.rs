@@ -34,8 +34,6 @@ const HEAD_BYTES_MAX: usize = 128 << 10;
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection, as it does when it is out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Time for the first byte, where it decides on the protocol.
-const FIRST_BYTE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What clients may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,12 +222,18 @@ impl Server {
             let peer = stream.peer_addr().ok().map(|address| address.ip());
             let shared = Arc::clone(&shared);
             let watcher = graceful.watcher();
-            let (raw, shutdown) = (self.raw.clone(), shutdown.clone());
+            let (raw, mut shutdown) = (self.raw.clone(), shutdown.clone());
             let tls = self.tls.clone();
             connections.spawn(async move {
                 let _place = place;
                 if let Some(raw) = raw {
-                    match timeout(FIRST_BYTE_TIME_MAX, first_byte(&stream)).await {
+                    // Agents connect when they have a first value, and may fill a buffer before they
+                    // send it: what they send to a connection that was closed meanwhile is lost.
+                    let first = tokio::select! {
+                        first = timeout(limits.idle_max, first_byte(&stream)) => first,
+                        () = shutdown.requested() => return,
+                    };
+                    match first {
                         Ok(Some(byte)) if raw.begins_with(byte) => {
                             raw.serve(stream, shutdown).await;
                             // Held until here, so that draining waits for this connection too.

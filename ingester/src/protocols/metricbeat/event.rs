@@ -300,7 +300,7 @@ impl<'a> Leaves<'a> {
 
 /// Adds samples of one time that have their labels in common, and returns the bytes of all labels.
 pub(super) fn add_samples<'s>(
-    samples: impl Iterator<Item = (Cow<'s, str>, f64)> + ExactSizeIterator,
+    samples: impl ExactSizeIterator<Item = (Cow<'s, str>, f64)>,
     labels: &[(&str, &str)],
     t_ms: i64,
     context: &Context<'_>,

@@ -87,7 +87,14 @@ impl Handler for Endpoint {
     fn handle(&self, request: Request) -> Response {
         let path = request.path.strip_prefix(LOOKOUT_PATH);
         let path = path.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.answer(&request, path.unwrap_or(&request.path), &[])
+        let path = path.unwrap_or(&request.path);
+        match (self.options.mapping, request.peer) {
+            (Mapping::Lookout, Some(peer)) => {
+                let peer = peer.to_canonical().to_string();
+                self.answer(&request, path, &[("ip", &peer)])
+            }
+            _ => self.answer(&request, path, &[]),
+        }
     }
 }
 

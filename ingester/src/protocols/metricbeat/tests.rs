@@ -421,81 +421,78 @@ const ROOT: &str = concat!(
     r#""lucene_version":"7.7.3","minimum_wire_compatibility_version":"5.6.0","#,
     r#""minimum_index_compatibility_version":"5.0.0"},"tagline":"You Know, for Search"}"#,
 );
-const LICENSE: &str = r#"{"uid":"8f0a5c1e-6d0b-4f0e-9a55-50726f6d6f6e","type":"basic","mode":"basic","status":"active"}"#;
+
+const XPACK: &str = concat!(
+    r#"{"build":{"hash":"0000000","date":"2022-01-06T00:00:00.000Z"},"#,
+    r#""license":{"uid":"8f0a5c1e-6d0b-4f0e-9a55-50726f6d6f6e","type":"basic","mode":"basic","status":"active"},"#,
+    r#""features":{"ilm":{"available":false,"enabled":false},"monitoring":{"available":false,"enabled":false},"#,
+    r#""security":{"available":false,"enabled":false}},"tagline":"You know, for X"}"#,
+);
+const LICENSE: &str = concat!(
+    r#"{"license":{"uid":"8f0a5c1e-6d0b-4f0e-9a55-50726f6d6f6e","type":"basic","mode":"basic","#,
+    r#""status":"active"}}"#,
+);
+const ACKNOWLEDGED: &str = r#"{"acknowledged":true}"#;
+const CREATED: &str = concat!(
+    r#"{"acknowledged":true,"shards_acknowledged":true,"#,
+    r#""index":"<metricbeat-6.8.23-{now/d}-000001>"}"#,
+);
+const MONITORING: &str = r#"{"features":{"monitoring":{"enabled":false}}}"#;
+const IGNORED: &str = r#"{"took":0,"ignored":true,"errors":false}"#;
+const WRONG_METHOD: &str =
+    r#"{"error":"Incorrect HTTP method for uri [/_bulk] and method [GET]","status":405}"#;
+const NODES: &str = concat!(
+    r#"{"error":{"root_cause":[],"type":"resource_not_found_exception","#,
+    r#""reason":"no such resource [/_nodes/stats]"},"status":404}"#,
+);
+
+/// What libbeat asks, by method and path, and what it is answered.
+const ASKED: &[(&str, &str, u16, &str)] = &[
+    ("GET", "", 200, ROOT),
+    ("GET", "/", 200, ROOT),
+    ("HEAD", "/", 200, ROOT),
+    ("GET", "/_xpack", 200, XPACK),
+    ("GET", "/_license?human=false", 200, LICENSE),
+    ("HEAD", "/_template/metricbeat-6.8.23", 200, "{}"),
+    ("PUT", "/_template/metricbeat-6.8.23", 200, ACKNOWLEDGED),
+    ("HEAD", "/_index_template/metricbeat-8.9.0", 200, "{}"),
+    ("HEAD", "/_alias/metricbeat-6.8.23", 200, "{}"),
+    (
+        "PUT",
+        "/%3Cmetricbeat-6.8.23-%7Bnow%2Fd%7D-000001%3E",
+        200,
+        CREATED,
+    ),
+    ("GET", "/_ilm/policy/metricbeat", 200, "{}"),
+    (
+        "PUT",
+        "/_ilm/policy/beats-default-policy",
+        200,
+        ACKNOWLEDGED,
+    ),
+    ("PUT", "/_ingest/pipeline/p", 200, ACKNOWLEDGED),
+    ("GET", "/_ingest/pipeline/p", 200, "{}"),
+    ("PUT", "/_data_stream/metricbeat-8.9.0", 200, ACKNOWLEDGED),
+    (
+        "GET",
+        "/_xpack?filter_path=features.monitoring.enabled",
+        200,
+        MONITORING,
+    ),
+    (
+        "POST",
+        "/_xpack/monitoring/_bulk?system_id=beats&interval=10s",
+        200,
+        IGNORED,
+    ),
+    ("GET", "/_nodes/stats", 404, NODES),
+    ("GET", "/_bulk", 405, WRONG_METHOD),
+];
 
 #[test]
 fn what_is_asked_at_the_start_is_answered() {
     let bench = Bench::new(Limits::default());
-    let xpack = format!(
-        concat!(
-            r#"{{"build":{{"hash":"0000000","date":"2022-01-06T00:00:00.000Z"}},"license":{license},"#,
-            r#""features":{{"ilm":{{"available":false,"enabled":false}},"monitoring":{{"available":false,"enabled":false}},"#,
-            r#""security":{{"available":false,"enabled":false}}}},"tagline":"You know, for X"}}"#,
-        ),
-        license = LICENSE
-    );
-    let license = format!(r#"{{"license":{LICENSE}}}"#);
-    let acknowledged = r#"{"acknowledged":true}"#;
-    let created = concat!(
-        r#"{"acknowledged":true,"shards_acknowledged":true,"#,
-        r#""index":"<metricbeat-6.8.23-{now/d}-000001>"}"#,
-    );
-    let missing = |path: &str| {
-        format!(
-            concat!(
-                r#"{{"error":{{"root_cause":[],"type":"resource_not_found_exception","#,
-                r#""reason":"no such resource [{}]"}},"status":404}}"#,
-            ),
-            path
-        )
-    };
-    for (method, target, status, expected) in [
-        ("GET", "", 200, ROOT),
-        ("GET", "/", 200, ROOT),
-        ("HEAD", "/", 200, ROOT),
-        ("GET", "/_xpack", 200, &xpack),
-        ("GET", "/_license?human=false", 200, &license),
-        ("HEAD", "/_template/metricbeat-6.8.23", 200, "{}"),
-        ("PUT", "/_template/metricbeat-6.8.23", 200, acknowledged),
-        ("HEAD", "/_index_template/metricbeat-8.9.0", 200, "{}"),
-        ("HEAD", "/_alias/metricbeat-6.8.23", 200, "{}"),
-        (
-            "PUT",
-            "/%3Cmetricbeat-6.8.23-%7Bnow%2Fd%7D-000001%3E",
-            200,
-            created,
-        ),
-        ("GET", "/_ilm/policy/metricbeat", 200, "{}"),
-        (
-            "PUT",
-            "/_ilm/policy/beats-default-policy",
-            200,
-            acknowledged,
-        ),
-        ("PUT", "/_ingest/pipeline/p", 200, acknowledged),
-        ("GET", "/_ingest/pipeline/p", 200, "{}"),
-        ("PUT", "/_data_stream/metricbeat-8.9.0", 200, acknowledged),
-        (
-            "GET",
-            "/_xpack?filter_path=features.monitoring.enabled",
-            200,
-            r#"{"features":{"monitoring":{"enabled":false}}}"#,
-        ),
-        (
-            "POST",
-            "/_xpack/monitoring/_bulk?system_id=beats&system_api_version=6&interval=10s",
-            200,
-            r#"{"took":0,"ignored":true,"errors":false}"#,
-        ),
-        ("GET", "/_nodes/stats", 404, &missing("/_nodes/stats")),
-        ("GET", "/a/b/c", 404, &missing("/a/b/c")),
-        (
-            "GET",
-            "/_bulk",
-            405,
-            r#"{"error":"Incorrect HTTP method for uri [/_bulk] and method [GET]","status":405}"#,
-        ),
-    ] {
+    for (method, target, status, expected) in ASKED {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         for base in ["", "/beat"] {
             let target = format!("{base}{target}");
@@ -503,7 +500,7 @@ fn what_is_asked_at_the_start_is_answered() {
             let headers = response.headers();
             assert_eq!(headers["x-elastic-product"], "Elasticsearch");
             assert_eq!(headers["content-type"], "application/json; charset=UTF-8");
-            let expected = (status, expected.to_owned());
+            let expected = (*status, (*expected).to_owned());
             assert_eq!(parts(response), expected, "{method} {target}");
         }
     }
