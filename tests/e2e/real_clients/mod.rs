@@ -2,7 +2,6 @@
 
 mod agents;
 mod libbeat;
-mod pushgateway;
 mod python;
 
 use std::path::Path;

@@ -63,8 +63,10 @@ impl Handler for Endpoint {
             (&Method::GET, "/metrics") => self.metrics(&request),
             (&Method::GET, "/api/v1/status") => self.status(),
             (_, path) => match path.strip_prefix("/metrics/") {
-                Some(group) => self.change(&request, group),
-                None => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
+                Some(group) if group.starts_with("job/") || group.starts_with("job@base64/") => {
+                    self.change(&request, group)
+                }
+                _ => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
             },
         }
     }
