@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -23,22 +24,10 @@ while :; do
 done
 ";
 
-#[test]
-fn netdata_writes_known_values_both_ways() -> anyhow::Result<()> {
-    let Some(program) = peer("netdata") else {
-        return Ok(());
-    };
-    let receivers = Receivers::start()?;
-    let dir = receivers.dir();
-    for name in ["plugins", "cache", "lib", "log", "config"] {
-        fs::create_dir(dir.join(name))?;
-    }
-    let collector = dir.join("plugins/known.plugin");
-    fs::write(&collector, COLLECTOR)?;
-    fs::set_permissions(&collector, fs::Permissions::from_mode(0o755))?;
+/// netdata's configuration, with all its files in `dir` and no collector but [`COLLECTOR`].
+fn config(dir: &Path, port: u16) -> String {
     let at = dir.display();
-    let port = free_port();
-    let config = format!(
+    format!(
         "\
 [global]
     run as user = root
@@ -76,9 +65,11 @@ fn netdata_writes_known_values_both_ways() -> anyhow::Result<()> {
 [registry]
     enabled = no
 "
-    );
-    fs::write(dir.join("netdata.conf"), config)?;
-    let opentsdb = receivers.opentsdb;
+    )
+}
+
+/// The configuration of its exporters to an OpenTSDB.
+fn exporting(opentsdb: u16) -> String {
     let exporter = |kind: &str, prefix: &str| {
         format!(
             "\
@@ -97,8 +88,25 @@ fn netdata_writes_known_values_both_ways() -> anyhow::Result<()> {
         exporter("opentsdb", "lines"),
         exporter("opentsdb:http", "http"),
     );
-    let exporting =
-        format!("[exporting:global]\n    enabled = yes\n    update every = 1\n{lines}{http}");
+    format!("[exporting:global]\n    enabled = yes\n    update every = 1\n{lines}{http}")
+}
+
+#[test]
+fn netdata_writes_known_values_both_ways() -> anyhow::Result<()> {
+    let Some(program) = peer("netdata") else {
+        return Ok(());
+    };
+    let receivers = Receivers::start()?;
+    let dir = receivers.dir();
+    for name in ["plugins", "cache", "lib", "log", "config"] {
+        fs::create_dir(dir.join(name))?;
+    }
+    let collector = dir.join("plugins/known.plugin");
+    fs::write(&collector, COLLECTOR)?;
+    fs::set_permissions(&collector, fs::Permissions::from_mode(0o755))?;
+    let config = config(dir, free_port());
+    fs::write(dir.join("netdata.conf"), config)?;
+    let exporting = exporting(receivers.opentsdb);
     fs::write(dir.join("config/exporting.conf"), exporting)?;
     let mut command = Command::new(program);
     command.arg("-D").arg("-c").arg(dir.join("netdata.conf"));

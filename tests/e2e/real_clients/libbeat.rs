@@ -1,6 +1,8 @@
 //! A stand-in for the output of Metricbeat, which no package has: the calls that it makes, in its
 //! order, and its reading of the answers.
 
+use std::io;
+
 use anyhow::{Context as _, ensure};
 use promontory_tests::http::{self, Answer};
 use promontory_tests::now_ms;
@@ -43,29 +45,30 @@ fn event(t_ms: i64, disk: &str, bytes: u64) -> Value {
     })
 }
 
-#[test]
-fn metricbeats_calls_are_answered_as_it_needs() -> anyhow::Result<()> {
-    let receivers = Receivers::start()?;
-    let port = receivers.metricbeat;
+/// Sends a request as libbeat does.
+fn call(port: u16, method: &str, path: &str, body: &str) -> io::Result<Answer> {
     let headers = [
         ("Accept", "application/json"),
         ("Authorization", "Basic bG9va291dDp0b2tlbg=="),
     ];
-    let call = |method: &str, path: &str, body: &str| {
-        http::send(port, method, path, &headers, body.as_bytes())
-    };
+    http::send(port, method, path, &headers, body.as_bytes())
+}
+
+/// What it asks before it sends events.
+fn start(port: u16) -> anyhow::Result<()> {
     for base in ["", "/beat"] {
         let path = if base.is_empty() { "/" } else { base };
-        let root: Value = serde_json::from_str(&call("GET", path, "")?.body)?;
+        let root: Value = serde_json::from_str(&call(port, "GET", path, "")?.body)?;
         ensure!(root["version"]["number"] == "6.8.23", "{root}");
-        let xpack: Value = serde_json::from_str(&call("GET", &format!("{base}/_xpack"), "")?.body)?;
+        let xpack: Value =
+            serde_json::from_str(&call(port, "GET", &format!("{base}/_xpack"), "")?.body)?;
         ensure!(
             xpack["license"]["type"] == "basic" && xpack["license"]["status"] == "active",
             "{xpack}"
         );
         ensure!(xpack["features"]["ilm"]["available"] == false, "{xpack}");
         let template = format!("{base}/_template/metricbeat-6.8.23");
-        let head = call("HEAD", &template, "")?;
+        let head = call(port, "HEAD", &template, "")?;
         ensure!((head.status, head.body.as_str()) == (200, ""), "{head:?}");
         let put = call(
             "PUT",
@@ -73,9 +76,22 @@ fn metricbeats_calls_are_answered_as_it_needs() -> anyhow::Result<()> {
             r#"{"index_patterns":["metricbeat-6.8.23-*"]}"#,
         )?;
         ensure!(put.status == 200, "{put:?}");
-        let alias = call("HEAD", &format!("{base}/_alias/metricbeat-6.8.23"), "")?;
+        let alias = call(
+            port,
+            "HEAD",
+            &format!("{base}/_alias/metricbeat-6.8.23"),
+            "",
+        )?;
         ensure!(alias.status == 200, "{alias:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn metricbeats_calls_are_answered_as_it_needs() -> anyhow::Result<()> {
+    let receivers = Receivers::start()?;
+    let port = receivers.metricbeat;
+    start(port)?;
 
     let t_ms = now_ms() - 300_000;
     let action = r#"{"index":{"_index":"metricbeat-6.8.23-2026.11.21","_type":"doc"}}"#;
@@ -98,7 +114,7 @@ fn metricbeats_calls_are_answered_as_it_needs() -> anyhow::Result<()> {
     // Whoever did not get the answer sends all of it again.
     for _ in 0..2 {
         ensure!(
-            fates(&call("POST", "/beat/_bulk", &body)?)? == expected,
+            fates(&call(port, "POST", "/beat/_bulk", &body)?)? == expected,
             "{body}"
         );
     }
