@@ -71,6 +71,7 @@ fn start(port: u16) -> anyhow::Result<()> {
         let head = call(port, "HEAD", &template, "")?;
         ensure!((head.status, head.body.as_str()) == (200, ""), "{head:?}");
         let put = call(
+            port,
             "PUT",
             &template,
             r#"{"index_patterns":["metricbeat-6.8.23-*"]}"#,
