@@ -21,7 +21,7 @@ use std::time::Instant;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use model::{Labels, MatchOp, Matcher};
 use tsdb::chunk::ChunkMeta;
-use tsdb::index::{Postings, Reader, SeriesEntry, SeriesRef, Writer};
+use tsdb::index::{LastLabels, Postings, Reader, SeriesEntry, SeriesRef, Writer};
 use tsdb::source::{ByteSource, Memory, PositionedFile};
 
 const VALUES: usize = 100_000;
@@ -183,6 +183,22 @@ fn looking_up(c: &mut Criterion, path: &Path) {
             b.iter(|| {
                 index.series(*next.next().unwrap(), &mut entry).unwrap();
                 index.labels(&entry).unwrap()
+            });
+        });
+        // As queries read them: in order, so that neighbours have labels in common.
+        let mut next = all.iter().cycle();
+        group.bench_function(format!("{name}, neighbours, each by itself"), |b| {
+            b.iter(|| {
+                index.series(*next.next().unwrap(), &mut entry).unwrap();
+                index.labels(&entry).unwrap()
+            });
+        });
+        let mut next = all.iter().cycle();
+        let mut last = LastLabels::default();
+        group.bench_function(format!("{name}, neighbours, one after the other"), |b| {
+            b.iter(|| {
+                index.series(*next.next().unwrap(), &mut entry).unwrap();
+                index.labels_after(&entry, &mut last).unwrap()
             });
         });
     }
