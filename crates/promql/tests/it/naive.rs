@@ -1,7 +1,7 @@
 //! A slow, obvious evaluator: one expression at one instant, sample by sample, as the language is
 //! defined. Every window is scanned anew, every match looked for among all series. What it cannot
 //! tell it says so ([`Stop::Unknown`]): which of equal values `topk` takes, which series `limitk`
-//! takes, what `info` finds, start timestamps, and matches that are not unique.
+//! takes, start timestamps, and matches that are not unique.
 //!
 //! Of native histograms it takes the arithmetic of [`model::FloatHistogram`] for granted.
 
@@ -11,6 +11,7 @@ mod buckets;
 mod call;
 mod date;
 mod extended;
+mod info;
 mod labels;
 mod math;
 mod over_range;

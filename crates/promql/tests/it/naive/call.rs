@@ -44,7 +44,8 @@ impl Evaluator<'_> {
             (F::LabelReplace, [v, rest @ ..]) => labels::replace(self.vector(v, t)?, rest),
             (F::LabelJoin, [v, rest @ ..]) => labels::join(self.vector(v, t)?, rest),
             (F::Timestamp, [v]) => self.timestamps(v, t),
-            (F::StartTimestamp | F::Info, _) => Err(Stop::Unknown),
+            (F::Info, args) => self.info(args, t),
+            (F::StartTimestamp, _) => Err(Stop::Unknown),
             (F::HistogramQuantile | F::HistogramFraction | F::HistogramQuantiles, args) => {
                 self.of_buckets(call.function.id, args, t)
             }

@@ -3,7 +3,6 @@
 use model::regex::{CaptureRegex, Template};
 use model::{Labels, LabelsBuilder};
 use promql::ast::{Expr, VectorSelector};
-use promql::columns::StepValue;
 
 use super::{Element, NAME, Naive, Stop};
 
@@ -40,7 +39,7 @@ fn text(expr: &Expr) -> Result<&str, Stop> {
 }
 
 /// Sets a label of each element to what `value` says, if it says something. A name set on purpose
-/// stays. A float and a histogram may become one series; which of them counts is not known.
+/// stays.
 fn set(
     mut vector: Vec<Element>,
     target: &str,
@@ -54,12 +53,7 @@ fn set(
             element.drop_name &= target != NAME;
         }
     }
-    let is_float = |e: &&Element| matches!(e.value, StepValue::Float(_));
-    let floats = vector.iter().filter(is_float).cloned().collect();
-    let hists = vector.iter().filter(|e| !is_float(e)).cloned().collect();
-    distinct(floats)?;
-    distinct(hists)?;
-    distinct(vector).map_err(|_| Stop::Unknown)
+    distinct(vector)
 }
 
 /// `label_replace(v, target, template, source, pattern)`, `rest` being what follows `v`.

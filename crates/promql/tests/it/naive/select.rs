@@ -76,8 +76,12 @@ impl Evaluator<'_> {
             Some(At::Start) => self.ends.0,
             Some(At::End) => self.ends.1,
         };
-        let offset = offset.offset_millis(self.durations());
-        Ok(t - offset.map_err(|_| Stop::Failed)?)
+        Ok(t - self.offset(offset)?)
+    }
+
+    pub(super) fn offset(&self, offset: &Duration) -> Result<i64, Stop> {
+        let millis = offset.offset_millis(self.durations());
+        millis.map_err(|_| Stop::Failed)
     }
 
     /// The samples after `from` and up to `to`, stale markers included.
