@@ -108,7 +108,8 @@ impl Evaluator<'_> {
             }
             _ => {
                 for child in expr.children() {
-                    let is_read = matches!(child.value_type(), ValueType::Vector | ValueType::Matrix);
+                    let is_read =
+                        matches!(child.value_type(), ValueType::Vector | ValueType::Matrix);
                     if is_read && let Some(found) = self.first_reference(child)? {
                         return Ok(Some(found));
                     }
