@@ -8,6 +8,7 @@
 //! [`CaptureRegex`] and [`Template`] are for rewriting: relabelling and `label_replace`.
 
 mod draft;
+mod fixed;
 mod fold;
 mod needle;
 mod rewrite;

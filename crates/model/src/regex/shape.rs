@@ -5,6 +5,7 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::draft::Draft;
+use super::fixed::Fixed;
 use super::fold::lowered;
 use super::needle::Needle;
 use super::set::{Prefixes, StringSet, Suffixes, common_prefix, ends_with, starts_with};
@@ -20,6 +21,8 @@ pub(super) enum Shape {
     Set(StringSet),
     /// Strings with certain parts, in order.
     Glob(Glob),
+    /// Strings of which each character is fixed or of a class.
+    Fixed(Fixed),
     /// What one of several shapes matches.
     AnyOf(Box<[Shape]>),
     /// Ignores case: values in ASCII are put into lower case for `lower`, others run on the
@@ -53,6 +56,9 @@ impl Shape {
         if let Some(shape) = Draft::of(body).and_then(Draft::finish) {
             return Ok(shape);
         }
+        if let Some(fixed) = Fixed::of(body) {
+            return Ok(Self::Fixed(fixed));
+        }
         let lower = lowered(body).and_then(|lower| Draft::of(&lower)?.finish());
         if let Some(lower) = lower {
             return Ok(Self::IgnoreCase {
@@ -77,6 +83,7 @@ impl Shape {
         match self {
             Self::Set(strings) => strings.contains(value),
             Self::Glob(glob) => glob.is_match(value),
+            Self::Fixed(fixed) => fixed.is_match(value),
             Self::AnyOf(shapes) => shapes.iter().any(|shape| shape.is_match(value)),
             Self::IgnoreCase { lower, automaton } => {
                 if value.is_ascii() {
@@ -123,6 +130,7 @@ impl Shape {
                 )
             }
             Self::Glob(glob) => glob.prefix.common(),
+            Self::Fixed(fixed) => fixed.prefix(),
             Self::AnyOf(shapes) => common_prefix(shapes.iter().map(Self::prefix)),
             Self::IgnoreCase { .. } => "",
             Self::Automaton { prefix, .. } => prefix,

@@ -180,6 +180,11 @@ fn only_what_needs_one_becomes_an_automaton() {
         "a.{2,}b",
         "(?i).*ab.*",
         "[a-c].*",
+        "5..",
+        "[45]..",
+        "a.{3}(b[^c])",
+        "[0-9]{3}",
+        "(?i)ab.",
     ] {
         assert!(!has_automaton(pattern), "{pattern:?}");
     }
