@@ -94,6 +94,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What SOFALookout's gateway pulls, in its files: jobs as Prometheus' are, with its labels and times.
+const LOOKOUT_JOBS: &str = "metric_scrape_configs";
+
 /// The section `global`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Global {
@@ -190,7 +193,10 @@ impl Config {
             }
         }
         if let Some(list) = section.field("scrape_configs") {
-            config.add_jobs(list, dir)?;
+            config.add_jobs(list, dir, false)?;
+        }
+        if let Some(list) = section.field(LOOKOUT_JOBS) {
+            config.add_jobs(list, dir, true)?;
         }
         let included = section.optional("scrape_config_files", Node::texts)?;
         section.finish()?;
@@ -231,9 +237,9 @@ impl Config {
         storage.finish()
     }
 
-    fn add_jobs(&mut self, list: &Node, dir: &Path) -> Result<(), Error> {
+    fn add_jobs(&mut self, list: &Node, dir: &Path, lookout: bool) -> Result<(), Error> {
         for node in list.list()? {
-            let job = job::job(node, &self.global, dir, &mut self.warnings)?;
+            let job = job::job(node, &self.global, (dir, lookout), &mut self.warnings)?;
             if self.jobs.iter().any(|other| other.name == job.name) {
                 return Err(Error::at(
                     node.at,
@@ -253,9 +259,11 @@ impl Config {
             let add = |config: &mut Self| {
                 let root = yaml::parse(&read(&file)?)?;
                 let mut section = root.section("config.ScrapeConfigs")?;
-                if let Some(list) = section.field("scrape_configs") {
-                    let dir = file.parent().unwrap_or(Path::new("."));
-                    config.add_jobs(list, dir)?;
+                let dir = file.parent().unwrap_or(Path::new("."));
+                for (name, lookout) in [("scrape_configs", false), (LOOKOUT_JOBS, true)] {
+                    if let Some(list) = section.field(name) {
+                        config.add_jobs(list, dir, lookout)?;
+                    }
                 }
                 section.finish()
             };

@@ -104,6 +104,7 @@ impl Core {
             .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
         deps.registry
             .register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
+        front.attach_scraping(Arc::clone(scraping.manager()));
         let parts = Arc::new(Parts {
             tenants: Arc::clone(&tenants),
             scraping: Arc::clone(&scraping),

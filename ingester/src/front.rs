@@ -13,8 +13,10 @@ use crate::core::Deps;
 use crate::flags::{Config, LayoutFlag};
 use crate::pipeline::{Pipeline, REMOTE_WRITE, Stage};
 use crate::protocols;
+use crate::protocols::LateManager;
 use crate::protocols::sink::Destination;
 use crate::protocols::status::{ReceiverStatus, Status};
+use crate::scrape::Manager;
 
 /// Directory of what is on its way, beside the TSDBs: no tenant's name begins with a dot.
 const DIR: &str = ".pipeline";
@@ -26,6 +28,7 @@ pub struct Front {
     status: Arc<Status>,
     buffer: Arc<Buffer>,
     protocols: protocols::Settings,
+    scraping: LateManager,
     clock: Arc<dyn Clock>,
 }
 
@@ -59,6 +62,7 @@ impl Front {
             status,
             buffer,
             protocols,
+            scraping: LateManager::default(),
             clock: Arc::clone(&deps.clock),
         })
     }
@@ -69,6 +73,7 @@ impl Front {
     /// [`Error::System`] for an address that was said and cannot be had.
     pub async fn start(&self, shutdown: Shutdown) -> Result<protocols::Running, Error> {
         let settings = self.protocols.clone();
+        let scraping = LateManager::clone(&self.scraping);
         let destination = Destination {
             appender: Arc::<Buffer>::clone(&self.buffer),
             clock: Arc::clone(&self.clock),
@@ -76,7 +81,7 @@ impl Front {
             pipeline: Arc::clone(&self.pipeline),
             status: Arc::clone(&self.status),
         };
-        let running = protocols::start(settings, destination, shutdown).await?;
+        let running = protocols::start(settings, destination, scraping, shutdown).await?;
         for (name, address) in &running.addresses {
             tracing::info!(%address, what = name, "listening");
         }
@@ -86,6 +91,12 @@ impl Front {
     /// Hands pushes on to `storage`, also those that were held until now.
     pub(crate) fn attach(&self, storage: Arc<dyn Appender>) {
         self.buffer.attach(storage);
+    }
+
+    /// Has receivers show what `manager` scrapes. A second call changes nothing.
+    pub(crate) fn attach_scraping(&self, manager: Arc<Manager>) {
+        // The first one stays.
+        let _ = self.scraping.set(manager);
     }
 
     /// Hands on what is held, whenever there is something, until told to stop.

@@ -30,4 +30,6 @@ pub mod status;
 pub(crate) mod testing;
 
 pub use flags::ProtocolFlags;
-pub use registry::{Listener, Options, REGISTERED, Registered, Running, Settings, start};
+pub use registry::{
+    LateManager, Listener, Options, REGISTERED, Registered, Running, Settings, start,
+};

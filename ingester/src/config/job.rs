@@ -170,6 +170,9 @@ pub struct Job {
     pub metric_relabel: Vec<RelabelConfig>,
     /// Least growth factor between buckets of native histograms; 0 for any.
     pub min_bucket_factor: f64,
+    /// Labels and times are as those of SOFALookout's gateway, which pulls what is here scraped: `app`
+    /// is the job, `ip` the target, and samples are of whole intervals.
+    pub lookout: bool,
 }
 
 /// Reads what `global` and scrape configurations have in common.
@@ -296,11 +299,12 @@ fn escaping(node: &Node) -> Result<Escaping, Error> {
     }
 }
 
-/// Reads one scrape configuration.
+/// Reads one scrape configuration; `lookout` says what it is if it does not say so itself, see
+/// [`Job::lookout`].
 pub(super) fn job(
     node: &Node,
     global: &Global,
-    dir: &Path,
+    (dir, lookout): (&Path, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Job, Error> {
     if node.is_null() {
@@ -343,10 +347,10 @@ pub(super) fn job(
         relabel: Vec::new(),
         metric_relabel: Vec::new(),
         min_bucket_factor: 0.0,
+        lookout,
         name,
     };
-    section.set("honor_labels", &mut job.honor_labels, Node::bool)?;
-    section.set("honor_timestamps", &mut job.honor_timestamps, Node::bool)?;
+    honored(&mut section, &mut job)?;
     section.set(
         "track_timestamps_staleness",
         &mut job.track_timestamps_staleness,
@@ -369,6 +373,17 @@ pub(super) fn job(
     )?;
     section.finish()?;
     Ok(job)
+}
+
+/// What of a target's labels and timestamps counts, which SOFALookout's rules say if nothing else does.
+fn honored(section: &mut Section<'_>, job: &mut Job) -> Result<(), Error> {
+    section.set("lookout_compatible", &mut job.lookout, Node::bool)?;
+    if job.lookout {
+        job.honor_labels = true;
+        job.honor_timestamps = false;
+    }
+    section.set("honor_labels", &mut job.honor_labels, Node::bool)?;
+    section.set("honor_timestamps", &mut job.honor_timestamps, Node::bool)
 }
 
 /// Interval and timeout.

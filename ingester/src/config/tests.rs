@@ -270,3 +270,23 @@ fn included_files_add_jobs_and_are_named_in_errors() {
         .to_string();
     assert!(missing.contains("none.yml"), "{missing}");
 }
+
+#[test]
+fn what_lookouts_gateway_pulls_is_scraped_as_it_would() {
+    let text = concat!(
+        "metric_scrape_configs:\n",
+        "- job_name: payments\n  scheme: http\n  metrics_path: /metrics\n  scrape_interval: 15s\n",
+        "  params: {'match[]': ['{job=\"x\"}']}\n",
+        "  static_configs: [{targets: ['10.0.0.1:9100'], labels: {zone: a}}]\n",
+        "scrape_configs:\n- {job_name: own, honor_timestamps: true, lookout_compatible: true}\n",
+        "- job_name: plain\n",
+    );
+    let config = Config::parse(text, Path::new("/")).unwrap();
+    let of = |name| {
+        let job = config.jobs.iter().find(|job| job.name == name).unwrap();
+        (job.lookout, job.honor_labels, job.honor_timestamps)
+    };
+    assert_eq!(of("payments"), (true, true, false));
+    assert_eq!(of("own"), (true, true, true));
+    assert_eq!(of("plain"), (false, false, true));
+}

@@ -23,6 +23,7 @@ pub mod native;
 pub mod push;
 pub mod record;
 pub mod refresh;
+mod targets;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use runtime::Error;
@@ -15,6 +15,7 @@ use runtime::tasks::Tasks;
 use super::sink::{Destination, Limits, Sink};
 use super::{lookout, metricbeat, opentsdb, pushgateway};
 use crate::receive::TenantSettings;
+use crate::scrape::Manager;
 
 /// Requests that one receiver answers at once: they mostly wait for the disk, together.
 const REQUESTS_MAX: usize = 32;
@@ -38,11 +39,16 @@ impl fmt::Debug for Registered {
     }
 }
 
+/// What scrapes in the same process, once it does: receivers start before it. Clones share it.
+pub type LateManager = Arc<OnceLock<Arc<Manager>>>;
+
 /// What several ports have together.
 #[derive(Debug, Default)]
 struct Joint {
     /// Lookout's, which its administration throws.
     lookout: lookout::gateway::Switch,
+    /// What scrapes in the same process.
+    scraping: LateManager,
 }
 
 /// What answers on the port of a protocol.
@@ -117,7 +123,12 @@ pub static REGISTERED: [Registered; 5] = [
         ],
         build: |sink, options, joint| {
             let options = options.lookout.clone();
-            let gateway = lookout::gateway::Gateway::new(sink, options, joint.lookout.clone());
+            let gateway = lookout::gateway::Gateway::new(
+                sink,
+                options,
+                joint.lookout.clone(),
+                LateManager::clone(&joint.scraping),
+            );
             Ok(Handlers {
                 http: Arc::new(gateway),
                 raw: None,
@@ -197,7 +208,8 @@ pub struct Running {
     pub addresses: Vec<(&'static str, SocketAddr)>,
 }
 
-/// Binds the sockets and serves until `shutdown` what writes to `destination`.
+/// Binds the sockets and serves until `shutdown` what writes to `destination`, beside what `scraping`
+/// scrapes.
 ///
 /// # Errors
 /// [`Error::System`] for an address that was said and cannot be had, and what a protocol needs and
@@ -205,6 +217,7 @@ pub struct Running {
 pub async fn start(
     settings: Settings,
     destination: Destination,
+    scraping: LateManager,
     shutdown: Shutdown,
 ) -> Result<Running, Error> {
     let mut running = Running {
@@ -213,7 +226,10 @@ pub async fn start(
     };
     // All are bound before any is served, so that an error leaves nothing half started.
     let mut bound = Vec::new();
-    let joint = Joint::default();
+    let joint = Joint {
+        scraping,
+        ..Joint::default()
+    };
     for listener in &settings.listeners {
         let name = listener.protocol.name;
         let limits = http_limits(&listener.limits, settings.grace);
@@ -297,7 +313,7 @@ mod tests {
                 pipeline: Arc::default(),
                 status: Arc::default(),
             };
-            let running = start(settings, destination, shutdown);
+            let running = start(settings, destination, LateManager::default(), shutdown);
             async move {
                 let running = running.await;
                 drop(trigger);

@@ -102,6 +102,10 @@ impl Scraped {
 
     /// Scrapes once; samples without a time get `t`.
     pub(super) async fn scrape(self: Arc<Self>, t: i64) {
+        let t = match self.context.job.lookout {
+            true => t - t.rem_euclid(self.target.interval_ms.max(1)),
+            false => t,
+        };
         let started = Instant::now();
         let timeout = Duration::from_millis(self.target.timeout_ms.unsigned_abs());
         let answer = match self.context.forced_error() {

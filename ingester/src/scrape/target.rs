@@ -82,6 +82,13 @@ fn target(discovered: Labels, builder: &mut LabelsBuilder, job: &Job) -> Result<
     if builder.get("instance").is_none() {
         builder.set("instance", &address);
     }
+    if job.lookout {
+        for (name, value) in [("app", job.name.as_str()), ("ip", &address)] {
+            if builder.get(name).is_none() {
+                builder.set(name, value);
+            }
+        }
+    }
     builder.retain(|name, _| !name.starts_with(META_PREFIX) && !name.starts_with(RESERVED_PREFIX));
     Ok(Target {
         discovered,
@@ -249,6 +256,23 @@ mod tests {
             r#"{__address__="h:1", __meta_x="y", __metrics_path__="/metrics", __scheme__="http", __scrape_interval__="1m", __scrape_timeout__="10s", env="prod", job="j"}"#
         );
         assert_eq!((target.interval_ms, target.timeout_ms), (60_000, 10_000));
+    }
+
+    #[test]
+    fn lookouts_labels_are_added_where_there_are_none() {
+        let target = active(
+            "  lookout_compatible: true\n",
+            &[("__address__", "h:1"), ("ip", "10.0.0.1")],
+        );
+        assert_eq!(
+            target.labels,
+            Labels::from_pairs([
+                ("app", "j"),
+                ("instance", "h:1"),
+                ("ip", "10.0.0.1"),
+                ("job", "j")
+            ])
+        );
     }
 
     #[test]

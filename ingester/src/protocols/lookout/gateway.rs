@@ -19,13 +19,14 @@ use runtime::http::{
     Cost, Handler, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
 };
 
-use super::Options;
 use super::access::Denied;
 use super::address::{Address, AddressError};
 use super::intake::{Intake, Origin, Step};
 use super::native::{self, NotRecords};
 use super::push::{self, Form, PushError};
+use super::{Options, targets};
 use crate::exposition::Format;
+use crate::protocols::LateManager;
 use crate::protocols::pushgateway::handler::is_protobuf;
 use crate::protocols::rate::{Allowances, Rate};
 use crate::protocols::sink::{Sink, StoreError};
@@ -68,6 +69,8 @@ pub struct Gateway {
     options: Options,
     switch: Switch,
     rates: Allowances,
+    /// What scrapes in the same process.
+    scraping: LateManager,
 }
 
 /// What sends to the gateway.
@@ -116,6 +119,7 @@ impl Handler for Gateway {
         let result = match (method, path) {
             (&Method::GET, "/datas") => self.check(&request),
             (&Method::POST, "/datas") => self.report(&request),
+            (&Method::GET, "/prom/targets") => self.targets(),
             (&Method::GET, "/lookout/metrics") => Err(AddressError::NoApp.into()),
             (&Method::POST, "/opentsdb/api/put" | "/opentsdb/api/put/") => {
                 self.put_opentsdb(&request)
@@ -152,12 +156,13 @@ impl Handler for Gateway {
 
 impl Gateway {
     /// The endpoints of a receiver.
-    pub fn new(sink: Sink, options: Options, switch: Switch) -> Self {
+    pub fn new(sink: Sink, options: Options, switch: Switch, scraping: LateManager) -> Self {
         Self {
             sink,
             options,
             switch,
             rates: Allowances::default(),
+            scraping,
         }
     }
 
@@ -218,6 +223,15 @@ impl Gateway {
         let address = Address::of_tags(tags.collect())?;
         self.check_access(request, &address.app)?;
         self.take(request, Importer::OpenTsdb, address)
+    }
+
+    /// Shows what is scraped.
+    fn targets(&self) -> Result<Response, Refusal> {
+        self.check_switch()?;
+        let scraping = self.scraping.get();
+        let targets = scraping.map(|scraping| scraping.targets(None).active_targets);
+        let text = targets::text(&targets.unwrap_or_default());
+        Ok(Response::bytes(StatusCode::OK, "application/json", text))
     }
 
     fn check_switch(&self) -> Result<(), Refusal> {

@@ -31,7 +31,12 @@ const STORED: &str =
     r#"|{__name__="jvm.gc_old.time", app="a_b", ip="10.0.0.9", m_1st="x_y"} 5 @ 1795226430000"#;
 
 fn gateway(bench: &Bench, options: Options) -> Gateway {
-    Gateway::new(bench.sink.clone(), options, Switch::default())
+    Gateway::new(
+        bench.sink.clone(),
+        options,
+        Switch::default(),
+        Default::default(),
+    )
 }
 
 /// Status, reason and body of an answer.
@@ -447,6 +452,7 @@ fn others_report_records_with_tags_in_the_path() {
     let get = |target| said(send(&gateway, Method::GET, target, &[], ""));
     assert_eq!(get("/lookout/metrics"), bad("app tag in url is required"));
     assert_eq!(get("/lookout/metrics/app/x/step/10").0, 405);
+    assert_eq!(get("/prom/targets"), (200, None, "{}".to_owned()));
     assert_eq!(get("/lookout/metricsx").0, 404);
     assert_eq!(get("/nothing").0, 404);
 }
@@ -620,7 +626,12 @@ fn tokens_and_rates_hold_for_pushes_only() {
 fn the_administration_makes_it_refuse() {
     let bench = Bench::new(Limits::default());
     let switch = Switch::default();
-    let gateway = Gateway::new(bench.sink.clone(), Options::default(), switch.clone());
+    let gateway = Gateway::new(
+        bench.sink.clone(),
+        Options::default(),
+        switch.clone(),
+        Default::default(),
+    );
     let admin = Admin::new(switch);
     let ask = |path| said(send(&admin, Method::GET, path, &[], ""));
     let ok = |body: &str| (200, None, body.to_owned());
