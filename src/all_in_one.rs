@@ -83,15 +83,18 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         action: "find out the address".to_owned(),
         source,
     })?;
+    let figures = http.metrics();
     let service = Service::default();
     let tasks = Tasks::new();
     let stop_grpc = shutdown.clone();
     let (opened, opening) = oneshot::channel();
     let starting = async {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        registry.register(figures);
         let deps = Deps {
             clock: Arc::clone(&clock),
             registry,
+            replay: Arc::default(),
         };
         let (settings, given) = (config.ingester.clone(), deps.clone());
         let front = process::blocking(move || Front::open(&settings, &given)).await?;
@@ -101,6 +104,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         let settings = config.clone();
         let parts = process::blocking(move || open(&settings, own, front, deps)).await?;
         let querier = querier(&config, &parts, &clock)?;
+        parts.registry.register(querier.figures());
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
         service.ready(Arc::new(routes(&parts, &querier)));
         banner(out, &config, address).map_err(|source| Error::System {
@@ -135,13 +139,16 @@ fn open(
     front: Front,
     deps: Deps,
 ) -> Result<Parts, Error> {
-    let Deps { clock, registry } = deps.clone();
+    let Deps {
+        clock, registry, ..
+    } = deps.clone();
     let main = Arc::new(Core::open(&config.ingester, front, deps)?);
     let own = own.map(|own| {
         // Its figures would be mistaken for those of the main one.
         let deps = Deps {
             clock: Arc::clone(&clock),
             registry: Registry::default(),
+            replay: Arc::default(),
         };
         let front = Front::open(&own, &deps)?;
         Core::open(&own, front, deps).map(Arc::new)
@@ -218,6 +225,7 @@ fn querier(
         local: None,
         settings,
         store_limits: config.querier.store_limits,
+        queries_max: config.querier.http.large_max,
         clock: Arc::clone(clock),
         about: About {
             version: env!("CARGO_PKG_VERSION"),
@@ -268,6 +276,7 @@ async fn serve_grpc(
             return;
         }
     };
+    parts.registry.register(server.metrics());
     let readiness = Readiness::new();
     readiness.set(true);
     let write = WriteableStoreServer::new(parts.main.write_service())

@@ -142,6 +142,7 @@ impl Compactor {
         let server = Server::bind(&self.config.servers.http, HttpLimits::default())
             .await?
             .with_web(&self.config.servers.web)?;
+        self.deps.registry.register(server.metrics());
         if let Ok(address) = server.local_addr() {
             tracing::info!(%address, "listening");
         }

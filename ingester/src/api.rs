@@ -18,6 +18,7 @@ use runtime::http::{
 use runtime::{About, Clock};
 use serde_json::Value;
 use storeapi::Store;
+use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{MetadataByMetric, Targets};
 use storeapi::remote_read::RemoteRead;
 
@@ -27,19 +28,6 @@ use crate::scrape::status::TargetMetadata;
 use answer::ApiError;
 
 const PREFIX: &str = "/api/v1/";
-
-/// Figures of a tenant's head.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeadFigures {
-    /// The tenant.
-    pub tenant: String,
-    /// Series in its head.
-    pub series: usize,
-    /// Time of the first and of the last sample in its head.
-    pub range: Option<(i64, i64)>,
-    /// Blocks that are read.
-    pub blocks: usize,
-}
 
 /// The parts of the component that the API shows and controls.
 pub trait Control: Send + Sync {
@@ -73,8 +61,8 @@ pub trait Control: Send + Sync {
     /// The `data` of `/api/v1/status/ingest`.
     fn ingest(&self) -> Value;
 
-    /// Figures of the heads, by tenant.
-    fn heads(&self) -> Vec<HeadFigures>;
+    /// What the heads are made of, by tenant.
+    fn heads(&self) -> Vec<(String, HeadStatistics)>;
 }
 
 /// Answers the requests of the API.
@@ -111,7 +99,7 @@ fn route(name: &str) -> Option<(Cost, bool, Endpoint)> {
         "status/ingest" => (Cost::Small, false, status::ingest),
         "status/flags" => (Cost::Small, false, status::flags),
         "status/runtimeinfo" => (Cost::Small, false, status::runtime_info),
-        "status/tsdb" => (Cost::Small, false, status::tsdb),
+        "status/tsdb" => (Cost::Large, false, status::tsdb),
         "status/walreplay" => (Cost::Small, false, status::wal_replay),
         _ if series::label_in(name).is_some() => (Cost::Large, false, series::label_values),
         _ => return None,

@@ -7,13 +7,14 @@ use model::{ErrorKind, Labels};
 use promql::parse::{Options, parse_expr};
 use runtime::process::blocking;
 use storeapi::StoreError;
+use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{
     Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, MetricMetadata,
     RuleGroup, RulesRequest, SeriesExemplars, Services, Targets, TargetsRequest, add_metadata,
 };
 use storeapi::external_labels::remaining_matchers;
 
-use crate::api::{Control, HeadFigures};
+use crate::api::Control;
 use crate::core::reload;
 use crate::front::Front;
 use crate::receive::Receiver;
@@ -82,17 +83,17 @@ impl Control for Parts {
         all
     }
 
-    fn heads(&self) -> Vec<HeadFigures> {
-        let figures = |tenant: &Arc<Tenant>| {
-            let stats = tenant.db.stats();
-            HeadFigures {
-                tenant: tenant.name.to_string(),
-                series: stats.head_series,
-                range: stats.head_range.map(|range| (range.min, range.max - 1)),
-                blocks: stats.blocks,
-            }
-        };
-        self.tenants.all().iter().map(figures).collect()
+    fn heads(&self) -> Vec<(String, HeadStatistics)> {
+        let tenants = self.tenants.all();
+        let tenants = tenants.iter();
+        tenants
+            .map(|tenant| {
+                (
+                    tenant.name.to_string(),
+                    HeadStatistics::of(tenant.db.head()),
+                )
+            })
+            .collect()
     }
 }
 

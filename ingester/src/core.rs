@@ -29,6 +29,7 @@ use crate::front::Front;
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
+use crate::replay::ReplayProgress;
 use crate::scraping::{Loaded, Scraping};
 use crate::shipping::Shipping;
 use crate::storage::{MaintenanceMetrics, Tenant, Tenants, TsdbStore, maintain};
@@ -40,6 +41,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Where its figures are shown.
     pub registry: Registry,
+    /// Told how far the replay of the logs is.
+    pub replay: Arc<ReplayProgress>,
 }
 
 /// An ingester with its data open.

@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod protocols;
 pub mod queue;
 pub mod receive;
+pub mod replay;
 pub mod scrape;
 mod scraping;
 mod serve;

@@ -18,6 +18,7 @@ use crate::catalog::SERVICES;
 use crate::core::{Core, Deps};
 use crate::flags::Config;
 use crate::front::Front;
+use crate::replay::{self, ReplayProgress};
 
 /// Threads that requests over HTTP do not need: for files, gRPC writes and maintenance.
 const SPARE_THREADS: usize = 64;
@@ -68,6 +69,8 @@ impl Ingester {
             .with_web(&config.servers.web)?;
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
+        registry.register(http.metrics());
+        registry.register(grpc_server.metrics());
         for (what, address) in [
             ("HTTP", http.local_addr()),
             ("remote write", writes.local_addr()),
@@ -86,7 +89,13 @@ impl Ingester {
                 writes.serve(write_service.clone(), shutdown.clone()),
             );
         };
-        let deps = Deps { clock, registry };
+        let replay = Arc::new(ReplayProgress::default());
+        http_service.before_ready(replay::PATH, Arc::<ReplayProgress>::clone(&replay));
+        let deps = Deps {
+            clock,
+            registry,
+            replay,
+        };
         let working = async {
             let opened = Arc::new(config);
             let to_open = Arc::clone(&opened);

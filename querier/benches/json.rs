@@ -48,7 +48,7 @@ fn write(c: &mut Criterion) {
         ("rates off the second", matrix(123, |x| x * 100.0)),
     ] {
         group.bench_function(name, |b| {
-            b.iter(|| write_result(&mut io::sink(), START_MS, black_box(&matrix), None));
+            b.iter(|| write_result(&mut io::sink(), START_MS, black_box(&matrix), (None, None)));
         });
     }
     group.finish();

@@ -4,8 +4,10 @@
 //! table in this file is all there is to routing. Parameters, error types, codes and texts are those
 //! of Prometheus 3; answers are written by [`json`], never built as a tree.
 
+mod analysis;
 mod answer;
 mod empty;
+mod explain;
 mod format_query;
 pub mod json;
 mod label_values;
@@ -33,11 +35,13 @@ use runtime::http::{
 };
 use runtime::{About, Clock};
 use storeapi::Store;
+use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{Answering, Catalog};
 use storeapi::remote_read::{ReadLimits, RemoteRead};
 
 use crate::dialect::Dialect;
 use crate::evaluator::{Evaluator, Leash};
+use crate::figures::Figures;
 use crate::local::LocalStore;
 use crate::results::ResultsCache;
 use crate::settings::Settings;
@@ -60,6 +64,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Rules, targets, metadata and exemplars.
     pub catalog: Arc<dyn Catalog>,
+    /// Counts queries.
+    pub(crate) figures: Arc<Figures>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The process.
@@ -73,10 +79,12 @@ pub struct Api {
     local: Option<LocalStore>,
     remote_read: RemoteRead,
     catalog: Arc<dyn Catalog>,
+    figures: Arc<Figures>,
     clock: Arc<dyn Clock>,
     about: About,
     results: Option<ResultsCache>,
-    head_statistics: OnceLock<status_tsdb::HeadStatistics>,
+    /// The head of a data directory does not change, so that it is counted once.
+    head_statistics: OnceLock<HeadStatistics>,
 }
 
 /// One call of an endpoint.
@@ -120,6 +128,8 @@ fn route(path: &str) -> Option<Route> {
     Some(match name {
         "query" => Route::get_or_post(Cost::Large, query::answer),
         "query_range" => Route::get_or_post(Cost::Large, query_range::answer),
+        "query_explain" => Route::get_or_post(Cost::Small, explain::instant),
+        "query_range_explain" => Route::get_or_post(Cost::Small, explain::range),
         "query_exemplars" => Route::get_or_post(Cost::Small, query_exemplars::answer),
         "format_query" => Route::get_or_post(Cost::Small, format_query::answer),
         "parse_query" => Route::get_or_post(Cost::Small, parse_query::answer),
@@ -134,6 +144,10 @@ fn route(path: &str) -> Option<Route> {
         "status/buildinfo" => Route::get(Cost::Small, status::build_info),
         "status/config" => Route::get(Cost::Small, status::config),
         "status/flags" => Route::get(Cost::Small, status::flags),
+        "features" => Route::get(Cost::Small, status::features),
+        "notifications" => Route::get(Cost::Small, empty::notifications),
+        "scrape_pools" => Route::get(Cost::Small, targets::pools),
+        "status/walreplay" => Route::get(Cost::Small, status::wal_replay),
         "status/runtimeinfo" => Route::get(Cost::Small, status::runtime_info),
         "status/tsdb" => Route::get(Cost::Large, status_tsdb::answer),
         "status/tsdb/blocks" => Route::get(Cost::Small, status_tsdb::blocks),
@@ -153,6 +167,7 @@ impl Api {
             evaluator: parts.evaluator,
             local: parts.local,
             catalog: parts.catalog,
+            figures: parts.figures,
             remote_read: RemoteRead::new(parts.store, ReadLimits::default()),
             clock: parts.clock,
             about: parts.about,

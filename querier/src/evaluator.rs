@@ -53,6 +53,8 @@ pub struct Task<'a> {
     pub lookback_ms: Option<i64>,
     /// Samples are counted by step.
     pub per_step_stats: bool,
+    /// Work is measured by operator.
+    pub per_operator_stats: bool,
 }
 
 /// What a task came to.
@@ -173,6 +175,23 @@ impl Evaluator {
         })
     }
 
+    /// The plan of a task as text, at the end under `optimized` the one that is run.
+    ///
+    /// # Errors
+    /// When the expression cannot be planned.
+    pub fn explain(&self, task: &Task<'_>) -> Result<String, promql::Error> {
+        let query = Query {
+            expr: task.expr,
+            text: task.text,
+            steps: task.steps,
+            is_instant: task.is_instant,
+            cancellation: Cancellation::new(),
+            executor: &*self.pool,
+        };
+        let timeout = self.settings.engine.limits.timeout;
+        self.engine(task, timeout).explain(&query)
+    }
+
     fn engine(&self, task: &Task<'_>, timeout: Duration) -> Engine {
         let mut options = self.settings.engine.clone();
         options.limits = Limits {
@@ -184,6 +203,7 @@ impl Evaluator {
         let lookback_ms = task.lookback_ms.unwrap_or(options.lookback_ms);
         options.lookback_ms = lookback(lookback_ms, task.max_resolution);
         options.per_step_stats = task.per_step_stats;
+        options.per_operator_stats = task.per_operator_stats;
         Engine::new(options)
     }
 }

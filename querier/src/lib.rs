@@ -18,6 +18,7 @@ pub mod dedup;
 pub mod dialect;
 pub mod endpoints;
 pub mod evaluator;
+mod figures;
 pub mod flags;
 pub mod local;
 pub mod pool;
@@ -35,7 +36,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::grpc::Readiness;
-use runtime::http::Server;
+use runtime::http::{PathPattern, Routes, Server};
+use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
 use runtime::{About, Clock, Error, SystemClock};
@@ -104,6 +106,9 @@ impl Querier {
         if let (Ok(address), Ok(grpc_address)) = (http.local_addr(), grpc.local_addr()) {
             tracing::info!(%address, %grpc_address, "listening");
         }
+        let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
+        registry.register(http.metrics());
+        registry.register(grpc.metrics());
         let handlers = runtime::http::Service::default();
         let readiness = Readiness::new();
         let (ready, stop) = (readiness.clone(), shutdown.clone());
@@ -121,11 +126,16 @@ impl Querier {
                 local,
                 settings: config.settings.clone(),
                 store_limits: config.store_limits,
+                queries_max: config.http.large_max,
                 clock,
                 about,
             })?;
             let routes = service.grpc(&readiness);
-            handlers.ready(service.http());
+            registry.register(service.figures());
+            registry.register(set.figures());
+            let metrics = PathPattern::Exact("/metrics");
+            let all = Routes::new().with(PathPattern::Prefix("/"), service.http());
+            handlers.ready(Arc::new(all.with(metrics, Arc::new(registry.clone()))));
             ready.set(true);
             // The receiver is gone when the servers are.
             let _ = opened.send((set, routes));

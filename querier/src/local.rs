@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::{Labels, TimeRange};
 use promql::source::SourceError;
+use storeapi::merge;
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tsdb::db::{DataDir, DataDirReport};
 use tsdb::head::Head;
@@ -113,11 +114,17 @@ impl Store for LocalStore {
             min_time: range.map_or(i64::MIN, |range| range.min),
             max_time: range.map_or(i64::MAX, |range| range.max - 1),
             supports_without_replica_labels: true,
+            supports_sharding: true,
             ..Info::default()
         }
     }
 
-    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+    fn series(&self, mut request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        if let Some(shard) = request.shard.take() {
+            // So many of the shard, of which what is first in all may have fewer.
+            request.limit = 0;
+            return merge::in_shard(self.series(request), shard);
+        }
         let removes = self.has_labels(&request.without_replica_labels);
         let merged = series::Merged::new(self, request);
         match (merged, removes) {

@@ -11,12 +11,12 @@ use promql::value::QueryValue;
 use proto::prometheus::TimeSeries;
 use proto::thanos::query_server::{Query, QueryServer};
 use proto::thanos::{
-    QueryRangeRequest, QueryRequest, QueryResponse, QueryStats, StoreMatchers, TimeSeriesBatch,
-    query_response,
+    QueryRangeRequest, QueryRequest, QueryResponse, QueryStats, ShardInfo, StoreMatchers,
+    TimeSeriesBatch, query_response,
 };
 use storeapi::PartialResponse;
-use storeapi::grpc::tenant_of;
-use storeapi::wire::request::matchers_from_wire;
+use storeapi::grpc::{tenant_of, to_status};
+use storeapi::wire::request::{matchers_from_wire, shard_from_wire};
 use tokio::sync::Semaphore;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -47,6 +47,7 @@ struct Asked {
     /// Empty when replicas are to be shown each for itself.
     replica_labels: Vec<String>,
     partial_response: bool,
+    shard: Option<ShardInfo>,
     stores: Vec<StoreMatchers>,
     batch_size: i64,
 }
@@ -63,7 +64,9 @@ impl QueryService {
         })
     }
 
-    fn scope(&self, metadata: &MetadataMap, asked: &mut Asked) -> Scope {
+    fn scope(&self, metadata: &MetadataMap, asked: &mut Asked) -> Result<Scope, Status> {
+        let shard = asked.shard.take().map_or(Ok(None), shard_from_wire);
+        let shard = shard.map_err(|error| to_status(&error))?;
         let tenancy = &self.evaluator.settings.tenancy;
         let tenant = tenant_of(metadata);
         let name = match tenant.as_str() {
@@ -73,7 +76,7 @@ impl QueryService {
         let enforced = tenancy
             .is_enforced
             .then(|| Matcher::equal(&tenancy.label, name));
-        Scope {
+        Ok(Scope {
             replica_labels: std::mem::take(&mut asked.replica_labels),
             dedup: self.evaluator.settings.dedup,
             partial_response: match asked.partial_response {
@@ -83,7 +86,8 @@ impl QueryService {
             max_resolution: asked.max_resolution_seconds.max(0).saturating_mul(1000),
             tenant,
             enforced,
-        }
+            shard,
+        })
     }
 
     async fn answer(
@@ -91,7 +95,7 @@ impl QueryService {
         metadata: &MetadataMap,
         mut asked: Asked,
     ) -> Result<Response<Messages>, Status> {
-        let scope = self.scope(metadata, &mut asked);
+        let scope = self.scope(metadata, &mut asked)?;
         let stores = store_matchers(&asked.stores)?;
         let (start, batch_size) = (asked.steps.start, asked.batch_size);
         let evaluated = self.evaluate(asked, scope, stores).await?;
@@ -128,6 +132,7 @@ impl QueryService {
                 max_resolution: scope.max_resolution,
                 lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
                 per_step_stats: false,
+                per_operator_stats: false,
             };
             evaluator
                 .evaluate(&task, scope, &stores, &leash)
@@ -235,6 +240,7 @@ impl Query for QueryService {
             max_resolution_seconds: asked.max_resolution_seconds,
             replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
             partial_response: asked.enable_partial_response,
+            shard: asked.shard_info,
             stores: asked.store_matchers,
             batch_size: asked.response_batch_size,
         };
@@ -262,6 +268,7 @@ impl Query for QueryService {
             max_resolution_seconds: asked.max_resolution_seconds,
             replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
             partial_response: asked.enable_partial_response,
+            shard: asked.shard_info,
             stores: asked.store_matchers,
             batch_size: asked.response_batch_size,
         };

@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
+use runtime::metrics::Collect;
 use runtime::{About, Clock, Error};
 use storeapi::grpc::{CatalogService, InfoService, Limits, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -16,6 +17,7 @@ use tonic::service::Routes;
 use crate::api::{Api, Parts};
 use crate::catalog::{AllCatalogs, SERVICES};
 use crate::evaluator::Evaluator;
+use crate::figures::Figures;
 use crate::local::LocalStore;
 use crate::pool::Pool;
 use crate::query_api::QueryService;
@@ -34,6 +36,8 @@ pub struct Deps {
     pub settings: Settings,
     /// What one answer of the StoreAPI may have.
     pub store_limits: Limits,
+    /// Queries that are answered at once, as the server holds them to it.
+    pub queries_max: usize,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is said about the process.
@@ -48,6 +52,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Arc<dyn Catalog>,
     store_limits: Limits,
+    figures: Arc<Figures>,
 }
 
 impl Service {
@@ -74,7 +79,12 @@ impl Service {
             settings.replica_labels.clone(),
             settings.store_silence_max,
         ));
+        let figures = Arc::new(Figures::new(
+            Arc::clone(&evaluator.stores),
+            deps.queries_max,
+        ));
         let api = Api::new(Parts {
+            figures: Arc::clone(&figures),
             evaluator: Arc::clone(&evaluator),
             local: deps.local,
             store: Arc::new(OneOfReplicas(Arc::clone(&evaluator))),
@@ -87,6 +97,7 @@ impl Service {
             evaluator,
             store,
             catalog,
+            figures,
             store_limits: deps.store_limits,
         })
     }
@@ -114,6 +125,11 @@ impl Service {
             ))
             .add_service(QueryService::new(Arc::clone(&self.evaluator)));
         CatalogService::add_to(routes, Arc::clone(&self.catalog), SERVICES)
+    }
+
+    /// Figures of queries and of stores, to be registered.
+    pub fn figures(&self) -> Arc<dyn Collect> {
+        Arc::<Figures>::clone(&self.figures)
     }
 
     /// All stores as one.

@@ -13,7 +13,9 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use promql::columns::Samples;
 use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
-use storeapi::{Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Store, StoreError};
+use storeapi::{
+    Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Shard, Store, StoreError,
+};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,6 +38,8 @@ pub struct Scope {
     pub tenant: String,
     /// What every series must match beside what the query says, to keep tenants apart.
     pub enforced: Option<Matcher>,
+    /// Only series of this shard are wanted.
+    pub shard: Option<Shard>,
 }
 
 impl Scope {
@@ -81,6 +85,7 @@ impl Scope {
             tenant: self.tenant.clone(),
             // [`Patience::wait`] is called on such threads.
             may_block: true,
+            shard: self.shard.clone(),
             ..SeriesRequest::default()
         }
     }

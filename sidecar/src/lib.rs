@@ -86,13 +86,16 @@ impl Sidecar {
         let http = http::Server::bind(&config.servers.http, HttpLimits::default())
             .await?
             .with_web(&config.servers.web)?;
+        registry.register(http.metrics());
         let service = http::Service::default();
         service.follow(readiness.clone());
-        service.ready(Arc::new(
-            http::Routes::new().with(http::PathPattern::Exact("/metrics"), Arc::new(registry)),
-        ));
+        service.ready(Arc::new(http::Routes::new().with(
+            http::PathPattern::Exact("/metrics"),
+            Arc::new(registry.clone()),
+        )));
         let grpc =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
+        registry.register(grpc.metrics());
         if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {
             tracing::info!(%http, %grpc, prometheus = config.url, "listening");
         }

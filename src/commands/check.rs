@@ -13,6 +13,8 @@ pub(crate) enum Command {
     /// Check configuration files of Prometheus, as the ingester reads them; exit code 1 when one is
     /// wrong.
     Config(config::Args),
+    /// Check web configuration files, as `--http.config` takes them; exit code 1 when one is wrong.
+    WebConfig(config::Args),
     /// Check metrics from standard input, in Prometheus' text format or OpenMetrics; exit code 1
     /// when they cannot be read, 3 when they could be better.
     Metrics,
@@ -26,6 +28,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Config(args) => config::run(args, out),
+        Command::WebConfig(args) => config::run_web(args, out),
         Command::Metrics => metrics::run(input, out),
     }
 }

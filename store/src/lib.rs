@@ -117,6 +117,8 @@ impl StoreGateway {
             .with_web(&config.servers.web)?;
         let grpc =
             runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server).await?;
+        registry.register(http.metrics());
+        registry.register(grpc.metrics());
         if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {
             tracing::info!(%http, %grpc, "listening");
         }

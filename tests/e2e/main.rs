@@ -17,6 +17,7 @@ mod http_api;
 mod limits;
 mod prometheus;
 mod promql_differential;
+mod query_command;
 mod real_clients;
 mod reference;
 mod remote_write;

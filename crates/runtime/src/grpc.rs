@@ -4,6 +4,7 @@
 //! codes correspond ([`code_of`], [`kind_of`]).
 
 pub mod channel;
+mod figures;
 pub mod flags;
 mod incoming;
 pub mod server;
@@ -14,6 +15,7 @@ use tonic::Code;
 
 pub use crate::readiness::Readiness;
 pub use channel::Connector;
+pub use figures::GrpcMetrics;
 pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags};
 pub use server::Server;
 

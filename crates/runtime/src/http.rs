@@ -10,6 +10,7 @@
 mod body;
 mod coding;
 mod connection;
+mod figures;
 mod form;
 mod idle;
 mod request;
@@ -18,6 +19,7 @@ mod routes;
 mod server;
 mod writer;
 
+pub use figures::HttpMetrics;
 pub use form::{Form, FormError};
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};

@@ -9,6 +9,7 @@
 mod exemplars;
 mod json;
 mod rules;
+pub mod statistics;
 mod targets;
 
 use std::collections::BTreeMap;

@@ -5,11 +5,15 @@ use model::time::Rfc3339;
 use promql::parse::{Options, parse_selector};
 use runtime::http::{Form, Response};
 use serde_json::{Value, json};
+use storeapi::catalog::statistics::{HeadStatistics, RANKS_MAX};
 use storeapi::catalog::{MetadataByMetric, TargetState};
 
 use super::Api;
 use super::answer::{ApiError, success};
 use super::series::{limit, number};
+
+/// Entries of each ranking of a head, when nothing is said.
+const RANKS: usize = 10;
 
 pub(super) fn build_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
     Ok(success(api.about.build_info(), &[]))
@@ -35,7 +39,7 @@ pub(super) fn runtime_info(api: &Api, _: &Form, _: &str) -> Result<Response, Api
     let data = json!({
         "startTime": started,
         "serverTime": Rfc3339(api.clock.now_ms()).to_string(),
-        "CWD": "",
+        "CWD": std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string()),
         "reloadConfigSuccess": true,
         "lastConfigTime": started,
         "corruptionCount": 0,
@@ -51,35 +55,25 @@ pub(super) fn runtime_info(api: &Api, _: &Form, _: &str) -> Result<Response, Api
 
 /// Figures of the heads together; with `all_tenants`, as Thanos has it, one entry a tenant.
 pub(super) fn tsdb(api: &Api, form: &Form, _: &str) -> Result<Response, ApiError> {
-    let heads = api.control.heads();
-    let statistics = |series: usize, range: Option<(i64, i64)>| {
-        let (min, max) = range.unwrap_or((i64::MAX, i64::MIN));
-        json!({
-            "headStats": {
-                "numSeries": series,
-                "numLabelPairs": 0,
-                "chunkCount": 0,
-                "minTime": min,
-                "maxTime": max,
-            },
-            "seriesCountByMetricName": [],
-            "labelValueCountByLabelName": [],
-            "memoryInBytesByLabelName": [],
-            "seriesCountByLabelValuePair": [],
-        })
+    let ranks = match number(form, "limit")? {
+        0 if form.get("limit").is_none_or(str::is_empty) => RANKS,
+        ranks => ranks,
     };
+    if !(1..=RANKS_MAX).contains(&ranks) {
+        let reason = format_args!("limit must be between 1 and {RANKS_MAX}");
+        return Err(ApiError::parameter("limit", reason));
+    }
+    let heads = api.control.heads().into_iter();
     if form.get("all_tenants") == Some("true") {
-        let entries = heads.iter().map(|head| {
-            let mut entry = statistics(head.series, head.range);
-            entry["tenant"] = json!(head.tenant);
+        let entries = heads.map(|(tenant, head)| {
+            let mut entry = head.to_json(ranks);
+            entry["tenant"] = json!(tenant);
             entry
         });
         return Ok(success(Value::Array(entries.collect()), &[]));
     }
-    let ranges = heads.iter().filter_map(|head| head.range);
-    let whole = ranges.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
-    let series = heads.iter().map(|head| head.series).sum();
-    Ok(success(statistics(series, whole), &[]))
+    let joined = HeadStatistics::joined(heads.map(|(_, head)| head));
+    Ok(success(joined.to_json(ranks), &[]))
 }
 
 /// Done: before that, nothing but the server's health is answered.

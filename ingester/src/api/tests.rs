@@ -1,6 +1,6 @@
 //! Endpoint by endpoint over a store in memory.
 
-use model::Labels;
+use model::{Labels, TimeRange};
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::http::{Abandonment, HeaderMap};
@@ -77,13 +77,16 @@ impl Control for Fixed {
         .into()
     }
 
-    fn heads(&self) -> Vec<HeadFigures> {
-        [("a", Some((5, 9))), ("b", None), ("c", Some((1, 7)))]
-            .map(|(tenant, range)| HeadFigures {
-                tenant: tenant.to_owned(),
-                series: 2,
-                range,
-                blocks: 0,
+    fn heads(&self) -> Vec<(String, HeadStatistics)> {
+        [("a", Some((5, 10))), ("b", None), ("c", Some((1, 8)))]
+            .map(|(tenant, range)| {
+                let head = HeadStatistics {
+                    series: 2,
+                    time_range: range.map(|(min, max)| TimeRange::new(min, max)),
+                    series_by_metric: vec![("up".to_owned(), 2), ("vp".to_owned(), 1)],
+                    ..HeadStatistics::default()
+                };
+                (tenant.to_owned(), head)
             })
             .to_vec()
     }
@@ -174,6 +177,8 @@ fn what_is_wrong_is_said() {
         ("/api/v1/series?match[]={job=''}", 400),
         ("/api/v1/labels?start=x", 400),
         ("/api/v1/labels?limit=-1", 400),
+        ("/api/v1/status/tsdb?limit=0", 400),
+        ("/api/v1/status/tsdb?limit=10001", 400),
         ("/api/v1/nothing", 404),
         ("/nothing", 404),
     ] {
@@ -198,6 +203,8 @@ fn the_process_says_what_it_is() {
         (&head["numSeries"], &head["minTime"], &head["maxTime"]),
         (&json!(6), &json!(1), &json!(9))
     );
+    let ranking = &api.data("status/tsdb?limit=1")["seriesCountByMetricName"];
+    assert_eq!(ranking, &json!([{ "name": "up", "value": 6 }]));
     let tenants = api.data("status/tsdb?all_tenants=true");
     assert_eq!(tenants[1]["tenant"], "b");
     let targets = api.data("targets?scrapePool=p&state=active");

@@ -51,6 +51,7 @@ pub(super) fn open_tenants(
     let begin = Instant::now();
     let mut reported: HashMap<String, Instant> = HashMap::new();
     let tenants = Tenants::open(options, Arc::clone(&deps.clock), &mut |tenant, progress| {
+        deps.replay.note(tenant, progress);
         let last = reported.entry(tenant.to_owned()).or_insert(begin);
         if last.elapsed() >= REPORT_EVERY {
             *last = Instant::now();

@@ -24,7 +24,7 @@ pub fn write_result(
     out: &mut dyn Write,
     t: i64,
     value: &QueryValue,
-    stats: Option<&StatsView<'_>>,
+    (stats, analysis): (Option<&StatsView<'_>>, Option<&serde_json::Value>),
 ) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(FULL + (FULL >> 2));
     let kind: &[u8] = match value {
@@ -56,6 +56,10 @@ pub fn write_result(
     if let Some(stats) = stats {
         buffer.extend_from_slice(b",\"stats\":");
         stats.push(&mut buffer);
+    }
+    if let Some(analysis) = analysis {
+        buffer.extend_from_slice(b",\"analysis\":");
+        buffer.extend_from_slice(analysis.to_string().as_bytes());
     }
     buffer.push(b'}');
     out.write_all(&buffer)

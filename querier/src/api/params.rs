@@ -78,7 +78,8 @@ pub(super) fn count(form: &Form, name: &str) -> Result<usize, ApiError> {
 
 /// Most items of an answer; less than 0, or nothing, for all, and with 0 there are none.
 pub(super) fn signed_limit(form: &Form, name: &str) -> Result<Option<usize>, ApiError> {
-    let number = integer(form, name)?;
+    let wrong = |_| ApiError::bad_data(format_args!("{name} must be a number"));
+    let number = integer(form, name).map_err(wrong)?;
     Ok(number.and_then(|number| usize::try_from(number).ok()))
 }
 
@@ -108,6 +109,8 @@ pub(super) struct QueryOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) lookback_ms: Option<i64>,
     pub(super) stats: Stats,
+    /// What each operator took is asked for.
+    pub(super) analyze: bool,
 }
 
 /// The options of a query.
@@ -137,7 +140,20 @@ pub(super) fn query_options(form: &Form) -> Result<QueryOptions, ApiError> {
             Some("all") => Stats::PerStep,
             Some(_) => Stats::Totals,
         },
+        analyze: matches!(form.get("analyze"), Some("true" | "1")),
     })
+}
+
+/// The engine that is asked for, by Thanos' name; there is but one here, which answers for both.
+pub(super) fn engine(form: &Form) -> Result<Option<&str>, ApiError> {
+    match form.get("engine") {
+        None | Some("") => Ok(None),
+        Some(name @ ("prometheus" | "thanos")) => Ok(Some(name)),
+        Some(other) => Err(ApiError::parameter(
+            "engine",
+            format_args!("unknown engine {}; use prometheus or thanos", quoted(other)),
+        )),
+    }
 }
 
 /// The expression in the parameter `query`, with its text.

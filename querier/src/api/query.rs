@@ -9,20 +9,31 @@ use promql::value::{QueryResult, QueryValue};
 use super::answer::{Answer, ApiError, truncate};
 use super::json::{self, StatsView};
 use super::params::{self, QueryOptions, Stats};
-use super::{Api, Call, scope};
+use super::{Api, Call, analysis, scope};
 use crate::evaluator::{Evaluated, Task};
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
+    params::engine(&call.form)?;
+    let (expr, text) = params::expression(api, &call.form)?;
+    let (task, options) = task(api, call, (&expr, text))?;
+    let begin = Instant::now();
+    let evaluated = evaluate(api, call, &task, options.timeout)?;
+    Ok(show(evaluated, &task, (options, limit), begin))
+}
+
+/// The task that a call describes.
+pub(super) fn task<'a>(
+    api: &Api,
+    call: &Call<'_>,
+    expr: (&'a Expr, &'a str),
+) -> Result<(Task<'a>, QueryOptions), ApiError> {
     let t = params::time(&call.form, "time", call.now_ms)?;
     let default = api.settings().instant_max_resolution;
     let max_resolution = scope::max_resolution(&call.form, default, default)?;
-    let (expr, text) = params::expression(api, &call.form)?;
     let options = params::query_options(&call.form)?;
-    let task = options.task((&expr, text), Steps::instant(t), true, max_resolution);
-    let begin = Instant::now();
-    let evaluated = evaluate(api, call, &task, options.timeout)?;
-    Ok(show(evaluated, &task, (options.stats, limit), begin))
+    let task = options.task(expr, Steps::instant(t), true, max_resolution);
+    Ok((task, options))
 }
 
 impl QueryOptions {
@@ -42,6 +53,7 @@ impl QueryOptions {
             max_resolution,
             lookback_ms: self.lookback_ms,
             per_step_stats: self.stats == Stats::PerStep,
+            per_operator_stats: self.analyze,
         }
     }
 }
@@ -56,14 +68,17 @@ pub(super) fn evaluate(
     let scope = scope::scope(api, call, task.max_resolution)?;
     let matchers = scope::store_matchers(&call.form)?;
     let leash = api.leash(call, timeout);
-    Ok((api.evaluator).evaluate(task, scope, &matchers, &leash)?)
+    let _in_flight = api.figures.begin();
+    let evaluated = (api.evaluator).evaluate(task, scope, &matchers, &leash)?;
+    api.figures.looked_at(evaluated.result.stats.samples_total);
+    Ok(evaluated)
 }
 
 /// The answer that shows at most `limit` series of a result, 0 for all.
 pub(super) fn show(
     evaluated: Evaluated,
     task: &Task<'_>,
-    (wanted, limit): (Stats, usize),
+    (options, limit): (QueryOptions, usize),
     begin: Instant,
 ) -> Answer {
     let QueryResult {
@@ -78,7 +93,8 @@ pub(super) fn show(
         QueryValue::Matrix(matrix) => truncate(matrix, limit),
         QueryValue::Scalar(_) | QueryValue::String(_) => Vec::new(),
     });
-    let steps = task.steps;
+    let (steps, wanted) = (task.steps, options.stats);
+    let analysis = options.analyze.then(|| analysis::tree(&stats.operators));
     let mut answer = Answer::new(move |out| {
         let view = StatsView {
             stats: &stats,
@@ -86,7 +102,7 @@ pub(super) fn show(
             per_step: (wanted == Stats::PerStep).then_some((steps.start, steps.step)),
         };
         let view = (wanted != Stats::None).then_some(&view);
-        json::write_result(out, steps.start, &value, view)
+        json::write_result(out, steps.start, &value, (view, analysis.as_ref()))
     });
     answer.warnings = warnings;
     answer.infos = infos;

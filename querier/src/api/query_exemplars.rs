@@ -17,7 +17,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
             "end timestamp must not be before start timestamp",
         ));
     }
-    let (expr, text) = params::expression(api, form)?;
+    let (expr, text) = params::expression(api, form).map_err(without_name)?;
     if expr.selectors().is_empty() {
         return Ok(Answer::text("[]"));
     }
@@ -28,4 +28,13 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     };
     let answer = api.wait_for(call, api.catalog.exemplars(request))?;
     Ok(Answer::tree(json!(answer.data)).with_store_warnings(answer.warnings))
+}
+
+/// Prometheus says here only what is wrong with the expression.
+fn without_name(error: ApiError) -> ApiError {
+    let prefix = "invalid parameter \"query\": ";
+    match error.message.strip_prefix(prefix) {
+        Some(message) => ApiError::bad_data(message),
+        None => error,
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use promql::ast::Expr;
 use promql::columns::Steps;
 use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
@@ -17,8 +18,28 @@ use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
 const POINTS_DEFAULT: i64 = 250;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+    let limit = params::limit(&call.form)?;
+    params::engine(&call.form)?;
+    let (expr, text) = params::expression(api, &call.form)?;
+    let (task, options) = task(api, call, (&expr, text))?;
+    let steps = task.steps;
+    api.figures
+        .asked_for(steps.end().saturating_sub(steps.start));
+    let begin = Instant::now();
+    let evaluated = match question(api, call, &task, &options)? {
+        Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept)?,
+        None => query::evaluate(api, call, &task, options.timeout)?,
+    };
+    Ok(query::show(evaluated, &task, (options, limit), begin))
+}
+
+/// The task that a call describes.
+pub(super) fn task<'a>(
+    api: &Api,
+    call: &Call<'_>,
+    expr: (&'a Expr, &'a str),
+) -> Result<(Task<'a>, QueryOptions), ApiError> {
     let form = &call.form;
-    let limit = params::limit(form)?;
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
     if end < start {
@@ -52,16 +73,9 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         0
     };
     let max_resolution = scope::max_resolution(form, auto, default)?;
-    let (expr, text) = params::expression(api, form)?;
     let options = params::query_options(form)?;
-    let steps = Steps::range(start, end, step);
-    let task = options.task((&expr, text), steps, false, max_resolution);
-    let begin = Instant::now();
-    let evaluated = match question(api, call, &task, &options)? {
-        Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept)?,
-        None => query::evaluate(api, call, &task, options.timeout)?,
-    };
-    Ok(query::show(evaluated, &task, (options.stats, limit), begin))
+    let task = options.task(expr, Steps::range(start, end, step), false, max_resolution);
+    Ok((task, options))
 }
 
 /// What to look a query up by, if its results may be kept.
@@ -74,9 +88,8 @@ fn question<'a>(
     let Some(cache) = &api.results else {
         return Ok(None);
     };
-    let is_plain = options.stats == Stats::None
-        && call.form.get("storeMatch[]").is_none()
-        && call.form.get("analyze").is_none();
+    let is_plain =
+        options.stats == Stats::None && call.form.get("storeMatch[]").is_none() && !options.analyze;
     if !is_plain || wants_fresh(call) || task.steps.count == 0 || !is_cacheable(task.expr) {
         return Ok(None);
     }

@@ -3,8 +3,9 @@
 use model::{MatchOp, Matcher};
 use promql::parse::{self, parse_selector};
 use runtime::http::Form;
-use storeapi::PartialResponse;
+use serde::Deserialize;
 use storeapi::catalog::Asker;
+use storeapi::{PartialResponse, Shard};
 
 use super::answer::ApiError;
 use super::{Api, Call, params};
@@ -35,6 +36,7 @@ pub(super) fn scope(api: &Api, call: &Call<'_>, max_resolution: i64) -> Result<S
         max_resolution,
         tenant,
         enforced,
+        shard: shard(form)?,
     })
 }
 
@@ -75,6 +77,39 @@ fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiEr
         name => name.to_owned(),
     };
     Ok((tenant, enforced))
+}
+
+/// The shard in the parameter `shard_info`, in which Thanos' query frontend splits a query.
+fn shard(form: &Form) -> Result<Option<Shard>, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(default)]
+    #[derive(Default)]
+    struct ShardInfo {
+        shard_index: u64,
+        total_shards: u64,
+        by: bool,
+        labels: Vec<String>,
+    }
+    const NAME: &str = "shard_info";
+    let Some(text) = form.get(NAME).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let info: ShardInfo =
+        serde_json::from_str(text).map_err(|error| ApiError::parameter(NAME, error))?;
+    if info.total_shards == 0 {
+        return Ok(None);
+    }
+    if info.shard_index >= info.total_shards {
+        let (index, total) = (info.shard_index, info.total_shards);
+        let reason = format_args!("there is no shard {index} of {total}");
+        return Err(ApiError::parameter(NAME, reason));
+    }
+    Ok(Some(Shard {
+        index: info.shard_index,
+        total: info.total_shards,
+        by: info.by,
+        labels: info.labels,
+    }))
 }
 
 /// A truth value as Go writes it.

@@ -21,6 +21,45 @@ pub(super) fn flags(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::tree(json!(api.about.flags)))
 }
 
+/// How far the log is replayed: before that is done, nothing but the server's health is answered.
+pub(super) fn wal_replay(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
+    Ok(Answer::text(
+        r#"{"min":0,"max":0,"current":0,"state":"done"}"#,
+    ))
+}
+
+/// What the API and the engine can do, by category.
+pub(super) fn features(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
+    let engine = &api.settings().engine;
+    Ok(Answer::tree(json!({
+        "api": {
+            "admin": false,
+            "exclude_alerts": true,
+            "label_values_match": true,
+            "query_stats": true,
+            "query_warnings": true,
+            "time_range_labels": true,
+            "time_range_series": true,
+        },
+        "promql": {
+            "at_modifier": true,
+            "bool": true,
+            "by": true,
+            "delayed_name_removal": engine.delayed_name_removal,
+            "group_left": true,
+            "group_right": true,
+            "ignoring": true,
+            "negative_offset": true,
+            "offset": true,
+            "on": true,
+            "per_step_stats": true,
+            "subqueries": true,
+            "type_and_unit_labels": engine.type_and_unit_labels,
+            "without": true,
+        },
+    })))
+}
+
 /// How the process runs.
 pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let started = Rfc3339(api.about.started_ms).to_string();
@@ -32,6 +71,7 @@ pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiErro
     Ok(Answer::tree(json!({
         "startTime": started,
         "serverTime": Rfc3339(call.now_ms).to_string(),
+        "CWD": std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string()),
         "reloadConfigSuccess": true,
         "lastConfigTime": started,
         "corruptionCount": unreadable.map_or(0, Vec::len),

@@ -1,4 +1,6 @@
-//! `/api/v1/targets`: what all endpoints that scrape have for targets.
+//! `/api/v1/targets` and `/api/v1/scrape_pools`: what all endpoints that scrape have for targets.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 use storeapi::catalog::{TargetState, TargetsRequest};
@@ -26,4 +28,28 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         targets.dropped_target_counts.retain(|name, _| name == pool);
     }
     Ok(Answer::tree(json!(targets)).with_store_warnings(answer.warnings))
+}
+
+/// Names of scrape pools, sorted.
+pub(super) fn pools(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+    let request = TargetsRequest {
+        state: TargetState::Any,
+        asker: scope::asker(api, call)?,
+    };
+    let answer = api.wait_for(call, api.catalog.targets(request))?;
+    let active = answer
+        .data
+        .active_targets
+        .into_iter()
+        .map(|target| target.scrape_pool);
+    let dropped = answer
+        .data
+        .dropped_targets
+        .into_iter()
+        .map(|target| target.scrape_pool);
+    let pools: BTreeSet<String> = active
+        .chain(dropped)
+        .filter(|pool| !pool.is_empty())
+        .collect();
+    Ok(Answer::tree(json!({ "scrapePools": pools })).with_store_warnings(answer.warnings))
 }

@@ -14,6 +14,7 @@ use ulid::Ulid;
 
 use super::*;
 use crate::catalog::AllCatalogs;
+use crate::figures::Figures;
 use crate::pool::Pool;
 use crate::stores::{FixedStore, FixedStores};
 
@@ -75,6 +76,7 @@ impl Fixture {
         };
         Self {
             api: Api::new(Parts {
+                figures: Arc::new(Figures::new(Arc::<FixedStores>::clone(&stores), 20)),
                 evaluator: Arc::new(evaluator),
                 store: Arc::new(local.clone()),
                 catalog: Arc::new(AllCatalogs::new(stores, Vec::new(), Duration::ZERO)),
@@ -382,4 +384,96 @@ fn paths_and_methods() {
     assert_eq!(f.send(Method::POST, "/api/v1/query?query=1").0, 200);
     assert_eq!(f.api.cost("/api/v1/query"), Cost::Large);
     assert_eq!(f.api.cost("/api/v1/status/buildinfo"), Cost::Small);
+}
+
+#[test]
+fn work_is_shown_by_operator() {
+    let api = Fixture::new();
+    let data = api.data("query?query=sum(up)&analyze=true");
+    let analysis = &data["analysis"];
+    assert!(analysis["executionTime"].is_string(), "{analysis}");
+    let below = &analysis["children"][0];
+    assert!(below["totalSamples"].as_u64() > Some(0), "{analysis}");
+    assert!(api.data("query?query=sum(up)")["analysis"].is_null());
+    let range = "query_range?query=sum(up)&start=0&end=300&step=60";
+    let data = api.data(&format!("{range}&analyze=1"));
+    assert!(data["analysis"]["name"].is_string());
+}
+
+#[test]
+fn shards_are_the_whole_together() {
+    let api = Fixture::new();
+    let count = |index: usize| {
+        let shard = format!(
+            "%7B%22shard_index%22:{index},%22total_shards%22:2,%22by%22:true,%22labels%22:[%22job%22]%7D"
+        );
+        let data = api.data(&format!("query?query=up&time=0&shard_info={shard}"));
+        data["result"].as_array().unwrap().len()
+    };
+    let all = api.data("query?query=up&time=0")["result"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!((count(0) + count(1), all), (3, 3));
+    let (status, _, text) = api.error("query?query=up&shard_info=x");
+    assert_eq!(status, 400);
+    assert!(
+        text.starts_with("invalid parameter \"shard_info\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn plans_are_explained() {
+    let api = Fixture::new();
+    let plan = api.data("query_explain?query=sum(up)");
+    assert!(
+        plan["children"][0]["name"].as_str().unwrap().contains("up"),
+        "{plan}"
+    );
+    let range = "query_range_explain?query=rate(up[1m])&start=0&end=300&step=60";
+    assert!(api.data(&format!("{range}&engine=thanos"))["name"].is_string());
+    assert_eq!(api.error(&format!("{range}&engine=prometheus")).0, 400);
+    assert_eq!(api.error("query?query=up&engine=other").0, 400);
+    assert_eq!(api.get("query?query=up&engine=prometheus").0, 200);
+}
+
+#[test]
+fn what_nobody_has_is_empty() {
+    let api = Fixture::new();
+    for (target, expected) in [
+        ("notifications", json!([])),
+        ("scrape_pools", json!({"scrapePools": []})),
+        ("rules", json!({"groups": []})),
+        (
+            "rules?type=alert&exclude_alerts=true",
+            json!({"groups": []}),
+        ),
+        ("alerts", json!({"alerts": []})),
+        ("metadata?limit=0", json!({})),
+        ("query_exemplars?query=up", json!([])),
+        ("query_exemplars?query=1", json!([])),
+    ] {
+        assert_eq!(api.data(target), expected, "{target}");
+    }
+    assert_eq!(api.data("status/walreplay")["state"], "done");
+    assert_eq!(api.data("features")["api"]["query_stats"], true);
+    for (target, text) in [
+        (
+            "rules?type=x",
+            "invalid parameter \"type\": not supported value \"x\"",
+        ),
+        ("metadata?limit=x", "limit must be a number"),
+        (
+            "query_exemplars?query=up%7B",
+            "1:4: parse error: unexpected end of input inside braces",
+        ),
+        (
+            "query_exemplars?query=up&start=2&end=1",
+            "end timestamp must not be before start timestamp",
+        ),
+    ] {
+        let (status, kind, message) = api.error(target);
+        assert_eq!((status, &*kind, &*message), (400, "bad_data", text));
+    }
 }

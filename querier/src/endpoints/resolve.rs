@@ -1,10 +1,13 @@
 //! From addresses to endpoints, through DNS.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
+use runtime::metrics::{Collect, Exposition};
 
 use super::address::{Address, Lookup};
 
@@ -96,5 +99,60 @@ pub struct NoDns(pub String);
 impl Resolve for NoDns {
     fn resolve<'a>(&'a self, _: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
         Box::pin(std::future::ready(Err(self.0.clone())))
+    }
+}
+/// Counts what is looked up, and what cannot be.
+#[derive(Debug)]
+pub(super) struct Counted {
+    inner: Arc<dyn Resolve>,
+    lookups: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Counted {
+    pub(super) fn new(inner: Arc<dyn Resolve>) -> Self {
+        Self {
+            inner,
+            lookups: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Resolve for Counted {
+    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(async move {
+            self.lookups.fetch_add(1, Ordering::Relaxed);
+            let found = self.inner.resolve(address).await;
+            let failed = u64::from(found.is_err());
+            self.failures.fetch_add(failed, Ordering::Relaxed);
+            found
+        })
+    }
+}
+
+impl Collect for Counted {
+    fn collect(&self, out: &mut Exposition) {
+        let lookups = self.lookups.load(Ordering::Relaxed);
+        let failures = self.failures.load(Ordering::Relaxed);
+        // Thanos' dashboards look under the old name, its alerts under the new one.
+        for name in [
+            "thanos_query_endpoints_dns_lookups_total",
+            "thanos_query_store_apis_dns_lookups_total",
+        ] {
+            out.counter(
+                name,
+                "Addresses of endpoints that were looked up.",
+                &[],
+                lookups,
+            );
+        }
+        for name in [
+            "thanos_query_endpoints_dns_failures_total",
+            "thanos_query_store_apis_dns_failures_total",
+        ] {
+            let help = "Addresses of endpoints that could not be looked up.";
+            out.counter(name, help, &[], failures);
+        }
     }
 }

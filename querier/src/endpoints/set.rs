@@ -18,6 +18,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Matcher};
 use parking_lot::Mutex;
 use runtime::Clock;
+use runtime::metrics::Collect;
 use storeapi::catalog::Services;
 use storeapi::proxy::Member;
 use storeapi::wire::info::EndpointInfo;
@@ -27,7 +28,7 @@ use tokio::time::timeout;
 use super::config::EndpointConfig;
 use super::group::Group;
 use super::peer::{Dial, Peer};
-use super::resolve::Resolve;
+use super::resolve::{Counted, Resolve};
 use crate::stores::{CatalogMember, FixedStore, StoreStatus, Stores, fingerprint};
 use wanted::{Wanted, WantedEndpoint};
 
@@ -81,6 +82,7 @@ pub struct EndpointSet {
     fixed: Vec<FixedStore>,
     dial: Arc<dyn Dial>,
     clock: Arc<dyn Clock>,
+    lookups: Arc<Counted>,
     wanted: tokio::sync::Mutex<Wanted>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// Whose turn it is in groups.
@@ -95,8 +97,11 @@ impl EndpointSet {
         (dial, resolve): (Arc<dyn Dial>, Arc<dyn Resolve>),
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let lookups = Arc::new(Counted::new(resolve));
+        let resolve = Arc::<Counted>::clone(&lookups);
         Self {
             wanted: tokio::sync::Mutex::new(Wanted::new(&options, resolve)),
+            lookups,
             options,
             fixed,
             dial,
@@ -104,6 +109,11 @@ impl EndpointSet {
             endpoints: ArcSwap::default(),
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// Figures of looking addresses up, to be registered.
+    pub fn figures(&self) -> Arc<dyn Collect> {
+        Arc::<Counted>::clone(&self.lookups)
     }
 
     /// Looks up addresses that are due, and asks every endpoint how it is.

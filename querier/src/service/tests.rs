@@ -67,6 +67,7 @@ fn service(stores: Arc<dyn Stores>, local: Option<LocalStore>) -> Service {
             ..Settings::default()
         },
         store_limits: Limits::default(),
+        queries_max: 20,
         clock: Arc::new(ManualClock::new(NOW_MS)),
         about: about(),
     })

@@ -1,10 +1,11 @@
-//! `check config`: configuration files of Prometheus.
+//! `check config` and `check web-config`: configuration files.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ingester::config::Config;
+use runtime::web_config::WebConfig;
 
 /// Flags of the check.
 #[derive(Debug, clap::Args)]
@@ -29,6 +30,22 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
             }
             Err(error) => {
                 writeln!(out, "  FAILED: {error}")?;
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Checks web configurations instead.
+pub(super) fn run_web(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for file in &args.files {
+        let name = file.display().to_string();
+        match WebConfig::read(&name) {
+            Ok(_) => writeln!(out, "{name} SUCCESS")?,
+            Err(error) => {
+                writeln!(out, "{name} FAILED: {error}")?;
                 code = ExitCode::FAILURE;
             }
         }

@@ -17,30 +17,30 @@ pub(super) struct Family {
 }
 
 /// Units by their base unit.
-const UNITS: [(&str, &[&str]); 9] = [
+const UNITS: [(&str, &[&str]); 11] = [
     ("amperes", &["amperes"]),
     ("bytes", &["bytes", "bits"]),
-    ("celsius", &["celsius", "kelvins", "fahrenheits"]),
-    ("grams", &["grams"]),
+    ("celsius", &["celsius", "fahrenheit", "rankine"]),
+    ("grams", &["grams", "pounds", "ounces"]),
     ("joules", &["joules", "calories"]),
+    ("kelvin", &["kelvin", "kelvins"]),
     ("meters", &["meters", "inches", "yards", "miles"]),
-    (
-        "seconds",
-        &["seconds", "minutes", "hours", "days", "weeks", "years"],
-    ),
+    ("metres", &["metres"]),
+    ("moles", &["moles"]),
+    ("seconds", &["seconds", "minutes", "hours", "days", "weeks"]),
     ("volts", &["volts"]),
-    ("ratio", &["percent"]),
 ];
 /// What may stand before a unit.
-const PREFIXES: [&str; 20] = [
-    "pico", "nano", "micro", "milli", "centi", "deci", "deca", "deka", "hecto", "kilo", "kibi",
-    "mega", "mibi", "mebi", "giga", "gibi", "tera", "tebi", "peta", "pebi",
+const PREFIXES: [&str; 19] = [
+    "pico", "nano", "micro", "milli", "centi", "deci", "deca", "hecto", "kilo", "kibi", "mega",
+    "mibi", "mebi", "giga", "gibi", "tera", "tebi", "peta", "pebi",
 ];
-/// Units that are written short, with what they mean.
-const ABBREVIATIONS: [&str; 19] = [
-    "s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d", "min", "bit",
-    "hr", "nsec", "msec",
+/// Units that are written short.
+const ABBREVIATIONS: [&str; 14] = [
+    "s", "ms", "us", "ns", "sec", "b", "kb", "mb", "gb", "tb", "pb", "m", "h", "d",
 ];
+/// Types that names do not repeat.
+const TYPES: [&str; 4] = ["counter", "gauge", "summary", "histogram"];
 
 /// What could be better about a family, sorted.
 pub(super) fn problems(name: &str, family: &Family) -> Vec<String> {
@@ -109,15 +109,19 @@ fn of_type(name: &str, family: &Family, found: &mut Vec<String>) {
                 found.push(format!("{what} metrics should not have {label:?} label"));
             }
         }
-        let word = kind.as_str();
-        if name
-            .to_ascii_lowercase()
-            .split('_')
-            .any(|part| part == word)
-        {
-            found.push(format!("metric name should not include type '{word}'"));
-        }
     }
+    let lower = name.to_ascii_lowercase();
+    for kind in TYPES
+        .into_iter()
+        .filter(|kind| words_after_first(&lower).any(|w| w == *kind))
+    {
+        found.push(format!("metric name should not include type '{kind}'"));
+    }
+}
+
+/// The words of a name that an underscore stands before.
+fn words_after_first(name: &str) -> impl Iterator<Item = &str> {
+    name.split('_').skip(1)
 }
 
 /// Letters, colons and abbreviations.

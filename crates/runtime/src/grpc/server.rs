@@ -12,6 +12,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
+use super::figures::{GrpcMetrics, Measure};
 use super::flags::GrpcServerConfig;
 use super::incoming::connections;
 use super::snappy::Decompress;
@@ -35,6 +36,7 @@ const AGE_GRACE: Duration = Duration::from_secs(120);
 pub struct Server {
     listener: TcpListener,
     config: GrpcServerConfig,
+    metrics: Arc<GrpcMetrics>,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -67,8 +69,14 @@ impl Server {
         Ok(Self {
             listener,
             config,
+            metrics: Arc::default(),
             tls,
         })
+    }
+
+    /// Figures of its calls, to be registered.
+    pub fn metrics(&self) -> Arc<GrpcMetrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Where it listens.
@@ -107,6 +115,7 @@ impl Server {
         let mut stop = shutdown.clone();
         let incoming = connections(self.listener, self.tls);
         let service = Decompress(routes.add_service(health).prepare());
+        let service = Measure::new(service, self.metrics);
         let serving = builder.serve_with_incoming_shutdown(service, incoming, async move {
             stop.requested().await;
         });

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::body::{self, Outgoing};
 use super::coding::Coding;
+use super::figures::HttpMetrics;
 use super::request::{Abandonment, Request};
 use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
@@ -23,6 +24,7 @@ use super::{Cost, Handler, Response};
 pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) limits: HttpLimits,
+    pub(super) metrics: Arc<HttpMetrics>,
     pub(super) small: Arc<Semaphore>,
     pub(super) large: Arc<Semaphore>,
 }
@@ -36,9 +38,12 @@ impl Shared {
     ) -> Result<Answer, Infallible> {
         let has_origin = request.headers().contains_key(header::ORIGIN);
         let is_head = request.method() == Method::HEAD;
+        let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+        let begin = Instant::now();
         let mut answer = match self.route(request, peer).await {
             Ok(answer) | Err(answer) => answer,
         };
+        (self.metrics).answered(&path, &method, answer.status(), begin.elapsed());
         if has_origin {
             allow_origins(answer.headers_mut());
         }
@@ -55,6 +60,9 @@ impl Shared {
         peer: Option<IpAddr>,
     ) -> Result<Answer, Answer> {
         let Some(handler) = self.service.handler() else {
+            if let Some(early) = self.service.early_handler(request.uri().path()) {
+                return self.handle(early, request, peer).await;
+            }
             return match request.uri().path() {
                 "/-/healthy" => Ok(line(StatusCode::OK, "Promontory is healthy.")),
                 _ => Err(line(

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
 use super::connection::Shared;
+use super::figures::HttpMetrics;
 use super::idle::IdleStream;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
@@ -91,6 +92,7 @@ impl HttpLimits {
 pub struct Service {
     handler: Arc<OnceLock<Arc<dyn Handler>>>,
     readiness: Arc<OnceLock<Readiness>>,
+    early: Arc<OnceLock<(&'static str, Arc<dyn Handler>)>>,
 }
 
 impl Service {
@@ -105,6 +107,18 @@ impl Service {
     pub fn follow(&self, readiness: Readiness) {
         // The first one stays.
         let _ = self.readiness.set(readiness);
+    }
+
+    /// Has requests for one path go to `handler` until the server is ready. A second call changes
+    /// nothing.
+    pub fn before_ready(&self, path: &'static str, handler: Arc<dyn Handler>) {
+        // The first one stays.
+        let _ = self.early.set((path, handler));
+    }
+
+    pub(super) fn early_handler(&self, path: &str) -> Option<Arc<dyn Handler>> {
+        let (of, handler) = self.early.get()?;
+        (*of == path).then(|| Arc::clone(handler))
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -143,6 +157,7 @@ pub struct Server {
     limits: HttpLimits,
     raw: Option<Arc<dyn RawProtocol>>,
     tls: Option<TlsAcceptor>,
+    metrics: Arc<HttpMetrics>,
 }
 
 impl fmt::Debug for Server {
@@ -171,6 +186,7 @@ impl Server {
             limits,
             raw: None,
             tls: None,
+            metrics: Arc::default(),
         })
     }
 
@@ -191,6 +207,11 @@ impl Server {
         self
     }
 
+    /// Figures of its requests, to be registered.
+    pub fn metrics(&self) -> Arc<HttpMetrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -205,6 +226,7 @@ impl Server {
         let shared = Arc::new(Shared {
             service,
             limits,
+            metrics: Arc::clone(&self.metrics),
             small: Arc::new(Semaphore::new(limits.small_max)),
             large: Arc::new(Semaphore::new(limits.large_max)),
         });

@@ -35,6 +35,18 @@ impl Collect for ProcessMetrics {
             &build,
             1.0,
         );
+        let build = [
+            ("branch", ""),
+            ("goversion", ""),
+            ("revision", ""),
+            build[0],
+        ];
+        out.gauge(
+            "thanos_build_info",
+            "The same under the name that Thanos' dashboards look for.",
+            &build,
+            1.0,
+        );
         out.gauge(
             "process_start_time_seconds",
             "When the process started, in seconds since the Unix epoch.",

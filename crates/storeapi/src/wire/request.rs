@@ -264,8 +264,11 @@ fn shard_to_wire(shard: &Shard) -> wire::ShardInfo {
     }
 }
 
-/// Less than one shard means that the question is not sharded.
-fn shard_from_wire(shard: wire::ShardInfo) -> Result<Option<Shard>, StoreError> {
+/// A shard; less than one in all means that the question is not sharded.
+///
+/// # Errors
+/// When there is no shard of that number.
+pub fn shard_from_wire(shard: wire::ShardInfo) -> Result<Option<Shard>, StoreError> {
     let total = u64::try_from(shard.total_shards).unwrap_or(0);
     if total == 0 {
         return Ok(None);

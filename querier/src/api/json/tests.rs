@@ -11,7 +11,7 @@ fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
 
 fn result(value: &QueryValue) -> String {
     let mut out = Vec::new();
-    write_result(&mut out, 1_500, value, None).unwrap();
+    write_result(&mut out, 1_500, value, (None, None)).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -110,7 +110,7 @@ fn long_results_go_out_in_parts() {
     let labels = Labels::empty();
     let mut out = Parts(Vec::new());
     let value = QueryValue::Matrix(vec![MatrixSeries { labels, points }]);
-    write_result(&mut out, 0, &value, None).unwrap();
+    write_result(&mut out, 0, &value, (None, None)).unwrap();
     assert!(out.0.len() > 10);
     assert!(out.0.iter().all(|n| *n < 2 * FULL));
 }

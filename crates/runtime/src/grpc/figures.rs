@@ -1,0 +1,240 @@
+//! Figures of the calls that a server answered, under the names of Go's gRPC middleware.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::{Code, Status};
+
+use crate::metrics::{Collect, Exposition, Histogram};
+
+/// Methods that are told apart; calls of others are not counted.
+const METHODS_MAX: usize = 64;
+/// Bounds in seconds; Thanos' own.
+const SECONDS: &[f64] = &[
+    0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0,
+];
+/// Methods whose answer is one message; all others of Thanos' are streams.
+const UNARY: [&str; 6] = [
+    "LabelNames",
+    "LabelValues",
+    "Info",
+    "RemoteWrite",
+    "Check",
+    "List",
+];
+
+/// Counts calls by service and method.
+#[derive(Debug, Default)]
+pub struct GrpcMetrics {
+    calls: Mutex<BTreeMap<Method, Calls>>,
+}
+
+/// Service and method.
+type Method = (String, String);
+
+#[derive(Debug)]
+struct Calls {
+    started: u64,
+    by_code: BTreeMap<&'static str, u64>,
+    seconds: Histogram,
+}
+
+impl GrpcMetrics {
+    fn started(self: &Arc<Self>, path: &str) -> Option<Running> {
+        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+        let key = (service.to_owned(), method.to_owned());
+        let mut calls = self.calls.lock();
+        if !calls.contains_key(&key) && calls.len() >= METHODS_MAX {
+            return None;
+        }
+        let of_method = calls.entry(key.clone()).or_insert_with(|| Calls {
+            started: 0,
+            by_code: BTreeMap::new(),
+            seconds: Histogram::new(SECONDS),
+        });
+        of_method.started += 1;
+        Some(Running {
+            metrics: Arc::clone(self),
+            method: key,
+            begin: Instant::now(),
+        })
+    }
+}
+
+impl Collect for GrpcMetrics {
+    fn collect(&self, out: &mut Exposition) {
+        for ((service, method), calls) in &*self.calls.lock() {
+            let kind = match UNARY.contains(&method.as_str()) {
+                true => "unary",
+                false => "server_stream",
+            };
+            let labels = [
+                ("grpc_method", method.as_str()),
+                ("grpc_service", service),
+                ("grpc_type", kind),
+            ];
+            let help = "Calls that were started.";
+            out.counter("grpc_server_started_total", help, &labels, calls.started);
+            for (code, count) in &calls.by_code {
+                let labels = [("grpc_code", *code), labels[0], labels[1], labels[2]];
+                let help = "Calls that were ended, well or not.";
+                out.counter("grpc_server_handled_total", help, &labels, *count);
+            }
+            let help = "How long calls took, to the end of their answer.";
+            let name = "grpc_server_handling_seconds";
+            out.histogram(name, help, &labels, &calls.seconds);
+        }
+    }
+}
+
+/// A call that goes on.
+#[derive(Debug)]
+struct Running {
+    metrics: Arc<GrpcMetrics>,
+    method: Method,
+    begin: Instant,
+}
+
+impl Running {
+    fn ended(self, code: Code) {
+        let took = self.begin.elapsed().as_secs_f64();
+        if let Some(calls) = self.metrics.calls.lock().get_mut(&self.method) {
+            *calls.by_code.entry(name_of(code)).or_default() += 1;
+            calls.seconds.observe(took);
+        }
+    }
+}
+
+/// A code as Go names it.
+const fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+/// Counts the calls of the service within.
+#[derive(Debug, Clone)]
+pub(super) struct Measure<S> {
+    inner: S,
+    metrics: Arc<GrpcMetrics>,
+}
+
+impl<S> Measure<S> {
+    pub(super) const fn new(inner: S, metrics: Arc<GrpcMetrics>) -> Self {
+        Self { inner, metrics }
+    }
+}
+
+impl<S> Service<Request<Body>> for Measure<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let running = self.metrics.started(request.uri().path());
+        let mut watched = Watched {
+            body: Body::empty(),
+            running,
+        };
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            let (head, body) = answering.await?.into_parts();
+            // An answer that is an error is no more than its headers.
+            if let Some(code) = code_in(&head.headers) {
+                watched.end(code);
+            }
+            watched.body = body;
+            Ok(Response::from_parts(head, Body::new(watched)))
+        })
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    Status::from_header_map(headers).map(|status| status.code())
+}
+
+/// A body whose end is the end of a call. One that is dropped before was not wanted any more.
+struct Watched {
+    body: Body,
+    running: Option<Running>,
+}
+
+impl Watched {
+    fn end(&mut self, code: Code) {
+        if let Some(running) = self.running.take() {
+            running.ended(code);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    let code = code_in(trailers).unwrap_or(Code::Unknown);
+                    self.end(code);
+                }
+            }
+            Some(Err(status)) => self.end(status.code()),
+            None => self.end(Code::Ok),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,230 @@
+//! `promontory query` beside `promtool query`, `check` and the tools that write to buckets.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use promontory_tests::peer;
+
+use crate::prometheus::Prometheus;
+
+const INPUT: &str = "# TYPE requests counter
+requests_total{code=\"200\",job=\"a\\\"b\"} 1 1600000000
+requests_total{code=\"500\",job=\"x\"} 2.5 1600000000
+requests_total{code=\"200\",job=\"a\\\"b\"} 3 1600000060
+requests_total{code=\"500\",job=\"x\"} NaN 1600000060
+# EOF
+";
+
+fn promontory(args: &[&str]) -> anyhow::Result<Output> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
+    Ok(command.args(args).output()?)
+}
+
+fn text(output: &Output) -> anyhow::Result<String> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{errors}");
+    Ok(String::from_utf8(output.stdout.clone())?)
+}
+
+/// Lines in any order, which Prometheus does not promise.
+fn lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn answers_look_as_promtool_shows_them() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (input, data) = (dir.path().join("input.om"), dir.path().join("data"));
+    std::fs::write(&input, INPUT)?;
+    let paths = [input.display().to_string(), data.display().to_string()];
+    text(&promontory(&[
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        &paths[0],
+        &paths[1],
+    ])?)?;
+    let Some(prometheus) = Prometheus::start(&data, dir.path())? else {
+        return Ok(());
+    };
+    let Some(promtool) = peer("promtool") else {
+        return Ok(());
+    };
+    let url = format!("http://127.0.0.1:{}", prometheus.port());
+    let times = ["--start=1600000000", "--end=1600000060"];
+    for args in [
+        &["instant", "--time=1600000060.5", &url, "requests_total"][..],
+        &[
+            "instant",
+            "--time=1600000060",
+            &url,
+            "sum by (code) (requests_total)",
+        ],
+        &["instant", "--time=1600000060", &url, "1 + 2"],
+        &[
+            "instant",
+            "--time=2020-09-13T12:27:40Z",
+            &url,
+            "requests_total[2m]",
+        ],
+        &["instant", "--time=5", &url, "nothing"],
+        &[
+            "range",
+            times[0],
+            times[1],
+            "--step=30s",
+            &url,
+            "requests_total",
+        ],
+        &["series", "--match=requests_total", times[0], times[1], &url],
+        &[
+            "series",
+            "--match={code=\"200\"}",
+            "--match={job=\"x\"}",
+            times[0],
+            times[1],
+            &url,
+        ],
+        &["labels", times[0], times[1], &url, "job"],
+    ] {
+        let ours = text(&promontory(&[&["query"], args].concat())?)?;
+        let theirs = Command::new(&promtool).arg("query").args(args).output()?;
+        assert_eq!(lines(&ours), lines(&text(&theirs)?), "{args:?}");
+    }
+    let json = text(&promontory(&["query", "instant", &url, "1", "-o", "json"])?)?;
+    assert!(json.starts_with('[') && json.contains("\"1\""), "{json}");
+    let names = text(&promontory(&["query", "labels", &url])?)?;
+    assert!(names.contains("__name__"), "{names}");
+
+    let wrong = promontory(&["query", "instant", &url, "sum("])?;
+    assert_eq!(wrong.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&wrong.stderr);
+    assert!(errors.contains("parse error"), "{errors}");
+    let nobody = promontory(&["query", "instant", "127.0.0.1:1", "up"])?;
+    let errors = String::from_utf8_lossy(&nobody.stderr);
+    assert!(errors.contains("cannot be reached"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn blocks_are_marked_and_cleaned_up() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let id = "01HZZZZZZZ0000000000000000";
+    let block = dir.path().join(id);
+    std::fs::create_dir_all(block.join("chunks"))?;
+    let meta = format!(
+        "{{\"version\":1,\"ulid\":\"{id}\",\"minTime\":0,\"maxTime\":1000,\
+         \"stats\":{{}},\"compaction\":{{\"level\":1,\"sources\":[\"{id}\"]}},\
+         \"thanos\":{{\"labels\":{{\"a\":\"b\"}},\"downsample\":{{\"resolution\":0}},\"source\":\"test\"}}}}"
+    );
+    std::fs::write(block.join("meta.json"), meta)?;
+    std::fs::write(block.join("index"), "x")?;
+    std::fs::write(block.join("chunks/000001"), "x")?;
+    let config = format!(
+        "--objstore.config=type: FILESYSTEM\nconfig:\n  directory: {}\n",
+        dir.path().display()
+    );
+    let tool = |args: &[&str]| text(&promontory(&[&["bucket"], args, &[&config]].concat())?);
+    let id_flag = format!("--id={id}");
+    let mark =
+        |marker: &str, more: &str| tool(&["mark", &id_flag, &format!("--marker={marker}"), more]);
+    for marker in [
+        "no-compact-mark.json",
+        "no-downsample-mark.json",
+        "deletion-mark.json",
+    ] {
+        assert!(mark(marker, "--details=why")?.contains("is marked"));
+        let json = std::fs::read_to_string(block.join(marker))?;
+        assert!(json.contains("why") && json.contains(id), "{json}");
+        assert!(mark(marker, "--details=again")?.contains("was marked already"));
+    }
+    assert_eq!(tool(&["ls", "--exclude-delete"])?, "");
+    assert!(mark("deletion-mark.json", "--remove")?.contains("not marked any more"));
+    assert!(!block.join("deletion-mark.json").exists());
+    assert!(tool(&["ls", "--exclude-delete"])?.contains(id));
+    let unknown = [
+        "mark",
+        "--id=01HZZZZZZZ0000000000000001",
+        "--marker=deletion-mark.json",
+    ];
+    assert!(tool(&[&unknown[..], &["--details=x"]].concat()).is_err());
+
+    mark("deletion-mark.json", "--details=why")?;
+    let waiting = tool(&["cleanup"])?;
+    assert!(waiting.contains("0 due, 0 failed; 1 marked"), "{waiting}");
+    let mark = std::fs::read_to_string(block.join("deletion-mark.json"))?;
+    let old = mark.replace("\"deletion_time\":1", "\"deletion_time\":");
+    std::fs::write(block.join("deletion-mark.json"), old)?;
+    assert!(tool(&["cleanup", "--dry-run"])?.contains("would be deleted"));
+    let cleaned = tool(&["cleanup"])?;
+    assert!(
+        cleaned.contains("1 of 1") && cleaned.contains("blocks/s"),
+        "{cleaned}"
+    );
+    assert!(!block.join("meta.json").exists());
+    Ok(())
+}
+
+#[test]
+fn files_and_metrics_are_checked() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let check = |name: &str, yaml: &str| -> anyhow::Result<Output> {
+        let file = dir.path().join(name);
+        std::fs::write(&file, yaml)?;
+        promontory(&["check", "config", &file.display().to_string()])
+    };
+    let good = text(&check("good.yml", "scrape_configs: [{job_name: a}]\n")?)?;
+    assert!(good.contains("SUCCESS"), "{good}");
+    let bad = check("bad.yml", "scrape_configs: [{job: a}]\n")?;
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&bad.stdout).contains("FAILED"));
+
+    let web = dir.path().join("web.yml");
+    std::fs::write(&web, "tls_server_config: {cert_file: a}\n")?;
+    let bad = promontory(&["check", "web-config", &web.display().to_string()])?;
+    assert_eq!(bad.status.code(), Some(1));
+    std::fs::write(&web, "")?;
+    text(&promontory(&[
+        "check",
+        "web-config",
+        &web.display().to_string(),
+    ])?)?;
+
+    let lint = |program: &Path, metrics: &str| -> anyhow::Result<(Vec<String>, Option<i32>)> {
+        let mut child = Command::new(program)
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        child
+            .stdin
+            .take()
+            .expect("piped")
+            .write_all(metrics.as_bytes())?;
+        let output = child.wait_with_output()?;
+        // promtool says on standard error what we say on standard output.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said)?;
+        let mut lines: Vec<_> = said.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        Ok((lines, output.status.code()))
+    };
+    let ours = Path::new(env!("CARGO_BIN_EXE_promontory"));
+    let Some(promtool) = peer("promtool") else {
+        return Ok(());
+    };
+    for metrics in [
+        "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n",
+        "# TYPE requests counter\nrequests 1\n",
+        "# HELP aB_milliseconds Time.\n# TYPE aB_milliseconds gauge\naB_milliseconds 1\n",
+        "# HELP a_gauge_total Things.\n# TYPE a_gauge_total gauge\na_gauge_total{le=\"1\"} 1\n",
+        "# HELP x_ms Time.\n# TYPE x_ms gauge\nx_ms{someLabel=\"1\"} 1\n",
+    ] {
+        assert_eq!(lint(ours, metrics)?, lint(&promtool, metrics)?, "{metrics}");
+    }
+    Ok(())
+}
