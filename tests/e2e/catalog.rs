@@ -108,6 +108,8 @@ fn normal(mut value: Value) -> Value {
             }
             Value::Array(array) => {
                 array.iter_mut().for_each(walk);
+                // Groups of which nothing was asked for, which newer ones leave out.
+                array.retain(|item| item["rules"] != json!([]));
                 array.sort_by_key(Value::to_string);
             }
             Value::Number(number) => *value = json!(number.as_f64()),

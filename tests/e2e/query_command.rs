@@ -27,9 +27,9 @@ fn text(output: &Output) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout.clone())?)
 }
 
-/// Lines in any order, which Prometheus does not promise.
+/// Lines in any order, which Prometheus does not promise; of nothing promtool prints an empty one.
 fn lines(text: &str) -> Vec<&str> {
-    let mut lines: Vec<_> = text.lines().collect();
+    let mut lines: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
     lines.sort_unstable();
     lines
 }
