@@ -89,12 +89,10 @@ impl Ingester {
                 writes.serve(write_service.clone(), shutdown.clone()),
             );
         };
-        let replay = Arc::new(ReplayProgress::default());
-        http_service.before_ready(replay::PATH, Arc::<ReplayProgress>::clone(&replay));
         let deps = Deps {
             clock,
             registry,
-            replay,
+            replay: replay_shown_by(&http_service),
         };
         let working = async {
             let opened = Arc::new(config);
@@ -131,6 +129,13 @@ impl Ingester {
         let (worked, ()) = Box::pin(futures::future::join(working, serving)).await;
         worked
     }
+}
+
+/// The progress of a replay, which a server shows until it is ready.
+fn replay_shown_by(service: &Service) -> Arc<ReplayProgress> {
+    let replay = Arc::new(ReplayProgress::default());
+    service.before_ready(replay::PATH, Arc::<ReplayProgress>::clone(&replay));
+    replay
 }
 
 /// The services over gRPC.
