@@ -122,10 +122,10 @@ pub static REGISTERED: [Registered; 5] = [
             "lookout.points-per-second-max",
         ],
         build: |sink, options, joint| {
-            let options = options.lookout.clone();
             let gateway = lookout::gateway::Gateway::new(
                 sink,
-                options,
+                options.lookout.clone(),
+                options.metricbeat.clone(),
                 joint.lookout.clone(),
                 LateManager::clone(&joint.scraping),
             );

@@ -27,6 +27,7 @@ use super::push::{self, Form, PushError};
 use super::{Options, targets};
 use crate::exposition::Format;
 use crate::protocols::LateManager;
+use crate::protocols::metricbeat;
 use crate::protocols::pushgateway::handler::is_protobuf;
 use crate::protocols::rate::{Allowances, Rate};
 use crate::protocols::sink::{Sink, StoreError};
@@ -69,6 +70,8 @@ pub struct Gateway {
     options: Options,
     switch: Switch,
     rates: Allowances,
+    /// Takes Metricbeat's events below `/beat`.
+    beats: metricbeat::handler::Endpoint,
     /// What scrapes in the same process.
     scraping: LateManager,
 }
@@ -119,6 +122,12 @@ impl Handler for Gateway {
         let result = match (method, path) {
             (&Method::GET, "/datas") => self.check(&request),
             (&Method::POST, "/datas") => self.report(&request),
+            (_, path)
+                if let Some(below) = path.strip_prefix("/beat")
+                    && is_below(below) =>
+            {
+                self.take_beat(&request, below)
+            }
             (&Method::GET, "/prom/targets") => self.targets(),
             (&Method::GET, "/lookout/metrics") => Err(AddressError::NoApp.into()),
             (&Method::POST, "/opentsdb/api/put" | "/opentsdb/api/put/") => {
@@ -156,8 +165,15 @@ impl Handler for Gateway {
 
 impl Gateway {
     /// The endpoints of a receiver.
-    pub fn new(sink: Sink, options: Options, switch: Switch, scraping: LateManager) -> Self {
+    pub fn new(
+        sink: Sink,
+        options: Options,
+        beats: metricbeat::Options,
+        switch: Switch,
+        scraping: LateManager,
+    ) -> Self {
         Self {
+            beats: metricbeat::handler::Endpoint::new(sink.clone(), beats),
             sink,
             options,
             switch,
@@ -223,6 +239,15 @@ impl Gateway {
         let address = Address::of_tags(tags.collect())?;
         self.check_access(request, &address.app)?;
         self.take(request, Importer::OpenTsdb, address)
+    }
+
+    /// Answers Metricbeat, to which this is an Elasticsearch.
+    fn take_beat(&self, request: &Request, path: &str) -> Result<Response, Refusal> {
+        self.check_switch()?;
+        self.check_access(request, "")?;
+        let ip = request.peer.map(|ip| ip.to_canonical().to_string());
+        let extra: Vec<_> = ip.iter().map(|ip| ("ip", ip.as_str())).collect();
+        Ok(self.beats.answer(request, path, &extra))
     }
 
     /// Shows what is scraped.

@@ -34,6 +34,7 @@ fn gateway(bench: &Bench, options: Options) -> Gateway {
     Gateway::new(
         bench.sink.clone(),
         options,
+        Default::default(),
         Switch::default(),
         Default::default(),
     )
@@ -629,6 +630,7 @@ fn the_administration_makes_it_refuse() {
     let gateway = Gateway::new(
         bench.sink.clone(),
         Options::default(),
+        Default::default(),
         switch.clone(),
         Default::default(),
     );
@@ -662,6 +664,38 @@ fn the_administration_makes_it_refuse() {
         said(send(&admin, Method::POST, "/cmd/down", &[], "")).0,
         405
     );
+}
+
+#[test]
+fn metricbeat_finds_an_elasticsearch_below_its_path() {
+    let access = Access {
+        require_token: true,
+        ..Access::default()
+    };
+    let options = Options {
+        access,
+        ..Options::default()
+    };
+    let bench = Bench::new(Limits::default());
+    let gateway = gateway(&bench, options);
+    let token = [("authorization", "Basic bG9va291dDp0MQ==")];
+    let ask = |method, target, headers: &[(&'static str, &str)], body: &str| {
+        said(send(&gateway, method, target, headers, body))
+    };
+    assert_eq!(ask(Method::GET, "/beat", &[], ""), bad("token is empty"));
+    let (status, _, root) = ask(Method::GET, "/beat", &token, "");
+    assert_eq!(status, 200);
+    assert!(root.contains(r#""number":"6.8.23""#), "{root}");
+    let template = "/beat/_template/metricbeat-6.8.23";
+    assert_eq!(ask(Method::HEAD, template, &token, "").0, 200);
+    assert_eq!(ask(Method::GET, "/beats", &token, "").0, 404);
+    let event = r#"{"@timestamp":"2026-11-21T02:00:30.000Z","system":{"load":{"1":2.5}}}"#;
+    let action = r#"{"index":{"_index":"m","_type":"doc"}}"#;
+    let body = format!("{action}\n{event}\n");
+    let (status, _, answer) = ask(Method::POST, "/beat/_bulk", &token, &body);
+    assert_eq!(status, 200);
+    assert!(answer.contains(r#""status":201"#), "{answer}");
+    assert_eq!(bench.recorder.take().len(), 1);
 }
 
 /// What a decoder made of bytes, which may be any: every point is kept or refused, and the labels
