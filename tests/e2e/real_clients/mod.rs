@@ -1,7 +1,9 @@
 //! Clients that others wrote, each writing known values: the querier has exactly those afterwards.
 
-mod agents;
+mod collectd;
 mod libbeat;
+mod netdata;
+mod pushgateway;
 mod python;
 
 use std::path::Path;

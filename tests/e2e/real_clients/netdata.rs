@@ -1,4 +1,4 @@
-//! Agents of Debian that send to an OpenTSDB: netdata, in lines and over HTTP.
+//! netdata, which writes to an OpenTSDB in lines and over HTTP.
 
 use std::collections::BTreeSet;
 use std::fs;
