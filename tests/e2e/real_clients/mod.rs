@@ -3,7 +3,6 @@
 mod collectd;
 mod libbeat;
 mod netdata;
-mod pushgateway;
 mod python;
 
 use std::path::Path;
