@@ -259,7 +259,7 @@ const REFUSALS: &[Refusal] = &[
         "query_exemplars?query=(",
         400,
         "bad_data",
-        r#"invalid parameter "query": 1:2: parse error: unclosed left parenthesis"#,
+        r#"1:2: parse error: unclosed left parenthesis"#,
     ),
     ("series", 400, "bad_data", "no match[] parameter provided"),
     (
