@@ -16,6 +16,12 @@ pub trait Appender: Send + Sync {
     /// tenant can have; `Exhausted` when there may be no further tenant.
     fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, WriteError>;
 
+    /// Whether every series of a batch must come with its labels: what goes elsewhere needs them,
+    /// though the head may know the series.
+    fn needs_labels(&self) -> bool {
+        false
+    }
+
     /// Returns once the write that ended at `at` is as durable as the store is told to make it.
     /// Writes of many callers are made durable together.
     ///

@@ -16,6 +16,7 @@ use storeapi::external_labels::remaining_matchers;
 
 use crate::api::Control;
 use crate::core::reload;
+use crate::export::Exporters;
 use crate::front::Front;
 use crate::receive::Receiver;
 use crate::scrape::status::TargetMetadata;
@@ -36,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) scraping: Arc<Scraping>,
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) front: Front,
+    pub(crate) exporters: Arc<Exporters>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -50,11 +52,13 @@ impl Control for Parts {
     }
 
     fn reload(&self) -> Result<(), String> {
-        reload(&self.scraping, &self.front)
+        reload(&self.scraping, &self.front, &self.exporters)
     }
 
     fn ingest(&self) -> serde_json::Value {
-        self.front.shown()
+        let mut shown = self.front.shown();
+        shown["exporters"] = self.exporters.shown();
+        shown
     }
 
     fn targets(&self, pool: Option<&str>) -> Targets {

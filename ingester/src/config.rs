@@ -13,6 +13,7 @@ mod job;
 pub mod pipeline;
 mod print;
 mod relabel;
+mod remote_write;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -27,6 +28,7 @@ pub(crate) use discovery::check_address;
 pub use discovery::{Discovery, RecordType, StaticGroup};
 pub use http::{Authorization, HttpConfig, Pem, Secret, SecretSource, TlsConfig, TlsVersion};
 pub use job::{Defaults, Escaping, Job, Limits, Protocol};
+pub use remote_write::{MessageVersion, RemoteWrite, SendConfig};
 use yaml::{Node, Value};
 
 /// A list of targets in a file or from an HTTP server.
@@ -134,6 +136,8 @@ pub struct Config {
     pub global: Global,
     /// What is scraped.
     pub jobs: Vec<Job>,
+    /// Where samples are forwarded to.
+    pub remote_writes: Vec<RemoteWrite>,
     /// Patterns of files with rules, which this component does not evaluate.
     pub rule_files: Vec<String>,
     /// `storage.tsdb.out_of_order_time_window` in milliseconds, where it is set.
@@ -179,10 +183,6 @@ impl Config {
         }
         for (name, inactive) in [
             ("alerting", "alerts are not sent by the ingester"),
-            (
-                "remote_write",
-                "samples are not forwarded; the sidecar ships blocks instead",
-            ),
             ("remote_read", "the querier reads from stores instead"),
             ("tracing", "traces are not sent"),
             ("otlp", "OTLP is not configured here"),
@@ -191,6 +191,10 @@ impl Config {
             if section.field(name).is_some_and(|node| !is_empty(node)) {
                 config.warn(&format!("{name} is not acted on: {inactive}"));
             }
+        }
+        if let Some(list) = section.field("remote_write") {
+            let warnings = &mut config.warnings;
+            config.remote_writes = remote_write::remote_writes(list, dir, warnings)?;
         }
         if let Some(list) = section.field("scrape_configs") {
             config.add_jobs(list, dir, false)?;

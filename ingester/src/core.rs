@@ -24,8 +24,9 @@ use data::{merge_max_ms, open_tenants};
 use crate::api::{self, Api, Control};
 use crate::append::Appender;
 use crate::catalog::Parts;
-use crate::flags::Config;
-use crate::front::Front;
+use crate::export::{Exporters, Exporting};
+use crate::flags::{Config, WalSync};
+use crate::front::{DIR, Front};
 use crate::receive::Receiver;
 use crate::receive::grpc::WriteService;
 use crate::receive::http::WriteEndpoint;
@@ -56,6 +57,7 @@ pub struct Core {
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
     front: Front,
+    exporters: Arc<Exporters>,
     api: Api,
     reads: RemoteRead,
     deps: Deps,
@@ -86,7 +88,10 @@ impl Core {
         let store = TsdbStore::new(Arc::clone(&tenants), workers);
         let tsdb_store = store.map_err(start("start threads for reading"))?;
         let store: Arc<dyn Store> = Arc::new(tsdb_store.clone());
-        let appender: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
+        let exporters = Arc::new(open_exporters(config, &loaded, &deps)?);
+        let storage: Arc<dyn Appender> = Arc::<Tenants>::clone(&tenants);
+        let exporting = Exporting::new(storage, Arc::clone(&exporters));
+        let appender: Arc<dyn Appender> = Arc::new(exporting);
         let receiver = Receiver::new(Arc::clone(&appender), config.receive.clone());
         let (stage, status) = front.remote_write();
         let clock = Arc::clone(&deps.clock);
@@ -103,6 +108,7 @@ impl Core {
         });
         deps.registry
             .register(Arc::<MaintenanceMetrics>::clone(&maintenance));
+        deps.registry.register(Arc::<Exporters>::clone(&exporters));
         deps.registry
             .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
         deps.registry
@@ -113,6 +119,7 @@ impl Core {
             scraping: Arc::clone(&scraping),
             receiver: Arc::clone(&receiver),
             front: front.clone(),
+            exporters: Arc::clone(&exporters),
         });
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
@@ -123,6 +130,7 @@ impl Core {
         let api = Api::new(Arc::clone(&store), control, Arc::clone(&deps.clock), about);
         Ok(Self {
             front,
+            exporters,
             reads: RemoteRead::new(store, config.read_limits),
             tenants,
             store: tsdb_store,
@@ -203,6 +211,7 @@ impl Core {
     /// way. Nobody may write any more when it is told to.
     pub async fn run(&self, mut shutdown: Shutdown) {
         self.scraping.start();
+        self.exporters.start();
         let maintaining = maintain(Arc::clone(&self.maintenance), shutdown.clone());
         let shipping = async {
             if let Some(shipping) = &self.shipping {
@@ -213,6 +222,8 @@ impl Core {
             let mut stop = shutdown.clone();
             stop.requested().await;
             self.scraping.stop();
+            // What waits for others waits on disk.
+            self.exporters.stop();
         };
         let draining = self.front.run(shutdown.clone());
         tokio::join!(maintaining, shipping, scraping, draining);
@@ -222,7 +233,7 @@ impl Core {
 
     /// Reads the configuration file again; a failure is logged, and the old one goes on.
     pub fn reload(&self) {
-        if let Err(error) = reload(&self.scraping, &self.front) {
+        if let Err(error) = reload(&self.scraping, &self.front, &self.exporters) {
             tracing::error!(
                 error,
                 "cannot read the configuration again; going on with the old one"
@@ -244,10 +255,30 @@ impl Core {
     }
 }
 
+/// Opens the queues of what is forwarded.
+fn open_exporters(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Exporters, Error> {
+    let exporters = Exporters::new(
+        config.tsdb.path.join(DIR).join("export"),
+        loaded.listed_labels().clone(),
+        config.tenant_label.clone(),
+        config.tsdb.wal_sync == WalSync::Always,
+        Arc::clone(&deps.clock),
+    );
+    let set = exporters.set(loaded.remote_writes());
+    set.map_err(start("forward samples"))?;
+    Ok(exporters)
+}
+
 /// Reads the files again. What is wrong with one does not keep the other from it.
-pub(crate) fn reload(scraping: &Scraping, front: &Front) -> Result<(), String> {
+pub(crate) fn reload(
+    scraping: &Scraping,
+    front: &Front,
+    exporters: &Exporters,
+) -> Result<(), String> {
     let of_front = front.reload();
-    scraping.reload().and(of_front)
+    scraping.reload()?;
+    let exported = exporters.set(&scraping.remote_writes());
+    of_front.and(exported.map_err(|error| error.to_string()))
 }
 
 fn start<E: std::error::Error + Send + Sync + 'static>(

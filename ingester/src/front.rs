@@ -19,7 +19,7 @@ use crate::protocols::status::{ReceiverStatus, Status};
 use crate::scrape::Manager;
 
 /// Directory of what is on its way, beside the TSDBs: no tenant's name begins with a dot.
-const DIR: &str = ".pipeline";
+pub(crate) const DIR: &str = ".pipeline";
 
 /// The part of an ingester that clients push to. Clones share it.
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ pub mod catalog;
 pub mod config;
 pub mod core;
 mod discovery;
+mod export;
 pub mod exposition;
 pub mod flags;
 pub mod front;

@@ -263,6 +263,22 @@ impl Queue {
         Ok(())
     }
 
+    /// Returns once everything that was appended so far is durable.
+    ///
+    /// # Errors
+    /// As [`Queue::sync`].
+    pub fn sync_all(&self) -> io::Result<()> {
+        let last = {
+            let state = self.state.lock();
+            let last = state.segments.back();
+            last.map(|last| Position {
+                segment: last.number,
+                offset: last.end,
+            })
+        };
+        last.map_or(Ok(()), |last| self.sync(last))
+    }
+
     fn check_failed(&self, end: Position) -> io::Result<()> {
         let state = self.state.lock();
         match state.failed.get(&end.segment) {

@@ -69,6 +69,16 @@ impl Loaded {
         &self.external_labels
     }
 
+    /// Labels that the configuration file gives to everything that is sent elsewhere.
+    pub(crate) fn listed_labels(&self) -> &Labels {
+        &self.config.global.external_labels
+    }
+
+    /// Where samples are forwarded to.
+    pub(crate) fn remote_writes(&self) -> &[config::RemoteWrite] {
+        &self.config.remote_writes
+    }
+
     /// The window for samples that come out of order, in milliseconds, where the file sets it.
     pub(crate) fn out_of_order_window_ms(&self) -> Option<i64> {
         self.config.out_of_order_window_ms
@@ -132,6 +142,11 @@ impl Scraping {
         reloaded.map_err(|error| error.to_string())?;
         tracing::info!(file = %file.display(), "configuration was read again");
         Ok(())
+    }
+
+    /// Where samples are forwarded to, as of now.
+    pub(crate) fn remote_writes(&self) -> Vec<config::RemoteWrite> {
+        self.config.lock().remote_writes.clone()
     }
 
     /// The configuration, as a sidecar reads it for external labels.

@@ -457,10 +457,11 @@ impl Receiver {
         Ok(own)
     }
 
-    /// True when the pipeline has anything to say about what a tenant sends.
+    /// True when the pipeline has anything to say about what a tenant sends, or the storage passes
+    /// it on with its labels.
     fn is_refined(&self, tenant: &str) -> bool {
         let end = self.pipeline.as_ref();
-        end.is_some_and(|end| end.stage.applies(tenant))
+        end.is_some_and(|end| end.stage.applies(tenant)) || self.appender.needs_labels()
     }
 
     /// What the pipeline leaves of a batch, where it has anything to say about it.

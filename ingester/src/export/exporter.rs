@@ -1,0 +1,319 @@
+//! One exporter: its queue, and the task that sends what is in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use model::relabel::RelabelRule;
+use parking_lot::Mutex;
+use runtime::Clock;
+use runtime::metrics::Exposition;
+use runtime::process::blocking;
+use runtime::tasks::Owned;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tsdb::batch::Batch;
+
+use super::window::{Naming, Window, Windows};
+use super::{SendError, Target};
+use crate::config::RemoteWrite;
+use crate::queue::{Queue, QueueStats};
+
+/// Pause after the queue could not be read.
+const READ_PAUSE: Duration = Duration::from_secs(5);
+
+/// What an exporter is made of.
+pub(super) struct Settings {
+    pub(super) name: String,
+    pub(super) config: RemoteWrite,
+    pub(super) rules: Vec<RelabelRule>,
+    pub(super) naming: Naming,
+    pub(super) target: Box<dyn Target>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What an exporter did since the start.
+#[derive(Debug, Default)]
+struct Counters {
+    sent: AtomicU64,
+    refused: AtomicU64,
+    filtered: AtomicU64,
+    damaged: AtomicU64,
+    not_queued: AtomicU64,
+    retries: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// An exporter's figures, as people see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Figures {
+    name: String,
+    url: String,
+    #[serde(flatten)]
+    queue: QueueStats,
+    lag_ms: i64,
+    sent_samples: u64,
+    refused_samples: u64,
+    filtered_samples: u64,
+    retries: u64,
+    last_error: Option<String>,
+}
+
+/// An exporter.
+pub(super) struct Exporter {
+    inner: Arc<Inner>,
+    task: Mutex<Option<Owned<()>>>,
+}
+
+struct Inner {
+    settings: Settings,
+    counters: Counters,
+    wake: Notify,
+}
+
+impl Exporter {
+    /// One that sends nothing yet.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                counters: Counters::default(),
+                wake: Notify::new(),
+            }),
+            task: Mutex::default(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.inner.settings.name
+    }
+
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.inner.settings.queue)
+    }
+
+    /// Whether this is what a configuration asks for.
+    pub(super) fn is(&self, name: &str, config: &RemoteWrite) -> bool {
+        self.name() == name && self.inner.settings.config == *config
+    }
+
+    /// Begins to send, unless it does. Call within an async runtime.
+    pub(super) fn start(self: &Arc<Self>) {
+        let mut task = self.task.lock();
+        if task.is_none() {
+            *task = Some(Owned::spawn(Arc::clone(&self.inner).run()));
+        }
+    }
+
+    /// Ends sending; what is on its way is sent again later.
+    pub(super) fn stop(&self) {
+        *self.task.lock() = None;
+    }
+
+    /// Queues samples. Where that fails they are lost to this exporter, which is counted.
+    pub(super) fn take(&self, now_ms: i64, samples: u32, record: &[u8]) {
+        let inner = &self.inner;
+        match inner.settings.queue.append(now_ms, samples, record) {
+            Ok(_) => inner.wake.notify_one(),
+            Err(error) => {
+                let lost = &inner.counters.not_queued;
+                lost.fetch_add(u64::from(samples), Ordering::Relaxed);
+                inner.counters.note(&error.to_string());
+            }
+        }
+    }
+
+    /// Makes durable what was queued.
+    pub(super) fn sync(&self) {
+        if let Err(error) = self.inner.settings.queue.sync_all() {
+            self.inner.counters.note(&error.to_string());
+        }
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let Inner {
+            settings, counters, ..
+        } = &*self.inner;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut queue = settings.queue.stats();
+        queue.dropped_samples += load(&counters.not_queued) + load(&counters.damaged);
+        let lag = queue
+            .oldest_ms
+            .map(|oldest| settings.clock.now_ms() - oldest);
+        Figures {
+            name: settings.name.clone(),
+            url: shown_url(&settings.config.url),
+            lag_ms: lag.unwrap_or(0).max(0),
+            queue,
+            sent_samples: load(&counters.sent),
+            refused_samples: load(&counters.refused),
+            filtered_samples: load(&counters.filtered),
+            retries: load(&counters.retries),
+            last_error: counters.last_error.lock().clone(),
+        }
+    }
+
+    pub(super) fn collect(&self, out: &mut Exposition) {
+        let figures = self.figures();
+        let labels = [("exporter", &*figures.name), ("url", &*figures.url)];
+        for (name, help, value) in [
+            (
+                "promontory_export_queue_samples",
+                "Samples that wait for an exporter.",
+                figures.queue.samples as f64,
+            ),
+            (
+                "promontory_export_queue_bytes",
+                "Bytes on disk that wait for an exporter.",
+                figures.queue.bytes as f64,
+            ),
+            (
+                "promontory_export_lag_seconds",
+                "How long the oldest samples wait for an exporter.",
+                figures.lag_ms as f64 / 1000.0,
+            ),
+        ] {
+            out.gauge(name, help, &labels, value);
+        }
+        for (name, help, value) in [
+            (
+                "promontory_export_samples_total",
+                "Samples that another system took.",
+                figures.sent_samples,
+            ),
+            (
+                "promontory_export_refused_samples_total",
+                "Samples that another system refused for good.",
+                figures.refused_samples,
+            ),
+            (
+                "promontory_export_dropped_samples_total",
+                "Samples that an exporter lost: its queue was full or damaged.",
+                figures.queue.dropped_samples,
+            ),
+            (
+                "promontory_export_filtered_samples_total",
+                "Samples that rules of an exporter dropped, or that were too old for it.",
+                figures.filtered_samples,
+            ),
+            (
+                "promontory_export_retries_total",
+                "Requests of an exporter that were sent again.",
+                figures.retries,
+            ),
+        ] {
+            out.counter(name, help, &labels, value);
+        }
+    }
+}
+
+impl Counters {
+    fn note(&self, error: &str) {
+        let mut last = self.last_error.lock();
+        if last.as_deref() != Some(error) {
+            *last = Some(error.to_owned());
+        }
+    }
+}
+
+impl Inner {
+    /// Sends what is in the queue for as long as nobody cancels it.
+    async fn run(self: Arc<Self>) {
+        loop {
+            let waiting = self.wake.notified();
+            let reader = Arc::clone(&self);
+            match blocking(move || reader.next_window()).await {
+                Ok(Some(window)) => self.deliver(window).await,
+                Ok(None) => waiting.await,
+                Err(error) => {
+                    tracing::error!(exporter = self.settings.name, %error, "cannot read the queue");
+                    self.counters.note(&error.to_string());
+                    sleep(READ_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn next_window(&self) -> std::io::Result<Option<Window>> {
+        let windows = Windows {
+            naming: &self.settings.naming,
+            rules: &self.settings.rules,
+            send: &self.settings.config.send,
+        };
+        windows.next(&self.settings.queue, self.settings.clock.now_ms())
+    }
+
+    /// Sends a window until all of it was taken or refused for good, and forgets it.
+    async fn deliver(self: &Arc<Self>, window: Window) {
+        let add = |counter: &AtomicU64, count: usize| {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        };
+        add(&self.counters.filtered, window.filtered);
+        add(&self.counters.damaged, window.damaged);
+        let shards = window.shards.iter().map(async |requests| {
+            for batch in requests {
+                self.send(batch).await;
+            }
+        });
+        join_all(shards).await;
+        let owner = Arc::clone(self);
+        blocking(move || owner.settings.queue.consume(window.end)).await;
+    }
+
+    async fn send(&self, batch: &Batch) {
+        let config = &self.settings.config.send;
+        let mut pause_ms = config.backoff_min_ms;
+        loop {
+            match self.settings.target.send(batch).await {
+                Ok(sent) => {
+                    let (taken, refused) = (sent.taken as u64, sent.refused as u64);
+                    self.counters.sent.fetch_add(taken, Ordering::Relaxed);
+                    self.counters.refused.fetch_add(refused, Ordering::Relaxed);
+                    return;
+                }
+                Err(SendError::Refused(reason)) => {
+                    let samples = batch.sample_count();
+                    tracing::error!(
+                        exporter = self.settings.name,
+                        samples,
+                        reason,
+                        "samples were refused and are not sent again"
+                    );
+                    self.counters
+                        .refused
+                        .fetch_add(samples as u64, Ordering::Relaxed);
+                    self.counters.note(&reason);
+                    return;
+                }
+                Err(SendError::Retry { after_ms, reason }) => {
+                    let retries = self.counters.retries.fetch_add(1, Ordering::Relaxed);
+                    if retries == 0 || pause_ms >= config.backoff_max_ms {
+                        tracing::warn!(
+                            exporter = self.settings.name,
+                            reason,
+                            "samples are not taken; sending them again"
+                        );
+                    }
+                    self.counters.note(&reason);
+                    sleep(Duration::from_millis(after_ms.unwrap_or(pause_ms))).await;
+                    pause_ms = (pause_ms * 2).min(config.backoff_max_ms);
+                }
+            }
+        }
+    }
+}
+
+/// An address without the password that it may have.
+fn shown_url(url: &str) -> String {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else {
+        return String::new();
+    };
+    if parsed.password().is_some() {
+        // Addresses with a user have a host, so that this works.
+        let _ = parsed.set_password(Some("xxxxx"));
+    }
+    parsed.to_string()
+}

@@ -1,0 +1,113 @@
+//! Remote write to another system, 1.0 and 2.0.
+//!
+//! As in Prometheus: 5xx, 429 and what fails on the way are sent again, after `Retry-After` where
+//! that is said; any other answer but 2xx is final.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use tsdb::batch::Batch;
+
+use super::{SendError, Sent, Target};
+use crate::config::{MessageVersion, RemoteWrite};
+use crate::messages::{Contents, encode_v1, encode_v2};
+use crate::scrape::client::{self, Clients, authorize, read_body};
+
+/// Bytes of an answer that are read, for what it says is wrong.
+const ANSWER_BYTES_MAX: usize = 512;
+
+/// A receiver of remote write.
+#[derive(Debug)]
+pub(super) struct RemoteWriteTarget {
+    config: RemoteWrite,
+    client: Client,
+}
+
+impl RemoteWriteTarget {
+    /// Makes the client; reads the certificates that it needs.
+    pub(super) fn new(config: &RemoteWrite, clients: &Clients) -> Result<Self, client::Error> {
+        Ok(Self {
+            client: clients.client(&config.http, false)?,
+            config: config.clone(),
+        })
+    }
+
+    async fn post(&self, batch: &Batch) -> Result<Sent, SendError> {
+        let contents = Contents {
+            histograms: self.config.histograms,
+            exemplars: self.config.exemplars,
+        };
+        let mut message = Vec::new();
+        let (content_type, version) = match self.config.version {
+            MessageVersion::V1 => {
+                encode_v1(batch, contents, &mut message);
+                ("application/x-protobuf", "0.1.0")
+            }
+            MessageVersion::V2 => {
+                encode_v2(batch, contents, &mut message);
+                (
+                    "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                    "2.0.0",
+                )
+            }
+        };
+        let body = snap::raw::Encoder::new().compress_vec(&message);
+        let body = body.map_err(|error| SendError::Refused(error.to_string()))?;
+        let timeout = self.config.timeout_ms.unsigned_abs();
+        let request = (self.client.post(&self.config.url))
+            .timeout(Duration::from_millis(timeout))
+            .header(CONTENT_ENCODING, "snappy")
+            .header(CONTENT_TYPE, content_type)
+            .header("X-Prometheus-Remote-Write-Version", version)
+            .body(body);
+        let answer = async {
+            Ok::<_, client::Error>(authorize(request, &self.config.http).await?.send().await?)
+        };
+        // What could not be asked may be asked later; a secret in a file may come to be.
+        let answer = answer.await.map_err(|error| SendError::Retry {
+            after_ms: None,
+            reason: error.to_string(),
+        })?;
+        let taken = batch.iter().map(|s| s.floats.len()).sum::<usize>()
+            + usize::from(contents.histograms)
+                * batch.iter().map(|s| s.histograms.len()).sum::<usize>();
+        if answer.status().is_success() {
+            return Ok(Sent { taken, refused: 0 });
+        }
+        Err(refusal(answer, self.config.send.retry_on_429).await)
+    }
+}
+
+impl Target for RemoteWriteTarget {
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Sent, SendError>> {
+        self.post(batch).boxed()
+    }
+}
+
+/// What an answer other than success means.
+pub(super) async fn refusal(answer: Response, retry_on_429: bool) -> SendError {
+    let status = answer.status();
+    let after_ms = retry_after_ms(&answer);
+    let text = read_body(answer, ANSWER_BYTES_MAX, 0)
+        .await
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let reason = format!("{status}: {}", text.lines().next().unwrap_or_default());
+    let is_busy = status == StatusCode::TOO_MANY_REQUESTS && retry_on_429;
+    if is_busy || status.is_server_error() {
+        return SendError::Retry { after_ms, reason };
+    }
+    SendError::Refused(reason)
+}
+
+/// Seconds; a date is not worth the clocks that would have to agree.
+fn retry_after_ms(answer: &Response) -> Option<u64> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|s| s.min(600) * 1000)
+}

@@ -1,0 +1,291 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use model::Labels;
+use parking_lot::Mutex;
+use runtime::ManualClock;
+use runtime::flags::ListenAddress;
+use runtime::http::{Cost, Handler, HttpLimits, Request, Response, Server, Service, StatusCode};
+use runtime::process::Shutdown;
+use runtime::tasks::Owned;
+use tsdb::batch::{Batch, Reject, Rejection};
+
+use super::*;
+use crate::config::Config;
+use crate::protocols::testing::{REFUSED_MS, Recorder};
+use crate::queue::{Queue, QueueOptions};
+use crate::receive::{DecodeOptions, Decoded, v1};
+
+const OPTIONS: QueueOptions = QueueOptions {
+    segment_bytes: 4096,
+    bytes_max: 1 << 20,
+    when_full: WhenFull::DropOldest,
+    free_bytes_min: 0,
+    spares: 0,
+};
+
+/// What was sent, and what is answered next; then everything is taken.
+#[derive(Clone, Default)]
+struct Fake {
+    sent: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<Vec<SendError>>>,
+}
+
+fn shown(batch: &Batch) -> Vec<String> {
+    let shown = |series: tsdb::batch::BatchSeries<'_>| {
+        let labels = Labels::from_encoded(series.labels);
+        let floats = series.floats.iter();
+        floats
+            .map(|float| format!("{labels} {} @ {}", float.v, float.t))
+            .collect::<Vec<_>>()
+    };
+    batch.iter().flat_map(shown).collect()
+}
+
+impl Target for Fake {
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Sent, SendError>> {
+        let result = match self.answers.lock().pop() {
+            Some(error) => Err(error),
+            None => {
+                self.sent.lock().extend(shown(batch));
+                Ok(Sent {
+                    taken: batch.sample_count(),
+                    refused: 0,
+                })
+            }
+        };
+        async move { result }.boxed()
+    }
+}
+
+fn config(yaml: &str) -> RemoteWrite {
+    let text = format!("remote_write:\n- {{url: 'http://u:p@h/w', {yaml}}}\n");
+    let config = Config::parse(&text, std::path::Path::new(".")).expect(yaml);
+    assert_eq!(config.warnings, Vec::<String>::new());
+    config.remote_writes[0].clone()
+}
+
+fn exporter(queue: Queue, yaml: &str, target: Fake) -> Arc<Exporter> {
+    let config = config(yaml);
+    let compile = |rule: &model::relabel::RelabelConfig| rule.compile(NameScheme::Utf8).unwrap();
+    Arc::new(Exporter::new(Settings {
+        name: "a".to_owned(),
+        rules: config.relabel.iter().map(compile).collect(),
+        config,
+        naming: Naming {
+            external: Labels::from_pairs([("region", "eu")]),
+            tenant_label: "tenant_id".to_owned(),
+        },
+        target: Box::new(target),
+        queue: Arc::new(queue),
+        clock: Arc::new(ManualClock::new(10_000)),
+    }))
+}
+
+fn push(exporter: &Exporter, tenant: &str, t: i64) {
+    let mut batch = Batch::new();
+    batch.series([("__name__", "m"), ("i", &*(t % 7).to_string())]);
+    batch.float(t, 1.0);
+    for (samples, record) in encode(tenant, &batch) {
+        exporter.take(t, samples, &record);
+    }
+    exporter.sync();
+}
+
+async fn until(what: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen in time");
+}
+
+#[tokio::test]
+async fn samples_arrive_in_order_renamed_and_filtered() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let rules = "write_relabel_configs: [{action: drop, source_labels: [i], regex: '3'}], queue_config: {max_shards: 1}";
+    let exporter = exporter(
+        Queue::open(dir.path(), OPTIONS).unwrap(),
+        rules,
+        fake.clone(),
+    );
+    for t in 0..5 {
+        push(&exporter, if t == 1 { "acme" } else { "" }, t);
+    }
+    assert_eq!(exporter.figures().queue.samples, 5);
+    assert_eq!(exporter.figures().lag_ms, 10_000);
+    exporter.start();
+    until(|| exporter.queue().is_empty()).await;
+    let line =
+        |t: i64, more: &str| format!(r#"{{__name__="m", i="{t}", region="eu"{more}}} 1 @ {t}"#);
+    let tenant = r#", tenant_id="acme""#;
+    let expected = [line(0, ""), line(1, tenant), line(2, ""), line(4, "")];
+    assert_eq!(*fake.sent.lock(), expected);
+    let figures = exporter.figures();
+    assert_eq!((figures.sent_samples, figures.filtered_samples), (4, 1));
+    assert_eq!((figures.lag_ms, &*figures.url), (0, "http://u:xxxxx@h/w"));
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_sent_again_also_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let retry = || SendError::Retry {
+        after_ms: Some(1),
+        reason: "busy".to_owned(),
+    };
+    let down = Fake {
+        answers: Arc::new(Mutex::new((0..100_000).map(|_| retry()).collect())),
+        ..Fake::default()
+    };
+    let first = exporter(Queue::open(dir.path(), OPTIONS).unwrap(), "", down);
+    for t in 0..100 {
+        push(&first, "", t);
+    }
+    first.start();
+    until(|| first.figures().retries > 3).await;
+    assert_eq!(first.figures().last_error.as_deref(), Some("busy"));
+    first.stop();
+
+    let up = Fake {
+        answers: Arc::new(Mutex::new(vec![retry()])),
+        ..Fake::default()
+    };
+    let options = "queue_config: {max_samples_per_send: 10, max_shards: 3, min_backoff: 1ms}";
+    let second = exporter(
+        Queue::open(dir.path(), OPTIONS).unwrap(),
+        options,
+        up.clone(),
+    );
+    second.start();
+    until(|| second.queue().is_empty()).await;
+    let sent = up.sent.lock().clone();
+    assert_eq!(sent.len(), 100);
+    for series in 0..7 {
+        let label = format!("i=\"{series}\"");
+        let of_series = sent.iter().filter(|line| line.contains(&label));
+        let times = of_series.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap());
+        assert!(times.is_sorted(), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_holds_up_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake {
+        answers: Arc::new(Mutex::new(vec![SendError::Refused("400: bad".to_owned())])),
+        ..Fake::default()
+    };
+    let exporter = exporter(Queue::open(dir.path(), OPTIONS).unwrap(), "", fake.clone());
+    push(&exporter, "", 1);
+    exporter.start();
+    until(|| exporter.queue().is_empty()).await;
+    push(&exporter, "", 2);
+    until(|| exporter.figures().sent_samples == 1).await;
+    assert_eq!(exporter.figures().refused_samples, 1);
+}
+
+#[test]
+fn only_what_the_storage_took_is_exported() {
+    let mut batch = Batch::new();
+    batch.series([("__name__", "m")]);
+    batch.float(1, 1.0);
+    batch.float(REFUSED_MS, 1.0);
+    let appended = Appended {
+        rejected: vec![Rejection {
+            series: 0,
+            t: REFUSED_MS,
+            reason: Reject::OutOfOrder,
+        }],
+        ..Appended::default()
+    };
+    assert_eq!(
+        shown(&accepted(&batch, &appended).unwrap()),
+        [r#"{__name__="m"} 1 @ 1"#]
+    );
+    assert!(accepted(&batch, &Appended::default()).is_none());
+}
+
+/// A receiver of remote write that answers with these codes first.
+struct Peer {
+    codes: Mutex<Vec<u16>>,
+    received: Mutex<Vec<String>>,
+}
+
+impl Handler for Peer {
+    fn cost(&self, _: &str) -> Cost {
+        Cost::Small
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        if let Some(code) = self.codes.lock().pop() {
+            return Response::text(StatusCode::from_u16(code).unwrap(), "no");
+        }
+        assert_eq!(
+            request.headers["x-prometheus-remote-write-version"],
+            "0.1.0"
+        );
+        assert_eq!(request.headers["x-own"], "1");
+        let message = snap::raw::Decoder::new()
+            .decompress_vec(&request.body)
+            .unwrap();
+        let mut decoded = Decoded::new();
+        v1::decode(&message, &DecodeOptions::default(), &mut decoded).unwrap();
+        self.received.lock().extend(shown(decoded.batch()));
+        Response::text(StatusCode::NO_CONTENT, "")
+    }
+}
+
+#[tokio::test]
+async fn exporters_follow_the_configuration_and_the_answers() {
+    let peer = Arc::new(Peer {
+        codes: Mutex::new(vec![429, 503]),
+        received: Mutex::default(),
+    });
+    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+    let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let service = Service::default();
+    service.ready(Arc::<Peer>::clone(&peer));
+    let (_trigger, shutdown) = Shutdown::new();
+    let _serving = Owned::spawn(server.serve(service, shutdown));
+
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(5));
+    let label = "tenant_id".to_owned();
+    let exporters = Exporters::new(dir.path().to_owned(), Labels::empty(), label, true, clock);
+    let exporters = Arc::new(exporters);
+    let text = format!(
+        "remote_write: [{{name: peer, url: 'http://127.0.0.1:{port}/api/v1/write', headers: {{x-own: '1'}}}}]"
+    );
+    let config = Config::parse(&text, dir.path()).unwrap();
+    exporters.set(&config.remote_writes).unwrap();
+    let storage: Arc<dyn Appender> = Arc::<Recorder>::default();
+    let exporting = Exporting::new(storage, Arc::clone(&exporters));
+    let write = |t| {
+        let mut batch = Batch::new();
+        batch.series([("__name__", "m")]);
+        batch.float(t, 1.0);
+        let appended = exporting.append("", &batch).unwrap();
+        exporting.commit("", appended.commit).unwrap();
+    };
+    write(1);
+    assert_eq!(exporters.shown()[0]["samples"], 1);
+    exporters.start();
+    exporters.set(&config.remote_writes).unwrap();
+    until(|| peer.received.lock().len() == 1).await;
+    peer.codes.lock().push(400);
+    write(2);
+    until(|| exporters.shown()[0]["refused_samples"] == 1).await;
+    write(3);
+    until(|| peer.received.lock().len() == 2).await;
+    let expected = [r#"{__name__="m"} 1 @ 1"#, r#"{__name__="m"} 1 @ 3"#];
+    assert_eq!(*peer.received.lock(), expected);
+    assert_eq!(exporters.shown()[0]["retries"], 2);
+    exporters.set(&[]).unwrap();
+    write(4);
+    assert_eq!(exporters.shown(), serde_json::json!([]));
+}
