@@ -50,16 +50,16 @@ struct Counters {
 /// An exporter's figures, as people see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Figures {
-    name: String,
-    url: String,
+    pub(super) name: String,
+    pub(super) url: String,
     #[serde(flatten)]
-    queue: QueueStats,
-    lag_ms: i64,
-    sent_samples: u64,
-    refused_samples: u64,
-    filtered_samples: u64,
-    retries: u64,
-    last_error: Option<String>,
+    pub(super) queue: QueueStats,
+    pub(super) lag_ms: i64,
+    pub(super) sent_samples: u64,
+    pub(super) refused_samples: u64,
+    pub(super) filtered_samples: u64,
+    pub(super) retries: u64,
+    pub(super) last_error: Option<String>,
 }
 
 /// An exporter.
