@@ -233,7 +233,7 @@ fn sections_of_other_parts_are_taken_with_a_warning() {
         "storage: {exemplars: {max_exemplars: 1}}\ntracing: {endpoint: x}\notlp: {}\n",
     ))
     .unwrap();
-    assert_eq!(config.warnings.len(), 5, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
     assert!(
         config.printed().contains("http://u:xxxxx@x/"),
         "{}",
