@@ -200,6 +200,9 @@ impl Flags {
         }
         let mut flags = flags_of::<ingester::Flags>(&said)?;
         flags.protocols = self.protocols.clone();
+        // What was pushed is data like any other, so it is there again after a restart.
+        let groups = || self.data_dir.join("pushgateway");
+        flags.protocols.pushgateway_file.get_or_insert_with(groups);
         Ok(flags)
     }
 }

@@ -40,7 +40,8 @@ pub struct ProtocolFlags {
     /// Whether names of metrics keep characters that need quotes in PromQL.
     #[arg(long = "opentsdb.names", value_name = "HOW", default_value = "keep")]
     pub opentsdb_names: Names,
-    /// File that keeps what was pushed over a restart; without one a restart forgets it.
+    /// File that keeps what was pushed over a restart; without one a restart forgets it, but for
+    /// everything in one process, which keeps it with its data.
     #[arg(long = "pushgateway.persistence-file", value_name = "FILE")]
     pub pushgateway_file: Option<PathBuf>,
     /// Takes pushes that contradict themselves or other groups, or have timestamps.

@@ -28,6 +28,8 @@ pub struct Endpoint {
 
 /// Why a push was not taken.
 enum Refusal {
+    /// It is no metrics at all.
+    Body(String),
     /// It is wrong; the group notes a failure.
     Push(String),
     /// It cannot be taken as it is, or now.
@@ -62,6 +64,7 @@ impl Handler for Endpoint {
         match (&request.method, request.path.as_str()) {
             (&Method::GET, "/metrics") => self.metrics(&request),
             (&Method::GET, "/api/v1/status") => self.status(),
+            (&Method::GET, "/-/healthy" | "/-/ready") => Response::text(StatusCode::OK, "OK"),
             (_, path) => match path.strip_prefix("/metrics/") {
                 Some(group) if group.starts_with("job/") || group.starts_with("job@base64/") => {
                     self.change(&request, group)
@@ -170,8 +173,11 @@ impl Endpoint {
                 self.keep(held, push).map_err(Refusal::File)
             }
             Err(refusal) => {
-                if matches!(refusal, Refusal::Push(_)) {
+                if matches!(refusal, Refusal::Body(_) | Refusal::Push(_)) {
                     self.sink.failed();
+                }
+                // As the Pushgateway does it: what cannot be read is not noted.
+                if matches!(refusal, Refusal::Push(_)) {
                     self.keep(held, |tenants| tenants.of(tenant).fail(key, now_ms))
                         .map_err(Refusal::File)?;
                 }
@@ -193,8 +199,11 @@ impl Endpoint {
         let body = (self.sink.decompress(headers, snappy, &request.body))
             .inspect_err(|_| self.sink.failed())?;
         let check = self.options.check_consistency;
-        let families = decode(&body, is_protobuf(headers), key, check)
-            .map_err(|error| Refusal::Push(error.to_string()))?;
+        let families =
+            decode(&body, is_protobuf(headers), key, check).map_err(|error| match error {
+                DecodeError::Inconsistent(_) => Refusal::Push(error.to_string()),
+                _ => Refusal::Body(error.to_string()),
+            })?;
         let conflict = groups.filter(|_| check);
         if let Some(reason) = conflict.and_then(|groups| groups.conflict(key, &families)) {
             let error = DecodeError::Inconsistent(reason);
@@ -251,7 +260,9 @@ fn answer(status: StatusCode) -> Response {
 
 fn of_refusal(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::Push(reason) => Response::text(StatusCode::BAD_REQUEST, reason),
+        Refusal::Body(reason) | Refusal::Push(reason) => {
+            Response::text(StatusCode::BAD_REQUEST, reason)
+        }
         Refusal::Points {
             count,
             reason,

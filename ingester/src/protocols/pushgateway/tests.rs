@@ -189,6 +189,9 @@ fn what_is_wrong_is_said_and_noted() {
             "{answer}"
         );
     }
+    let unreadable = gateway.send(Method::PUT, "/metrics/job/unread", "m 1");
+    assert_eq!(unreadable.0, 400);
+    assert!(!gateway.metrics().contains("unread"));
     let failed = "push_failure_time_seconds{instance=\"\",job=\"j\"} 1.795226430123e+09\n";
     assert!(gateway.metrics().contains(failed));
     assert!(
@@ -210,6 +213,7 @@ fn what_is_wrong_is_said_and_noted() {
     );
     assert_eq!(lenient.send(Method::GET, "/metrics/job/j", "").0, 405);
     assert_eq!(lenient.send(Method::GET, "/nothing", "").0, 404);
+    assert_eq!(lenient.send(Method::GET, "/-/ready", "").0, 200);
 }
 
 #[test]
