@@ -15,6 +15,7 @@ mod faults;
 mod federation;
 mod http_api;
 mod limits;
+mod lookout;
 mod prometheus;
 mod promql_differential;
 mod query_command;

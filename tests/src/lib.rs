@@ -9,6 +9,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
 pub mod http;
+pub mod lookout;
 pub mod process;
 pub mod remote_write;
 

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use promontory_tests::http::{self, Answer};
+use promontory_tests::lookout::Client;
 use promontory_tests::remote_write::{self, Series};
 
 /// Series of one writer.
@@ -53,7 +54,7 @@ pub(super) struct Protocol {
     pub(super) keeps_time: bool,
 }
 
-pub(super) const PROTOCOLS: [Protocol; 5] = [
+pub(super) const PROTOCOLS: [Protocol; 6] = [
     Protocol {
         name: "remote write",
         address_flag: None,
@@ -85,6 +86,14 @@ pub(super) const PROTOCOLS: [Protocol; 5] = [
         selector: r#"crash_pushed{job="WRITER"}"#,
         series_label: "series",
         keeps_time: false,
+    },
+    Protocol {
+        name: "SOFALookout",
+        address_flag: Some("lookout.address"),
+        open: lookout,
+        selector: r#"{__name__="crash.report",writer="WRITER"}"#,
+        series_label: "series",
+        keeps_time: true,
     },
     Protocol {
         name: "Metricbeat",
@@ -194,4 +203,21 @@ fn metricbeat(port: u16, batch: Batch) -> io::Result<()> {
     let stored = answer.body.matches(r#""status":201"#).count();
     expect(&answer, answer.status == 200 && stored == SERIES);
     Ok(())
+}
+
+fn lookout(port: u16) -> io::Result<Send> {
+    let mut client = Client::connect(port, "crash")?;
+    Ok(Box::new(move |batch| {
+        let records = (0..SERIES).map(|series| {
+            format!(
+                r#"{{"time":{},"tags":{{"app":"crash","writer":"{}","series":"{series}"}},"crash":{{"report":{}}}}}"#,
+                batch.t_ms(),
+                batch.writer,
+                batch.value(series)
+            )
+        });
+        let answer = client.report(&records.collect::<Vec<_>>())?;
+        expect(&answer, answer.status == 200);
+        Ok(())
+    }))
 }
