@@ -165,7 +165,6 @@ fn compare(port: u16, (lower, upper): (u16, u16)) -> anyhow::Result<()> {
         "metadata?limit=0",
         "query_exemplars?query=seconds_bucket",
         "query_exemplars?query=nothing",
-        "query_exemplars?query=1",
     ] {
         let expected = normal(data(port, target)?);
         for (name, querier) in [("lower", lower), ("upper", upper)] {

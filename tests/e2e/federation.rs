@@ -283,6 +283,8 @@ impl Scene {
                 format!("--objstore.config={yaml}"),
                 format!("--data-dir={}", at.join("store").display()),
                 "--sync-block-duration=1s".to_owned(),
+                // With it the store answers without a bucket what it was asked before.
+                "--disk-cache-size=0".to_owned(),
             ],
         )?;
         let (address, strict) = (a.sidecar().address(), b.sidecar().address());
@@ -454,7 +456,7 @@ fn lose_the_past(scene: &mut Scene) -> anyhow::Result<()> {
     full(port, "sum(queue_depth)", old)?;
     scene.compare(WHOLE, 5).context("with the store again")?;
 
-    // The store has read nothing of these blocks yet but what it keeps on disk.
+    // The store has read nothing of these blocks yet but their index-headers.
     scene.store.restart()?;
     scene.wait_for_stores(3)?;
     scene.s3.kill();

@@ -137,11 +137,8 @@ fn of_spelling(name: &str, family: &Family, found: &mut Vec<String>) {
         let text = "label names should be written in 'snake_case' not 'camelCase'";
         found.push(text.to_owned());
     }
-    if name
-        .to_ascii_lowercase()
-        .split('_')
-        .any(|word| ABBREVIATIONS.contains(&word))
-    {
+    let lower = name.to_ascii_lowercase();
+    if words_after_first(&lower).any(|word| ABBREVIATIONS.contains(&word)) {
         found.push("metric names should not contain abbreviated units".to_owned());
     }
 }

@@ -65,6 +65,14 @@ fn families(text: &[u8]) -> anyhow::Result<BTreeMap<String, Family>> {
             }
         }
     }
+    if is_open_metrics {
+        // The family of a counter is named without the suffix of its samples there.
+        let named = |(name, family): (String, Family)| match family.kind {
+            Some(MetricType::Counter) => (format!("{name}_total"), family),
+            _ => (name, family),
+        };
+        families = families.into_iter().map(named).collect();
+    }
     Ok(families)
 }
 

@@ -219,8 +219,7 @@ fn long_series(samples: i64) -> MemoryStorage {
 }
 
 /// Each of these takes seconds to minutes, nearly all of it on one series.
-const ENDLESS: [&str; 9] = [
-    "quantile_over_time(0.5, x_total[2d])",
+const ENDLESS: [&str; 8] = [
     "mad_over_time(x_total[2d])",
     "stddev_over_time(x_total[2d])",
     "sum_over_time(x_total[2d])",
@@ -283,7 +282,7 @@ fn a_query_is_cancelled_in_the_middle_of_a_series() {
         other.cancel();
     });
     let patience = Duration::from_secs(3600);
-    let (error, took) = endless(&storage, ENDLESS[1], patience, cancellation);
+    let (error, took) = endless(&storage, ENDLESS[0], patience, cancellation);
     canceller.join().expect("it cancels");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(took < Duration::from_secs(5), "{took:?}");
