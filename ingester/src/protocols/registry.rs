@@ -260,9 +260,6 @@ pub async fn start(
             .tasks
             .spawn(name, server.serve(service, shutdown.clone()));
     }
-    for (protocol, address) in &running.addresses {
-        tracing::info!(protocol, %address, "receiver listens");
-    }
     Ok(running)
 }
 

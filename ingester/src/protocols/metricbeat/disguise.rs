@@ -51,17 +51,10 @@ pub(super) fn answer(
             | "_ingest"
             | "_data_stream",
             Some(_),
-        ) if reads => "{}".to_owned(),
-        (
-            "_template"
-            | "_index_template"
-            | "_component_template"
-            | "_alias"
-            | "_ilm"
-            | "_ingest"
-            | "_data_stream",
-            Some(_),
-        ) => r#"{"acknowledged":true}"#.to_owned(),
+        ) => match reads {
+            true => "{}".to_owned(),
+            false => r#"{"acknowledged":true}"#.to_owned(),
+        },
         (index, None) if is_index(index) && reads => "{}".to_owned(),
         (index, None) if is_index(index) && *method == Method::PUT => {
             let index = Form::decode_path(index).unwrap_or_else(|_| index.to_owned());
