@@ -365,7 +365,8 @@ fn unescaped(text: &str, has_escapes: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The character of `uXXXX`, or of two of them that are a surrogate pair, and how long that is.
+/// The character of a `u` and four hexadecimal digits, or of two such that are a surrogate pair, and how
+/// long that is.
 fn code_point(text: &str) -> Option<(char, usize)> {
     let unit = |from: usize| {
         let digits = text.get(from..from + 4)?;
