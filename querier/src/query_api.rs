@@ -69,13 +69,7 @@ impl QueryService {
         let shard = shard.map_err(|error| to_status(&error))?;
         let tenancy = &self.evaluator.settings.tenancy;
         let tenant = tenant_of(metadata);
-        let name = match tenant.as_str() {
-            "" => tenancy.default_tenant.as_str(),
-            name => name,
-        };
-        let enforced = tenancy
-            .is_enforced
-            .then(|| Matcher::equal(&tenancy.label, name));
+        let enforced = tenancy.enforced(tenancy.named(&tenant));
         Ok(Scope {
             replica_labels: std::mem::take(&mut asked.replica_labels),
             dedup: self.evaluator.settings.dedup,

@@ -9,7 +9,7 @@ use std::vec;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use model::{ErrorKind, MatchOp, Matcher, TimeRange};
+use model::{ErrorKind, TimeRange};
 use promql::columns::Samples;
 use storeapi::{
     ChunkData, Frame, Info, LabelsRequest, Series, SeriesChunk, SeriesRequest, Store, StoreError,
@@ -24,23 +24,6 @@ use crate::evaluator::Evaluator;
 #[derive(Debug)]
 pub(crate) struct OneOfReplicas(pub(crate) Arc<Evaluator>);
 
-impl OneOfReplicas {
-    /// What makes sure that a tenant sees its own only.
-    fn enforced(&self, tenant: &str) -> Result<Option<Matcher>, StoreError> {
-        let tenancy = &self.0.settings.tenancy;
-        if !tenancy.is_enforced {
-            return Ok(None);
-        }
-        let name = match tenant {
-            "" => &tenancy.default_tenant,
-            name => name,
-        };
-        let matcher = Matcher::new(MatchOp::Equal, &tenancy.label, name);
-        let invalid = |e: model::MatcherError| StoreError::new(ErrorKind::Invalid, e.to_string());
-        matcher.map(Some).map_err(invalid)
-    }
-}
-
 impl Store for OneOfReplicas {
     fn info(&self) -> Info {
         self.0.fan_out(&[]).info()
@@ -48,10 +31,9 @@ impl Store for OneOfReplicas {
 
     fn series(&self, mut request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
         let settings = &self.0.settings;
-        match self.enforced(&request.tenant) {
-            Ok(matcher) => request.matchers.extend(matcher),
-            Err(error) => return stream::iter([Err(error)]).boxed(),
-        }
+        let tenancy = &settings.tenancy;
+        let enforced = tenancy.enforced(tenancy.named(&request.tenant));
+        request.matchers.extend(enforced);
         request
             .without_replica_labels
             .clone_from(&settings.replica_labels);

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use model::Matcher;
+
 use crate::dedup::Dedup;
 use crate::dialect::DialectFlags;
 
@@ -86,6 +88,21 @@ impl Default for Tenancy {
             is_enforced: false,
             label: "tenant_id".to_owned(),
         }
+    }
+}
+
+impl Tenancy {
+    /// The tenant of a request of the StoreAPI, in which none is empty.
+    pub(crate) fn named<'a>(&'a self, tenant: &'a str) -> &'a str {
+        match tenant {
+            "" => &self.default_tenant,
+            name => name,
+        }
+    }
+
+    /// What makes sure that a tenant sees its own only, where that is so.
+    pub(crate) fn enforced(&self, name: &str) -> Option<Matcher> {
+        self.is_enforced.then(|| Matcher::equal(&self.label, name))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parameters of Thanos that say whom to ask and what for.
 
-use model::{MatchOp, Matcher};
+use model::Matcher;
 use promql::parse::{self, parse_selector};
 use runtime::http::Form;
 use serde::Deserialize;
@@ -68,10 +68,7 @@ fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiEr
         })?,
         None => tenancy.default_tenant.as_str(),
     };
-    let enforced = tenancy
-        .is_enforced
-        .then(|| Matcher::new(MatchOp::Equal, &tenancy.label, name));
-    let enforced = enforced.transpose().map_err(ApiError::bad_data)?;
+    let enforced = tenancy.enforced(name);
     let tenant = match name {
         DEFAULT_TENANT => String::new(),
         name => name.to_owned(),
