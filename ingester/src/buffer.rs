@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,10 +26,10 @@ use parking_lot::RwLock;
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
 use runtime::process::{self, Shutdown};
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
+use tsdb::db::DirLock;
 
 use crate::append::Appender;
 use crate::protocols::status::ReceiverStatus;
@@ -109,7 +109,7 @@ pub struct Buffer {
     held: AtomicU64,
     drained: AtomicU64,
     full: AtomicU64,
-    _lock: Option<File>,
+    _lock: Option<DirLock>,
 }
 
 impl fmt::Debug for Buffer {
@@ -536,22 +536,10 @@ fn unavailable(error: &io::Error) -> WriteError {
     }
 }
 
-/// Locks the directory, which is made when it is not there, until the file is dropped.
-fn lock(dir: &Path) -> io::Result<File> {
+/// Locks the directory, which is made when it is not there.
+fn lock(dir: &Path) -> io::Result<DirLock> {
     fs::create_dir_all(dir)?;
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(dir.join("lock"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(error) => Err(io::Error::other(format!(
-            "{} is in use by another process: {error}",
-            dir.display()
-        ))),
-    }
+    DirLock::acquire(dir).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod written;
 pub use blocks::Blocks;
 pub use data_dir::{DataDir, DataDirReport};
 pub use database::{Db, DbOptions, DbStats, OpenReport};
+pub use lock::DirLock;
 pub use maintenance::Compacted;
 pub use retention::Retention;
 pub use selection::{Found, Selection};

@@ -21,7 +21,7 @@ const OWNER_LEN_MAX: u64 = 200;
 
 /// A locked data directory, until it is dropped.
 #[derive(Debug)]
-pub(super) struct DirLock {
+pub struct DirLock {
     file: File,
     path: PathBuf,
 }
@@ -31,7 +31,7 @@ impl DirLock {
     ///
     /// # Errors
     /// [`Error::InUse`] when another has it locked, [`Error::Io`].
-    pub(super) fn acquire(dir: &Path) -> Result<Self> {
+    pub fn acquire(dir: &Path) -> Result<Self> {
         let path = dir.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)
