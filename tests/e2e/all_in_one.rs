@@ -30,6 +30,13 @@ impl AllInOne {
 
     /// The same with further flags.
     pub(crate) fn start_with(dir: &Path, port: u16, flags: &[String]) -> anyhow::Result<Self> {
+        let mut ours = Self::begin(dir, port, flags)?;
+        ours.wait_ready();
+        Ok(ours)
+    }
+
+    /// Starts one as [`AllInOne::start_with`], which may not be ready for long.
+    pub(crate) fn begin(dir: &Path, port: u16, flags: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
         command
             .arg(format!(
@@ -39,9 +46,23 @@ impl AllInOne {
             .arg(format!("--http-address=127.0.0.1:{port}"))
             .arg("--grpc-address=127.0.0.1:0")
             .args(flags);
-        let mut server = Server::start(&mut command, &dir.join("promontory.log"))?;
-        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+        let server = Server::start(&mut command, &dir.join("promontory.log"))?;
         Ok(Self { port, server })
+    }
+
+    /// Waits until it answers.
+    pub(crate) fn wait_ready(&mut self) {
+        let limit = Duration::from_secs(60);
+        self.server.wait_ready(self.port, "/-/ready", limit);
+    }
+
+    /// The sum of a metric of its `/metrics` over all labels; nothing where it has none.
+    pub(crate) fn figure(&self, name: &str) -> anyhow::Result<Option<f64>> {
+        let answer = http::get(self.port, "/metrics")?;
+        let is_metric = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+        let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+        let found: Vec<_> = answer.body.lines().filter(is_metric).collect();
+        Ok((!found.is_empty()).then(|| found.into_iter().filter_map(value).sum()))
     }
 }
 

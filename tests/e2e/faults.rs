@@ -33,11 +33,11 @@ fn query(port: u16, expr: &str, at_ms: i64) -> anyhow::Result<Value> {
 }
 
 /// A file system in memory, until it is dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where none can be mounted, as in most containers.
-    fn mount(at: &Path, size: &str) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn mount(at: &Path, size: &str) -> anyhow::Result<Option<Self>> {
         std::fs::create_dir_all(at)?;
         let options = format!("size={size}");
         let mounted = Command::new("mount")

@@ -6,6 +6,7 @@
 
 mod all_in_one;
 mod block_data;
+mod buffer;
 mod catalog;
 mod compactor;
 mod component;
@@ -13,6 +14,7 @@ mod crash;
 mod create_blocks;
 mod faults;
 mod federation;
+mod forwarding;
 mod http_api;
 mod limits;
 mod lookout;

@@ -18,7 +18,7 @@ const STEP_MS: i64 = 50;
 
 /// One request: a sample of each series of a writer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub(super) writer: usize,
     /// The number of the request, from 1; never sent twice.
     pub(super) number: i64,
@@ -37,13 +37,13 @@ impl Batch {
 }
 
 /// Sends batches; an error means that nobody knows whether the server has it.
-pub(super) type Send = Box<dyn FnMut(Batch) -> io::Result<()>>;
+pub(crate) type Send = Box<dyn FnMut(Batch) -> io::Result<()>>;
 
 /// A protocol as the oracle sees it.
-pub(super) struct Protocol {
-    pub(super) name: &'static str,
+pub(crate) struct Protocol {
+    pub(crate) name: &'static str,
     /// The flag that says where its receiver listens; without one it is served with all else.
-    pub(super) address_flag: Option<&'static str>,
+    pub(crate) address_flag: Option<&'static str>,
     /// Opens a client of the server at this port.
     pub(super) open: fn(u16) -> io::Result<Send>,
     /// The series of a writer, where `WRITER` is to be its number.

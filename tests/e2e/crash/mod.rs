@@ -4,6 +4,7 @@
 mod clients;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use promontory_tests::{free_port, http, now_ms};
 use serde_json::Value;
 
-use self::clients::{Batch, PROTOCOLS, Protocol, SERIES};
+use self::clients::{Batch, PROTOCOLS, Protocol, SERIES, Send};
 use crate::all_in_one::AllInOne;
 use crate::rng::Rng;
 
@@ -23,9 +24,9 @@ const WRITERS: usize = 2;
 const ACKNOWLEDGED_MIN: usize = 100;
 
 /// What one writer sent: by number of the request, whether it was acknowledged.
-struct Oracle {
-    protocol: &'static Protocol,
-    port: u16,
+pub(crate) struct Oracle {
+    pub(crate) protocol: &'static Protocol,
+    pub(crate) port: u16,
     writer: usize,
     start_ms: i64,
     sent: BTreeMap<i64, bool>,
@@ -45,22 +46,31 @@ impl Oracle {
         let Ok(mut send) = (self.protocol.open)(self.port) else {
             return;
         };
-        while !stop.load(Ordering::Relaxed) {
-            let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
-            let batch = self.batch(last + 1);
-            self.sent.insert(batch.number, false);
-            // The server is gone; whether it has the samples nobody knows.
-            let Ok(()) = send(batch) else { return };
-            self.sent.insert(batch.number, true);
-        }
+        // A server that is gone may have the samples or not.
+        while !stop.load(Ordering::Relaxed) && self.write_one(&mut send).is_ok() {}
     }
 
-    fn acknowledged(&self) -> usize {
+    /// Sends so many requests, all of which must be acknowledged.
+    pub(crate) fn write_all(&mut self, requests: usize) -> io::Result<()> {
+        let mut send = (self.protocol.open)(self.port)?;
+        (0..requests).try_for_each(|_| self.write_one(&mut send))
+    }
+
+    fn write_one(&mut self, send: &mut Send) -> io::Result<()> {
+        let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
+        let batch = self.batch(last + 1);
+        self.sent.insert(batch.number, false);
+        send(batch)?;
+        self.sent.insert(batch.number, true);
+        Ok(())
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
         self.sent.values().filter(|acked| **acked).count()
     }
 
     /// Fails unless every series of the writer has what is known of it.
-    fn check(&self, port: u16) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, port: u16) -> anyhow::Result<()> {
         if self.acknowledged() == 0 {
             return Ok(());
         }
@@ -113,7 +123,7 @@ impl Oracle {
 }
 
 /// Writers of all protocols, and the flags that say where those are to listen.
-fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
+pub(crate) fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
     let mut ports: BTreeMap<&str, u16> = BTreeMap::new();
     let mut oracles = Vec::new();
     let start_ms = now_ms() - 30 * 60_000;
