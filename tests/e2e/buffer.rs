@@ -119,7 +119,11 @@ fn pushes_to_a_process_that_starts_outlive_it_and_are_stored_once() -> anyhow::R
     let drained = ours.figure("promontory_buffer_drained_samples_total")?;
     ensure!(drained >= Some(pushed), "{drained:?} of {pushed}");
     check(&oracles, ours.port)?;
-    ensure!(!ours.server.log().contains("ERROR"), "{}", ours.server.log());
+    ensure!(
+        !ours.server.log().contains("ERROR"),
+        "{}",
+        ours.server.log()
+    );
     drop(ours);
 
     let mut ours = config.begin(dir.path(), &oracles, &flags)?;

@@ -57,7 +57,9 @@ impl Writer {
             let sample = |number| (self.start_ms + number * STEP_MS, value(series, number));
             (0..self.writes).map(sample).collect()
         };
-        (0..SERIES).map(|series| (series, samples(series))).collect()
+        (0..SERIES)
+            .map(|series| (series, samples(series)))
+            .collect()
     }
 }
 
@@ -178,6 +180,9 @@ fn a_prometheus_gets_all_that_was_written_whoever_was_down() -> anyhow::Result<(
     let status = http::get(port, "/api/v1/status/ingest")?;
     let status: Value = serde_json::from_str(&status.body)?;
     let exporter = &status["data"]["exporters"][0];
-    ensure!(exporter["name"] == "peer" && exporter["lag_ms"] == 0, "{status}");
+    ensure!(
+        exporter["name"] == "peer" && exporter["lag_ms"] == 0,
+        "{status}"
+    );
     Ok(())
 }
