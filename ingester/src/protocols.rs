@@ -17,6 +17,7 @@ pub mod flags;
 mod json;
 pub mod lookout;
 pub mod metricbeat;
+pub mod named;
 pub mod names;
 pub mod opentsdb;
 pub mod points;

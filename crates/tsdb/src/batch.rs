@@ -111,6 +111,19 @@ impl Batch {
         self.begin(Some(series));
     }
 
+    /// As [`Batch::known_series`], with the labels in the encoding of [`Labels`], in parts.
+    ///
+    /// # Panics
+    /// When a part is not UTF-8.
+    #[inline]
+    pub fn known_encoded(&mut self, series: SeriesRef, labels: [&[u8]; 3]) {
+        for part in labels {
+            let part = std::str::from_utf8(part);
+            self.labels.push_str(part.expect("labels are not cut within a character"));
+        }
+        self.begin(Some(series));
+    }
+
     /// Begins a series that a head is known to have. Should it have been dropped meanwhile, its samples
     /// are refused as [`Reject::UnknownSeries`].
     #[inline]

@@ -52,6 +52,105 @@ pub fn parse_ms(s: &[u8]) -> Option<i64> {
     })
 }
 
+/// A number as JSON writes it: no plus sign, no leading zeros, nothing but digits around its point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Plain {
+    value: f64,
+    /// It, when it has neither sign, point nor exponent.
+    whole: Option<i64>,
+}
+
+impl Plain {
+    /// Its value.
+    #[inline]
+    pub(crate) const fn value(self) -> f64 {
+        self.value
+    }
+
+    /// It, when it has neither sign, point nor exponent and fits.
+    #[inline]
+    pub(crate) const fn whole(self) -> Option<i64> {
+        self.whole
+    }
+}
+
+/// Powers of ten that are floats, exactly.
+static TENS: [f64; 16] = [
+    1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+/// Decimals of which any number is an integer that a float holds exactly.
+const EXACT_DIGITS: usize = 15;
+
+/// The number that `s` begins with, up to the first byte that is part of none, and its length. What
+/// comes out is what [`parse_value`] yields. Nothing for what is no such number, for one too large
+/// for a float, and for zero with a sign and no point, which readers take for different zeros.
+#[inline]
+pub(crate) fn plain(s: &[u8]) -> Option<(Plain, usize)> {
+    let is_negative = s.first() == Some(&b'-');
+    let whole_at = usize::from(is_negative);
+    let mut mantissa = 0_u64;
+    let mut at = digits(s, whole_at, &mut mantissa);
+    let whole = at - whole_at;
+    if whole == 0 || (whole > 1 && s[whole_at] == b'0') {
+        return None;
+    }
+    let mut decimals = 0;
+    let is_whole = s.get(at) != Some(&b'.');
+    if !is_whole {
+        let from = at + 1;
+        at = digits(s, from, &mut mantissa);
+        decimals = at - from;
+        if decimals == 0 {
+            return None;
+        }
+    }
+    let ends = match s.get(at) {
+        Some(b'e' | b'E') => return with_exponent(s, at),
+        Some(b'+' | b'-' | b'.') => return None,
+        _ => at,
+    };
+    let value = if whole + decimals <= EXACT_DIGITS {
+        // Both are exact, so that the quotient is the float next to the number.
+        let value = mantissa as f64 / TENS[decimals];
+        if is_negative { -value } else { value }
+    } else {
+        parse_value(&s[..ends])?
+    };
+    let is_small = whole <= EXACT_DIGITS;
+    if is_whole && is_negative && value == 0.0 {
+        return None;
+    }
+    let plain = Plain {
+        value,
+        whole: (is_whole && is_small && !is_negative).then_some(mantissa as i64),
+    };
+    Some((plain, ends))
+}
+
+/// Goes behind the digits at `at`; their value is of worth when they are few.
+#[inline]
+fn digits(s: &[u8], at: usize, value: &mut u64) -> usize {
+    let mut end = at;
+    while let Some(digit @ b'0'..=b'9') = s.get(end) {
+        *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        end += 1;
+    }
+    end
+}
+
+/// As [`plain`], given where the exponent begins.
+#[cold]
+fn with_exponent(s: &[u8], at: usize) -> Option<(Plain, usize)> {
+    let sign = matches!(s.get(at + 1), Some(b'+' | b'-'));
+    let from = at + 1 + usize::from(sign);
+    let end = digits(s, from, &mut 0);
+    if end == from || matches!(s.get(end), Some(b'+' | b'-' | b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let value = parse_value(&s[..end])?;
+    Some((Plain { value, whole: None }, end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

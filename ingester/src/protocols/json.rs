@@ -1,15 +1,15 @@
 //! Parts of JSON as protocols meet them: what should be text or a number, whatever it is.
 
 mod leaves;
+mod reader;
 
-pub(super) use leaves::{Leaf, Malformed, leaves};
+pub(super) use leaves::leaves;
+pub(super) use reader::{Leaf, Malformed, Reader};
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use serde_json::value::RawValue;
 
 use crate::exposition::number;
 
@@ -32,22 +32,21 @@ pub(super) enum Scalar<'a> {
 }
 
 impl<'a> Scalar<'a> {
-    /// The value whose text is `raw`. Numbers are exact, which those that serde_json makes need not
-    /// be in their last digit.
+    /// Reads a value, whatever it is. Numbers are exact.
     ///
     /// # Errors
-    /// When it is text with a wrong escape.
-    pub(super) fn of_raw(raw: &'a RawValue) -> Result<Self, serde_json::Error> {
-        let text = raw.get();
-        Ok(match text.as_bytes().first() {
-            Some(b'"') => {
-                let Key(text) = serde_json::from_str(text)?;
-                Self::Text(text)
-            }
-            Some(b'{' | b'[') => Self::Nested,
-            Some(b't' | b'f') => Self::Bool(text == "true"),
-            Some(b'n') | None => Self::Null,
-            Some(_) => match text.parse() {
+    /// When it is no JSON.
+    #[inline]
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        if let Some(b'{' | b'[') = reader.peek() {
+            reader.nested()?;
+            return Ok(Self::Nested);
+        }
+        Ok(match reader.scalar()? {
+            None => Self::Null,
+            Some(Leaf::Text(text)) => Self::Text(text),
+            Some(Leaf::Bool(b)) => Self::Bool(b),
+            Some(Leaf::Number(text)) => match text.parse() {
                 Ok(i) => Self::Integer(i),
                 Err(_) => {
                     let v = number::parse_value(text.as_bytes());
@@ -133,35 +132,5 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Nested)
-    }
-}
-
-/// The key of an object, borrowed from the input where it has no escapes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key<'a>(pub(super) Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the key of an object")
-            }
-
-            #[inline]
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(KeyVisitor)
     }
 }

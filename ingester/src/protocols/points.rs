@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tsdb::batch::Batch;
+use tsdb::batch::{Batch, SeriesRef};
 
+use super::named::{Named, NamedSeries};
 use crate::receive::{LabelLimits, Reason as LabelReason, normalize};
 
 /// Bytes of a point that are shown where it was refused.
@@ -191,6 +192,10 @@ pub struct Points {
     batch: Batch,
     /// Number of the point, by series of the batch.
     origins: Vec<usize>,
+    /// Texts of points with their marks, one after the other.
+    texts: Vec<u8>,
+    /// Series of the batch whose text is not known, each with where its text ends.
+    news: Vec<(usize, usize)>,
     refusals: Refusals,
     count: usize,
 }
@@ -205,6 +210,8 @@ impl Points {
     pub fn clear(&mut self) {
         self.batch.clear();
         self.origins.clear();
+        self.texts.clear();
+        self.news.clear();
         self.refusals.clear();
         self.count = 0;
     }
@@ -228,6 +235,39 @@ impl Points {
         self.origins.push(self.count);
         self.count += 1;
         Ok(())
+    }
+
+    /// Adds a point of a series that was named before.
+    #[inline]
+    pub(super) fn add_named(&mut self, named: NamedSeries<'_>, t_ms: i64, value: f64) {
+        self.batch.known_encoded(named.series, named.labels);
+        self.batch.float(t_ms, value);
+        self.origins.push(self.count);
+        self.count += 1;
+    }
+
+    /// Notes the text of the point that was added last, with its marks, so that it is known once the
+    /// storage has taken it.
+    pub(super) fn name(&mut self, text: &[u8]) {
+        self.texts.extend_from_slice(text);
+        self.news.push((self.batch.len() - 1, self.texts.len()));
+    }
+
+    /// True when there are texts to remember.
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// Remembers the texts of points whose series the head calls `series`, by series of the batch.
+    pub(super) fn teach(&self, series: &[Option<SeriesRef>], named: &mut Named) {
+        let mut from = 0;
+        for (i, end) in &self.news {
+            let text = &self.texts[from..*end];
+            from = *end;
+            if let Some(Some(series)) = series.get(*i) {
+                named.learn(text, *series, self.batch.get(*i).labels);
+            }
+        }
     }
 
     /// Adds a point that is refused; `shown` tells what it looks like. Returns whether it was kept.

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::{ErrorKind, Labels};
+use parking_lot::RwLock;
 use runtime::Clock;
 use runtime::http::{HeaderMap, header};
 use storeapi::snappy::SnappyError;
 use tsdb::batch::{Appended, Batch, WriteError};
 
+use super::named::{ByTenant, Named};
 use super::points::{Points, Reason, Refusals, shown_labels};
 use super::rate::{Allowances, Rate};
 use super::status::{ReceiverStatus, Status};
@@ -120,6 +123,7 @@ struct Shared {
     stage: Stage,
     status: ReceiverStatus,
     allowances: Allowances,
+    named: ByTenant,
 }
 
 impl fmt::Debug for Sink {
@@ -164,6 +168,7 @@ impl Sink {
             stage: to.pipeline.stage(protocol),
             status: to.status.of(protocol),
             allowances: Allowances::default(),
+            named: ByTenant::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -230,6 +235,23 @@ impl Sink {
         }
     }
 
+    /// The points that `tenant` named before, for a decoder to tell them by their bytes.
+    pub(super) fn named(&self, tenant: &str) -> Arc<RwLock<Named>> {
+        self.shared.named.of(tenant)
+    }
+
+    /// Remembers the points that were not known.
+    fn learn(&self, tenant: &str, points: &Points, appended: &Appended) {
+        if points.has_news() {
+            let named = self.named(tenant);
+            let mut guard = named.write();
+            points.teach(&appended.series, &mut guard);
+            guard.sweep_if_due(Instant::now());
+            drop(guard);
+            self.shared.named.keep(tenant, &named);
+        }
+    }
+
     /// Counts a request that was refused as a whole.
     pub fn failed(&self) {
         self.shared.status.failed();
@@ -250,6 +272,9 @@ impl Sink {
         match self.append(tenant, batch) {
             Ok(appended) => {
                 let stored = stored(points, refined.as_ref(), &appended);
+                if refined.is_none() {
+                    self.learn(tenant, points, &appended);
+                }
                 status.stored(now_ms, tenant, stored.points, &stored.refusals);
                 if let Some(refined) = refined {
                     status.dropped(refined.dropped);

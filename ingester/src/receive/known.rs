@@ -8,8 +8,7 @@
 //! of its label bytes, and what is not found takes the long way. Nothing is taken for known that is
 //! not equal byte by byte.
 //!
-//! Neighbours share most of their labels. So of most series only the bytes between what they share
-//! with the beginning and the end of another one, their base, are stored.
+//! Neighbours share most of their labels, so their bytes are stored as [`Pieces`].
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -18,75 +17,28 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use tsdb::batch::SeriesRef;
 
-/// Longest labels that are remembered, in bytes on the wire.
-const LABELS_BYTES_MAX: usize = 4096;
+use super::pieces::{PIECE_BYTES_MAX, Piece, Pieces};
+
 /// Between two sweeps. Writers that send a series less often than this have it forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(20 * 60);
 /// Series in a block of them; a power of two.
 const NAMED_BLOCK: usize = 1 << 10;
-/// Bytes in a block of them; a power of two.
-const BYTES_BLOCK: usize = 1 << 16;
 /// The key of a label: field 1, bytes.
 const LABEL_KEY: u8 = 0x0a;
 
 /// The place before the first series of a request; has no bytes, and nothing begins with it.
-const START: u32 = 0;
+pub(crate) const START: u32 = 0;
 
 /// One series.
 #[derive(Debug)]
 struct Named {
     series: SeriesRef,
     hash: u32,
-    /// Place of its base in [`Known::bases`].
-    base: u32,
-    /// Where its own bytes begin.
-    own_at: At,
-    /// Bytes that it shares with the beginning of its base.
-    prefix: u16,
-    /// Bytes of its own, after those.
-    own: u16,
-    /// Bytes that it shares with the end of its base, after those.
-    suffix: u16,
-    /// True when it was met since the last sweep.
-    is_used: AtomicBool,
     /// Place of the series that followed it last.
     next: AtomicU32,
-}
-
-/// Where bytes are: the number of their block, and their offset in it.
-#[derive(Debug, Clone, Copy, Default)]
-struct At(u32);
-
-/// Bytes in blocks, so that they are never moved as more come.
-#[derive(Debug, Default)]
-struct Blocks(Vec<Vec<u8>>);
-
-impl Blocks {
-    /// Takes bytes over, at most [`LABELS_BYTES_MAX`]; nothing when there are 4 GiB of them.
-    fn push(&mut self, bytes: &[u8]) -> Option<At> {
-        let has_room = |block: &Vec<u8>| block.len() + bytes.len() <= BYTES_BLOCK;
-        if !self.0.last().is_some_and(has_room) {
-            self.0.push(Vec::with_capacity(BYTES_BLOCK));
-        }
-        let number = self.0.len() - 1;
-        let block = &mut self.0[number];
-        let at = u32::try_from(number * BYTES_BLOCK + block.len().min(BYTES_BLOCK - 1)).ok()?;
-        block.extend_from_slice(bytes);
-        Some(At(at))
-    }
-
-    #[inline]
-    fn get(&self, At(at): At, len: usize) -> &[u8] {
-        let at = at as usize;
-        &self.0[at / BYTES_BLOCK][at % BYTES_BLOCK..][..len]
-    }
-}
-
-/// Whole labels.
-#[derive(Debug, Clone, Copy, Default)]
-struct Base {
-    at: At,
-    len: u32,
+    labels: Piece,
+    /// True when it was met since the last sweep.
+    is_used: AtomicBool,
 }
 
 /// The series of one tenant that writers named.
@@ -97,8 +49,7 @@ struct Base {
 pub struct Known {
     /// By place, in blocks, so that they are never moved as more come.
     named: Vec<Vec<Named>>,
-    bases: Vec<Base>,
-    bytes: Blocks,
+    pieces: Pieces,
     by_hash: HashTable<u32>,
     hasher: RandomState,
     swept: Option<Instant>,
@@ -115,29 +66,18 @@ const fn spread(hash: u32) -> u64 {
     (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Bytes that two slices share at the beginning.
-fn shared<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {
-    a.zip(b).take_while(|(a, b)| a == b).count()
-}
-
 impl Known {
     fn with_hasher(hasher: RandomState) -> Self {
         let start = Named {
             series: SeriesRef(0),
             hash: 0,
-            base: 0,
-            own_at: At::default(),
-            prefix: 0,
-            own: 0,
-            suffix: 0,
-            is_used: AtomicBool::new(false),
             next: AtomicU32::new(START),
+            labels: Pieces::EMPTY,
+            is_used: AtomicBool::new(false),
         };
         Self {
             named: vec![vec![start]],
-            bases: vec![Base::default()],
-            // Empty ones lie here.
-            bytes: Blocks(vec![Vec::new()]),
+            pieces: Pieces::default(),
             by_hash: HashTable::new(),
             hasher,
             swept: None,
@@ -164,28 +104,50 @@ impl Known {
         self.hasher.hash_one(labels) as u32
     }
 
-    /// The bytes of a series: those shared with the beginning of its base, its own, and those shared
-    /// with the end.
+    /// What was learned as the series at `place`, in parts.
     #[inline]
-    fn parts(&self, named: &Named) -> [&[u8]; 3] {
-        let base = self.bases[named.base as usize];
-        let base = self.bytes.get(base.at, base.len as usize);
-        [
-            &base[..usize::from(named.prefix)],
-            self.bytes.get(named.own_at, usize::from(named.own)),
-            &base[base.len() - usize::from(named.suffix)..],
-        ]
+    pub(crate) fn parts(&self, place: u32) -> [&[u8]; 3] {
+        self.pieces.get(&self.at(place).labels)
     }
 
     /// How many bytes of `message` are the labels of `named`, if it begins with them.
     #[inline]
     fn begins(&self, message: &[u8], named: &Named) -> Option<usize> {
-        let [prefix, own, suffix] = self.parts(named);
+        let [prefix, own, suffix] = self.pieces.get(&named.labels);
         let rest = message.strip_prefix(prefix)?;
         let rest = rest.strip_prefix(own)?;
         let rest = rest.strip_prefix(suffix)?;
         let len = message.len() - rest.len();
         (len > 0).then_some(len)
+    }
+
+    /// The series at `place`.
+    #[inline]
+    pub(crate) fn series(&self, place: u32) -> SeriesRef {
+        self.at(place).series
+    }
+
+    /// Where the series is that followed the one at `last` last.
+    #[inline]
+    pub(crate) fn next(&self, last: u32) -> u32 {
+        self.at(last).next.load(Relaxed)
+    }
+
+    /// Notes that the series at `place` was met.
+    #[inline]
+    pub(crate) fn met(&self, place: u32) {
+        let named = self.at(place);
+        if !named.is_used.load(Relaxed) {
+            named.is_used.store(true, Relaxed);
+        }
+    }
+
+    /// Where the series with these labels is, which followed the one at `last`.
+    #[inline(never)]
+    pub(crate) fn find(&self, last: u32, labels: &[u8]) -> Option<u32> {
+        let place = self.place(self.hash(labels), labels)?;
+        self.at(last).next.store(place, Relaxed);
+        Some(place)
     }
 
     fn place(&self, hash: u32, labels: &[u8]) -> Option<u32> {
@@ -197,34 +159,22 @@ impl Known {
     }
 
     /// Remembers that `labels`, as they lie on the wire, are those of `series`. Labels that are very
-    /// long are not remembered.
-    pub(super) fn learn(&mut self, labels: &[u8], series: SeriesRef) {
-        if labels.is_empty() || labels.len() > LABELS_BYTES_MAX {
-            return;
+    /// long are not remembered. Returns the place of a series that is new.
+    pub(crate) fn learn(&mut self, labels: &[u8], series: SeriesRef) -> Option<u32> {
+        if labels.is_empty() || labels.len() > PIECE_BYTES_MAX {
+            return None;
         }
         let hash = self.hash(labels);
-        if let Some(place) = self.place(hash, labels) {
-            let place = place as usize;
-            self.named[place / NAMED_BLOCK][place % NAMED_BLOCK].series = series;
-        } else {
+        let Some(place) = self.place(hash, labels) else {
             // Nothing is forgotten for what finds no place.
-            let _ = self.add(labels, hash, series);
-        }
+            return self.add(labels, hash, series);
+        };
+        let place = place as usize;
+        self.named[place / NAMED_BLOCK][place % NAMED_BLOCK].series = series;
+        None
     }
 
-    fn add(&mut self, labels: &[u8], hash: u32, series: SeriesRef) -> Option<()> {
-        let base = self.bases[self.bases.len() - 1];
-        let of_base = self.bytes.get(base.at, base.len as usize);
-        let prefix = shared(of_base.iter(), labels.iter());
-        let suffix = shared(
-            of_base[prefix..].iter().rev(),
-            labels[prefix..].iter().rev(),
-        );
-        let mut own = prefix..labels.len() - suffix;
-        let is_base = own.len() > labels.len() / 2;
-        if is_base {
-            own = 0..labels.len();
-        }
+    fn add(&mut self, labels: &[u8], hash: u32, series: SeriesRef) -> Option<u32> {
         let blocks = self.named.len();
         let has_room = self.named[blocks - 1].len() < NAMED_BLOCK;
         let place = if has_room {
@@ -233,24 +183,12 @@ impl Known {
             blocks * NAMED_BLOCK
         };
         let place = u32::try_from(place).ok()?;
-        let own_at = self.bytes.push(&labels[own.clone()])?;
-        // Labels are no longer than LABELS_BYTES_MAX.
-        if is_base {
-            self.bases.push(Base {
-                at: own_at,
-                len: labels.len() as u32,
-            });
-        }
         let named = Named {
             series,
             hash,
-            base: (self.bases.len() - 1) as u32,
-            own_at,
-            prefix: own.start as u16,
-            own: own.len() as u16,
-            suffix: (labels.len() - own.end) as u16,
-            is_used: AtomicBool::new(true),
             next: AtomicU32::new(START),
+            labels: self.pieces.push(labels)?,
+            is_used: AtomicBool::new(true),
         };
         if !has_room {
             self.named.push(Vec::with_capacity(NAMED_BLOCK));
@@ -262,32 +200,45 @@ impl Known {
             let place = *place as usize;
             spread(named[place / NAMED_BLOCK][place % NAMED_BLOCK].hash)
         });
-        Some(())
+        Some(place)
     }
 
     /// Forgets the series that were not met since the last sweep, when that is long ago.
     pub(super) fn sweep_if_due(&mut self, now: Instant) {
-        let swept = *self.swept.get_or_insert(now);
-        if now.saturating_duration_since(swept) >= SWEEP_EVERY {
-            self.sweep();
-            self.swept = Some(now);
+        if self.is_sweep_due(now) {
+            self.sweep(|_| ());
         }
     }
 
-    fn sweep(&mut self) {
-        let mut kept = Self::with_hasher(self.hasher.clone());
-        let mut labels = Vec::with_capacity(LABELS_BYTES_MAX);
-        for named in self.named.iter().flatten().skip(1) {
+    /// True once after each time that is long.
+    pub(crate) fn is_sweep_due(&mut self, now: Instant) -> bool {
+        let swept = *self.swept.get_or_insert(now);
+        let is_due = now.saturating_duration_since(swept) >= SWEEP_EVERY;
+        if is_due {
+            self.swept = Some(now);
+        }
+        is_due
+    }
+
+    /// Forgets the series that were not met since the last sweep. `kept` is called with the place
+    /// that each of the others had; they have the places from 1 on afterwards, in that order.
+    pub(crate) fn sweep(&mut self, mut kept: impl FnMut(u32)) {
+        let mut left = Self::with_hasher(self.hasher.clone());
+        left.swept = self.swept;
+        let mut labels = Vec::with_capacity(PIECE_BYTES_MAX);
+        for (place, named) in (0..).zip(self.named.iter().flatten()).skip(1) {
             if named.is_used.load(Relaxed) {
                 labels.clear();
-                (self.parts(named).iter()).for_each(|part| labels.extend_from_slice(part));
-                // It had a place before.
-                let _ = kept.add(&labels, named.hash, named.series);
+                let parts = self.pieces.get(&named.labels);
+                (parts.iter()).for_each(|part| labels.extend_from_slice(part));
+                if left.add(&labels, named.hash, named.series).is_some() {
+                    kept(place);
+                }
             }
         }
-        let all = kept.named.iter().flatten();
+        let all = left.named.iter().flatten();
         all.for_each(|named| named.is_used.store(false, Relaxed));
-        *self = kept;
+        *self = left;
     }
 }
 
@@ -309,25 +260,20 @@ impl<'a> Met<'a> {
     /// follows has further labels is for the caller to see.
     #[inline]
     pub(super) fn series(&mut self, message: &[u8]) -> Option<(SeriesRef, usize)> {
-        let next = self.known.at(self.last).next.load(Relaxed);
+        let next = self.known.next(self.last);
         let named = self.known.at(next);
         let (place, len) = match self.known.begins(message, named) {
             Some(len) if message.get(len) != Some(&LABEL_KEY) => (next, len),
             _ => self.look_up(message)?,
         };
         self.last = place;
-        let named = self.known.at(place);
-        if !named.is_used.load(Relaxed) {
-            named.is_used.store(true, Relaxed);
-        }
-        Some((named.series, len))
+        self.known.met(place);
+        Some((self.known.series(place), len))
     }
 
-    #[inline(never)]
     fn look_up(&self, message: &[u8]) -> Option<(u32, usize)> {
         let labels = &message[..labels_len(message)?];
-        let place = self.known.place(self.known.hash(labels), labels)?;
-        self.known.at(self.last).next.store(place, Relaxed);
+        let place = self.known.find(self.last, labels)?;
         Some((place, labels.len()))
     }
 }

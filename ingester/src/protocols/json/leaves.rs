@@ -4,34 +4,11 @@
 //! and nulls are checked and skipped. Numbers are handed out as their text, so that nothing of them
 //! is lost before it is known what they are for.
 
-use std::borrow::Cow;
+use super::reader::{DEPTH_MAX, Leaf, Malformed, Reader};
 
-/// Objects and arrays within each other.
-const DEPTH_MAX: usize = 64;
 /// Bytes of a path. Each leaf may be kept with its path, so that one long key above many leaves would
 /// grow to many times its size.
 const PATH_BYTES_MAX: usize = 1024;
-
-/// What stands at the end of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::protocols) enum Leaf<'a> {
-    /// A number, as JSON writes it.
-    Number(&'a str),
-    /// True or false.
-    Bool(bool),
-    /// Text; borrowed where it has no escapes.
-    Text(Cow<'a, str>),
-}
-
-/// Text that is no JSON object, or one that is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} at byte {at}")]
-pub(in crate::protocols) struct Malformed {
-    /// Where, in bytes from the beginning.
-    pub(in crate::protocols) at: usize,
-    /// What is there.
-    what: &'static str,
-}
 
 /// Calls `visit` with the path of each leaf of `document` and with the leaf, in order. `path` is
 /// memory for the paths.
@@ -44,11 +21,7 @@ pub(in crate::protocols) fn leaves<'a>(
     mut visit: impl FnMut(&str, Leaf<'a>),
 ) -> Result<(), Malformed> {
     path.clear();
-    let mut reader = Reader {
-        text: document,
-        bytes: document.as_bytes(),
-        at: 0,
-    };
+    let mut reader = Reader::new(document);
     reader.blanks();
     reader.take(b'{', "an object was expected")?;
     // Lengths of the paths of the objects around the one that is read.
@@ -68,8 +41,8 @@ pub(in crate::protocols) fn leaves<'a>(
             reader.blanks();
         }
         let outer = path.len();
-        reader.key(path)?;
-        match reader.value()? {
+        push_key(&mut reader, path)?;
+        match value(&mut reader)? {
             Value::Leaf(leaf) => visit(path, leaf),
             Value::Skipped => {}
             Value::Object if around.len() + 1 < DEPTH_MAX => {
@@ -82,11 +55,36 @@ pub(in crate::protocols) fn leaves<'a>(
         path.truncate(outer);
         is_first = false;
     }
-    reader.blanks();
-    if reader.at < reader.bytes.len() {
-        return Err(reader.wrong("something after the object"));
+    reader.end()
+}
+
+/// Reads a key and its colon, and appends the key to the path.
+#[inline]
+fn push_key(reader: &mut Reader<'_>, path: &mut String) -> Result<(), Malformed> {
+    let key = reader.key()?;
+    if path.len() + key.len() >= PATH_BYTES_MAX {
+        return Err(reader.wrong("the end of too long a path"));
     }
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(&key);
     Ok(())
+}
+
+#[inline]
+fn value<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, Malformed> {
+    Ok(match reader.peek() {
+        Some(b'{') => {
+            reader.at += 1;
+            Value::Object
+        }
+        Some(b'[') => {
+            reader.nested()?;
+            Value::Skipped
+        }
+        _ => reader.scalar()?.map_or(Value::Skipped, Value::Leaf),
+    })
 }
 
 /// What follows a key.
@@ -96,224 +94,6 @@ enum Value<'a> {
     Skipped,
     /// The beginning of an object.
     Object,
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    #[cold]
-    fn wrong(&self, what: &'static str) -> Malformed {
-        Malformed { at: self.at, what }
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    #[inline]
-    fn is(&self, byte: u8) -> bool {
-        self.peek() == Some(byte)
-    }
-
-    #[inline]
-    fn take(&mut self, byte: u8, otherwise: &'static str) -> Result<(), Malformed> {
-        if !self.is(byte) {
-            return Err(self.wrong(otherwise));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    #[inline]
-    fn blanks(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    /// Reads a key and its colon, and appends the key to the path.
-    #[inline]
-    fn key(&mut self, path: &mut String) -> Result<(), Malformed> {
-        let key = self.string()?;
-        if path.len() + key.len() >= PATH_BYTES_MAX {
-            return Err(self.wrong("the end of too long a path"));
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(&key);
-        self.blanks();
-        self.take(b':', "a colon was expected")?;
-        self.blanks();
-        Ok(())
-    }
-
-    #[inline]
-    fn value(&mut self) -> Result<Value<'a>, Malformed> {
-        Ok(match self.peek() {
-            Some(b'{') => {
-                self.at += 1;
-                Value::Object
-            }
-            Some(b'[') => {
-                self.array()?;
-                Value::Skipped
-            }
-            _ => self.scalar()?.map_or(Value::Skipped, Value::Leaf),
-        })
-    }
-
-    /// Reads what is neither an object nor an array; nothing for null.
-    #[inline]
-    fn scalar(&mut self) -> Result<Option<Leaf<'a>>, Malformed> {
-        Ok(Some(match self.peek() {
-            Some(b'"') => Leaf::Text(self.string()?),
-            Some(b'-' | b'0'..=b'9') => Leaf::Number(self.number()?),
-            Some(b't') => {
-                self.word("true")?;
-                Leaf::Bool(true)
-            }
-            Some(b'f') => {
-                self.word("false")?;
-                Leaf::Bool(false)
-            }
-            Some(b'n') => {
-                self.word("null")?;
-                return Ok(None);
-            }
-            _ => return Err(self.wrong("a value was expected")),
-        }))
-    }
-
-    fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
-        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.wrong("a value was expected"));
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    #[inline]
-    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let start = self.at;
-        self.take(b'"', "a string was expected")?;
-        let mut has_escapes = false;
-        loop {
-            let rest = &self.bytes[self.at..];
-            let Some(len) = memchr::memchr2(b'"', b'\\', rest) else {
-                return Err(self.wrong("a string without an end"));
-            };
-            if rest[..len].iter().any(|b| *b < 0x20) {
-                return Err(self.wrong("a control character in a string"));
-            }
-            self.at += len + 1;
-            if rest[len] == b'"' {
-                break;
-            }
-            has_escapes = true;
-            // Whatever is escaped, it is not the end.
-            self.at = (self.at + 1).min(self.bytes.len());
-        }
-        if !has_escapes {
-            return Ok(Cow::Borrowed(&self.text[start + 1..self.at - 1]));
-        }
-        let text = serde_json::from_str(&self.text[start..self.at]);
-        text.map(Cow::Owned)
-            .map_err(|_| self.wrong("a wrong escape in a string"))
-    }
-
-    #[inline]
-    fn number(&mut self) -> Result<&'a str, Malformed> {
-        let start = self.at;
-        if self.is(b'-') {
-            self.at += 1;
-        }
-        let whole = self.at;
-        self.digits()?;
-        if self.bytes[whole] == b'0' && self.at > whole + 1 {
-            return Err(self.wrong("a number with a leading zero"));
-        }
-        if self.is(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(&self.text[start..self.at])
-    }
-
-    #[inline]
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.wrong("a digit was expected"));
-        }
-        Ok(())
-    }
-
-    /// Skips an array with all that is in it.
-    fn array(&mut self) -> Result<(), Malformed> {
-        // What is open, as its last byte; the first is the array itself.
-        let mut open = Vec::new();
-        loop {
-            // At the beginning of a value.
-            match self.peek() {
-                Some(b @ (b'[' | b'{')) => {
-                    if open.len() >= DEPTH_MAX {
-                        return Err(self.wrong("a value too deep within others"));
-                    }
-                    // Both end two places after their beginning in ASCII.
-                    open.push(b + 2);
-                    self.at += 1;
-                    self.blanks();
-                    if !self.is(b + 2) {
-                        self.member(&open)?;
-                        continue;
-                    }
-                }
-                _ => drop(self.scalar()?),
-            }
-            // At the end of a value.
-            loop {
-                let Some(end) = open.last() else {
-                    return Ok(());
-                };
-                self.blanks();
-                if self.is(b',') {
-                    self.at += 1;
-                    self.blanks();
-                    self.member(&open)?;
-                    break;
-                }
-                self.take(*end, "a comma or the end of a value was expected")?;
-                open.pop();
-            }
-        }
-    }
-
-    /// Skips the key where the value to come is one of an object.
-    fn member(&mut self, open: &[u8]) -> Result<(), Malformed> {
-        if open.last() == Some(&b'}') {
-            self.string()?;
-            self.blanks();
-            self.take(b':', "a colon was expected")?;
-            self.blanks();
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

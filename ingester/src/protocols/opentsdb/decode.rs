@@ -1,25 +1,28 @@
 //! The JSON of `/api/put`: one point as an object, or an array of them.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use model::Labels;
 use model::labels::METRIC_NAME;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
 use serde_json::json;
 use tsdb::batch::BatchSeries;
 
 use super::{Options, check_strict, timestamp_ms};
-use crate::protocols::json::{Key, Scalar};
+use crate::protocols::json::{Malformed, Reader, Scalar};
+use crate::protocols::named::{Met, Named, NamedPoint, Numbers, marked};
 use crate::protocols::names::tag_key;
 use crate::protocols::points::{Points, Reason};
 
-/// A body that is not what it should be as a whole; nothing of it is kept.
-#[derive(Debug, thiserror::Error)]
+/// A body that is not what it should be as a whole, and where; nothing of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct DecodeError(serde_json::Error);
+pub struct DecodeError(String);
+
+impl From<Malformed> for DecodeError {
+    fn from(malformed: Malformed) -> Self {
+        Self(malformed.to_string())
+    }
+}
 
 /// A decoded body.
 #[derive(Debug, Clone, Default)]
@@ -40,178 +43,270 @@ pub fn decode(
     options: &Options,
     out: &mut Decoded,
 ) -> Result<(), DecodeError> {
+    read(body, now_ms, options, None, out)
+}
+
+/// As [`decode`], where points that were `named` before are told by their bytes; the others are to
+/// be remembered.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_named(
+    body: &[u8],
+    now_ms: i64,
+    options: &Options,
+    named: &Named,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
+    read(body, now_ms, options, Some(Met::new(named)), out)
+}
+
+fn read(
+    body: &[u8],
+    now_ms: i64,
+    options: &Options,
+    met: Option<Met<'_>>,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
     out.points.clear();
     out.refused.clear();
-    let mut body = serde_json::Deserializer::from_slice(body);
-    let reader = Reader {
+    let body = std::str::from_utf8(body).map_err(|error| DecodeError(error.to_string()))?;
+    let mut decoder = Decoder {
+        reader: Reader::new(body),
         out,
         now_ms,
         options,
+        met,
         point: RawPoint::default(),
+        key: Vec::new(),
     };
-    (&mut body).deserialize_any(reader).map_err(DecodeError)?;
-    body.end().map_err(DecodeError)
+    decoder.body()?;
+    Ok(decoder.reader.end()?)
 }
 
 /// A point as it was sent.
 #[derive(Debug, Default)]
-struct RawPoint<'de> {
-    metric: Scalar<'de>,
-    timestamp: Scalar<'de>,
-    value: Scalar<'de>,
-    tags: Vec<(Cow<'de, str>, Scalar<'de>)>,
+struct RawPoint<'a> {
+    metric: Scalar<'a>,
+    timestamp: Scalar<'a>,
+    value: Scalar<'a>,
+    tags: Vec<(Cow<'a, str>, Scalar<'a>)>,
+    /// Where its time and its value are within its text.
+    numbers: Numbers,
 }
 
-/// Reads the body, point by point.
-struct Reader<'de, 'o> {
+/// Reads a body, point by point.
+struct Decoder<'a, 'n, 'o> {
+    reader: Reader<'a>,
     out: &'o mut Decoded,
     now_ms: i64,
     options: &'o Options,
-    point: RawPoint<'de>,
+    /// Absent where nothing is to be told by its bytes.
+    met: Option<Met<'n>>,
+    point: RawPoint<'a>,
+    /// Memory for the text of a point with its marks.
+    key: Vec<u8>,
 }
 
-impl<'de> Visitor<'de> for Reader<'de, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a data point or an array of data points")
+impl<'n> Decoder<'_, 'n, '_> {
+    fn body(&mut self) -> Result<(), Malformed> {
+        self.reader.blanks();
+        if self.reader.peek() != Some(b'[') {
+            return self.element();
+        }
+        self.reader.at += 1;
+        self.reader.blanks();
+        let mut is_over = self.reader.is(b']');
+        while !is_over {
+            self.element()?;
+            self.reader.blanks();
+            is_over = !self.reader.is(b',');
+            if !is_over {
+                self.reader.at += 1;
+                self.reader.blanks();
+            }
+        }
+        (self.reader).take(b']', "a comma or the end of the array was expected")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(&mut self)?.is_some() {}
+    /// Reads a point and adds it.
+    #[inline]
+    fn element(&mut self) -> Result<(), Malformed> {
+        let rest = self.reader.rest();
+        if let Some(point) = self.met.as_mut().and_then(|met| met.expected(rest))
+            && self.add_named(&point)
+        {
+            self.reader.at += point.len;
+            return Ok(());
+        }
+        self.unexpected()
+    }
+
+    /// Adds a point that was told by its bytes; false when its time is none.
+    #[inline]
+    fn add_named(&mut self, point: &NamedPoint<'n>) -> bool {
+        let Ok(t_ms) = point.time.map_or(Ok(self.now_ms), timestamp_ms) else {
+            return false;
+        };
+        (self.out.points).add_named(point.series, t_ms, point.value);
+        true
+    }
+
+    #[inline(never)]
+    fn unexpected(&mut self) -> Result<(), Malformed> {
+        let from = self.reader.at;
+        self.read_point()?;
+        let text = self.reader.text(from, self.reader.at);
+        let mut is_new = false;
+        if let Some(met) = &mut self.met
+            && marked(text.as_bytes(), self.point.numbers, &mut self.key)
+        {
+            is_new = true;
+            if let Some(point) = met.find(text.as_bytes(), &self.key)
+                && self.add_named(&point)
+            {
+                return Ok(());
+            }
+        }
+        match self.take_point() {
+            Ok(()) if is_new => self.out.points.name(&self.key),
+            Ok(()) => {}
+            Err(reason) => {
+                let shown = shown(&self.point);
+                let kept = self.out.points.refuse(reason, || shown.clone());
+                if kept {
+                    self.out.refused.push(shown);
+                }
+            }
+        }
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<(), A::Error> {
-        self.read_point(map)
-    }
-}
-
-/// Reads an element of the array.
-impl<'de> DeserializeSeed<'de> for &mut Reader<'de, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        struct Element<'r, 'de, 'o>(&'r mut Reader<'de, 'o>);
-
-        impl<'de> Visitor<'de> for Element<'_, 'de, '_> {
-            type Value = ();
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a data point")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-                self.0.read_point(map)
-            }
-        }
-
-        deserializer.deserialize_map(Element(self))
-    }
-}
-
-impl<'de> Reader<'de, '_> {
-    fn read_point<A: MapAccess<'de>>(&mut self, mut map: A) -> Result<(), A::Error> {
-        let point = &mut self.point;
+    fn read_point(&mut self) -> Result<(), Malformed> {
+        let Self { reader, point, .. } = self;
+        let begin = reader.at;
         point.tags.clear();
         (point.metric, point.timestamp, point.value) = Default::default();
-        while let Some(Key(key)) = map.next_key()? {
+        point.numbers = Numbers::default();
+        reader.take(b'{', "a data point was expected")?;
+        reader.blanks();
+        if reader.is(b'}') {
+            reader.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = reader.key()?;
             match &*key {
-                "metric" => point.metric = map.next_value()?,
-                "timestamp" => point.timestamp = map.next_value()?,
-                "value" => {
-                    let raw = map.next_value()?;
-                    point.value = Scalar::of_raw(raw).map_err(A::Error::custom)?;
+                "metric" => point.metric = Scalar::read(reader)?,
+                "timestamp" => {
+                    point.numbers.time = Some(scalar_at(reader, begin, &mut point.timestamp)?);
                 }
-                "tags" => map.next_value_seed(Tags(&mut point.tags))?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                "value" => {
+                    point.numbers.value = Some(scalar_at(reader, begin, &mut point.value)?);
+                }
+                "tags" => read_tags(reader, &mut point.tags)?,
+                _ => drop(Scalar::read(reader)?),
             }
-        }
-        if let Err(reason) = self.take_point() {
-            let shown = shown(&self.point);
-            let kept = self.out.points.refuse(reason, || shown.clone());
-            if kept {
-                self.out.refused.push(shown);
+            reader.blanks();
+            if !reader.is(b',') {
+                break;
             }
+            reader.at += 1;
+            reader.blanks();
         }
-        Ok(())
+        reader.take(b'}', "a comma or the end of the data point was expected")
+    }
+
+    /// The time of the point that was read, in milliseconds.
+    fn time(&self) -> Result<i64, Reason> {
+        match &self.point.timestamp {
+            Scalar::Null if !self.options.strict => Ok(self.now_ms),
+            Scalar::Integer(t) => timestamp_ms(*t),
+            Scalar::Text(text) => {
+                let t = text.parse().map_err(|_| Reason::InvalidTimestamp)?;
+                timestamp_ms(t)
+            }
+            _ => Err(Reason::InvalidTimestamp),
+        }
+    }
+
+    /// Its value.
+    fn value(&self) -> Result<f64, Reason> {
+        match &self.point.value {
+            Scalar::Null => Err(Reason::NoValue),
+            Scalar::Text(text) if text.is_empty() => Err(Reason::NoValue),
+            value => value.number().ok_or(Reason::InvalidValue),
+        }
     }
 
     /// Adds the point that was read.
     fn take_point(&mut self) -> Result<(), Reason> {
-        let Self {
-            out,
-            now_ms,
-            options,
-            point,
-        } = self;
-        let metric = point.metric.text().unwrap_or_default();
+        let metric = self.point.metric.text().unwrap_or_default();
         if metric.is_empty() {
             return Err(Reason::NoName);
         }
-        let t_ms = match &point.timestamp {
-            Scalar::Null if !options.strict => *now_ms,
-            Scalar::Integer(t) => timestamp_ms(*t)?,
-            Scalar::Text(text) => {
-                let t = text.parse().map_err(|_| Reason::InvalidTimestamp)?;
-                timestamp_ms(t)?
-            }
-            _ => return Err(Reason::InvalidTimestamp),
-        };
-        let value = match &point.value {
-            Scalar::Null => return Err(Reason::NoValue),
-            Scalar::Text(text) if text.is_empty() => return Err(Reason::NoValue),
-            value => value.number().ok_or(Reason::InvalidValue)?,
-        };
-        let tags = point.tags.iter().map(|(key, value)| {
+        let (t_ms, value) = (self.time()?, self.value()?);
+        let (options, tags) = (self.options, &self.point.tags);
+        let texts = tags.iter().map(|(key, value)| {
             let value = value.text().ok_or(Reason::InvalidLabel)?;
             Ok((tag_key(key), value))
         });
-        let tags: Vec<(Cow<'_, str>, Cow<'_, str>)> = tags.collect::<Result<_, Reason>>()?;
+        let texts: Vec<(Cow<'_, str>, Cow<'_, str>)> = texts.collect::<Result<_, Reason>>()?;
         if options.strict {
-            let as_sent = point.tags.iter().zip(&tags);
+            let as_sent = tags.iter().zip(&texts);
             check_strict(&metric, as_sent.map(|((key, _), (_, v))| (&**key, &**v)))?;
         }
         let name = options.names.metric(&metric);
-        let mut labels: Vec<(&str, &str)> = Vec::with_capacity(tags.len() + 1);
+        let mut labels: Vec<(&str, &str)> = Vec::with_capacity(texts.len() + 1);
         labels.push((METRIC_NAME, &name));
-        labels.extend(tags.iter().map(|(key, value)| (&**key, &**value)));
-        out.points.add(&mut labels, t_ms, value, &options.labels)
+        labels.extend(texts.iter().map(|(key, value)| (&**key, &**value)));
+        (self.out.points).add(&mut labels, t_ms, value, &options.labels)
     }
+}
+
+/// Reads a value, and returns where it is, counted from `begin`; of text without its quotes.
+#[inline]
+fn scalar_at<'a>(
+    reader: &mut Reader<'a>,
+    begin: usize,
+    into: &mut Scalar<'a>,
+) -> Result<(usize, usize), Malformed> {
+    let quote = usize::from(reader.is(b'"'));
+    let from = reader.at - begin + quote;
+    *into = Scalar::read(reader)?;
+    Ok((from, reader.at - begin - quote))
 }
 
 /// Reads the tags of a point.
-struct Tags<'t, 'de>(&'t mut Vec<(Cow<'de, str>, Scalar<'de>)>);
-
-impl<'de> DeserializeSeed<'de> for Tags<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+fn read_tags<'a>(
+    reader: &mut Reader<'a>,
+    tags: &mut Vec<(Cow<'a, str>, Scalar<'a>)>,
+) -> Result<(), Malformed> {
+    if reader.is(b'n') {
+        return reader.scalar().map(drop);
     }
-}
-
-impl<'de> Visitor<'de> for Tags<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of tags")
+    tags.clear();
+    reader.take(b'{', "an object of tags was expected")?;
+    reader.blanks();
+    if reader.is(b'}') {
+        reader.at += 1;
+        return Ok(());
     }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        self.0.clear();
-        while let Some((Key(key), value)) = map.next_entry()? {
-            if matches!(value, Scalar::Nested) {
-                return Err(A::Error::custom("the value of a tag is not text"));
-            }
-            self.0.push((key, value));
+    loop {
+        let key = reader.key()?;
+        let value = Scalar::read(reader)?;
+        if matches!(value, Scalar::Nested) {
+            return Err(reader.wrong("the value of a tag that is not text"));
         }
-        Ok(())
+        tags.push((key, value));
+        reader.blanks();
+        if !reader.is(b',') {
+            break;
+        }
+        reader.at += 1;
+        reader.blanks();
     }
+    reader.take(b'}', "a comma or the end of the tags was expected")
 }
 
 /// A point as the answer shows it: OpenTSDB keeps the value as text.

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use tsdb::batch::Reject;
 
 use super::Options;
-use super::decode::{Decoded, decode, shown_series};
+use super::decode::{Decoded, decode_named, shown_series};
 use crate::protocols::points::{Reason, Refused};
 use crate::protocols::sink::{Sink, StoreError, Stored};
 use crate::receive::Reason as LabelReason;
@@ -130,7 +130,10 @@ impl Endpoint {
         let body = self.sink.decompress(&request.headers, None, &request.body);
         let body = body.map_err(refused)?;
         let mut decoded = Decoded::default();
-        decode(&body, self.sink.now_ms(), &self.options, &mut decoded).map_err(|reason| {
+        let named = self.sink.named(tenant);
+        let now_ms = self.sink.now_ms();
+        let read = decode_named(&body, now_ms, &self.options, &named.read(), &mut decoded);
+        read.map_err(|reason| {
             self.sink.failed();
             let message = "Unable to parse the given JSON";
             let answer = error(StatusCode::BAD_REQUEST, message, Some(&reason.to_string()));

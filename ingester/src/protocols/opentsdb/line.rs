@@ -7,6 +7,7 @@ use model::labels::METRIC_NAME;
 
 use super::{Options, STRICT_TAGS_MAX, check_strict, timestamp_ms};
 use crate::exposition::number::parse_value;
+use crate::protocols::named::{Met, Named, NamedPoint, Numbers, marked};
 use crate::protocols::names::tag_key;
 use crate::protocols::points::{Points, Reason};
 
@@ -86,6 +87,86 @@ pub fn decode(arguments: &str, options: &Options, points: &mut Points) -> Result
         points.refuse(error.reason, || cut(arguments).to_owned());
     }
     added
+}
+
+/// Adds the points of lines, those that were named before by their bytes.
+#[derive(Debug)]
+pub(super) struct NamedLines<'n> {
+    met: Met<'n>,
+    /// Memory for a line with its marks.
+    key: Vec<u8>,
+}
+
+impl<'n> NamedLines<'n> {
+    /// At the start of some lines.
+    pub(super) fn new(named: &'n Named) -> Self {
+        Self {
+            met: Met::new(named),
+            key: Vec::new(),
+        }
+    }
+
+    /// Adds the point of a line if it is the one that followed last time.
+    #[inline]
+    pub(super) fn expected(&mut self, line: &str, points: &mut Points) -> bool {
+        let point = self.met.expected(line.as_bytes());
+        point.is_some_and(|point| add_named(&point, line, points))
+    }
+
+    /// Adds the point of a `put`, given the line and what follows that word.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub(super) fn put(
+        &mut self,
+        line: &str,
+        arguments: &str,
+        options: &Options,
+        points: &mut Points,
+    ) -> Result<(), LineError> {
+        let is_plain = marked(line.as_bytes(), numbers(line), &mut self.key);
+        if is_plain
+            && let Some(point) = self.met.find(line.as_bytes(), &self.key)
+            && add_named(&point, line, points)
+        {
+            return Ok(());
+        }
+        decode(arguments, options, points)?;
+        if is_plain {
+            points.name(&self.key);
+        }
+        Ok(())
+    }
+}
+
+/// Adds a point that is all of a line; false when it is not, or its time is none.
+#[inline]
+fn add_named(point: &NamedPoint<'_>, line: &str, points: &mut Points) -> bool {
+    let Some(Ok(t_ms)) = point.time.map(timestamp_ms) else {
+        return false;
+    };
+    let is_all = point.len == line.len();
+    if is_all {
+        points.add_named(point.series, t_ms, point.value);
+    }
+    is_all
+}
+
+/// Where a line has its time and its value: they are its third and fourth words.
+fn numbers(line: &str) -> Numbers {
+    let mut words = [(0, 0); 4];
+    let mut at = 0;
+    for word in &mut words {
+        let rest = &line.as_bytes()[at..];
+        let from = at + rest.iter().take_while(|b| **b == b' ').count();
+        let len = memchr::memchr2(b' ', b'\r', &line.as_bytes()[from..]);
+        at = len.map_or(line.len(), |len| from + len);
+        *word = (from, at);
+    }
+    Numbers {
+        time: Some(words[2]),
+        value: Some(words[3]),
+    }
 }
 
 fn add(arguments: &str, options: &Options, points: &mut Points) -> Result<(), LineError> {

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Options;
-use super::line::{self, Command};
+use super::line::{Command, NamedLines};
 use crate::protocols::points::Points;
 use crate::protocols::sink::Sink;
 
@@ -34,6 +34,9 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 /// Bytes of answers to the lines of one chunk; errors beyond that are only counted.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
+/// The tenant of all lines: the default one.
+const TENANT: &str = "";
+
 /// The protocol.
 #[derive(Debug, Clone)]
 pub struct Telnet {
@@ -43,11 +46,11 @@ pub struct Telnet {
 
 /// What the lines of a chunk came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Reply {
+pub struct Reply {
     /// What to answer.
-    pub(super) text: String,
+    pub text: String,
     /// The connection is to be closed.
-    pub(super) close: bool,
+    pub close: bool,
 }
 
 impl Telnet {
@@ -57,15 +60,24 @@ impl Telnet {
     }
 
     /// Does what whole lines ask for. What is not answered with an error is durable afterwards.
-    pub(super) fn lines(&self, chunk: &[u8]) -> Reply {
+    pub fn lines(&self, chunk: &[u8]) -> Reply {
         let mut points = Points::new();
         let mut reply = Reply::default();
-        for line in chunk.split(|b| *b == b'\n') {
-            let line = String::from_utf8_lossy(line);
-            match Command::of_line(&line) {
+        let named = self.sink.named(TENANT);
+        let known = named.read();
+        let mut lines = NamedLines::new(&known);
+        let text = String::from_utf8_lossy(chunk);
+        let mut from = 0;
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+        for end in ends.chain([text.len()]) {
+            let line = &text[std::mem::replace(&mut from, end + 1)..end];
+            if lines.expected(line, &mut points) {
+                continue;
+            }
+            match Command::of_line(line) {
                 Command::Nothing => {}
                 Command::Put(arguments) => {
-                    if let Err(error) = line::decode(arguments, &self.options, &mut points) {
+                    if let Err(error) = lines.put(line, arguments, &self.options, &mut points) {
                         reply.line(format_args!("{error}"));
                     }
                 }
@@ -89,6 +101,7 @@ impl Telnet {
                 }
             }
         }
+        drop(known);
         if !points.is_empty() {
             self.store(&points, &mut reply);
         }
@@ -96,7 +109,7 @@ impl Telnet {
     }
 
     fn store(&self, points: &Points, reply: &mut Reply) {
-        match self.sink.store("", points) {
+        match self.sink.store(TENANT, points) {
             Ok(stored) => {
                 let by_storage = stored.refusals.kept().iter();
                 for refused in by_storage.filter(|refused| refused.series.is_some()) {

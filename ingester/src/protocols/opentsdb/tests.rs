@@ -11,12 +11,15 @@ use runtime::process::Shutdown;
 use runtime::tasks::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tsdb::batch::SeriesRef;
 
-use super::decode::{Decoded, decode};
+use super::decode::{Decoded, decode, decode_named};
 use super::handler::Endpoint;
+use super::line::{Command, NamedLines};
 use super::telnet::Telnet;
 use super::*;
-use crate::protocols::points::Points;
+use crate::protocols::named::Named;
+use crate::protocols::points::{Points, Refusals};
 use crate::protocols::sink::Limits;
 use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
 
@@ -403,6 +406,61 @@ async fn one_port_speaks_both() {
     assert_eq!(answer, "error: line longer than 65536 bytes\n");
 }
 
+/// A point: its series, its time and its value as they are written.
+type Written = (usize, String, String);
+
+fn round() -> impl Strategy<Value = Vec<Written>> {
+    let time = "[1-9][0-9]{0,12}|0|01|1795226430|1[.]5|-1|";
+    let value = "-?[0-9]{1,4}([.][0-9]{1,3})?(e[0-9])?|-0|01|[+]1|1[.]|nan|";
+    proptest::collection::vec((0..6_usize, time, value), 0..12)
+}
+
+fn json_of((series, time, value): &Written) -> String {
+    let is_json = |text: &str| serde_json::from_str::<f64>(text).is_ok();
+    let [time, value] = [time, value].map(|text| match is_json(text) {
+        true => text.clone(),
+        false => format!("{text:?}"),
+    });
+    match series {
+        0 => format!(r#"{{"metric":"a","timestamp":{time},"value":{value},"tags":{{"h":"x"}}}}"#),
+        1 => format!(r#"{{"metric":"a","timestamp":{time},"value":{value},"tags":{{"h":"y"}}}}"#),
+        2 => format!(r#"{{"value":{value}, "tags":{{"é.é":"ü"}},"timestamp":"1{time}","metric":"a"}}"#),
+        3 => format!(r#"{{"metric":"now","value":{value}}}"#),
+        4 => format!(r#"{{"metric":"","timestamp":{time},"value":{value}}}"#),
+        _ => format!(r#"{{"value":1,"x":{value},"timestamp":{time},"metric":"a","value":{value}}}"#),
+    }
+}
+
+fn line_of((series, time, value): &Written) -> String {
+    match series {
+        0 => format!("put a {time} {value} h=x"),
+        1 => format!("put a {time} {value} h=y\r"),
+        2 => format!("put  a {time}  {value} é.é=ü "),
+        3 => format!("put a {time} {value}"),
+        4 => format!("put a {time} {value} h"),
+        _ => format!("put \u{1} {time} {value} h=\u{2}"),
+    }
+}
+
+/// What became of points.
+fn seen(points: &Points) -> (Vec<String>, &Refusals) {
+    let batch = points.batch();
+    let stored = batch.iter().enumerate().map(|(i, series)| {
+        let (labels, float) = (series.labels, series.floats[0]);
+        format!("{} {labels:?} {:x} @ {}", points.origin(i), float.v.to_bits(), float.t)
+    });
+    (stored.collect(), points.refusals())
+}
+
+/// Has points remembered as a head would that calls all series by a number of their labels.
+fn teach(points: &Points, named: &mut Named) {
+    let series = points.batch().iter().map(|series| {
+        let hash = series.labels.bytes().fold(7, |hash, b| hash * 31 % 1_000_003 + u64::from(b));
+        Some(SeriesRef(hash))
+    });
+    points.teach(&series.collect::<Vec<_>>(), named);
+}
+
 proptest! {
     #[test]
     fn json_and_lines_say_the_same(
@@ -421,6 +479,42 @@ proptest! {
         let (a, b) = (decoded.points.batch().get(0), points.batch().get(0));
         prop_assert_eq!(a.labels, b.labels);
         prop_assert_eq!(a.floats, b.floats);
+    }
+
+    #[test]
+    fn points_told_by_their_bytes_are_what_they_were(rounds in round().prop_flat_map(|one| {
+        let more = proptest::collection::vec(round(), 1..4);
+        (Just(one), more).prop_map(|(one, more)| [vec![one.clone(), one], more].concat())
+    })) {
+        let (mut of_json, mut of_lines) = (Named::default(), Named::default());
+        for points in rounds {
+            let json: Vec<_> = points.iter().map(json_of).collect();
+            let json = format!("[{}]", json.join(" , "));
+            let (mut slow, mut fast) = (Decoded::default(), Decoded::default());
+            let read = decode(json.as_bytes(), 7, &Options::default(), &mut slow);
+            let by_bytes = decode_named(json.as_bytes(), 7, &Options::default(), &of_json, &mut fast);
+            prop_assert_eq!(&read, &by_bytes);
+            if read.is_ok() {
+                prop_assert_eq!(seen(&slow.points), seen(&fast.points));
+                prop_assert_eq!(&slow.refused, &fast.refused);
+                teach(&fast.points, &mut of_json);
+            }
+
+            let (mut slow, mut fast) = (Points::new(), Points::new());
+            let mut named = NamedLines::new(&of_lines);
+            for line in points.iter().map(line_of) {
+                let Command::Put(arguments) = Command::of_line(&line) else { unreachable!() };
+                let answer = line::decode(arguments, &Options::default(), &mut slow);
+                if !named.expected(&line, &mut fast) {
+                    let by_bytes = named.put(&line, arguments, &Options::default(), &mut fast);
+                    prop_assert_eq!(answer, by_bytes);
+                } else {
+                    prop_assert_eq!(answer, Ok(()));
+                }
+            }
+            prop_assert_eq!(seen(&slow), seen(&fast));
+            teach(&fast, &mut of_lines);
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ proptest! {
                 let expected = model.get(&labels).map(|series| (*series, labels.len()));
                 prop_assert_eq!(met.series(&message(&labels)), expected);
             }
-            known.sweep();
+            known.sweep(|_| ());
         }
     }
 }
