@@ -119,7 +119,8 @@ impl Batch {
     pub fn known_encoded(&mut self, series: SeriesRef, labels: [&[u8]; 3]) {
         for part in labels {
             let part = std::str::from_utf8(part);
-            self.labels.push_str(part.expect("labels are not cut within a character"));
+            self.labels
+                .push_str(part.expect("labels are not cut within a character"));
         }
         self.begin(Some(series));
     }

@@ -100,8 +100,7 @@ impl Named {
 
     /// Forgets what was not met for long; soon when there is too much of it.
     pub(super) fn sweep_if_due(&mut self, now: Instant) {
-        let is_long_ago =
-            |at: Instant| now.saturating_duration_since(at) >= FULL_EVERY;
+        let is_long_ago = |at: Instant| now.saturating_duration_since(at) >= FULL_EVERY;
         let is_full = self.len() >= NAMED_MAX && self.swept_when_full.is_none_or(is_long_ago);
         if is_full {
             self.swept_when_full = Some(now);
@@ -197,7 +196,8 @@ pub(super) fn marked(text: &[u8], numbers: Numbers, key: &mut Vec<u8>) -> bool {
     if text.len() > PIECE_BYTES_MAX || memchr2(TIME, VALUE, text).is_some() {
         return false;
     }
-    let is_plain = |(from, to): (usize, usize)| plain(&text[from..to]).filter(|(_, len)| *len == to - from);
+    let is_plain =
+        |(from, to): (usize, usize)| plain(&text[from..to]).filter(|(_, len)| *len == to - from);
     let is_time = |at| is_plain(at).is_some_and(|(number, _)| number.whole().is_some());
     if is_plain(value).is_none() || !numbers.time.is_none_or(is_time) {
         return false;

@@ -91,7 +91,11 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(in crate::protocols) fn take(&mut self, byte: u8, otherwise: &'static str) -> Result<(), Malformed> {
+    pub(in crate::protocols) fn take(
+        &mut self,
+        byte: u8,
+        otherwise: &'static str,
+    ) -> Result<(), Malformed> {
         if !self.is(byte) {
             return Err(self.wrong(otherwise));
         }
@@ -148,7 +152,10 @@ impl<'a> Reader<'a> {
                 return Err(self.wrong("a string without an end"));
             };
             // Without an end before the last byte, so that many are compared at once.
-            if rest[..len].iter().fold(false, |found, b| found | (*b < 0x20)) {
+            if rest[..len]
+                .iter()
+                .fold(false, |found, b| found | (*b < 0x20))
+            {
                 return Err(self.wrong("a control character in a string"));
             }
             self.at += len + 1;

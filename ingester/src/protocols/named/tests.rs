@@ -35,8 +35,18 @@ fn points_that_follow_are_told_by_their_bytes() {
     assert!(learn(&mut named, "put up <12> [1.5] a=c", 2));
     assert!(learn(&mut named, r#"{"v":"[7]","t":<12>}"#, 3));
     assert!(learn(&mut named, "gauge [7]", 4));
-    let texts = ["put up 7 -3e2 a=b", "put up 99 0.25 a=c", r#"{"v":"12.5","t":8}"#, "gauge 1"];
-    let expected = [(Some(7), -300.0), (Some(99), 0.25), (Some(8), 12.5), (None, 1.0)];
+    let texts = [
+        "put up 7 -3e2 a=b",
+        "put up 99 0.25 a=c",
+        r#"{"v":"12.5","t":8}"#,
+        "gauge 1",
+    ];
+    let expected = [
+        (Some(7), -300.0),
+        (Some(99), 0.25),
+        (Some(8), 12.5),
+        (None, 1.0),
+    ];
     // The first time the order is not known.
     let mut met = Met::new(&named);
     assert!(met.expected(texts[0].as_bytes()).is_none());
@@ -49,16 +59,36 @@ fn points_that_follow_are_told_by_their_bytes() {
     for (text, key) in texts.iter().zip(keys) {
         assert!(met.find(text.as_bytes(), key.as_bytes()).is_some());
     }
-    assert!(met.find(b"put up 1 1 a=d", b"put up \x01 \x02 a=d").is_none());
+    assert!(
+        met.find(b"put up 1 1 a=d", b"put up \x01 \x02 a=d")
+            .is_none()
+    );
     let mut met = Met::new(&named);
     for (i, (text, (time, value))) in texts.iter().zip(expected).enumerate() {
         let point = met.expected(text.as_bytes()).expect(text);
-        assert_eq!((point.time, point.value, point.len), (time, value, text.len()));
+        assert_eq!(
+            (point.time, point.value, point.len),
+            (time, value, text.len())
+        );
         assert_eq!(point.series.series, SeriesRef(i as u64 + 1));
-        assert_eq!(point.series.labels.concat(), format!("labels of {}", i + 1).as_bytes());
+        assert_eq!(
+            point.series.labels.concat(),
+            format!("labels of {}", i + 1).as_bytes()
+        );
     }
-    for other in ["put up 7 1 a=", "put up 07 1 a=b", "put up 7.5 1 a=b", "put up 7 +1 a=b", "put up 7 -0 a=b", "put up 7 1. a=b", ""] {
-        assert!(Met::new(&named).expected(other.as_bytes()).is_none(), "{other}");
+    for other in [
+        "put up 7 1 a=",
+        "put up 07 1 a=b",
+        "put up 7.5 1 a=b",
+        "put up 7 +1 a=b",
+        "put up 7 -0 a=b",
+        "put up 7 1. a=b",
+        "",
+    ] {
+        assert!(
+            Met::new(&named).expected(other.as_bytes()).is_none(),
+            "{other}"
+        );
     }
 }
 
@@ -66,7 +96,14 @@ fn points_that_follow_are_told_by_their_bytes() {
 fn what_is_not_plain_is_not_remembered() {
     let mut named = Named::default();
     let long = format!("put {} <1> [1]", "m".repeat(5000));
-    for pattern in ["put m <1> 1 a=b", "put m <01> [1]", "put m <1.5> [1]", "put m <1> [+1]", "put \x01 <1> [1]", &long] {
+    for pattern in [
+        "put m <1> 1 a=b",
+        "put m <01> [1]",
+        "put m <1.5> [1]",
+        "put m <1> [+1]",
+        "put \x01 <1> [1]",
+        &long,
+    ] {
         assert!(!learn(&mut named, pattern, 1), "{pattern}");
     }
     assert!(named.is_empty());
@@ -81,7 +118,11 @@ fn what_is_forgotten_takes_its_labels_along() {
     named.sweep();
     for i in (0..3000).filter(|i| i % 3 == 0) {
         let (text, key) = (format!("m{i} 1 1"), format!("m{i} \x01 \x02"));
-        assert!(Met::new(&named).find(text.as_bytes(), key.as_bytes()).is_some());
+        assert!(
+            Met::new(&named)
+                .find(text.as_bytes(), key.as_bytes())
+                .is_some()
+        );
     }
     named.sweep();
     assert_eq!((named.len(), named.labels.len()), (1000, 1001));

@@ -424,10 +424,14 @@ fn json_of((series, time, value): &Written) -> String {
     match series {
         0 => format!(r#"{{"metric":"a","timestamp":{time},"value":{value},"tags":{{"h":"x"}}}}"#),
         1 => format!(r#"{{"metric":"a","timestamp":{time},"value":{value},"tags":{{"h":"y"}}}}"#),
-        2 => format!(r#"{{"value":{value}, "tags":{{"é.é":"ü"}},"timestamp":"1{time}","metric":"a"}}"#),
+        2 => format!(
+            r#"{{"value":{value}, "tags":{{"é.é":"ü"}},"timestamp":"1{time}","metric":"a"}}"#
+        ),
         3 => format!(r#"{{"metric":"now","value":{value}}}"#),
         4 => format!(r#"{{"metric":"","timestamp":{time},"value":{value}}}"#),
-        _ => format!(r#"{{"value":1,"x":{value},"timestamp":{time},"metric":"a","value":{value}}}"#),
+        _ => {
+            format!(r#"{{"value":1,"x":{value},"timestamp":{time},"metric":"a","value":{value}}}"#)
+        }
     }
 }
 
@@ -447,7 +451,12 @@ fn seen(points: &Points) -> (Vec<String>, &Refusals) {
     let batch = points.batch();
     let stored = batch.iter().enumerate().map(|(i, series)| {
         let (labels, float) = (series.labels, series.floats[0]);
-        format!("{} {labels:?} {:x} @ {}", points.origin(i), float.v.to_bits(), float.t)
+        format!(
+            "{} {labels:?} {:x} @ {}",
+            points.origin(i),
+            float.v.to_bits(),
+            float.t
+        )
     });
     (stored.collect(), points.refusals())
 }
@@ -455,7 +464,10 @@ fn seen(points: &Points) -> (Vec<String>, &Refusals) {
 /// Has points remembered as a head would that calls all series by a number of their labels.
 fn teach(points: &Points, named: &mut Named) {
     let series = points.batch().iter().map(|series| {
-        let hash = series.labels.bytes().fold(7, |hash, b| hash * 31 % 1_000_003 + u64::from(b));
+        let hash = series
+            .labels
+            .bytes()
+            .fold(7, |hash, b| hash * 31 % 1_000_003 + u64::from(b));
         Some(SeriesRef(hash))
     });
     points.teach(&series.collect::<Vec<_>>(), named);
