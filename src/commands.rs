@@ -7,6 +7,7 @@
 pub(crate) mod bench;
 pub(crate) mod bucket;
 pub(crate) mod check;
+mod output;
 pub(crate) mod promql;
 pub(crate) mod query;
 mod table;

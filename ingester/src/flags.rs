@@ -309,6 +309,8 @@ pub struct TsdbConfig {
     pub layout: LayoutFlag,
     /// External labels.
     pub labels: Labels,
+    /// External labels where neither these nor the configuration file name any.
+    pub default_labels: Labels,
     /// Milliseconds that samples are kept.
     pub retention_ms: Option<i64>,
     /// Bytes that a tenant may have.
@@ -383,6 +385,7 @@ impl TsdbFlags {
             path: self.path,
             layout: self.layout,
             labels: external_labels(&self.labels)?,
+            default_labels: Labels::empty(),
             retention_ms: positive(self.retention.0),
             retention_bytes: (self.retention_bytes > 0).then_some(self.retention_bytes),
             out_of_order_window_ms: self.out_of_order_window.0.max(0),

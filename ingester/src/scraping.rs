@@ -56,7 +56,11 @@ impl Loaded {
                     .to_owned(),
             });
         }
-        let external_labels = if said.is_empty() { listed } else { said }.clone();
+        let external_labels = [said, listed]
+            .into_iter()
+            .find(|labels| !labels.is_empty())
+            .unwrap_or(&config.tsdb.default_labels)
+            .clone();
         Ok(Self {
             file: config.config_file.clone(),
             config: loaded,

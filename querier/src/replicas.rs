@@ -1,80 +1,56 @@
-//! All stores as one whose replicas are one series: what remote read answers from.
+//! Series of all stores, of which replicas are one: what remote read answers from.
 //!
 //! Whoever reads it cannot join replicas, so that is done here as for queries: labels that tell
 //! replicas apart go, and where chunks overlap their samples are joined and encoded anew. Where
 //! tenants see only their own, so they do here.
 
-use std::sync::Arc;
 use std::vec;
 
-use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::{ErrorKind, TimeRange};
 use promql::columns::Samples;
-use storeapi::{
-    ChunkData, Frame, Info, LabelsRequest, Series, SeriesChunk, SeriesRequest, Store, StoreError,
-    Strings,
-};
+use storeapi::{ChunkData, Frame, Series, SeriesChunk, SeriesRequest, StoreError};
 use tsdb::chunk::{SeriesEncoder, TimedChunk};
 
 use crate::decode::{Reading, Wanted};
 use crate::evaluator::Evaluator;
 
-/// All stores as one, whichever they are at each moment.
-#[derive(Debug)]
-pub(crate) struct OneOfReplicas(pub(crate) Arc<Evaluator>);
-
-impl Store for OneOfReplicas {
-    fn info(&self) -> Info {
-        self.0.fan_out(&[]).info()
+/// What all stores of `evaluator` answer, replicas as one series.
+pub(crate) fn joined(
+    evaluator: &Evaluator,
+    mut request: SeriesRequest,
+) -> BoxStream<'static, Result<Frame, StoreError>> {
+    let settings = &evaluator.settings;
+    let tenancy = &settings.tenancy;
+    let enforced = tenancy.enforced(tenancy.named(&request.tenant));
+    request.matchers.extend(enforced);
+    request
+        .without_replica_labels
+        .clone_from(&settings.replica_labels);
+    let range = request.range;
+    let frames = evaluator.fan_out(&[]).series(request);
+    if settings.replica_labels.is_empty() {
+        return frames;
     }
-
-    fn series(&self, mut request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        let settings = &self.0.settings;
-        let tenancy = &settings.tenancy;
-        let enforced = tenancy.enforced(tenancy.named(&request.tenant));
-        request.matchers.extend(enforced);
-        request
-            .without_replica_labels
-            .clone_from(&settings.replica_labels);
-        let joined = Joined {
-            range: request.range,
-            reading: Reading {
-                wanted: Wanted::Average,
-                dedup: settings.dedup,
-                is_counter: false,
-            },
-            frames: self.0.fan_out(&[]).series(request),
-            batch: Vec::new().into_iter(),
-            ahead: None,
-        };
-        if settings.replica_labels.is_empty() {
-            return joined.frames;
+    let joined = Joined {
+        range,
+        reading: Reading {
+            wanted: Wanted::Average,
+            dedup: settings.dedup,
+            is_counter: false,
+        },
+        frames,
+        batch: Vec::new().into_iter(),
+        ahead: None,
+    };
+    stream::unfold(Some(joined), async |joined| {
+        let mut joined = joined?;
+        match joined.next().await {
+            Ok(frame) => frame.map(|frame| (Ok(frame), Some(joined))),
+            Err(error) => Some((Err(error), None)),
         }
-        stream::unfold(Some(joined), async |joined| {
-            let mut joined = joined?;
-            match joined.next().await {
-                Ok(frame) => frame.map(|frame| (Ok(frame), Some(joined))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
-        .boxed()
-    }
-
-    fn label_names(
-        &self,
-        request: LabelsRequest,
-    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        self.0.fan_out(&[]).label_names(request)
-    }
-
-    fn label_values(
-        &self,
-        name: String,
-        request: LabelsRequest,
-    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        self.0.fan_out(&[]).label_values(name, request)
-    }
+    })
+    .boxed()
 }
 
 /// Series in which the samples of replicas are joined.

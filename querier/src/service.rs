@@ -21,7 +21,7 @@ use crate::figures::Figures;
 use crate::local::LocalStore;
 use crate::pool::Pool;
 use crate::query_api::QueryService;
-use crate::replicas::OneOfReplicas;
+use crate::replicas;
 use crate::settings::Settings;
 use crate::stores::Stores;
 
@@ -72,7 +72,7 @@ impl Service {
             runtime: Handle::current(),
             settings: deps.settings,
         });
-        let store: Arc<dyn Store> = Arc::new(AllStores(Arc::clone(&evaluator)));
+        let store = AllStores::with(&evaluator, Replicas::Apart);
         let settings = &evaluator.settings;
         let catalog: Arc<dyn Catalog> = Arc::new(AllCatalogs::new(
             Arc::clone(&evaluator.stores),
@@ -87,7 +87,7 @@ impl Service {
             figures: Arc::clone(&figures),
             evaluator: Arc::clone(&evaluator),
             local: deps.local,
-            store: Arc::new(OneOfReplicas(Arc::clone(&evaluator))),
+            store: AllStores::with(&evaluator, Replicas::Joined),
             catalog: Arc::clone(&catalog),
             clock: deps.clock,
             about: deps.about,
@@ -140,22 +140,46 @@ impl Service {
 
 /// All stores as one, whichever they are at each moment.
 #[derive(Debug)]
-struct AllStores(Arc<Evaluator>);
+struct AllStores {
+    evaluator: Arc<Evaluator>,
+    replicas: Replicas,
+}
+
+/// How the series of replicas are shown.
+#[derive(Debug, Clone, Copy)]
+enum Replicas {
+    /// Each for itself, as the request says.
+    Apart,
+    /// As one.
+    Joined,
+}
+
+impl AllStores {
+    fn with(evaluator: &Arc<Evaluator>, replicas: Replicas) -> Arc<dyn Store> {
+        Arc::new(Self {
+            evaluator: Arc::clone(evaluator),
+            replicas,
+        })
+    }
+}
 
 impl Store for AllStores {
     fn info(&self) -> Info {
-        self.0.fan_out(&[]).info()
+        self.evaluator.fan_out(&[]).info()
     }
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        self.0.fan_out(&[]).series(request)
+        match self.replicas {
+            Replicas::Apart => self.evaluator.fan_out(&[]).series(request),
+            Replicas::Joined => replicas::joined(&self.evaluator, request),
+        }
     }
 
     fn label_names(
         &self,
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        self.0.fan_out(&[]).label_names(request)
+        self.evaluator.fan_out(&[]).label_names(request)
     }
 
     fn label_values(
@@ -163,7 +187,7 @@ impl Store for AllStores {
         name: String,
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        self.0.fan_out(&[]).label_values(name, request)
+        self.evaluator.fan_out(&[]).label_values(name, request)
     }
 }
 

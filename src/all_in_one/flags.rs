@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use ingester::protocols::ProtocolFlags;
+use model::Labels;
 use model::time::DurationMs;
 use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
@@ -158,7 +159,7 @@ impl Flags {
         Ok(Config {
             http: address("http-address", &self.http_address)?,
             grpc: address("grpc-address", &self.grpc_address)?,
-            ingester: self.ingester(&bucket_flag)?.resolve()?,
+            ingester: self.ingester(&bucket_flag)?,
             store: flags_of::<store::Flags>(&store)?.resolve()?,
             querier: self.querier()?.resolve_for_given_stores()?,
             compactor: flags_of::<compactor::Flags>(&compactor)?.resolve()?,
@@ -176,7 +177,7 @@ impl Flags {
         Ok(flags)
     }
 
-    fn ingester(&self, bucket_flag: &str) -> Result<ingester::Flags, Error> {
+    fn ingester(&self, bucket_flag: &str) -> Result<ingester::Config, Error> {
         let mut said = vec![
             bucket_flag.to_owned(),
             "--tsdb.layout=single".to_owned(),
@@ -186,24 +187,18 @@ impl Flags {
             flag("wal.sync", &self.wal_sync),
         ];
         said.extend(self.labels.iter().map(|label| flag("label", label)));
-        let mut has_labels = !self.labels.is_empty();
-        if let Some(file) = &self.scrape_config {
-            said.push(flag("config.file", file.display()));
-            let config = ingester::config::Config::load(file);
-            // Whoever opens it says what is wrong with it.
-            has_labels |= config.is_ok_and(|config| !config.global.external_labels.is_empty());
-        }
-        if !has_labels {
-            let host = rustix::system::uname();
-            let host = host.nodename().to_string_lossy();
-            said.push(flag("label", format!("{REPLICA_LABEL}=\"{host}\"")));
-        }
+        let config_file = self.scrape_config.iter();
+        said.extend(config_file.map(|file| flag("config.file", file.display())));
         let mut flags = flags_of::<ingester::Flags>(&said)?;
         flags.protocols = self.protocols.clone();
         // What was pushed is data like any other, so it is there again after a restart.
         let groups = || self.data_dir.join("pushgateway");
         flags.protocols.pushgateway_file.get_or_insert_with(groups);
-        Ok(flags)
+        let mut config = flags.resolve()?;
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        config.tsdb.default_labels = Labels::from_pairs([(REPLICA_LABEL, host)]);
+        Ok(config)
     }
 }
 

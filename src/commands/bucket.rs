@@ -14,6 +14,8 @@ use bucket::{Bucket, Fetcher, Patience, View};
 use runtime::process::{self, Shutdown};
 use runtime::{BucketFlags, Clock as _, SystemClock};
 
+use super::output::Output;
+
 /// Threads for files and checks.
 const THREADS: usize = 16;
 
@@ -37,23 +39,8 @@ pub(crate) enum Command {
 struct Target {
     #[command(flatten)]
     bucket: BucketFlags,
-    /// How the result is printed.
-    #[arg(
-        short = 'o',
-        long = "output",
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    format: Format,
-}
-
-/// How a result is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Target {

@@ -9,6 +9,7 @@
 pub mod about;
 pub mod clock;
 pub mod flags;
+pub mod followed;
 pub mod foreign;
 pub mod grpc;
 pub mod http;

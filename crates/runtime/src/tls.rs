@@ -13,6 +13,11 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::Error;
+use crate::followed::{Followed, Made};
+
+/// What a server or a client of rustls works with.
+type ServerConfig = Arc<rustls::ServerConfig>;
+type ClientConfig = Arc<rustls::ClientConfig>;
 
 /// The protocol that both sides of a connection agree on while they set up TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,11 +115,28 @@ pub struct ClientTls {
 }
 
 impl ServerTls {
-    /// Reads the files.
+    /// Reads the files, now and whenever they change.
     ///
     /// # Errors
     /// [`Error::Start`] when one cannot be read, or does not hold what it should.
-    pub fn load(&self, protocol: Protocol) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub fn follow(&self, protocol: Protocol) -> Result<Arc<Followed<ServerConfig>>, Error> {
+        let tls = self.clone();
+        Followed::new("TLS of a server", move || {
+            Ok(Made {
+                value: tls.load(protocol)?,
+                files: tls.files(),
+            })
+        })
+    }
+
+    /// The files that are read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let identity = [self.identity.cert.clone(), self.identity.key.clone()];
+        identity.into_iter().chain(self.client_ca.clone()).collect()
+    }
+
+    /// What the files say now.
+    pub(crate) fn load(&self, protocol: Protocol) -> Result<ServerConfig, Error> {
         let builder = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;
@@ -139,11 +161,31 @@ impl ServerTls {
 }
 
 impl ClientTls {
-    /// Reads the files.
+    /// Reads the files, now and whenever they change.
     ///
     /// # Errors
-    /// As [`ServerTls::load`].
-    pub fn load(&self, protocol: Protocol) -> Result<Arc<rustls::ClientConfig>, Error> {
+    /// As [`ServerTls::follow`].
+    pub fn follow(&self, protocol: Protocol) -> Result<Arc<Followed<ClientConfig>>, Error> {
+        let tls = self.clone();
+        Followed::new("TLS of a client", move || {
+            let value = tls.load(protocol)?;
+            let files = tls.files();
+            Ok(Made { value, files })
+        })
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let identity = self.identity.iter();
+        let identity = identity.flat_map(|of| [of.cert.clone(), of.key.clone()]);
+        identity.chain(self.ca.clone()).collect()
+    }
+
+    /// What the files say now.
+    ///
+    /// # Errors
+    /// As [`ServerTls::follow`].
+    pub fn load(&self, protocol: Protocol) -> Result<ClientConfig, Error> {
         let builder = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;

@@ -14,6 +14,7 @@ pub mod block;
 pub mod chunk;
 pub mod cursor;
 pub mod db;
+pub mod durable;
 pub mod error;
 pub mod head;
 pub mod index;

@@ -17,12 +17,12 @@
 //! it, as its name is no ULID.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
-use tsdb::{Error, Result};
+use tsdb::{Error, Result, durable};
 use ulid::Ulid;
 
 use super::input::Digest;
@@ -234,16 +234,8 @@ impl Journal {
     /// Writes a record, or writes it anew; on disk when this returns.
     pub(super) fn write(&self, record: &Record) -> Result<()> {
         let path = self.dir.join(format!("{}.json", record.stem()));
-        let tmp = path.with_extension("tmp");
         let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
-        let save = || {
-            let mut file = File::create(&tmp)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&tmp, &path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        save().map_err(|e| Error::io("write", &path, e))
+        durable::replace(&path, &text).map_err(|e| Error::io("write", &path, e))
     }
 
     fn find(&self, wanted: impl Fn(&Record) -> bool) -> Result<Option<Record>> {

@@ -281,7 +281,7 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
     let dir = tempfile::tempdir().unwrap();
     write_block(dir.path());
     let service = over_block(dir.path());
-    let read = async |store: &OneOfReplicas, tenant: &str| {
+    let read = async |store: &Arc<dyn Store>, tenant: &str| {
         let request = SeriesRequest {
             matchers: vec![Matcher::equal("__name__", "up")],
             tenant: tenant.to_owned(),
@@ -294,7 +294,7 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
         });
         series.collect::<Vec<_>>()
     };
-    let all = OneOfReplicas(Arc::clone(&service.evaluator));
+    let all = AllStores::with(&service.evaluator, Replicas::Joined);
     let [series] = &read(&all, "").await[..] else {
         panic!("replicas are one series");
     };
@@ -310,12 +310,13 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
     let mut settings = service.evaluator.settings.clone();
     settings.tenancy.is_enforced = true;
     settings.tenancy.label = "job".to_owned();
-    let enforced = OneOfReplicas(Arc::new(Evaluator {
+    let enforced = Arc::new(Evaluator {
         stores: Arc::clone(&service.evaluator.stores),
         pool: Arc::clone(&service.evaluator.pool),
         runtime: service.evaluator.runtime.clone(),
         settings,
-    }));
+    });
+    let enforced = AllStores::with(&enforced, Replicas::Joined);
     assert_eq!(read(&enforced, "x").await.len(), 1);
     assert_eq!(read(&enforced, "").await.len(), 0);
 }

@@ -7,7 +7,8 @@ use bucket::BlockInfo;
 use model::time::{DurationMs, Rfc3339};
 use serde_json::json;
 
-use super::{Format, Target, look, on_runtime};
+use super::{Target, look, on_runtime};
+use crate::commands::output::Format;
 use crate::commands::table::{Align, Table, bytes};
 
 /// Flags of the tool.
@@ -22,7 +23,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     let view = on_runtime(async || look(&bucket).await)?;
     let mut blocks: Vec<&BlockInfo> = view.blocks.values().collect();
     blocks.sort_by_key(|b| (b.labels().clone(), b.resolution(), b.meta.min_time));
-    match args.target.format {
+    match args.target.output.format {
         Format::Json => {
             let all: Vec<_> = blocks.iter().map(|b| as_json(b)).collect();
             writeln!(out, "{:#}", json!({"blocks": all}))?;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{Format, Target, look, on_runtime};
+use super::{Target, look, on_runtime};
+use crate::commands::output::Format;
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         .blocks
         .iter()
         .filter(|(_, b)| is_shown(b.deletion_mark.is_some()));
-    match args.target.format {
+    match args.target.output.format {
         Format::Table => {
             for (id, _) in blocks {
                 writeln!(out, "{id}")?;

@@ -13,7 +13,8 @@ use serde_json::json;
 use tsdb::block::Block;
 use ulid::Ulid;
 
-use super::{Format, Target, look, on_runtime};
+use super::{Target, look, on_runtime};
+use crate::commands::output::Format;
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         found.retain(|(id, _)| args.ids.is_empty() || args.ids.contains(id));
         Ok((view.blocks.len(), found))
     })?;
-    match args.target.format {
+    match args.target.output.format {
         Format::Json => {
             let problems: Vec<_> = (found.iter())
                 .map(|(id, what)| json!({"block": id.to_string(), "problem": what}))

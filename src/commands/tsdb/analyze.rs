@@ -10,7 +10,8 @@ use tsdb::block::Block;
 use tsdb::block::analyze::{Analysis, ChunkAnalysis, ChunkTotals, Ranked, SAMPLES_PER_BIN};
 use ulid::Ulid;
 
-use super::target::{Format, Output, Target};
+use super::target::Target;
+use crate::commands::output::{Format, Output};
 use crate::commands::table::{Align, Table, bytes};
 
 /// Names of the encodings, in the order of [`ChunkAnalysis::by_encoding`].

@@ -16,8 +16,8 @@ use tsdb::block::Block;
 use ulid::Ulid;
 
 use super::list;
-use super::target::{Format, Output};
 use crate::commands::Stdio;
+use crate::commands::output::{Format, Output};
 use progress::Meter;
 
 /// Memory for samples while the input is read.

@@ -9,7 +9,8 @@ use tsdb::db::DataDir;
 use tsdb::db::dump::Line;
 
 use super::selectors::Selectors;
-use super::target::{Format, Output, Target};
+use super::target::Target;
+use crate::commands::output::{Format, Output};
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]

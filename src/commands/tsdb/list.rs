@@ -7,7 +7,8 @@ use model::time::{DurationMs, Rfc3339};
 use serde_json::json;
 use tsdb::block::Block;
 
-use super::target::{Format, Output, Target};
+use super::target::Target;
+use crate::commands::output::{Format, Output};
 use crate::commands::table::{Align, Table, bytes};
 
 /// Flags of the tool.

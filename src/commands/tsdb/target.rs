@@ -59,25 +59,3 @@ impl Target {
         DataDir::open(&self.dir, workers).with_context(|| format!("open {}", self.dir.display()))
     }
 }
-
-/// How a tool prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// A table for people.
-    Table,
-    /// JSON for programs.
-    Json,
-}
-
-/// How a tool prints, as a flag.
-#[derive(Debug, clap::Args)]
-pub(super) struct Output {
-    /// Form of the output.
-    #[arg(
-        short = 'o',
-        long = "output",
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    pub(super) format: Format,
-}

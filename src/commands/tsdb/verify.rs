@@ -7,7 +7,8 @@ use serde_json::json;
 use tsdb::block::Problem;
 use tsdb::db::verify::{self, Logs};
 
-use super::target::{Format, Output, Target};
+use super::target::Target;
+use crate::commands::output::{Format, Output};
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]

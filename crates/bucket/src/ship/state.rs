@@ -4,12 +4,12 @@
 //! (`--storage.tsdb.delay-compact-file.path`).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tsdb::durable;
 use ulid::Ulid;
 
 /// The file's usual name.
@@ -62,17 +62,5 @@ pub(super) fn write(path: &Path, uploaded: &[Ulid]) -> io::Result<()> {
     let mut json = serde_json::Serializer::with_formatter(&mut bytes, indent);
     state.serialize(&mut json)?;
     bytes.push(b'\n');
-    replace_file(path, &bytes)
-}
-
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let tmp = dir.join(name);
-    let file = File::create(&tmp)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
-    fs::rename(&tmp, path)?;
-    File::open(dir)?.sync_all()
+    durable::replace(path, &bytes)
 }

@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::flags::GrpcClientConfig;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, STREAM_WINDOW};
 use crate::Error;
+use crate::followed::Followed;
 use crate::tls::Protocol;
 
 /// Time to connect, handshake included.
@@ -30,7 +31,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Makes channels to endpoints, all with the same TLS configuration.
 #[derive(Clone)]
 pub struct Connector {
-    tls: Option<Arc<rustls::ClientConfig>>,
+    tls: Option<Arc<Followed<Arc<rustls::ClientConfig>>>>,
     server_name: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl Connector {
             tls: config
                 .tls
                 .as_ref()
-                .map(|tls| tls.load(Protocol::Http2))
+                .map(|tls| tls.follow(Protocol::Http2))
                 .transpose()?,
             server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
         })
@@ -128,6 +129,6 @@ async fn dial(connector: Connector, uri: Uri) -> io::Result<Connection> {
     };
     let name = connector.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(tls).connect(name, stream).await?;
+    let stream = TlsConnector::from(Arc::clone(&*tls.now().await)).connect(name, stream).await?;
     Ok(TokioIo::new(Box::new(stream)))
 }

@@ -15,6 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::followed::Followed;
+
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 1_024;
 /// Handshakes at once.
@@ -27,16 +29,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The connections of a listener. A handshake that fails ends its connection only.
 pub(super) fn connections(
     listener: TcpListener,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accepted = futures::stream::unfold((listener, places), async |(listener, places)| {
         let connection = accept(&listener, &places).await;
         Some((connection, (listener, places)))
     });
-    let acceptor = tls.map(TlsAcceptor::from);
     accepted
-        .map(move |(stream, place)| handshake(stream, place, acceptor.clone()))
+        .map(move |(stream, place)| handshake(stream, place, tls.clone()))
         .buffer_unordered(HANDSHAKES_MAX)
         .filter_map(async |connection| connection.map(Ok))
 }
@@ -66,12 +67,13 @@ async fn accept(
 async fn handshake(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
 ) -> Option<Connection> {
-    let Some(acceptor) = acceptor else {
+    let Some(tls) = tls else {
         let io = Io::Plain(stream);
         return Some(Connection { io, _place: place });
     };
+    let acceptor = TlsAcceptor::from(Arc::clone(&*tls.now().await));
     match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(Connection {
             io: Io::Tls(Box::new(stream)),

@@ -19,6 +19,7 @@ use super::snappy::Decompress;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, Readiness, STREAM_WINDOW};
 use crate::Error;
 use crate::flags::ListenAddress;
+use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::tls::Protocol;
 
@@ -37,7 +38,7 @@ pub struct Server {
     listener: TcpListener,
     config: GrpcServerConfig,
     metrics: Arc<GrpcMetrics>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
 }
 
 impl fmt::Debug for Server {
@@ -58,7 +59,7 @@ impl Server {
         let tls = config
             .tls
             .as_ref()
-            .map(|tls| tls.load(Protocol::Http2))
+            .map(|tls| tls.follow(Protocol::Http2))
             .transpose()?;
         let (host, port) = (address.host.as_str(), address.port);
         let listener = TcpListener::bind((host, port)).await;

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::dir::{LogDir, sync_dir};
+use super::dir::LogDir;
 use super::record::{self, RecordType, RefMetadata};
 use super::writer::{Writer, WriterOptions};
+use crate::durable::sync_dir;
 use crate::error::{Corruption, Error, Result};
 
 /// Bytes of records that are gathered before they are written.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::segment::{SegmentError, SegmentReader};
+use crate::durable::sync_dir;
 use crate::error::{Error, Result};
 
 /// A segment open for appending.
@@ -170,11 +171,6 @@ impl SegmentStore for LogDir {
     fn path(&self, index: u32) -> PathBuf {
         self.path.join(format!("{index:08}"))
     }
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// Paths in `dir`; none when it does not exist.

@@ -11,9 +11,10 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::dir::{Segment, digits, entries, sync_dir};
+use super::dir::{Segment, digits, entries};
 use crate::chunk::Encoding;
 use crate::cursor::{Cursor, crc32c, put_uvarint};
+use crate::durable::sync_dir;
 use crate::error::{Corruption, Error, Result};
 
 /// First bytes of every head chunk file.

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use super::PAGE_SIZE;
 use super::SegmentReader;
-use super::dir::{LogDir, Segment, sync_dir};
+use super::dir::{LogDir, Segment};
 use super::head_chunks::{self, HeadChunks};
 use super::record;
 use super::segment::SegmentError;
+use crate::durable::sync_dir;
 use crate::error::{Error, Result};
 
 /// The directory within a log that takes what a repair sets aside.

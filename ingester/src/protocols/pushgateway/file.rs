@@ -5,13 +5,14 @@
 //! neither NaN nor infinity. See docs/format/pushgateway.md.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use model::float::G;
 use model::{Labels, MetricType};
 use serde::{Deserialize, Serialize};
+use tsdb::durable;
 
 use super::decode::Family;
 use super::groups::{Group, Tenants, type_name};
@@ -117,16 +118,5 @@ pub(super) fn write(path: &Path, tenants: &Tenants) -> io::Result<()> {
         version: VERSION,
         groups: entries.collect(),
     };
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(&contents)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+    durable::replace(path, &serde_json::to_vec(&contents)?)
 }
