@@ -129,6 +129,8 @@ async fn dial(connector: Connector, uri: Uri) -> io::Result<Connection> {
     };
     let name = connector.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::clone(&*tls.now().await)).connect(name, stream).await?;
+    let stream = TlsConnector::from(Arc::clone(&*tls.now().await))
+        .connect(name, stream)
+        .await?;
     Ok(TokioIo::new(Box::new(stream)))
 }
