@@ -78,13 +78,16 @@ struct Parts {
 
 async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = Server::bind(&config.http, config.querier.http).await?;
+    let http = Server::bind(&config.http, config.querier.http)
+        .await?
+        .with_web(&config.web)?;
     let address = http.local_addr().map_err(|source| Error::System {
         action: "find out the address".to_owned(),
         source,
     })?;
     let figures = http.metrics();
     let service = Service::default();
+    let replay = ingester::replay::shown_by(&service);
     let tasks = Tasks::new();
     let stop_grpc = shutdown.clone();
     let (opened, opening) = oneshot::channel();
@@ -94,7 +97,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         let deps = Deps {
             clock: Arc::clone(&clock),
             registry,
-            replay: Arc::default(),
+            replay,
         };
         let (settings, given) = (config.ingester.clone(), deps.clone());
         let front = process::blocking(move || Front::open(&settings, &given)).await?;
@@ -316,15 +319,24 @@ async fn work(parts: Parts, shutdown: Shutdown, grace: Duration) {
     }
 }
 
+/// What URLs of the process begin with.
+fn scheme(config: &Config) -> &'static str {
+    match config.web.tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
 /// Says what somebody who has just started it wants to know.
 fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -> io::Result<()> {
     let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let scheme = scheme(config);
     writeln!(out, "Promontory {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  data    {}", data.display())?;
-    writeln!(out, "  page    http://{address}/")?;
+    writeln!(out, "  page    {scheme}://{address}/")?;
     writeln!(
         out,
-        "  Grafana add a Prometheus data source with the URL http://{address}"
+        "  Grafana add a Prometheus data source with the URL {scheme}://{address}"
     )?;
     writeln!(
         out,
@@ -332,7 +344,7 @@ fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -
     )?;
     writeln!(
         out,
-        "remote_write:\n  - url: http://{address}/api/v1/write\n"
+        "remote_write:\n  - url: {scheme}://{address}/api/v1/write\n"
     )?;
     out.flush()
 }

@@ -1,14 +1,15 @@
 //! How far the replay of the logs is, for those who ask before it is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use runtime::http::{Cost, Handler, Request, Response, StatusCode};
+use runtime::http::{Cost, Handler, Request, Response, Service, StatusCode};
 use serde_json::json;
 use tsdb::head::Progress;
 
 /// Where it is asked for.
-pub const PATH: &str = "/api/v1/status/walreplay";
+const PATH: &str = "/api/v1/status/walreplay";
 
 /// Progress by tenant.
 #[derive(Debug, Default)]
@@ -34,6 +35,13 @@ impl ReplayProgress {
             (done + one.done, total + one.total)
         })
     }
+}
+
+/// Progress that `service` shows until it is ready.
+pub fn shown_by(service: &Service) -> Arc<ReplayProgress> {
+    let replay = Arc::new(ReplayProgress::default());
+    service.before_ready(PATH, Arc::<ReplayProgress>::clone(&replay));
+    replay
 }
 
 impl Handler for ReplayProgress {

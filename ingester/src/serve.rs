@@ -92,7 +92,7 @@ impl Ingester {
         let deps = Deps {
             clock,
             registry,
-            replay: replay_shown_by(&http_service),
+            replay: replay::shown_by(&http_service),
         };
         let working = async {
             let opened = Arc::new(config);
@@ -129,13 +129,6 @@ impl Ingester {
         let (worked, ()) = Box::pin(futures::future::join(working, serving)).await;
         worked
     }
-}
-
-/// The progress of a replay, which a server shows until it is ready.
-fn replay_shown_by(service: &Service) -> Arc<ReplayProgress> {
-    let replay = Arc::new(ReplayProgress::default());
-    service.before_ready(replay::PATH, Arc::<ReplayProgress>::clone(&replay));
-    replay
 }
 
 /// The services over gRPC.

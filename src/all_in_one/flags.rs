@@ -10,6 +10,7 @@ use model::Labels;
 use model::time::DurationMs;
 use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
+use runtime::web_config::WebConfig;
 use runtime::{BucketConfig, BucketFlags, Error};
 
 /// The external label of this process' blocks unless the user says others. Answers do not show it.
@@ -45,6 +46,15 @@ pub(crate) struct Flags {
         default_value = "127.0.0.1:10901"
     )]
     grpc_address: String,
+    /// Prometheus' web configuration file: how the HTTP server speaks TLS, and whom it lets in.
+    #[arg(
+        long = "http.config",
+        alias = "web.config.file",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    web_config: String,
     /// Prometheus' configuration file, for what to scrape. Without one this process scrapes itself,
     /// and a node exporter on port 9100.
     #[arg(id = "prometheus_config", long = "config.file", value_name = "FILE")]
@@ -86,6 +96,7 @@ pub(crate) struct Flags {
 pub(super) struct Config {
     pub(super) data_dir: PathBuf,
     pub(super) http: ListenAddress,
+    pub(super) web: WebConfig,
     pub(super) grpc: ListenAddress,
     pub(super) bucket: BucketConfig,
     /// The user says what to scrape.
@@ -158,6 +169,7 @@ impl Flags {
         ];
         Ok(Config {
             http: address("http-address", &self.http_address)?,
+            web: WebConfig::read(&self.web_config)?,
             grpc: address("grpc-address", &self.grpc_address)?,
             ingester: self.ingester(&bucket_flag)?,
             store: flags_of::<store::Flags>(&store)?.resolve()?,

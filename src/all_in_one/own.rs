@@ -20,6 +20,14 @@ pub(super) async fn scrapes(config: &Config, address: SocketAddr) -> Option<inge
     if config.has_config_file {
         return None;
     }
+    let (tls, users) = (&config.web.tls, &config.web.users);
+    if !users.is_empty() || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
+        tracing::warn!(
+            "this process does not scrape itself, since --http.config asks for credentials; \
+             --config.file says what to scrape and with which"
+        );
+        return None;
+    }
     let calling = timeout(PATIENCE, TcpStream::connect(NODE_EXPORTER));
     let has_node_exporter = matches!(calling.await, Ok(Ok(_)));
     let made = configure(config, address, has_node_exporter);
@@ -35,7 +43,8 @@ fn configure(
     let dir = config.data_dir.join("own");
     fs::create_dir_all(&dir)?;
     let file = dir.join("scrape.yml");
-    fs::write(&file, scrape_config(address, has_node_exporter))?;
+    let scheme = super::scheme(config);
+    fs::write(&file, scrape_config(scheme, address, has_node_exporter))?;
     let said = [
         "--tsdb.layout=single".to_owned(),
         format!("--tsdb.path={}", dir.join("tsdb").display()),
@@ -49,9 +58,13 @@ fn configure(
     Ok(flags_of::<ingester::Flags>(&said)?.resolve()?)
 }
 
-fn scrape_config(address: SocketAddr, has_node_exporter: bool) -> String {
-    let job = |name: &str, target: &str| {
-        format!("  - job_name: {name}\n    static_configs:\n      - targets: [\"{target}\"]\n")
+fn scrape_config(scheme: &str, address: SocketAddr, has_node_exporter: bool) -> String {
+    let job = |name: &str, scheme: &str, target: &str| {
+        // The certificate need not be for the address that this process has for itself.
+        format!(
+            "  - job_name: {name}\n    scheme: {scheme}\n    tls_config: {{insecure_skip_verify: true}}\n    \
+             static_configs:\n      - targets: [\"{target}\"]\n"
+        )
     };
     let mut text = String::from(
         "# Written at every start; --config.file says what to scrape instead.\n\
@@ -63,9 +76,9 @@ fn scrape_config(address: SocketAddr, has_node_exporter: bool) -> String {
         ip if ip.is_unspecified() => format!("127.0.0.1:{port}"),
         _ => address.to_string(),
     };
-    text.push_str(&job("promontory", &target));
+    text.push_str(&job("promontory", scheme, &target));
     if has_node_exporter {
-        text.push_str(&job("node", NODE_EXPORTER));
+        text.push_str(&job("node", "http", NODE_EXPORTER));
     }
     text
 }

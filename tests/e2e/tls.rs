@@ -274,10 +274,7 @@ fn a_web_configuration_that_cannot_be_kept_stops_the_start() -> anyhow::Result<(
     let dir = tempfile::tempdir()?;
     let web = dir.path().join("web.yml");
     for (text, named) in [
-        (
-            "basic_auth_users: {admin: '$2y$10$x'}\n",
-            "basic_auth_users",
-        ),
+        ("basic_auth_users: {admin: '$2y$10$x'}\n", "admin"),
         ("tls_server_config: {cert_file: a.crt}\n", "key_file"),
         ("tls_config: {}\n", "tls_config"),
     ] {
@@ -292,5 +289,61 @@ fn a_web_configuration_that_cannot_be_kept_stops_the_start() -> anyhow::Result<(
         ensure!(!output.status.success(), "{text} is accepted");
         ensure!(errors.contains(named), "{text}: {errors}");
     }
+    Ok(())
+}
+
+#[test]
+fn one_process_keeps_to_its_web_configuration_and_follows_it() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let (Some(ca), Some(new)) = (Authority::new(at, "ca")?, Authority::new(at, "new")?) else {
+        return Ok(());
+    };
+    if peer("curl").is_none() {
+        return Ok(());
+    }
+    ca.issue("server")?;
+    let web = at.join("web.yml");
+    let tls = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
+    std::fs::write(&web, tls)?;
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
+    command
+        .arg(format!("--data-dir={}", at.join("data").display()))
+        .arg(format!("--http-address=127.0.0.1:{port}"))
+        .arg("--grpc-address=127.0.0.1:0")
+        .arg(format!("--http.config={}", web.display()));
+    let server = Server::start(&mut command, &at.join("promontory.log"))?;
+    let (old_authority, new_authority) = (ca.path("crt"), new.path("crt"));
+    let status = |authority: &str, more: &[&str]| {
+        let output = curl(port, "/-/ready", &[&["--cacert", authority], more].concat())?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        anyhow::Ok(text.lines().last().unwrap_or_default().to_owned())
+    };
+    wait_until("an answer over TLS", || {
+        Ok(status(&old_authority, &[])? == "200")
+    })?;
+    wait_until("figures that it scraped of itself over TLS", || {
+        let output = curl(
+            port,
+            "/api/v1/query?query=up",
+            &["--cacert", &old_authority],
+        )?;
+        Ok(String::from_utf8_lossy(&output.stdout).contains(",\"1\"]"))
+    })?;
+    // A new certificate, shown from the next connection on.
+    new.issue("server")?;
+    ensure!(status(&new_authority, &[])? == "200", "{}", server.log());
+    ensure!(
+        status(&old_authority, &[])? == "000",
+        "the old one is shown"
+    );
+    // bcrypt of "secret".
+    let users =
+        "basic_auth_users: {alice: $2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW}\n";
+    std::fs::write(&web, format!("{tls}{users}"))?;
+    ensure!(status(&new_authority, &[])? == "401", "{}", server.log());
+    let alice = status(&new_authority, &["--user", "alice:secret"])?;
+    ensure!(alice == "200", "{alice}: {}", server.log());
     Ok(())
 }

@@ -13,6 +13,7 @@ mod connection;
 mod figures;
 mod form;
 mod idle;
+mod password;
 mod request;
 mod response;
 mod routes;

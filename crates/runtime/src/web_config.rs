@@ -8,28 +8,74 @@
 //!   client_auth_type: RequireAndVerifyClientCert
 //!   client_ca_file: ca.crt
 //!   min_version: TLS13
+//! basic_auth_users:
+//!   alice: $2y$10$...   # bcrypt, as `htpasswd -nBC 10 "" ` prints it
+//! http_server_config:
+//!   headers: {X-Frame-Options: deny}
 //! ```
 //!
 //! What would keep somebody out and cannot be done here is an error, so that nobody serves more than
-//! was meant. Files are named from the directory of the configuration. They are read when a server
-//! starts.
+//! was meant. Files are named from the directory of the configuration. It and they are looked at with
+//! each connection and request, so that what changes is in force without a restart; only TLS itself is
+//! not switched on or off.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bcrypt::HashParts;
+use hyper::header::{self, HeaderName, HeaderValue};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::Error;
-use crate::tls::{Identity, MinVersion, ServerTls};
+use crate::followed::{Followed, Made};
+use crate::tls::{Identity, MinVersion, Protocol, ServerTls};
 
 const FLAG: &str = "http.config";
 
 /// What a web configuration comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebConfig {
+    /// Where it was read from; nowhere when none was named.
+    pub file: Option<PathBuf>,
     /// How TLS is spoken, if it is.
     pub tls: Option<ServerTls>,
+    /// Who is let in; everybody when nobody is named.
+    pub users: Users,
+    /// Headers of every answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Names with the bcrypt hashes of their passwords.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Users(BTreeMap<String, String>);
+
+impl Users {
+    /// True when everybody is let in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The hash of a user's password.
+    pub fn hash_of(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Users {
+    /// Names only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What a server does by its web configuration as of now.
+#[derive(Debug)]
+pub(crate) struct Web {
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) users: Users,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +83,7 @@ pub struct WebConfig {
 struct File {
     tls_server_config: Option<Tls>,
     http_server_config: Http,
-    basic_auth_users: BTreeMap<String, IgnoredAny>,
+    basic_auth_users: Users,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,8 +105,17 @@ struct Tls {
 #[serde(deny_unknown_fields, default)]
 struct Http {
     http2: Option<bool>,
-    headers: BTreeMap<String, IgnoredAny>,
+    headers: BTreeMap<String, String>,
 }
+
+/// The headers that may be set, as in Prometheus, with what they may say; nothing for anything.
+const HEADERS: [(HeaderName, &[&str]); 5] = [
+    (header::STRICT_TRANSPORT_SECURITY, &[]),
+    (header::X_CONTENT_TYPE_OPTIONS, &["nosniff"]),
+    (header::X_FRAME_OPTIONS, &["deny", "sameorigin"]),
+    (header::X_XSS_PROTECTION, &[]),
+    (header::CONTENT_SECURITY_POLICY, &[]),
+];
 
 impl WebConfig {
     /// Reads the file, if one is named.
@@ -74,7 +129,41 @@ impl WebConfig {
         let text = std::fs::read_to_string(file)
             .map_err(|error| refused(format!("cannot read {file}: {error}")))?;
         let dir = Path::new(file).parent().unwrap_or(Path::new("."));
-        Self::parse(&text, dir).map_err(|reason| refused(format!("{file}: {reason}")))
+        let config = Self::parse(&text, dir);
+        let config = config.map_err(|reason| refused(format!("{file}: {reason}")))?;
+        Ok(Self {
+            file: Some(PathBuf::from(file)),
+            ..config
+        })
+    }
+
+    /// What the configuration says, now and whenever a file of it changes; nothing where there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] and [`Error::Start`] when a file cannot be used.
+    pub(crate) fn follow(&self) -> Result<Option<Arc<Followed<Web>>>, Error> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let (file, has_tls) = (file.clone(), self.tls.is_some());
+        let followed = Followed::new("the web configuration", move || {
+            let config = Self::read(&file.to_string_lossy())?;
+            if config.tls.is_some() != has_tls {
+                let reason = "a restart switches TLS on or off, nothing else does";
+                return Err(refused(reason.to_owned()));
+            }
+            let tls = config.tls.as_ref();
+            let mut files = tls.map_or_else(Vec::new, ServerTls::files);
+            files.push(file.clone());
+            let value = Web {
+                tls: tls.map(|tls| tls.load(Protocol::Http1)).transpose()?,
+                users: config.users,
+                headers: config.headers,
+            };
+            Ok(Made { value, files })
+        });
+        followed.map(Some)
     }
 
     fn parse(text: &str, dir: &Path) -> Result<Self, String> {
@@ -82,20 +171,23 @@ impl WebConfig {
             return Ok(Self::default());
         }
         let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        if !file.basic_auth_users.is_empty() {
-            return Err(
-                "basic_auth_users is not supported; let a proxy ask for passwords".to_owned(),
-            );
+        for (name, hash) in &file.basic_auth_users.0 {
+            hash.parse::<HashParts>().map_err(|error| {
+                format!("basic_auth_users: the password of {name:?} is no bcrypt hash: {error}")
+            })?;
         }
-        if !file.http_server_config.headers.is_empty() {
-            return Err("http_server_config.headers is not supported".to_owned());
-        }
+        let headers = file.http_server_config.headers.iter();
+        let headers = headers.map(|(name, value)| security_header(name, value));
+        let headers = headers.collect::<Result<_, _>>()?;
         if file.http_server_config.http2 == Some(true) {
             tracing::warn!("http2 of the web configuration has no effect; HTTP/1.1 is spoken");
         }
         let tls = file.tls_server_config.map(|tls| tls.resolve(dir));
         Ok(Self {
+            file: None,
             tls: tls.transpose()?,
+            users: file.basic_auth_users,
+            headers,
         })
     }
 }
@@ -163,6 +255,23 @@ impl Tls {
     }
 }
 
+/// A header that may be set.
+fn security_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let known = HEADERS.into_iter();
+    let known = known.map(|(header, values)| (header.clone(), values));
+    let mut known = known.filter(|(header, _)| header.as_str().eq_ignore_ascii_case(name));
+    let (header, values) = known
+        .next()
+        .ok_or_else(|| format!("http_server_config.headers: {name:?} cannot be set"))?;
+    let may_be = |allowed: &&str| allowed.eq_ignore_ascii_case(value);
+    let wrong = || format!("http_server_config.headers: {name} cannot be {value:?}");
+    if !values.is_empty() && !values.iter().any(may_be) {
+        return Err(wrong());
+    }
+    let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+    Ok((header, value))
+}
+
 fn refused(reason: String) -> Error {
     Error::Flag { flag: FLAG, reason }
 }
@@ -193,6 +302,10 @@ mod tests {
     fn what_cannot_be_kept_is_refused() {
         for (text, named) in [
             ("basic_auth_users: {a: b}", "basic_auth_users"),
+            (
+                "http_server_config: {headers: {X-Frame-Options: often}}",
+                "X-Frame-Options",
+            ),
             ("tls_server_config: {cert_file: a}", "key_file"),
             (
                 "tls_server_config: {cert_file: a, key_file: b, min_version: TLS10}",
@@ -211,8 +324,8 @@ mod tests {
                 "client_allowed_sans",
             ),
             (
-                "http_server_config: {headers: {X-Frame-Options: deny}}",
-                "headers",
+                "http_server_config: {headers: {Set-Cookie: a}}",
+                "Set-Cookie",
             ),
             ("tls_config: {}", "tls_config"),
         ] {

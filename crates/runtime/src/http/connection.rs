@@ -15,10 +15,13 @@ use tokio::time::timeout;
 use super::body::{self, Outgoing};
 use super::coding::Coding;
 use super::figures::HttpMetrics;
+use super::password::Passwords;
 use super::request::{Abandonment, Request};
 use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
 use super::{Cost, Handler, Response};
+use crate::followed::Followed;
+use crate::web_config::Web;
 
 /// What the requests of all connections share.
 pub(super) struct Shared {
@@ -27,6 +30,9 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<HttpMetrics>,
     pub(super) small: Arc<Semaphore>,
     pub(super) large: Arc<Semaphore>,
+    /// What the web configuration says, where there is one.
+    pub(super) web: Option<Arc<Followed<Web>>>,
+    pub(super) passwords: Passwords,
 }
 
 impl Shared {
@@ -40,9 +46,19 @@ impl Shared {
         let is_head = request.method() == Method::HEAD;
         let (path, method) = (request.uri().path().to_owned(), request.method().clone());
         let begin = Instant::now();
-        let mut answer = match self.route(request, peer).await {
-            Ok(answer) | Err(answer) => answer,
+        let web = match &self.web {
+            Some(web) => Some(web.now().await),
+            None => None,
         };
+        let mut answer = match self.admit(web.as_deref(), &request).await {
+            Ok(()) => match self.route(request, peer).await {
+                Ok(answer) | Err(answer) => answer,
+            },
+            Err(answer) => answer,
+        };
+        for (name, value) in web.iter().flat_map(|web| &web.headers) {
+            answer.headers_mut().insert(name, value.clone());
+        }
         (self.metrics).answered(&path, &method, answer.status(), begin.elapsed());
         if has_origin {
             allow_origins(answer.headers_mut());
@@ -51,6 +67,24 @@ impl Shared {
             answer = answer.map(|_| Outgoing::Done);
         }
         Ok(answer)
+    }
+
+    /// Refuses a request that the web configuration lets not in.
+    async fn admit(
+        &self,
+        web: Option<&Web>,
+        request: &hyper::Request<Incoming>,
+    ) -> Result<(), Answer> {
+        let Some(users) = web.map(|web| &web.users).filter(|users| !users.is_empty()) else {
+            return Ok(());
+        };
+        if self.passwords.admits(users, request.headers()).await {
+            return Ok(());
+        }
+        let mut answer = line(StatusCode::UNAUTHORIZED, "Unauthorized");
+        let basic = HeaderValue::from_static("Basic");
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        Err(answer)
     }
 
     /// Answers what the server itself knows; an error is an answer too.

@@ -23,10 +23,11 @@ use super::Handler;
 use super::connection::Shared;
 use super::figures::HttpMetrics;
 use super::idle::IdleStream;
+use super::password::Passwords;
+use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
-use crate::tls::Protocol;
-use crate::web_config::WebConfig;
+use crate::web_config::{Web, WebConfig};
 use crate::{Error, flags::ListenAddress};
 
 /// Bytes of a request's line and headers, and of a connection's buffers.
@@ -156,7 +157,7 @@ pub struct Server {
     listener: TcpListener,
     limits: HttpLimits,
     raw: Option<Arc<dyn RawProtocol>>,
-    tls: Option<TlsAcceptor>,
+    web: Option<Arc<Followed<Web>>>,
     metrics: Arc<HttpMetrics>,
 }
 
@@ -185,18 +186,17 @@ impl Server {
             listener,
             limits,
             raw: None,
-            tls: None,
+            web: None,
             metrics: Arc::default(),
         })
     }
 
-    /// The same, as a web configuration says.
+    /// The same, as a web configuration says, and whatever it says when its files change.
     ///
     /// # Errors
-    /// As [`ServerTls::load`](crate::tls::ServerTls::load).
+    /// As [`ServerTls::follow`](crate::tls::ServerTls::follow).
     pub fn with_web(mut self, web: &WebConfig) -> Result<Self, Error> {
-        let tls = web.tls.as_ref().map(|tls| tls.load(Protocol::Http1));
-        self.tls = tls.transpose()?.map(TlsAcceptor::from);
+        self.web = web.follow()?;
         Ok(self)
     }
 
@@ -229,6 +229,8 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             small: Arc::new(Semaphore::new(limits.small_max)),
             large: Arc::new(Semaphore::new(limits.large_max)),
+            web: self.web.clone(),
+            passwords: Passwords::default(),
         });
         let places = Arc::new(Semaphore::new(limits.connections_max));
         let graceful = GracefulShutdown::new();
@@ -245,7 +247,7 @@ impl Server {
             let shared = Arc::clone(&shared);
             let watcher = graceful.watcher();
             let (raw, mut shutdown) = (self.raw.clone(), shutdown.clone());
-            let tls = self.tls.clone();
+            let web = self.web.clone();
             connections.spawn(async move {
                 let _place = place;
                 if let Some(raw) = raw {
@@ -267,7 +269,11 @@ impl Server {
                     }
                 }
                 let stream = IdleStream::new(stream, limits.idle_max);
-                let Some(tls) = tls else {
+                let tls = match web {
+                    Some(web) => web.now().await.tls.clone(),
+                    None => None,
+                };
+                let Some(tls) = tls.map(TlsAcceptor::from) else {
                     return connection(stream, (shared, peer), watcher).await;
                 };
                 match timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {

@@ -5,11 +5,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 
 use super::*;
 use crate::flags::ListenAddress;
 use crate::process::Shutdown;
+use crate::web_config::WebConfig;
 
 /// Answers by path.
 struct Echo {
@@ -59,6 +62,18 @@ impl Handler for Echo {
 
 /// Runs `client` against a server with these limits.
 fn with_server(limits: HttpLimits, client: impl FnOnce(SocketAddr, mpsc::Receiver<()>) + Send) {
+    with_configured(limits, &WebConfig::default(), |address, abandoned| {
+        assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
+        client(address, abandoned);
+    });
+}
+
+/// The same for a server that obeys a web configuration.
+fn with_configured(
+    limits: HttpLimits,
+    web: &WebConfig,
+    client: impl FnOnce(SocketAddr, mpsc::Receiver<()>) + Send,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -69,6 +84,7 @@ fn with_server(limits: HttpLimits, client: impl FnOnce(SocketAddr, mpsc::Receive
         port: 0,
     };
     let server = runtime.block_on(Server::bind(&address, limits)).unwrap();
+    let server = server.with_web(web).unwrap();
     let address = server.local_addr().unwrap();
     let (trigger, shutdown) = Shutdown::new();
     let (abandoned, on_abandoned) = mpsc::channel();
@@ -76,12 +92,14 @@ fn with_server(limits: HttpLimits, client: impl FnOnce(SocketAddr, mpsc::Receive
     std::thread::scope(|scope| {
         let starting = service.clone();
         let serving = scope.spawn(|| runtime.block_on(server.serve(service, shutdown)));
-        assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 503 "));
-        assert!(ask(address, "GET /-/healthy HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
+        if web.users.is_empty() {
+            assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 503 "));
+            let healthy = ask(address, "GET /-/healthy HTTP/1.0\r\n\r\n");
+            assert!(healthy.starts_with("HTTP/1.0 200 "));
+        }
         starting.ready(Arc::new(Echo {
             abandoned: Mutex::new(Some(abandoned)),
         }));
-        assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 "));
         client(address, on_abandoned);
         trigger.request();
         serving.join().unwrap();
@@ -219,5 +237,57 @@ fn small_requests_pass_large_ones() {
         let mut answer = String::new();
         first.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("slow\n"), "{answer}");
+    });
+}
+
+#[test]
+fn only_users_with_their_passwords_are_let_in_whoever_they_are_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("web.yml");
+    let write = |text: &str| {
+        std::fs::write(dir.path().join("new"), text).unwrap();
+        std::fs::rename(dir.path().join("new"), &file).unwrap();
+    };
+    // bcrypt of "secret", and of "other".
+    let secret = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    let other = "$2b$04$abcdefghijklmnopqrstuu0HtfOlPbTiymk5tcV.3TsFPDd3SYZqu";
+    write(&format!(
+        "basic_auth_users: {{alice: {secret}}}\nhttp_server_config: {{headers: {{x-frame-options: deny}}}}\n"
+    ));
+    let web = WebConfig::read(&file.display().to_string()).unwrap();
+    assert!(!format!("{web:?}").contains(secret), "{web:?}");
+    with_configured(HttpLimits::default(), &web, |address, _| {
+        let status = |authorization: &str| {
+            let answer = ask(
+                address,
+                &format!("GET /-/healthy HTTP/1.0\r\n{authorization}\r\n"),
+            );
+            let is_denied = answer.contains("www-authenticate: Basic\r\n");
+            assert_eq!(is_denied, answer.starts_with("HTTP/1.0 401 "), "{answer}");
+            assert!(answer.contains("x-frame-options: deny"), "{answer}");
+            answer[9..12].to_owned()
+        };
+        let basic = |name: &str, password: &str| {
+            let encoded = STANDARD.encode(format!("{name}:{password}"));
+            format!("Authorization: Basic {encoded}\r\n")
+        };
+        assert_eq!(status(""), "401");
+        assert_eq!(status("Authorization: Bearer x\r\n"), "401");
+        assert_eq!(status("Authorization: Basic !\r\n"), "401");
+        assert_eq!(status(&basic("alice", "other")), "401");
+        assert_eq!(status(&basic("bob", "secret")), "401");
+        // Remembered, and as right as before.
+        assert_eq!(status(&basic("alice", "secret")), "200");
+        assert_eq!(status(&basic("alice", "secret")), "200");
+        let headers = "http_server_config: {headers: {x-frame-options: deny}}";
+        write(&format!(
+            "basic_auth_users: {{alice: {other}}}\n{headers}\n"
+        ));
+        assert_eq!(status(&basic("alice", "secret")), "401");
+        assert_eq!(status(&basic("alice", "other")), "200");
+        // What cannot be used lets nobody else in.
+        write("basic_auth_users: {alice: none}\n");
+        assert_eq!(status(&basic("alice", "other")), "200");
+        assert_eq!(status(""), "401");
     });
 }

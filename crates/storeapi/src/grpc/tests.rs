@@ -470,3 +470,68 @@ async fn tls_lets_in_who_is_known() {
         ask(tls).await.expect_err(why);
     }
 }
+
+#[tokio::test]
+async fn certificates_that_are_replaced_are_shown_and_asked_for_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let put = |from: &str, to: &str| {
+        std::fs::copy(test_file(from), at("new")).unwrap();
+        std::fs::rename(at("new"), at(to)).unwrap();
+    };
+    for extension in ["pem", "key"] {
+        put(
+            &format!("server.{extension}"),
+            &format!("server.{extension}"),
+        );
+        put(
+            &format!("client.{extension}"),
+            &format!("client.{extension}"),
+        );
+    }
+    put("ca.pem", "authority.pem");
+    let replaced = |name: &str| Identity {
+        cert: at(&format!("{name}.pem")),
+        key: at(&format!("{name}.key")),
+    };
+    let config = GrpcServerConfig {
+        tls: Some(ServerTls {
+            identity: replaced("server"),
+            client_ca: Some(at("authority.pem")),
+            min_version: MinVersion::V13,
+        }),
+        ..GrpcServerConfig::default()
+    };
+    let server = Loopback::start_as(Arc::new(filled()), Limits::default(), config).await;
+    let connector = Connector::new(&GrpcClientConfig {
+        tls: Some(ClientTls {
+            identity: Some(replaced("client")),
+            ca: Some(test_file("ca.pem")),
+            server_name: Some("store.test".into()),
+            ..ClientTls::default()
+        }),
+    });
+    let connector = connector.unwrap();
+    let ask = async || {
+        // Of its own connection.
+        let address = server.address.to_string();
+        let client = GrpcStore::new(&address, &connector, ClientConfig::default()).unwrap();
+        all(&client, up()).await.map(series_of).map(|s| s.len())
+    };
+    assert_eq!(ask().await, Ok(100));
+    // Half of a new pair is not shown yet.
+    put("client.pem", "server.pem");
+    assert_eq!(ask().await, Ok(100));
+    put("client.key", "server.key");
+    ask()
+        .await
+        .expect_err("the new certificate is for somebody else");
+    put("server.pem", "server.pem");
+    put("server.key", "server.key");
+    assert_eq!(ask().await, Ok(100));
+    // An authority that issued no client's certificate.
+    put("server.pem", "authority.pem");
+    ask().await.expect_err("clients of the new authority only");
+    put("ca.pem", "authority.pem");
+    assert_eq!(ask().await, Ok(100));
+}
