@@ -18,7 +18,7 @@ use crate::catalog::SERVICES;
 use crate::core::{Core, Deps};
 use crate::flags::Config;
 use crate::front::Front;
-use crate::replay::{self, ReplayProgress};
+use crate::replay;
 
 /// Threads that requests over HTTP do not need: for files, gRPC writes and maintenance.
 const SPARE_THREADS: usize = 64;
