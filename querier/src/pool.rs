@@ -1,8 +1,20 @@
 //! The threads that queries are evaluated on.
+//!
+//! Waking a thread takes as long as some ten jobs on short series, and an answer waits for every
+//! thread that was woken for it. So the caller begins the jobs by itself, and calls for others once
+//! it sees that what is left is worth it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use promql::executor::Executor;
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// Work that the caller does sooner than others could be called for it.
+const ALONE: Duration = Duration::from_micros(200);
+
+/// Jobs that tell how long the others will take.
+const SAMPLE: u32 = 4;
 
 /// A fixed number of threads that all queries share.
 #[derive(Debug)]
@@ -36,12 +48,41 @@ impl Executor for Pool {
         self.threads.current_num_threads()
     }
 
+    /// The jobs but the first are begun from the last one down; the first is done by the caller,
+    /// while others are at work on the rest, so that no thread of the pool waits when it does.
     fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
-        if count == 1 {
-            return job(0);
+        // Jobs below have not begun.
+        let left = AtomicUsize::new(count);
+        let next = || {
+            let below = |left: usize| (left > 1).then(|| left - 1);
+            let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below);
+            taken.ok().map(|left| left - 1)
+        };
+        let begin = Instant::now();
+        let mut done = 0;
+        while let Some(taken) = next() {
+            job(taken);
+            done += 1;
+            let estimate = begin.elapsed() / done * left.load(Ordering::Relaxed) as u32;
+            if done >= SAMPLE && estimate > ALONE && self.width() > 1 {
+                break;
+            }
         }
-        self.threads
-            .install(|| (0..count).into_par_iter().for_each(job));
+        let rest = left.load(Ordering::Relaxed).saturating_sub(1);
+        let work = || {
+            while let Some(taken) = next() {
+                job(taken);
+            }
+        };
+        self.threads.in_place_scope(|scope| {
+            for _ in 0..rest.min(self.width() - 1) {
+                scope.spawn(|_| work());
+            }
+            if count > 0 {
+                job(0);
+            }
+            work();
+        });
     }
 }
 

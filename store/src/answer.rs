@@ -12,7 +12,7 @@ use futures::stream::{self, Stream};
 use model::{ErrorKind, Matcher};
 use runtime::Clock;
 use runtime::tasks::Owned;
-use storeapi::{Frame, PartialResponse, Series, StoreError};
+use storeapi::{Frame, PartialResponse, Series, SeriesChunk, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
@@ -27,7 +27,7 @@ const FRAME_SERIES: usize = 512;
 const FRAME_CHUNKS: usize = 8192;
 
 /// What an answer is made of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Question {
     /// The blocks to read, and the matchers for the series of each.
     pub blocks: Vec<(Arc<Block>, Vec<Matcher>)>,
@@ -90,8 +90,7 @@ pub struct Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let running = &self.deps.stats.queries_running;
-        running.set(running.get().saturating_sub(1));
+        self.deps.stats.queries_running.sub(1);
     }
 }
 
@@ -189,7 +188,7 @@ impl Answer {
             };
             chunks += series.chunks.len();
             match &mut last {
-                Some(last) if last.labels == series.labels => join(last, series),
+                Some(last) if last.labels == series.labels => join(&mut last.chunks, series.chunks),
                 _ if self.left == 0 => {
                     // The limit is reached, and what is left of the inputs is not wanted.
                     self.heads.clear();
@@ -255,9 +254,8 @@ impl Answer {
                 Err(e)
             }
             Err(e) => {
-                self.deps.stats.block_failures.add(1);
-                from.block.note(&e, self.clock.now_ms());
-                let message = format!("block {}: {e}", from.block.id());
+                let now_ms = self.clock.now_ms();
+                let message = from.block.lacking(&e, &self.deps.stats, now_ms);
                 match self.partial_response {
                     PartialResponse::Abort => Err(StoreError::new(e.kind, message)),
                     PartialResponse::Warn => {
@@ -270,15 +268,14 @@ impl Answer {
     }
 }
 
-/// Adds the chunks of `more` to a series of the same labels.
-fn join(series: &mut Series, more: Series) {
-    let by_time = |a: &storeapi::SeriesChunk| (a.min_time, a.max_time);
-    let chunks = &mut series.chunks;
-    let is_after = match (chunks.last(), more.chunks.first()) {
+/// Adds `more` to the chunks of a series.
+pub(crate) fn join(chunks: &mut Vec<SeriesChunk>, more: Vec<SeriesChunk>) {
+    let by_time = |a: &SeriesChunk| (a.min_time, a.max_time);
+    let is_after = match (chunks.last(), more.first()) {
         (Some(last), Some(first)) => by_time(last) < by_time(first),
         _ => true,
     };
-    chunks.extend(more.chunks);
+    chunks.extend(more);
     if !is_after {
         chunks.sort_by_key(by_time);
         // Blocks of which one was made from the other hold the same chunks.

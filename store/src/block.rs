@@ -129,7 +129,7 @@ impl Block {
     }
 
     /// Sets the block aside for a while when `error` says that it is damaged.
-    pub fn note(&self, error: &StoreError, now_ms: i64) {
+    fn note(&self, error: &StoreError, now_ms: i64) {
         if error.kind != ErrorKind::Corrupt {
             return;
         }
@@ -141,6 +141,13 @@ impl Block {
                 error: error.clone(),
             });
         }
+    }
+
+    /// Counts that the block could not be read, sets it aside when it is damaged, and says so.
+    pub fn lacking(&self, error: &StoreError, stats: &Stats, now_ms: i64) -> String {
+        stats.block_failures.add(1);
+        self.note(error, now_ms);
+        format!("block {}: {error}", self.id())
     }
 
     fn check_quarantine(&self, now_ms: i64) -> Result<(), StoreError> {
@@ -230,6 +237,11 @@ impl Opener {
         self.data_dir.join(id.to_string())
     }
 
+    /// True when blocks are files here, which are mapped.
+    pub fn is_local(&self) -> bool {
+        self.bucket.local_path(HEADER_FILE).is_some()
+    }
+
     /// Opens a block, unless it is open; many callers at once wait for one opening.
     ///
     /// # Errors
@@ -248,12 +260,8 @@ impl Opener {
     /// # Errors
     /// As [`Opener::open`].
     pub async fn prepare(&self, block: &Block) -> Result<(), StoreError> {
-        let is_local = self
-            .bucket
-            .local_path(&block.index().object.to_string())
-            .is_some();
         let path = self.dir(block.id()).join(HEADER_FILE);
-        if is_local || blocking(move || path.exists()).await {
+        if self.is_local() || blocking(move || path.exists()).await {
             return Ok(());
         }
         self.open(block).await.map(drop)

@@ -14,21 +14,24 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use model::{ErrorKind, TimeRange};
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
+use storeapi::wire::message::Written;
 use storeapi::{
     Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
 use crate::disk_cache::DiskCache;
 use crate::limits::{Limits, Usage};
+use crate::mapped::{InFrames, InMessages, MappedAnswer};
 use crate::names::LabelsOf;
 use crate::pages::Pages;
 use crate::postings::ExpandedCache;
 use crate::select::{Deps, Wanted};
 use crate::set::BlockSet;
 use crate::stats::Stats;
+use crate::steps::{in_jobs, in_place};
 
 /// Blocks that are asked for names or values of labels at once.
 const LABEL_BLOCKS: usize = 16;
@@ -172,7 +175,11 @@ impl Gateway {
         share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX)
     }
 
-    async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
+    /// What a request asks, once there is a place for it.
+    async fn question(
+        &self,
+        request: SeriesRequest,
+    ) -> Result<(Question, OwnedSemaphorePermit), StoreError> {
         let shared = &self.shared;
         let place = Arc::clone(&shared.places).acquire_owned().await;
         let place = place.expect("never closed");
@@ -200,8 +207,25 @@ impl Gateway {
             partial_response: request.partial_response,
             limit: request.limit,
         };
-        let (deps, clock) = (Arc::clone(&shared.deps), Arc::clone(&shared.clock));
-        Ok(Answer::start(deps, clock, question, place))
+        Ok((question, place))
+    }
+
+    async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
+        let (question, place) = self.question(request).await?;
+        let Shared { deps, clock, .. } = &*self.shared;
+        Ok(Answer::start(
+            Arc::clone(deps),
+            Arc::clone(clock),
+            question,
+            place,
+        ))
+    }
+
+    /// The same of blocks that are files here.
+    async fn start_mapped(self, request: SeriesRequest) -> Result<MappedAnswer, StoreError> {
+        let (question, place) = self.question(request).await?;
+        let Shared { deps, clock, .. } = &*self.shared;
+        MappedAnswer::start(Arc::clone(deps), Arc::clone(clock), question, place).await
     }
 
     /// Asks every block that may have an answer, and unites the answers.
@@ -245,9 +269,8 @@ impl Gateway {
                 Ok(more) => values.extend(more),
                 Err(e) if e.kind == ErrorKind::Exhausted => return Err(e),
                 Err(e) => {
-                    shared.deps.stats.block_failures.add(1);
-                    block.note(&e, shared.clock.now_ms());
-                    let message = format!("block {}: {e}", block.id());
+                    let now_ms = shared.clock.now_ms();
+                    let message = block.lacking(&e, &shared.deps.stats, now_ms);
                     match request.partial_response {
                         PartialResponse::Abort => return Err(StoreError::new(e.kind, message)),
                         PartialResponse::Warn => warnings.push(message),
@@ -272,11 +295,32 @@ impl Store for Gateway {
     }
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        if request.range == TimeRange::new(request.range.min, request.range.min) {
+        if is_empty(request.range) {
             return stream::empty().boxed();
         }
-        let answer = self.clone().start(request);
-        answer.map_ok(Answer::frames).try_flatten_stream().boxed()
+        if !self.opener().is_local() {
+            let answer = self.clone().start(request);
+            return answer.map_ok(Answer::frames).try_flatten_stream().boxed();
+        }
+        let may_block = request.may_block;
+        let answer = self.clone().start_mapped(request).map_ok(InFrames);
+        match may_block {
+            true => answer.map_ok(in_place).try_flatten_stream().boxed(),
+            false => answer.map_ok(in_jobs).try_flatten_stream().boxed(),
+        }
+    }
+
+    fn messages(
+        &self,
+        request: &SeriesRequest,
+        batch: usize,
+    ) -> Option<BoxStream<'static, Result<Written, StoreError>>> {
+        if is_empty(request.range) || !self.opener().is_local() {
+            return None;
+        }
+        let answer = self.clone().start_mapped(request.clone());
+        let answer = answer.map_ok(move |answer| in_jobs(InMessages::new(answer, batch)));
+        Some(answer.try_flatten_stream().boxed())
     }
 
     fn label_names(
@@ -305,6 +349,10 @@ impl Collect for Gateway {
     fn collect(&self, out: &mut Exposition) {
         self.stats().collect(out);
     }
+}
+
+fn is_empty(range: TimeRange) -> bool {
+    range == TimeRange::new(range.min, range.min)
 }
 
 /// The cache on disk, if there is to be one, and can be.

@@ -18,6 +18,7 @@ pub mod flags;
 pub mod gateway;
 pub mod header;
 pub mod limits;
+pub mod mapped;
 pub mod names;
 pub mod order;
 pub mod pages;
@@ -26,6 +27,7 @@ pub mod select;
 pub mod set;
 pub mod sparse;
 pub mod stats;
+pub mod steps;
 pub mod sync;
 
 use std::sync::Arc;

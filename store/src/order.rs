@@ -6,6 +6,7 @@
 //! is enough ([`Runs`]). Where labels are removed or replaced, all series have to be sorted.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
 use model::Labels;
 
@@ -52,7 +53,7 @@ impl<T> Default for Runs<T> {
 impl<T> Runs<T> {
     /// Takes a series with `own` labels that is shown as `shown`; appends to `out` those whose place
     /// is known.
-    pub fn push(&mut self, own: Labels, shown: Labels, series: T, out: &mut Vec<(Labels, T)>) {
+    pub fn push(&mut self, own: Labels, shown: Labels, series: T, out: &mut VecDeque<(Labels, T)>) {
         if !own.as_encoded().starts_with(self.first.as_encoded()) || self.run.is_empty() {
             self.finish(out);
             self.first = own;
@@ -61,11 +62,11 @@ impl<T> Runs<T> {
     }
 
     /// Appends what is left to `out`.
-    pub fn finish(&mut self, out: &mut Vec<(Labels, T)>) {
+    pub fn finish(&mut self, out: &mut VecDeque<(Labels, T)>) {
         if self.run.len() > 1 {
             self.run.sort_by(|a, b| a.0.cmp(&b.0));
         }
-        out.append(&mut self.run);
+        out.extend(self.run.drain(..));
     }
 }
 
@@ -87,7 +88,7 @@ mod tests {
         ) {
             let external = Labels::from_pairs([(external, "v")]);
             let mut runs = Runs::default();
-            let mut out = Vec::new();
+            let mut out = VecDeque::new();
             for own in &own {
                 runs.push(own.clone(), shown(own, &external, &[]), (), &mut out);
             }

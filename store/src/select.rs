@@ -13,7 +13,7 @@ use runtime::process::blocking;
 use storeapi::{Aggregate, Aggregates, ChunkData, Series, SeriesChunk, Shard, StoreError};
 use tsdb::block::ChunkReader;
 use tsdb::chunk::aggregate;
-use tsdb::index::{Reader, SeriesEntry, SeriesRef};
+use tsdb::index::{LastLabels, Reader, SeriesEntry, SeriesRef};
 use tsdb::source::ByteSource;
 use tsdb::{ChunkMeta, Corruption, Encoding};
 
@@ -47,22 +47,124 @@ pub struct Wanted {
     pub batch_bytes: u64,
 }
 
-/// What does not change while a block is read.
+/// The series of a block that may be wanted. It does not change while the block is read.
 #[derive(Debug)]
-struct Constant {
-    wanted: Arc<Wanted>,
+pub struct Selection {
+    /// What is wanted of them.
+    pub wanted: Arc<Wanted>,
+    /// The series.
+    pub refs: Arc<[u32]>,
+    /// The order of series changes by more than what runs mend.
+    pub is_reordered: bool,
+    /// External labels that are shown.
     external: Labels,
+    /// Labels are shown as they are in the index.
+    is_plain: bool,
     /// Matchers to apply to the labels of series.
     deferred: Vec<Matcher>,
-    refs: Arc<[u32]>,
-    estimate: u64,
 }
 
 /// A series whose chunks are to be read.
 type Found = (Labels, Vec<ChunkMeta>);
 
 /// A batch of series as decoded: own labels, shown labels, chunks.
-type Entries = Vec<(Labels, Labels, Vec<ChunkMeta>)>;
+pub type Entries = Vec<(Labels, Labels, Vec<ChunkMeta>)>;
+
+impl Selection {
+    /// Opens the block and finds the series that `matchers` may select, which are those that
+    /// external labels left.
+    ///
+    /// # Errors
+    /// When the block cannot be read or is damaged, or a limit is reached.
+    pub async fn find(
+        deps: &Deps,
+        block: &Block,
+        matchers: Vec<Matcher>,
+        wanted: Arc<Wanted>,
+        usage: &Usage,
+    ) -> Result<(Arc<OpenBlock>, Self), StoreError> {
+        let open = deps.opener.open(block).await?;
+        let matchers: Arc<[Matcher]> = matchers.into();
+        let Expanded { refs, deferred } = deps.finder(block, &open, usage).find(&matchers).await?;
+        let external = shown(&Labels::empty(), block.external(), &wanted.without);
+        let is_removed = |name: &str| wanted.without.iter().any(|w| w == name);
+        let is_changed = |name: &str| block.external().get(name).is_some() || is_removed(name);
+        let is_reordered = open.index().label_names().any(is_changed);
+        let selection = Self {
+            deferred: deferred.iter().map(|i| matchers[*i].clone()).collect(),
+            is_plain: external.is_empty() && !is_reordered,
+            external,
+            is_reordered,
+            refs,
+            wanted,
+        };
+        Ok((open, selection))
+    }
+
+    /// The series of an entry, unless the request does not want it. `last` are the labels of the
+    /// one before.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn entry(
+        &self,
+        index: &Reader,
+        entry: &SeriesEntry,
+        last: &mut LastLabels,
+    ) -> tsdb::Result<Option<(Labels, Labels, Vec<ChunkMeta>)>> {
+        let wanted = &*self.wanted;
+        let range = wanted.range;
+        let chunks = entry.chunks.iter();
+        let chunks = chunks.filter(|c| c.min_time < range.max && range.min <= c.max_time);
+        let count = chunks.clone().count();
+        if count == 0 {
+            return Ok(None);
+        }
+        let own = index.labels_after(entry, last)?;
+        if !own.match_all(&self.deferred) {
+            return Ok(None);
+        }
+        let (own, shown) = match self.is_plain {
+            true => (Labels::empty(), own),
+            false => {
+                let shown = shown(&own, &self.external, &wanted.without);
+                (own, shown)
+            }
+        };
+        if wanted.shard.as_ref().is_some_and(|s| !s.contains(&shown)) {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(count);
+        found.extend(chunks.copied());
+        if !found.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
+            found.sort_by_key(|c| (c.min_time, c.max_time));
+        }
+        Ok(Some((own, shown, found)))
+    }
+
+    /// Appends series to `out` in the order that they are shown in, as far as that is known;
+    /// `is_last` says that there are no more.
+    pub fn in_order(
+        &self,
+        entries: Entries,
+        runs: &mut Runs<Vec<ChunkMeta>>,
+        out: &mut VecDeque<(Labels, Vec<ChunkMeta>)>,
+        is_last: bool,
+    ) {
+        for (own, shown, chunks) in entries {
+            match self.is_reordered || self.external.is_empty() {
+                true => out.push_back((shown, chunks)),
+                false => runs.push(own, shown, chunks, out),
+            }
+        }
+        if is_last {
+            runs.finish(out);
+        }
+        if is_last && self.is_reordered {
+            out.make_contiguous().sort_by(|a, b| a.0.cmp(&b.0));
+        }
+    }
+}
 
 /// Reads the selected series of a block.
 #[derive(Debug)]
@@ -71,12 +173,10 @@ pub struct BlockSelect {
     open: Arc<OpenBlock>,
     deps: Arc<Deps>,
     usage: Arc<Usage>,
-    constant: Arc<Constant>,
+    selection: Arc<Selection>,
     /// Position in the references.
     next: usize,
     batch: usize,
-    /// The order of series changes by more than what runs mend.
-    is_reordered: bool,
     runs: Runs<Vec<ChunkMeta>>,
     found: VecDeque<Found>,
 }
@@ -126,31 +226,15 @@ impl BlockSelect {
         wanted: Arc<Wanted>,
         usage: Arc<Usage>,
     ) -> Result<Self, StoreError> {
-        let open = deps.opener.open(&block).await?;
-        let matchers: Arc<[Matcher]> = matchers.into();
-        let Expanded { refs, deferred } =
-            deps.finder(&block, &open, &usage).find(&matchers).await?;
-        let external = shown(&Labels::empty(), block.external(), &wanted.without);
-        let own_names = || open.index().label_names();
-        let is_reordered = own_names().any(|name| {
-            block.external().get(name).is_some() || wanted.without.iter().any(|w| w == name)
-        });
-        let constant = Constant {
-            deferred: deferred.iter().map(|i| matchers[*i].clone()).collect(),
-            external,
-            refs,
-            estimate: block.series_estimate(),
-            wanted,
-        };
+        let (open, selection) = Selection::find(&deps, &block, matchers, wanted, &usage).await?;
         Ok(Self {
             block,
             open,
             deps,
             usage,
-            constant: Arc::new(constant),
+            selection: Arc::new(selection),
             next: 0,
             batch: BATCH_FIRST,
-            is_reordered,
             runs: Runs::default(),
             found: VecDeque::new(),
         })
@@ -161,7 +245,9 @@ impl BlockSelect {
     /// # Errors
     /// When the block cannot be read or is damaged, or a limit is reached. Nothing comes after.
     pub async fn next(&mut self) -> Result<Option<Vec<Series>>, StoreError> {
-        while self.next < self.constant.refs.len() && (self.is_reordered || self.found.is_empty()) {
+        while self.next < self.selection.refs.len()
+            && (self.selection.is_reordered || self.found.is_empty())
+        {
             self.read_entries().await?;
         }
         if self.found.is_empty() {
@@ -169,7 +255,7 @@ impl BlockSelect {
         }
         let batch = self.take_batch();
         self.usage.series(batch.len())?;
-        if self.constant.wanted.skip_chunks {
+        if self.selection.wanted.skip_chunks {
             let series = batch.into_iter().map(|(labels, _)| Series {
                 labels,
                 chunks: Vec::new(),
@@ -192,46 +278,34 @@ impl BlockSelect {
 
     /// Reads a batch of series entries.
     async fn read_entries(&mut self) -> Result<(), StoreError> {
-        let constant = Arc::clone(&self.constant);
-        let end = constant.refs.len().min(self.next + self.batch);
+        let selection = Arc::clone(&self.selection);
+        let end = selection.refs.len().min(self.next + self.batch);
         let refs = self.next..end;
         self.next = end;
-        self.batch = (self.batch * 4).min(constant.wanted.batch_max.max(1));
-        let is_last = end == constant.refs.len();
+        self.batch = (self.batch * 4).min(selection.wanted.batch_max.max(1));
+        let is_last = end == selection.refs.len();
+        let estimate = self.block.series_estimate();
         let index = self.open.index();
         let ranges = match &*self.open {
             OpenBlock::Local { .. } => Vec::new(),
             OpenBlock::Remote { .. } => {
-                let at = |i: usize| index.series_offset(SeriesRef(constant.refs[i]));
-                refs.clone()
-                    .map(|i| at(i)..at(i) + constant.estimate)
-                    .collect()
+                let at = |i: usize| index.series_offset(SeriesRef(selection.refs[i]));
+                refs.clone().map(|i| at(i)..at(i) + estimate).collect()
             }
         };
         let finder = self.deps.finder(&self.block, &self.open, &self.usage);
         let entries = read_index(&finder, ranges, move |index| {
-            decode_entries(index, &constant, refs.clone())
+            decode_entries(index, &selection, refs.clone())
         });
-        let mut out = Vec::new();
-        for (own, shown, chunks) in entries.await? {
-            match self.is_reordered || self.constant.external.is_empty() {
-                true => out.push((shown, chunks)),
-                false => self.runs.push(own, shown, chunks, &mut out),
-            }
-        }
-        if is_last {
-            self.runs.finish(&mut out);
-        }
-        self.found.extend(out);
-        if is_last && self.is_reordered {
-            self.found.make_contiguous().sort_by(|a, b| a.0.cmp(&b.0));
-        }
+        let entries = entries.await?;
+        self.selection
+            .in_order(entries, &mut self.runs, &mut self.found, is_last);
         Ok(())
     }
 
     /// Takes as many series as the bounds allow, but at least one.
     fn take_batch(&mut self) -> Vec<Found> {
-        let wanted = &self.constant.wanted;
+        let wanted = &self.selection.wanted;
         let mut bytes = 0;
         let mut count = 0;
         for (_, chunks) in self.found.iter().take(wanted.batch_max.max(1)) {
@@ -248,15 +322,6 @@ impl BlockSelect {
         &self,
         batch: &Arc<Vec<Found>>,
     ) -> Result<Vec<Vec<SeriesChunk>>, StoreError> {
-        if let OpenBlock::Local { .. } = &*self.open {
-            let (open, batch) = (Arc::clone(&self.open), Arc::clone(batch));
-            let wanted = Arc::clone(&self.constant.wanted);
-            let done = blocking(move || match &*open {
-                OpenBlock::Local { chunks, .. } => decode_chunks(chunks, &batch, &wanted),
-                OpenBlock::Remote { .. } => Ok(Vec::new()),
-            });
-            return done.await.map_err(|e| of_block(&e));
-        }
         let mut ranges = chunk_ranges(batch, self.block.chunk_estimate());
         let mut extents: BTreeMap<usize, Extents> = BTreeMap::new();
         loop {
@@ -275,7 +340,7 @@ impl BlockSelect {
                 .iter()
                 .map(|s| Arc::<Sparse>::clone(s) as Arc<dyn ByteSource>);
             let reader = ChunkReader::of_ranges(sources.collect());
-            let (work, wanted) = (Arc::clone(batch), Arc::clone(&self.constant.wanted));
+            let (work, wanted) = (Arc::clone(batch), Arc::clone(&self.selection.wanted));
             let result = blocking(move || decode_chunks(&reader, &work, &wanted)).await;
             ranges = BTreeMap::new();
             for (number, segment) in segments.iter().enumerate() {
@@ -341,40 +406,20 @@ fn chunk_ranges(batch: &[Found], estimate: u64) -> BTreeMap<usize, Vec<Range<u64
 /// Reads series entries, and leaves out what the request does not want.
 fn decode_entries(
     index: &Reader,
-    constant: &Constant,
+    selection: &Selection,
     refs: Range<usize>,
 ) -> tsdb::Result<Entries> {
-    let wanted = &*constant.wanted;
-    let range = wanted.range;
     let mut entries = Vec::with_capacity(refs.len());
     let mut entry = SeriesEntry::default();
+    let mut last = LastLabels::default();
     let mut failed = None;
-    for reference in &constant.refs[refs] {
-        if let Err(e) = index.series(SeriesRef(*reference), &mut entry) {
+    for reference in &selection.refs[refs] {
+        match index.series(SeriesRef(*reference), &mut entry) {
+            Ok(()) if failed.is_some() => {}
+            Ok(()) => entries.extend(selection.entry(index, &entry, &mut last)?),
             // Goes on, so that all that is missing is known at once.
-            failed = failed.or(Some(e));
-            continue;
+            Err(e) => failed = failed.or(Some(e)),
         }
-        let chunks = entry.chunks.iter();
-        let mut chunks: Vec<ChunkMeta> = chunks
-            .filter(|c| c.min_time < range.max && range.min <= c.max_time)
-            .copied()
-            .collect();
-        if failed.is_some() || chunks.is_empty() {
-            continue;
-        }
-        let own = index.labels(&entry)?;
-        if !own.match_all(&constant.deferred) {
-            continue;
-        }
-        let shown = shown(&own, &constant.external, &wanted.without);
-        if wanted.shard.as_ref().is_some_and(|s| !s.contains(&shown)) {
-            continue;
-        }
-        if !chunks.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
-            chunks.sort_by_key(|c| (c.min_time, c.max_time));
-        }
-        entries.push((own, shown, chunks));
     }
     match failed {
         Some(e) => Err(e),
@@ -409,7 +454,10 @@ fn decode_chunks(
 }
 
 /// A chunk as it is sent; nothing when it has none of the aggregates.
-fn shown_chunk(
+///
+/// # Errors
+/// When it is damaged.
+pub fn shown_chunk(
     chunk: tsdb::Chunk,
     meta: &ChunkMeta,
     aggregates: &[Aggregate],

@@ -16,6 +16,11 @@ impl Count {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Takes from a level.
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
     /// Sets a level.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);

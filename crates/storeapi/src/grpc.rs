@@ -1,12 +1,14 @@
 //! The StoreAPI over gRPC: a server for any [`Store`](crate::Store), and a client that is one.
 //!
 //! Reading order: [`service`] (`thanos.Store`), [`info`] (`thanos.info.Info`), [`client`],
-//! [`limits`], [`catalog`] (what there is beside series); [`frames`] and [`codec`] are what a stream of series goes through.
+//! [`limits`], [`catalog`] (what there is beside series); `frames`, `body` and [`codec`] are what a
+//! stream of series goes through.
 
+mod body;
 pub mod catalog;
 pub mod client;
 pub mod codec;
-pub mod frames;
+mod frames;
 pub mod info;
 pub mod limits;
 pub mod service;

@@ -7,6 +7,8 @@ use futures::stream::BoxStream;
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use tsdb::Chunk;
 
+use crate::wire::message::Written;
+
 /// A source of series: an ingester's TSDB, a sidecar's Prometheus, a bucket, a peer over gRPC, or a
 /// querier's fan-out over all of these.
 ///
@@ -23,6 +25,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`Series`] are in order of (`min_time`, `max_time`), overlap the range, and may reach beyond
     /// it. Warnings come before series where they can. An error ends the stream.
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>>;
+
+    /// What [`Store::series`] answers, as messages of at most `batch` series that are ready to be
+    /// sent; nothing where it takes frames to make messages of.
+    fn messages(
+        &self,
+        request: &SeriesRequest,
+        batch: usize,
+    ) -> Option<BoxStream<'static, Result<Written, StoreError>>> {
+        let _ = (request, batch);
+        None
+    }
 
     /// Names of labels of the series that all matchers accept, sorted, each once.
     fn label_names(

@@ -2,7 +2,7 @@
 //!
 //! Requests and what is small go through the generated types of `proto`. Series do not: [`encode`]
 //! writes them from the model and [`decode`] reads them into it, without a message in between and
-//! without an allocation for a label. Field numbers are in `proto/proto/thanos/store.proto`.
+//! without an allocation for a label; [`message`] makes whole messages of them. Field numbers are in `proto/proto/thanos/store.proto`.
 //!
 //! The wire speaks of closed ranges of time, the model of half-open ones. A chunk's type is its
 //! encoding's byte less one, and its hash is xxhash64 of its bytes.
@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod decode;
 pub mod encode;
 pub mod info;
+pub mod message;
 pub mod request;
 
 use model::TimeRange;

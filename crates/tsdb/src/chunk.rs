@@ -88,6 +88,29 @@ impl Encoding {
             }),
         }
     }
+
+    /// Number of samples in a float or histogram payload.
+    ///
+    /// # Errors
+    /// When the payload cannot hold that many, or is of another encoding.
+    pub fn sample_count(self, data: &[u8]) -> Result<u16, Corruption> {
+        match self {
+            Self::Xor => xor::count(data),
+            Self::Histogram | Self::FloatHistogram => histogram::count(data),
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    #[cold]
+    fn unreadable(self) -> Corruption {
+        Corruption::new(
+            0,
+            format!(
+                "floats or histograms, not a chunk of encoding {}",
+                self.as_byte()
+            ),
+        )
+    }
 }
 
 /// Encoded samples of one series.
@@ -109,30 +132,17 @@ impl Chunk {
     /// When the payload cannot hold that many, or is of an encoding that cannot be read.
     pub fn sample_count(&self) -> Result<u16, Corruption> {
         match self.encoding {
-            Encoding::Xor => xor::count(&self.data),
-            Encoding::Histogram | Encoding::FloatHistogram => histogram::count(&self.data),
             Encoding::Aggregate => match aggregate::get(&self.data, Aggregate::Count)? {
                 Some(count) => count.sample_count(),
                 None => Ok(0),
             },
-            _ => Err(self.unreadable()),
+            encoding => encoding.sample_count(&self.data),
         }
     }
 
     /// The samples of a float or histogram chunk, decoded one by one. The first error ends them.
     pub fn samples(&self) -> Samples<'_> {
         Samples::new(self)
-    }
-
-    #[cold]
-    fn unreadable(&self) -> Corruption {
-        Corruption::new(
-            0,
-            format!(
-                "floats or histograms, not a chunk of encoding {}",
-                self.encoding.as_byte()
-            ),
-        )
     }
 }
 

@@ -12,7 +12,7 @@ use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
 use ulid::Ulid;
 
-use crate::support::{Setup, UNLIMITED, put_block};
+use crate::support::{ByMessages, Setup, UNLIMITED, put_block};
 
 /// Writes the data as one block, or as two that each have a part of every series.
 fn write(data: &DataSet, parent: &Path, parts: usize) -> Vec<Ulid> {
@@ -73,6 +73,7 @@ async fn the_gateway_passes_the_suite() {
         for bucket in [local, memory] {
             let setup = Setup::over(bucket, UNLIMITED).await;
             check(&setup.gateway, &data).await;
+            check(&ByMessages(setup.gateway.clone()), &data).await;
         }
     }
 }

@@ -4,9 +4,9 @@ use bucket::Bucket;
 use bucket::faults::{Fault, FaultStore};
 use futures::StreamExt as _;
 use model::ErrorKind;
-use storeapi::{Frame, PartialResponse, SeriesRequest, Store as _};
+use storeapi::{Frame, PartialResponse, SeriesRequest, Store};
 
-use crate::support::{Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
+use crate::support::{Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
     Recipe {
@@ -59,6 +59,35 @@ async fn a_damaged_block_is_left_out_with_a_warning() {
             reads,
             "a damaged block is not tried again for a while"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_that_is_mapped_is_left_out_with_a_warning() {
+    for (object, at) in [("index", 60_000), ("chunks/000001", 5_000)] {
+        let dir = tempfile::tempdir().unwrap();
+        recipe(1, &[("c", "sound")]).write(dir.path());
+        let bad = recipe(2, &[("c", "bad")]).write(dir.path());
+        let key = format!("{bad}/{object}");
+        let mut bytes = std::fs::read(dir.path().join(&key)).unwrap();
+        bytes[at] ^= 0x10;
+        std::fs::write(dir.path().join(&key), bytes).unwrap();
+        for by_messages in [false, true] {
+            let bucket = Bucket::in_directory(dir.path()).unwrap();
+            let setup = Setup::over(bucket, UNLIMITED).await;
+            let store: &dyn Store = match by_messages {
+                true => &ByMessages(setup.gateway.clone()),
+                false => &setup.gateway,
+            };
+            let answer = Answer::of(store, everything()).await.unwrap();
+            let labels = answer.labels();
+            let sound = labels.iter().filter(|l| l.contains("sound")).count();
+            assert_eq!(sound, 2000, "{key}");
+            assert_eq!(answer.warnings.len(), 1, "{key}: {:?}", answer.warnings);
+            assert!(answer.warnings[0].contains(&bad.to_string()));
+            let error = Answer::of(store, aborting()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! What a store promises to whoever asks it.
 
-use bucket::Bucket;
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use store::limits::Limits;
 use storeapi::{LabelsRequest, SeriesRequest, Shard, Store as _};
 
-use crate::support::{Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
+use crate::support::{Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, grid};
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
     Recipe {
@@ -23,162 +22,170 @@ fn after(range: TimeRange) -> TimeRange {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_of_one_producer_join_and_replicas_fall_together() {
-    let bucket = Bucket::in_memory();
-    recipe(1, &[("replica", "a")]).put(&bucket).await;
-    recipe(2, &[("replica", "b")]).put(&bucket).await;
-    let mut next = recipe(3, &[("replica", "a")]);
-    next.range = after(TWO_HOURS);
-    next.put(&bucket).await;
-    let setup = Setup::over(bucket, UNLIMITED).await;
-    let all = setup.series(everything()).await.unwrap();
-    assert_eq!(all.series.len(), 100);
-    assert_eq!(all.series[0].chunks.len(), 8, "both blocks of a");
-    assert_eq!(all.series[1].chunks.len(), 4);
-    let request = SeriesRequest {
-        without_replica_labels: vec!["replica".to_owned()],
-        ..everything()
-    };
-    let without = setup.series(request).await.unwrap();
-    assert_eq!(without.series.len(), 50);
-    assert_eq!(
-        without.series[0].chunks.len(),
-        8,
-        "equal chunks are sent once"
-    );
-    let info = setup.gateway.info();
-    assert_eq!(info.label_sets.len(), 2);
-    assert_eq!(
-        (info.min_time, info.max_time),
-        (TWO_HOURS.min, next.range.max - 1)
-    );
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[("replica", "a")]).put(&bucket).await;
+        recipe(2, &[("replica", "b")]).put(&bucket).await;
+        let mut next = recipe(3, &[("replica", "a")]);
+        next.range = after(TWO_HOURS);
+        next.put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let all = setup.series(everything()).await.unwrap();
+        assert_eq!(all.series.len(), 100);
+        assert_eq!(all.series[0].chunks.len(), 8, "both blocks of a");
+        assert_eq!(all.series[1].chunks.len(), 4);
+        let request = SeriesRequest {
+            without_replica_labels: vec!["replica".to_owned()],
+            ..everything()
+        };
+        let without = setup.series(request).await.unwrap();
+        assert_eq!(without.series.len(), 50);
+        assert_eq!(
+            without.series[0].chunks.len(),
+            8,
+            "equal chunks are sent once"
+        );
+        let info = setup.gateway.info();
+        assert_eq!(info.label_sets.len(), 2);
+        assert_eq!(
+            (info.min_time, info.max_time),
+            (TWO_HOURS.min, next.range.max - 1)
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn series_stay_sorted_when_labels_come_and_go() {
-    let bucket = Bucket::in_memory();
-    let mut recipe = recipe(1, &[("m", "ext")]);
-    recipe.series = vec![
-        Labels::from_pairs([("a", "1")]),
-        Labels::from_pairs([("a", "1"), ("b", "1")]),
-        Labels::from_pairs([("a", "1"), ("b", "1"), ("z", "1")]),
-        Labels::from_pairs([("a", "2"), ("m", "own")]),
-        Labels::from_pairs([("b", "0")]),
-    ];
-    recipe.put(&bucket).await;
-    let setup = Setup::over(bucket, UNLIMITED).await;
-    // The answer's order is checked by `series`.
-    let shown = setup.series(everything()).await.unwrap().labels();
-    assert_eq!(shown[0], r#"{a="1", b="1", m="ext"}"#);
-    assert_eq!(shown.len(), 5);
-    let request = SeriesRequest {
-        without_replica_labels: vec!["a".to_owned(), "m".to_owned()],
-        ..everything()
-    };
-    let shown = setup.series(request).await.unwrap().labels();
-    assert_eq!(shown[0], "{}");
-    let request = LabelsRequest {
-        range: TimeRange::ALL,
-        without_replica_labels: vec!["a".to_owned()],
-        ..LabelsRequest::default()
-    };
-    let names = setup.gateway.label_names(request.clone()).await.unwrap();
-    assert_eq!(names.values, ["b", "m", "z"]);
-    let values = setup
-        .gateway
-        .label_values("a".to_owned(), request.clone())
-        .await;
-    assert!(values.unwrap().values.is_empty());
-    let unnamed = setup.gateway.label_values(String::new(), request).await;
-    assert_eq!(unnamed.unwrap_err().kind, ErrorKind::Invalid);
+    for (bucket, _dir) in buckets() {
+        let mut recipe = recipe(1, &[("m", "ext")]);
+        recipe.series = vec![
+            Labels::from_pairs([("a", "1")]),
+            Labels::from_pairs([("a", "1"), ("b", "1")]),
+            Labels::from_pairs([("a", "1"), ("b", "1"), ("z", "1")]),
+            Labels::from_pairs([("a", "2"), ("m", "own")]),
+            Labels::from_pairs([("b", "0")]),
+        ];
+        recipe.put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        // The answer's order is checked by `series`.
+        let shown = setup.series(everything()).await.unwrap().labels();
+        assert_eq!(shown[0], r#"{a="1", b="1", m="ext"}"#);
+        assert_eq!(shown.len(), 5);
+        let request = SeriesRequest {
+            without_replica_labels: vec!["a".to_owned(), "m".to_owned()],
+            ..everything()
+        };
+        let shown = setup.series(request).await.unwrap().labels();
+        assert_eq!(shown[0], "{}");
+        let request = LabelsRequest {
+            range: TimeRange::ALL,
+            without_replica_labels: vec!["a".to_owned()],
+            ..LabelsRequest::default()
+        };
+        let names = setup.gateway.label_names(request.clone()).await.unwrap();
+        assert_eq!(names.values, ["b", "m", "z"]);
+        let values = setup
+            .gateway
+            .label_values("a".to_owned(), request.clone())
+            .await;
+        assert!(values.unwrap().values.is_empty());
+        let unnamed = setup.gateway.label_values(String::new(), request).await;
+        assert_eq!(unnamed.unwrap_err().kind, ErrorKind::Invalid);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_and_limits_cut_the_answer() {
-    let bucket = Bucket::in_memory();
-    recipe(1, &[("c", "x")]).put(&bucket).await;
-    let setup = Setup::over(bucket.clone(), UNLIMITED).await;
-    let mut count = 0;
-    for index in 0..3 {
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[("c", "x")]).put(&bucket).await;
+        let setup = Setup::over(bucket.clone(), UNLIMITED).await;
+        let mut count = 0;
+        for index in 0..3 {
+            let request = SeriesRequest {
+                shard: Some(Shard {
+                    index,
+                    total: 3,
+                    by: true,
+                    labels: vec!["i".to_owned()],
+                }),
+                ..everything()
+            };
+            count += setup.series(request).await.unwrap().series.len();
+        }
+        assert_eq!(count, 50);
         let request = SeriesRequest {
-            shard: Some(Shard {
-                index,
-                total: 3,
-                by: true,
-                labels: vec!["i".to_owned()],
-            }),
+            limit: 7,
             ..everything()
         };
-        count += setup.series(request).await.unwrap().series.len();
-    }
-    assert_eq!(count, 50);
-    let request = SeriesRequest {
-        limit: 7,
-        ..everything()
-    };
-    assert_eq!(setup.series(request).await.unwrap().series.len(), 7);
-    for (limits, flag) in [
-        (
-            Limits {
-                series_max: 49,
-                ..UNLIMITED
-            },
-            "--store.limits.request-series",
-        ),
-        (
-            Limits {
-                samples_max: 1000,
-                ..UNLIMITED
-            },
-            "--store.limits.request-samples",
-        ),
-        (
-            Limits {
-                bytes_max: 100,
-                ..UNLIMITED
-            },
-            "--store.grpc.downloaded-bytes-limit",
-        ),
-    ] {
-        let limited = Setup::over(bucket.clone(), limits).await;
-        let error = limited.series(everything()).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Exhausted);
-        assert!(error.message.contains(flag), "{error}");
+        assert_eq!(setup.series(request).await.unwrap().series.len(), 7);
+        for (limits, flag) in [
+            (
+                Limits {
+                    series_max: 49,
+                    ..UNLIMITED
+                },
+                "--store.limits.request-series",
+            ),
+            (
+                Limits {
+                    samples_max: 1000,
+                    ..UNLIMITED
+                },
+                "--store.limits.request-samples",
+            ),
+            (
+                Limits {
+                    bytes_max: 100,
+                    ..UNLIMITED
+                },
+                "--store.grpc.downloaded-bytes-limit",
+            ),
+        ] {
+            if limits.bytes_max > 0 && bucket.local_path("").is_some() {
+                // What is mapped is not downloaded.
+                continue;
+            }
+            let limited = Setup::over(bucket.clone(), limits).await;
+            let error = limited.series(everything()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Exhausted);
+            assert!(error.message.contains(flag), "{error}");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn matchers_decide_by_external_labels_and_series() {
-    let bucket = Bucket::in_memory();
-    recipe(1, &[("c", "x")]).put(&bucket).await;
-    recipe(2, &[("c", "y")]).put(&bucket).await;
-    let setup = Setup::over(bucket, UNLIMITED).await;
-    let count = async |matchers: &[Matcher]| {
-        let request = SeriesRequest {
-            matchers: matchers.to_vec(),
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[("c", "x")]).put(&bucket).await;
+        recipe(2, &[("c", "y")]).put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let count = async |matchers: &[Matcher]| {
+            let request = SeriesRequest {
+                matchers: matchers.to_vec(),
+                ..everything()
+            };
+            match setup.series(request).await {
+                Ok(answer) => Some(answer.series.len()),
+                Err(e) => {
+                    assert_eq!(e.kind, ErrorKind::Invalid);
+                    None
+                }
+            }
+        };
+        let some = Matcher::not_equal("i", "");
+        assert_eq!(count(&[Matcher::equal("c", "x")]).await, None);
+        let with = |m: Matcher| [m, some.clone()];
+        assert_eq!(count(&with(Matcher::equal("c", "x"))).await, Some(50));
+        assert_eq!(count(&[Matcher::equal("i", "000003")]).await, Some(2));
+        assert_eq!(
+            count(&[Matcher::equal("c", "y"), Matcher::equal("i", "000003")]).await,
+            Some(1)
+        );
+        assert_eq!(count(&[Matcher::equal("c", "z")]).await, Some(0));
+        assert_eq!(count(&with(Matcher::not_equal("c", "z"))).await, Some(100));
+        let empty = SeriesRequest {
+            range: TimeRange::new(5, 5),
             ..everything()
         };
-        match setup.series(request).await {
-            Ok(answer) => Some(answer.series.len()),
-            Err(e) => {
-                assert_eq!(e.kind, ErrorKind::Invalid);
-                None
-            }
-        }
-    };
-    let some = Matcher::not_equal("i", "");
-    assert_eq!(count(&[Matcher::equal("c", "x")]).await, None);
-    let with = |m: Matcher| [m, some.clone()];
-    assert_eq!(count(&with(Matcher::equal("c", "x"))).await, Some(50));
-    assert_eq!(count(&[Matcher::equal("i", "000003")]).await, Some(2));
-    assert_eq!(
-        count(&[Matcher::equal("c", "y"), Matcher::equal("i", "000003")]).await,
-        Some(1)
-    );
-    assert_eq!(count(&[Matcher::equal("c", "z")]).await, Some(0));
-    assert_eq!(count(&with(Matcher::not_equal("c", "z"))).await, Some(100));
-    let empty = SeriesRequest {
-        range: TimeRange::new(5, 5),
-        ..everything()
-    };
-    assert_eq!(setup.series(empty).await.unwrap().series.len(), 0);
+        assert_eq!(setup.series(empty).await.unwrap().series.len(), 0);
+    }
 }

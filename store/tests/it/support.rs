@@ -9,12 +9,17 @@ use bucket::Bucket;
 use bucket::fetch::Fetcher;
 use bucket::metrics::Operation;
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use model::{Labels, TimeRange};
 use runtime::ManualClock;
 use store::gateway::{Gateway, Options, block_of};
 use store::limits::Limits;
 use store::set::BlockSet;
-use storeapi::{ChunkData, Frame, Series, SeriesRequest, Store as _, StoreError};
+use storeapi::wire::decode::Decoder;
+use storeapi::{
+    ChunkData, Frame, Info, LabelsRequest, Series, SeriesRequest, Store, StoreError, Strings,
+};
 use tempfile::TempDir;
 use tsdb::block::meta::{Downsample, Thanos};
 use tsdb::block::{BlockWriter, Meta};
@@ -76,10 +81,41 @@ impl Setup {
         self.bucket.metrics().count(Operation::GetRange)
     }
 
-    /// The whole answer to a request, checked for its order.
+    /// The whole answer to a request, checked for its order. As messages it must be the same.
     pub(crate) async fn series(&self, request: SeriesRequest) -> Result<Answer, StoreError> {
-        let mut answer = Answer::default();
-        let mut frames = self.gateway.series(request);
+        let frames = Answer::of(&self.gateway, request.clone()).await;
+        if self.bucket.local_path("").is_none() {
+            return frames;
+        }
+        let messages = Answer::of(&ByMessages(self.gateway.clone()), request).await;
+        match (&frames, &messages) {
+            (Ok(frames), Ok(messages)) => {
+                assert!(frames.series == messages.series);
+                assert_eq!(frames.warnings, messages.warnings);
+            }
+            (frames, messages) => {
+                let kind =
+                    |answer: &Result<Answer, StoreError>| answer.as_ref().err().map(|e| e.kind);
+                assert_eq!(kind(frames), kind(messages));
+            }
+        }
+        frames
+    }
+}
+
+/// Empty buckets of either kind: behind requests, and in a directory whose files are mapped.
+pub(crate) fn buckets() -> [(Bucket, TempDir); 2] {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [memory, local] = dirs;
+    let mapped = Bucket::in_directory(local.path()).unwrap();
+    [(Bucket::in_memory(), memory), (mapped, local)]
+}
+
+impl Answer {
+    /// What a store answers, checked for its order.
+    pub(crate) async fn of(store: &dyn Store, request: SeriesRequest) -> Result<Self, StoreError> {
+        let mut answer = Self::default();
+        let mut frames = store.series(request);
         while let Some(frame) = frames.next().await {
             match frame? {
                 Frame::Series(series) => answer.series.extend(series),
@@ -88,6 +124,52 @@ impl Setup {
         }
         assert!(answer.series.is_sorted_by(|a, b| a.labels <= b.labels));
         Ok(answer)
+    }
+}
+
+/// A gateway that is read as a gRPC server reads it: by messages, of which frames are made here.
+#[derive(Debug)]
+pub(crate) struct ByMessages(pub(crate) Gateway);
+
+impl Store for ByMessages {
+    fn info(&self) -> Info {
+        self.0.info()
+    }
+
+    fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
+        // A few series each, so that there are many.
+        let Some(messages) = self.0.messages(&request, 3) else {
+            return self.0.series(request);
+        };
+        let frames = messages.map(|message| {
+            let written = message?;
+            let (head, message) = (written.bytes.slice(..5), written.bytes.slice(5..));
+            let len = u32::from_be_bytes(head[1..].try_into().unwrap());
+            assert_eq!((head[0], len as usize), (0, message.len()));
+            let frame = Decoder::default().decode(&message)?.unwrap();
+            let count = match &frame {
+                Frame::Series(series) => series.len(),
+                Frame::Warning(_) => 0,
+            };
+            assert_eq!(written.series, count as u64);
+            Ok(frame)
+        });
+        frames.boxed()
+    }
+
+    fn label_names(
+        &self,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.0.label_names(request)
+    }
+
+    fn label_values(
+        &self,
+        name: String,
+        request: LabelsRequest,
+    ) -> BoxFuture<'static, Result<Strings, StoreError>> {
+        self.0.label_values(name, request)
     }
 }
 

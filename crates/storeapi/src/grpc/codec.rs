@@ -1,4 +1,4 @@
-//! How a stream of series is written to and read from a connection: by [`crate::wire`], directly.
+//! How a stream of series is read from a connection: by [`crate::wire`], directly.
 
 use std::marker::PhantomData;
 
@@ -10,30 +10,10 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 use super::status::to_status;
 use crate::store::Frame;
 use crate::wire::decode;
-use crate::wire::encode::{self, Message};
 
 /// Bytes that are written before they go to the connection, and the least that a buffer grows by.
 const BUFFER_BYTES: usize = 64 << 10;
 const YIELD_BYTES: usize = 256 << 10;
-
-/// The server's side of `Series`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ServerCodec;
-
-impl Codec for ServerCodec {
-    type Encode = Message;
-    type Decode = SeriesRequest;
-    type Encoder = SeriesEncoder;
-    type Decoder = ProstDecoder<SeriesRequest>;
-
-    fn encoder(&mut self) -> SeriesEncoder {
-        SeriesEncoder::default()
-    }
-
-    fn decoder(&mut self) -> ProstDecoder<SeriesRequest> {
-        ProstDecoder(PhantomData)
-    }
-}
 
 /// The client's side of `Series`. A message that holds nothing for us decodes to nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,28 +31,6 @@ impl Codec for ClientCodec {
 
     fn decoder(&mut self) -> SeriesDecoder {
         SeriesDecoder::default()
-    }
-}
-
-/// Writes messages of series.
-#[derive(Debug, Default)]
-pub struct SeriesEncoder {
-    encoder: encode::Encoder,
-}
-
-impl Encoder for SeriesEncoder {
-    type Item = Message;
-    type Error = Status;
-
-    fn encode(&mut self, message: Message, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let len = self.encoder.measure(&message);
-        out.reserve(len.map_err(|error| to_status(&error))?);
-        self.encoder.write(&message, out);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
     }
 }
 
@@ -109,21 +67,5 @@ impl<T: prost::Message> Encoder for ProstEncoder<T> {
     fn encode(&mut self, message: T, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
         let encoded = message.encode(out);
         encoded.map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-/// Reads generated messages.
-#[derive(Debug)]
-pub struct ProstDecoder<T>(PhantomData<T>);
-
-impl<T: prost::Message + Default> Decoder for ProstDecoder<T> {
-    type Item = T;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
-        let decoded = T::decode(source);
-        Ok(Some(decoded.map_err(|error| {
-            Status::invalid_argument(format!("the request cannot be read: {error}"))
-        })?))
     }
 }

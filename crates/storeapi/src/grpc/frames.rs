@@ -8,21 +8,51 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::stream::{BoxStream, Stream};
+use bytes::Bytes;
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use tonic::Status;
 
 use super::limits::{Limits, Usage};
 use super::status::to_status;
-use crate::store::{Frame, Series, SeriesChunk, StoreError};
-use crate::wire::encode::Message;
+use crate::store::{Frame, Series, SeriesChunk, SeriesRequest, Store, StoreError};
+use crate::wire::encode::{ChunkRef, Encoder, Message};
+use crate::wire::message::{MESSAGE_BYTES, Written, written};
 
-/// Bytes of chunks after which a message ends.
-const MESSAGE_BYTES: usize = 256 << 10;
 /// Most series in a message, whatever the asker says.
 const BATCH_MAX: usize = 4_096;
 
-/// The messages of an answer.
-pub(super) struct Messages {
+/// Messages, each with gRPC's head.
+pub(super) type MessageStream = BoxStream<'static, Result<Bytes, Status>>;
+
+/// The messages of a store's answer, each with gRPC's head.
+pub(super) fn messages(
+    store: &dyn Store,
+    request: SeriesRequest,
+    batch: usize,
+    limits: Limits,
+) -> MessageStream {
+    let batch = batch.clamp(1, BATCH_MAX);
+    let mut usage = Usage::new(limits);
+    if let Some(ready) = store.messages(&request, batch) {
+        let counted = move |message: Result<Written, StoreError>| {
+            let message = message.and_then(|message| {
+                usage.count(message.series, message.samples)?;
+                Ok(message.bytes)
+            });
+            message.map_err(|error| to_status(&error))
+        };
+        return ready.map(counted).boxed();
+    }
+    let mut encoder = Encoder::default();
+    let messages = Messages::new(store.series(request), batch, usage);
+    let encoded = move |message: Result<Message, Status>| {
+        written(&mut encoder, &message?).map_err(|error| to_status(&error))
+    };
+    messages.map(encoded).boxed()
+}
+
+/// The messages of an answer in frames.
+struct Messages {
     frames: BoxStream<'static, Result<Frame, StoreError>>,
     usage: Usage,
     /// Series in a message.
@@ -35,15 +65,15 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(
+    fn new(
         frames: BoxStream<'static, Result<Frame, StoreError>>,
         batch: usize,
-        limits: Limits,
+        usage: Usage,
     ) -> Self {
         Self {
             frames,
-            usage: Usage::new(limits),
-            batch: batch.clamp(1, BATCH_MAX),
+            usage,
+            batch,
             waiting: VecDeque::new(),
             after: None,
             is_done: false,
@@ -53,10 +83,14 @@ impl Messages {
     /// Takes in a frame.
     fn accept(&mut self, frame: Option<Result<Frame, StoreError>>) {
         match frame {
-            Some(Ok(Frame::Series(series))) => match self.usage.count(&series) {
-                Ok(()) => self.waiting.extend(series),
-                Err(error) => self.end(&error),
-            },
+            Some(Ok(Frame::Series(series))) => {
+                let chunks = series.iter().flat_map(|series| &series.chunks);
+                let samples = chunks.map(|chunk| ChunkRef::from(chunk).samples()).sum();
+                match self.usage.count(series.len() as u64, samples) {
+                    Ok(()) => self.waiting.extend(series),
+                    Err(error) => self.end(&error),
+                }
+            }
             Some(Ok(Frame::Warning(text))) => self.after = Some(Ok(Message::Warning(text))),
             Some(Err(error)) => self.end(&error),
             None => self.is_done = true,

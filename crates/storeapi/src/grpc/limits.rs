@@ -1,9 +1,8 @@
 //! What one request may make a store send.
 
 use model::ErrorKind;
-use tsdb::chunk::SAMPLES_PER_CHUNK;
 
-use crate::store::{ChunkData, Series, StoreError};
+use crate::store::StoreError;
 
 /// Limits of one answer; 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,40 +36,30 @@ impl Usage {
         }
     }
 
-    /// Counts series that are about to be sent.
-    pub(super) fn count(&mut self, series: &[Series]) -> Result<(), StoreError> {
-        if self.limits.series_max > 0 {
-            self.series += series.len() as u64;
-            if self.series > self.limits.series_max {
-                return Err(exceeded(
-                    "series",
-                    self.limits.series_max,
-                    "--store.limits.request-series",
-                ));
-            }
+    /// Counts series that are about to be sent, and their samples.
+    pub(super) fn count(&mut self, series: u64, samples: u64) -> Result<(), StoreError> {
+        let Limits {
+            series_max,
+            samples_max,
+        } = self.limits;
+        self.series += series;
+        self.samples += samples;
+        if series_max > 0 && self.series > series_max {
+            return Err(exceeded(
+                "series",
+                series_max,
+                "--store.limits.request-series",
+            ));
         }
-        if self.limits.samples_max > 0 {
-            let chunks = series.iter().flat_map(|series| &series.chunks);
-            self.samples += chunks.map(|chunk| samples(&chunk.data)).sum::<u64>();
-            if self.samples > self.limits.samples_max {
-                return Err(exceeded(
-                    "samples",
-                    self.limits.samples_max,
-                    "--store.limits.request-samples",
-                ));
-            }
+        if samples_max > 0 && self.samples > samples_max {
+            return Err(exceeded(
+                "samples",
+                samples_max,
+                "--store.limits.request-samples",
+            ));
         }
         Ok(())
     }
-}
-
-/// Samples of a chunk; of damaged ones, which the asker will tell, the usual number.
-fn samples(data: &ChunkData) -> u64 {
-    let count = data
-        .parts()
-        .next()
-        .and_then(|chunk| chunk.sample_count().ok());
-    u64::from(count.unwrap_or(SAMPLES_PER_CHUNK))
 }
 
 fn exceeded(what: &str, limit: u64, flag: &str) -> StoreError {

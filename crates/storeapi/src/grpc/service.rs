@@ -5,6 +5,8 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::stream;
+use parking_lot::Mutex;
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
 };
@@ -14,8 +16,8 @@ use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::codec::ServerCodec;
-use super::frames::Messages;
+use super::body::MessageBody;
+use super::frames::{MessageStream, messages};
 use super::limits::Limits;
 use super::status::to_status;
 use super::tenant_of;
@@ -60,8 +62,18 @@ where
         let service = self.clone();
         match request.uri().path() {
             "/thanos.Store/Series" => Box::pin(async move {
-                let mut grpc = accepting(Grpc::new(ServerCodec));
-                Ok(grpc.server_streaming(SeriesMethod(service), request).await)
+                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                let answer = Arc::default();
+                let method = SeriesMethod {
+                    service,
+                    answer: Arc::clone(&answer),
+                };
+                let response = grpc.server_streaming(method, request).await;
+                let messages = answer.lock().take();
+                Ok(match messages {
+                    Some(messages) => response.map(|_| Body::new(MessageBody::new(messages))),
+                    None => response,
+                })
             }),
             "/thanos.Store/LabelNames" => Box::pin(async move {
                 let mut grpc = accepting(Grpc::new(ProstCodec::default()));
@@ -83,10 +95,15 @@ fn accepting<T: tonic::codec::Codec>(grpc: Grpc<T>) -> Grpc<T> {
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-struct SeriesMethod(StoreService);
+/// Reads the request and leaves the answer where it is taken from: it is not written by tonic,
+/// which would copy it.
+struct SeriesMethod {
+    service: StoreService,
+    answer: Arc<Mutex<Option<MessageStream>>>,
+}
 
 impl Service<Request<SeriesRequest>> for SeriesMethod {
-    type Response = Response<Messages>;
+    type Response = Response<stream::Empty<Result<(), Status>>>;
     type Error = Status;
     type Future = Ready<Result<Self::Response, Status>>;
 
@@ -97,11 +114,12 @@ impl Service<Request<SeriesRequest>> for SeriesMethod {
     fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
         let tenant = tenant_of(request.metadata());
         let decoded = request::series_from_wire(request.into_inner(), tenant);
-        let messages = decoded.map(|(request, batch)| {
-            let frames = self.0.store.series(request);
-            Response::new(Messages::new(frames, batch, self.0.limits))
-        });
-        ready(messages.map_err(|error| to_status(&error)))
+        let decoded = decoded.map_err(|error| to_status(&error));
+        ready(decoded.map(|(request, batch)| {
+            let StoreService { store, limits } = &self.service;
+            *self.answer.lock() = Some(messages(&**store, request, batch, *limits));
+            Response::new(stream::empty())
+        }))
     }
 }
 

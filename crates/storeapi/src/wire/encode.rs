@@ -7,7 +7,7 @@ use bytes::BufMut;
 use model::{ErrorKind, Labels};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tsdb::Chunk;
-use tsdb::chunk::Encoding;
+use tsdb::chunk::{Encoding, SAMPLES_PER_CHUNK};
 use twox_hash::XxHash64;
 
 use crate::store::{Aggregates, ChunkData, Series, SeriesChunk, StoreError};
@@ -15,7 +15,7 @@ use crate::store::{Aggregates, ChunkData, Series, SeriesChunk, StoreError};
 // Fields of SeriesResponse.
 const SERIES: u32 = 1;
 const WARNING: u32 = 2;
-const BATCH: u32 = 4;
+pub(super) const BATCH: u32 = 4;
 // Fields of Series, and of SeriesBatch the first.
 const LABELS: u32 = 1;
 const CHUNKS: u32 = 2;
@@ -48,6 +48,60 @@ pub enum Message {
     Warning(String),
 }
 
+/// A chunk that is to be written, from wherever its bytes lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChunkRef<'a> {
+    /// Time of the first sample.
+    pub min_time: i64,
+    /// Time of the last sample, inside.
+    pub max_time: i64,
+    /// The samples.
+    pub data: DataRef<'a>,
+}
+
+/// What a chunk that is to be written holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DataRef<'a> {
+    /// Samples as they were: their encoding and its bytes.
+    Raw(Encoding, &'a [u8]),
+    /// Aggregates of samples.
+    Aggregates(&'a Aggregates),
+}
+
+impl<'a> From<&'a SeriesChunk> for ChunkRef<'a> {
+    fn from(chunk: &'a SeriesChunk) -> Self {
+        Self {
+            min_time: chunk.min_time,
+            max_time: chunk.max_time,
+            data: match &chunk.data {
+                ChunkData::Raw(chunk) => DataRef::Raw(chunk.encoding, &chunk.data),
+                ChunkData::Aggregates(aggregates) => DataRef::Aggregates(aggregates),
+            },
+        }
+    }
+}
+
+impl ChunkRef<'_> {
+    /// Bytes of what is encoded in it.
+    pub fn bytes(&self) -> usize {
+        match self.data {
+            DataRef::Raw(_, data) => data.len(),
+            DataRef::Aggregates(a) => aggregate_parts(a).map(|(_, part)| part.data.len()).sum(),
+        }
+    }
+
+    /// Samples that are encoded in it; of damaged ones, which the asker will tell, the usual number.
+    pub fn samples(&self) -> u64 {
+        let count = match self.data {
+            DataRef::Raw(encoding, data) => encoding.sample_count(data).ok(),
+            DataRef::Aggregates(a) => aggregate_parts(a)
+                .next()
+                .and_then(|(_, part)| part.sample_count().ok()),
+        };
+        u64::from(count.unwrap_or(SAMPLES_PER_CHUNK))
+    }
+}
+
 /// Writes messages, keeping the memory that measuring takes.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -78,13 +132,18 @@ impl Encoder {
         self.lengths.clear();
         self.hashes.clear();
         Ok(match message {
-            Message::Series(series) => delimited(SERIES, self.measure_series(series)?),
+            Message::Series(series) => {
+                let chunks = series.chunks.iter().map(ChunkRef::from);
+                delimited(SERIES, self.measure_series(&series.labels, chunks)?)
+            }
             Message::Batch(batch) => {
                 let mut len = 0;
                 let at = self.lengths.len();
                 self.lengths.push(0);
                 for series in batch {
-                    len += delimited(BATCH_SERIES, self.measure_series(series)?);
+                    let chunks = series.chunks.iter().map(ChunkRef::from);
+                    let series = self.measure_series(&series.labels, chunks)?;
+                    len += delimited(BATCH_SERIES, series);
                 }
                 self.lengths[at] = len;
                 delimited(BATCH, len)
@@ -95,18 +154,17 @@ impl Encoder {
 
     /// Appends the message that was measured last.
     pub fn write(&mut self, message: &Message, out: &mut impl BufMut) {
-        let mut pass = Pass {
-            lengths: self.lengths.iter(),
-            hashes: self.hashes.iter(),
-            head: Head::default(),
-            labels: &mut self.labels,
-        };
+        let mut pass = self.pass();
         match message {
-            Message::Series(series) => pass.series(SERIES, series, out),
+            Message::Series(series) => {
+                let chunks = series.chunks.iter().map(ChunkRef::from);
+                pass.series(SERIES, &series.labels, chunks, out);
+            }
             Message::Batch(batch) => {
                 pass.open(BATCH);
                 for series in batch {
-                    pass.series(BATCH_SERIES, series, out);
+                    let chunks = series.chunks.iter().map(ChunkRef::from);
+                    pass.series(BATCH_SERIES, &series.labels, chunks, out);
                 }
             }
             Message::Warning(text) => put_bytes(WARNING, text.as_bytes(), out),
@@ -114,15 +172,46 @@ impl Encoder {
         pass.head.flush(out);
     }
 
+    /// Appends a series to `out` as a message's only field, or as one of a batch's, for which the
+    /// key and the length of the batch are yet to be put in front.
+    pub(super) fn append<'a>(
+        &mut self,
+        labels: &Labels,
+        chunks: impl Iterator<Item = ChunkRef<'a>> + Clone,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.lengths.clear();
+        self.hashes.clear();
+        let len = self.measure_series(labels, chunks.clone())?;
+        out.reserve(delimited(SERIES, len));
+        // A field of the same number in both.
+        const { assert!(SERIES == BATCH_SERIES) };
+        self.pass().series(SERIES, labels, chunks, out);
+        Ok(())
+    }
+
+    fn pass(&mut self) -> Pass<'_> {
+        Pass {
+            lengths: self.lengths.iter(),
+            hashes: self.hashes.iter(),
+            head: Head::default(),
+            labels: &mut self.labels,
+        }
+    }
+
     /// Bytes of a `Series`.
-    fn measure_series(&mut self, series: &Series) -> Result<usize, StoreError> {
+    fn measure_series<'a>(
+        &mut self,
+        labels: &Labels,
+        chunks: impl Iterator<Item = ChunkRef<'a>>,
+    ) -> Result<usize, StoreError> {
         let at = self.lengths.len();
         self.lengths.push(0);
         let mut len = 0;
-        for (name, value) in &series.labels {
+        for (name, value) in labels {
             len += delimited(LABELS, label_len(name, value));
         }
-        for chunk in &series.chunks {
+        for chunk in chunks {
             len += delimited(CHUNKS, self.measure_chunk(chunk)?);
         }
         self.lengths[at] = len;
@@ -130,15 +219,15 @@ impl Encoder {
     }
 
     /// Bytes of an `AggrChunk`.
-    fn measure_chunk(&mut self, chunk: &SeriesChunk) -> Result<usize, StoreError> {
+    fn measure_chunk(&mut self, chunk: ChunkRef<'_>) -> Result<usize, StoreError> {
         let at = self.lengths.len();
         self.lengths.push(0);
         let mut len = int_len(MIN_TIME, chunk.min_time) + int_len(MAX_TIME, chunk.max_time);
-        match &chunk.data {
-            ChunkData::Raw(part) => len += self.measure_part(RAW, part)?,
-            ChunkData::Aggregates(aggregates) => {
+        match chunk.data {
+            DataRef::Raw(encoding, data) => len += self.measure_part(RAW, encoding, data)?,
+            DataRef::Aggregates(aggregates) => {
                 for (field, part) in aggregate_parts(aggregates) {
-                    len += self.measure_part(field, part)?;
+                    len += self.measure_part(field, part.encoding, &part.data)?;
                 }
             }
         }
@@ -147,10 +236,15 @@ impl Encoder {
     }
 
     /// Bytes of a field that is a `Chunk`.
-    fn measure_part(&mut self, field: u32, part: &Chunk) -> Result<usize, StoreError> {
-        let hash = XxHash64::oneshot(0, &part.data);
-        let len = int_len(TYPE, wire_type(part.encoding)?)
-            + bytes_len(DATA, part.data.len())
+    fn measure_part(
+        &mut self,
+        field: u32,
+        encoding: Encoding,
+        data: &[u8],
+    ) -> Result<usize, StoreError> {
+        let hash = XxHash64::oneshot(0, data);
+        let len = int_len(TYPE, wire_type(encoding)?)
+            + bytes_len(DATA, data.len())
             + int_len(HASH, hash.cast_signed());
         self.hashes.push(hash);
         self.lengths.push(len);
@@ -174,23 +268,29 @@ impl Pass<'_> {
         self.head.open(field, *len);
     }
 
-    fn series(&mut self, field: u32, series: &Series, out: &mut impl BufMut) {
+    fn series<'a>(
+        &mut self,
+        field: u32,
+        labels: &Labels,
+        chunks: impl Iterator<Item = ChunkRef<'a>>,
+        out: &mut impl BufMut,
+    ) {
         self.open(field);
         self.head.flush(out);
         self.labels.clear();
-        put_labels(&series.labels, self.labels);
+        put_labels(labels, self.labels);
         out.put_slice(self.labels);
-        for chunk in &series.chunks {
+        for chunk in chunks {
             self.head.make_room(out);
             self.open(CHUNKS);
             self.head.int(MIN_TIME, chunk.min_time);
             self.head.int(MAX_TIME, chunk.max_time);
-            match &chunk.data {
-                ChunkData::Raw(part) => self.part(RAW, part, out),
-                ChunkData::Aggregates(aggregates) => {
+            match chunk.data {
+                DataRef::Raw(encoding, data) => self.part(RAW, encoding, data, out),
+                DataRef::Aggregates(aggregates) => {
                     for (field, part) in aggregate_parts(aggregates) {
                         self.head.make_room(out);
-                        self.part(field, part, out);
+                        self.part(field, part.encoding, &part.data, out);
                     }
                 }
             }
@@ -198,14 +298,14 @@ impl Pass<'_> {
         self.head.flush(out);
     }
 
-    fn part(&mut self, field: u32, part: &Chunk, out: &mut impl BufMut) {
+    fn part(&mut self, field: u32, encoding: Encoding, data: &[u8], out: &mut impl BufMut) {
         self.open(field);
         let hash = *self.hashes.next().expect("every chunk was hashed");
-        self.head.int(TYPE, i64::from(part.encoding.as_byte()) - 1);
-        if !part.data.is_empty() {
-            self.head.open(DATA, part.data.len());
+        self.head.int(TYPE, i64::from(encoding.as_byte()) - 1);
+        if !data.is_empty() {
+            self.head.open(DATA, data.len());
             self.head.flush(out);
-            out.put_slice(&part.data);
+            out.put_slice(data);
         }
         self.head.int(HASH, hash.cast_signed());
     }

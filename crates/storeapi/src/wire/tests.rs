@@ -9,8 +9,9 @@ use tsdb::chunk::Encoding;
 use twox_hash::XxHash64;
 
 use super::decode::Decoder;
-use super::encode::{Encoder, Message};
+use super::encode::{ChunkRef, Encoder, Message};
 use super::info::{self, EndpointInfo};
+use super::message::MessageWriter;
 use super::request;
 use crate::catalog::Services;
 use crate::store::{
@@ -109,7 +110,43 @@ fn any_series() -> impl Strategy<Value = Series> {
     })
 }
 
+/// A message with gRPC's head.
+fn with_head(message: &Bytes) -> Vec<u8> {
+    let len = u32::try_from(message.len()).unwrap();
+    let head = [&[0][..], &len.to_be_bytes()].concat();
+    [&head[..], message].concat()
+}
+
 proptest! {
+    #[test]
+    fn messages_of_borrowed_chunks_are_the_same(
+        series in prop::collection::vec(any_series(), 1..5),
+    ) {
+        for batch in [1, 5] {
+            let mut writer = MessageWriter::new(batch);
+            let mut written = Vec::new();
+            for series in &series {
+                let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
+                writer.push(&series.labels, &chunks).unwrap();
+                if writer.is_full() {
+                    written.extend(writer.take());
+                }
+            }
+            written.extend(writer.take());
+            prop_assert_eq!(writer.take(), None);
+            let expected: Vec<_> = match batch {
+                1 => series.iter().cloned().map(Message::Series).collect(),
+                _ => vec![Message::Batch(series.clone())],
+            };
+            prop_assert_eq!(written.iter().map(|w| w.series).sum::<u64>(), series.len() as u64);
+            let written: Vec<_> = written.into_iter().map(|w| w.bytes).collect();
+            let bytes: Vec<_> = expected.iter().map(encode).collect();
+            prop_assert_eq!(&written, &bytes.iter().map(with_head).collect::<Vec<_>>());
+            let at_hand = expected.iter().map(|m| super::message::written(&mut Encoder::default(), m));
+            prop_assert_eq!(at_hand.collect::<Result<Vec<_>, _>>().unwrap(), written);
+        }
+    }
+
     #[test]
     fn series_are_what_the_generated_code_makes_of_them(
         batch in prop::collection::vec(any_series(), 1..4),

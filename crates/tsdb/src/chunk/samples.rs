@@ -29,7 +29,7 @@ impl<'a> Samples<'a> {
             }
             Encoding::FloatHistogram => histogram::FloatSamples::new(data)
                 .map(|samples| Inner::FloatHistogram(Box::new(samples))),
-            _ => Err(chunk.unreadable()),
+            _ => Err(chunk.encoding.unreadable()),
         };
         Self(inner.unwrap_or_else(|corruption| Inner::Broken(Some(corruption))))
     }

@@ -1,0 +1,133 @@
+//! Messages of series as a connection takes them: with gRPC's length in front, in one piece.
+//!
+//! A [`MessageWriter`] is for stores whose series lie in memory: each is written once, from there
+//! to the message, without becoming a [`Series`](crate::Series) in between.
+
+use bytes::Bytes;
+use model::Labels;
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::encode::{BATCH, ChunkRef, Encoder, Message};
+use crate::store::StoreError;
+
+/// Bytes of chunks after which a message ends. It stays in a processor's cache from one end of a
+/// pipe to the other.
+pub const MESSAGE_BYTES: usize = 256 << 10;
+
+/// gRPC's head of a message: a byte that says whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// What a message may begin with: the prefix, and the batch's key and length.
+const HEAD_BYTES: usize = PREFIX_BYTES + 1 + 5;
+
+/// Memory that a message is written to at first.
+const FIRST_BYTES: usize = 16 << 10;
+
+/// A message, ready to be sent, and what it counts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The message with gRPC's head.
+    pub bytes: Bytes,
+    /// Series and parts of series in it.
+    pub series: u64,
+    /// Samples in them.
+    pub samples: u64,
+}
+
+/// Writes a message that is at hand.
+///
+/// # Errors
+/// As [`Encoder::encode`].
+pub fn written(encoder: &mut Encoder, message: &Message) -> Result<Bytes, StoreError> {
+    let len = encoder.measure(message)?;
+    let mut out = Vec::with_capacity(HEAD_BYTES + len);
+    out.resize(HEAD_BYTES, 0);
+    encoder.write(message, &mut out);
+    Ok(finish(out, false))
+}
+
+/// Puts messages of series together.
+#[derive(Debug)]
+pub struct MessageWriter {
+    encoder: Encoder,
+    /// Room for the head, and series.
+    out: Vec<u8>,
+    series: u64,
+    samples: u64,
+    /// Most series in a message; when 1, they are no batches.
+    batch: usize,
+    /// Bytes of chunks in `out`.
+    bytes: usize,
+    /// Bytes that the last message had.
+    usual: usize,
+}
+
+impl MessageWriter {
+    /// A writer of messages of at most `batch` series.
+    pub fn new(batch: usize) -> Self {
+        Self {
+            encoder: Encoder::default(),
+            out: Vec::new(),
+            series: 0,
+            samples: 0,
+            batch: batch.max(1),
+            bytes: 0,
+            usual: FIRST_BYTES,
+        }
+    }
+
+    /// Adds a series, or a part of one.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; nothing is added then.
+    pub fn push(&mut self, labels: &Labels, chunks: &[ChunkRef<'_>]) -> Result<(), StoreError> {
+        if self.out.is_empty() {
+            self.out.reserve(self.usual);
+            self.out.resize(HEAD_BYTES, 0);
+        }
+        let chunks = chunks.iter().copied();
+        self.encoder.append(labels, chunks.clone(), &mut self.out)?;
+        self.series += 1;
+        for chunk in chunks {
+            self.samples += chunk.samples();
+            self.bytes += chunk.bytes();
+        }
+        Ok(())
+    }
+
+    /// True when no more should be added.
+    pub fn is_full(&self) -> bool {
+        self.series >= self.batch as u64 || self.bytes >= MESSAGE_BYTES
+    }
+
+    /// The message of what was added; nothing when that is nothing.
+    pub fn take(&mut self) -> Option<Written> {
+        if self.series == 0 {
+            return None;
+        }
+        self.usual = self.out.len();
+        self.bytes = 0;
+        Some(Written {
+            bytes: finish(std::mem::take(&mut self.out), self.batch > 1),
+            series: std::mem::take(&mut self.series),
+            samples: std::mem::take(&mut self.samples),
+        })
+    }
+}
+
+/// Fills in the head of a message that follows on room for it.
+fn finish(mut out: Vec<u8>, is_batch: bool) -> Bytes {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    if is_batch {
+        encode_key(BATCH, WireType::LengthDelimited, &mut head);
+        encode_varint((out.len() - HEAD_BYTES) as u64, &mut head);
+    }
+    let len = out.len() - HEAD_BYTES + head.len();
+    let mut prefix = vec![0];
+    // Messages have megabytes, not gigabytes: no chunk or label set is that large.
+    prefix.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+    let start = HEAD_BYTES - PREFIX_BYTES - head.len();
+    out[start..start + PREFIX_BYTES].copy_from_slice(&prefix);
+    out[start + PREFIX_BYTES..HEAD_BYTES].copy_from_slice(&head);
+    Bytes::from(out).slice(start..)
+}

@@ -1,0 +1,425 @@
+//! Answers from blocks that are mapped: their series are merged and sent from where they lie.
+//!
+//! Nothing is read ahead of its place in the answer, so that an answer holds the labels of one
+//! series of each block, and what is on its way. The work is done in steps of a message each,
+//! see [`crate::steps`].
+
+mod block;
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _};
+use model::{ErrorKind, Labels};
+use runtime::Clock;
+use storeapi::wire::encode::{ChunkRef, DataRef, Encoder, Message};
+use storeapi::wire::message::{MESSAGE_BYTES, MessageWriter, Written, written};
+use storeapi::{Frame, PartialResponse, Series, SeriesChunk, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use tsdb::ChunkMeta;
+use tsdb::block::segments::ChunkView;
+
+use crate::answer::{Question, join};
+use crate::block::Block;
+use crate::error::of_block;
+use crate::select::Deps;
+use crate::steps::{Step, Steps};
+use block::MappedBlock;
+
+/// Series of a frame, for readers in this process.
+const FRAME_SERIES: usize = 64;
+
+/// Blocks that are opened at once.
+const OPENING: usize = 16;
+
+/// The next series of a block.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    labels: Labels,
+    chunks: Vec<ChunkMeta>,
+    input: usize,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_labels = self.labels.cmp(&other.labels);
+        by_labels.then(self.input.cmp(&other.input))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A block that is read.
+#[derive(Debug)]
+struct Input {
+    block: MappedBlock,
+    /// It is damaged, and nothing more is read of it.
+    has_failed: bool,
+}
+
+/// An answer that is being given.
+#[derive(Debug)]
+pub struct MappedAnswer {
+    deps: Arc<Deps>,
+    clock: Arc<dyn Clock>,
+    question: Question,
+    inputs: Vec<Input>,
+    heads: BinaryHeap<Reverse<Head>>,
+    /// The heads are there.
+    has_begun: bool,
+    /// The series at hand, with its chunks in each block that has it.
+    labels: Labels,
+    parts: Vec<(usize, Vec<ChunkMeta>)>,
+    warnings: VecDeque<String>,
+    /// Series that may still be sent.
+    left: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for MappedAnswer {
+    fn drop(&mut self) {
+        self.deps.stats.queries_running.sub(1);
+    }
+}
+
+impl MappedAnswer {
+    /// Opens the blocks and finds their series. `place` is given back when the answer ends.
+    ///
+    /// # Errors
+    /// When a block cannot be read that the answer must not lack, or a limit is reached.
+    pub async fn start(
+        deps: Arc<Deps>,
+        clock: Arc<dyn Clock>,
+        mut question: Question,
+        place: OwnedSemaphorePermit,
+    ) -> Result<Self, StoreError> {
+        deps.stats.queries.add(1);
+        deps.stats.queries_running.add(1);
+        let blocks = std::mem::take(&mut question.blocks);
+        let mut answer = Self {
+            deps: Arc::clone(&deps),
+            clock,
+            inputs: Vec::with_capacity(blocks.len()),
+            heads: BinaryHeap::with_capacity(blocks.len()),
+            has_begun: false,
+            labels: Labels::empty(),
+            parts: Vec::new(),
+            warnings: VecDeque::new(),
+            left: match question.limit {
+                0 => usize::MAX,
+                limit => limit,
+            },
+            question,
+            _place: place,
+        };
+        let wanted = Arc::clone(&answer.question.wanted);
+        let usage = Arc::clone(&answer.question.usage);
+        let opening = blocks.into_iter().map(|(block, matchers)| {
+            let (deps, wanted, usage) = (&deps, Arc::clone(&wanted), &*usage);
+            async move {
+                let opened = MappedBlock::open(deps, &block, matchers, wanted, usage).await;
+                (block, opened)
+            }
+        });
+        let opening: Vec<_> = opening.collect();
+        let mut opening = stream::iter(opening).buffered(OPENING);
+        while let Some((block, opened)) = opening.next().await {
+            match opened {
+                Ok(block) => answer.inputs.push(Input {
+                    block,
+                    has_failed: false,
+                }),
+                Err(e) => answer.lacks(&block, &e)?,
+            }
+        }
+        drop(opening);
+        Ok(answer)
+    }
+
+    /// Takes the first series of each block.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        (0..self.inputs.len()).try_for_each(|input| self.advance(input))
+    }
+
+    /// Puts the next series of a block in line.
+    fn advance(&mut self, input: usize) -> Result<(), StoreError> {
+        let from = &mut self.inputs[input];
+        if from.has_failed {
+            return Ok(());
+        }
+        match from.block.next() {
+            Ok(Some((labels, chunks))) => {
+                let usage = &self.question.usage;
+                let counted = usage.series(1).and_then(|()| match self.skips_chunks() {
+                    true => Ok(()),
+                    false => usage.chunks(chunks.len()),
+                });
+                counted.map_err(|e| self.limited(e))?;
+                self.heads.push(Reverse(Head {
+                    labels,
+                    chunks,
+                    input,
+                }));
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(e) => self.fail(input, &of_block(&e)),
+        }
+    }
+
+    fn skips_chunks(&self) -> bool {
+        self.question.wanted.skip_chunks
+    }
+
+    /// Goes on without what is left of a block, or not at all.
+    fn fail(&mut self, input: usize, error: &StoreError) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.inputs[input].has_failed, true) {
+            return Ok(());
+        }
+        self.heads.retain(|Reverse(head)| head.input != input);
+        let block = Arc::clone(self.inputs[input].block.block());
+        self.lacks(&block, error)
+    }
+
+    /// Notes that the answer lacks what a block has; an error when it must not.
+    fn lacks(&mut self, block: &Block, error: &StoreError) -> Result<(), StoreError> {
+        if error.kind == ErrorKind::Exhausted {
+            return Err(self.limited(error.clone()));
+        }
+        let lacking = block.lacking(error, &self.deps.stats, self.clock.now_ms());
+        match self.question.partial_response {
+            PartialResponse::Abort => Err(StoreError::new(error.kind, lacking)),
+            PartialResponse::Warn => {
+                self.warnings.push_back(lacking);
+                Ok(())
+            }
+        }
+    }
+
+    fn limited(&self, error: StoreError) -> StoreError {
+        self.deps.stats.queries_limited.add(1);
+        error
+    }
+
+    /// Makes the next series the one at hand; false when there is none.
+    fn next_series(&mut self) -> Result<bool, StoreError> {
+        self.parts.clear();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.begin()?;
+        }
+        if self.left == 0 {
+            return Ok(false);
+        }
+        while let Some(Reverse(head)) = self.heads.peek() {
+            if !self.parts.is_empty() && head.labels != self.labels {
+                break;
+            }
+            let Some(Reverse(head)) = self.heads.pop() else {
+                break;
+            };
+            self.labels = head.labels;
+            self.parts.push((head.input, head.chunks));
+            self.advance(head.input)?;
+        }
+        if self.parts.is_empty() {
+            return Ok(false);
+        }
+        self.left -= 1;
+        let chunks = self
+            .parts
+            .iter()
+            .map(|(_, chunks)| chunks.len())
+            .sum::<usize>();
+        self.deps.stats.series.add(1);
+        self.deps.stats.chunks.add(chunks as u64);
+        Ok(true)
+    }
+
+    /// Adds the series at hand to the messages; full ones go to `out`.
+    fn write(
+        &mut self,
+        writer: &mut MessageWriter,
+        out: &mut Vec<Written>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        let mut found = Vec::with_capacity(self.parts.iter().map(|(_, chunks)| chunks.len()).sum());
+        let wanted = &*self.question.wanted;
+        if !wanted.skip_chunks {
+            for (input, metas) in &self.parts {
+                if let Err(e) = self.inputs[*input].block.view(metas, wanted, &mut found) {
+                    failed = failed.or(Some((*input, of_block(&e))));
+                }
+            }
+        }
+        let mut chunks: Vec<ChunkRef<'_>> = found.iter().map(ViewedChunk::as_ref).collect();
+        if self.parts.len() > 1 {
+            in_order(&mut chunks);
+        }
+        let mut left = &chunks[..];
+        // Of downsampled chunks nothing may be left.
+        let mut is_wanted = wanted.skip_chunks || !left.is_empty();
+        while is_wanted {
+            let mut bytes = 0;
+            let fits = |chunk: &&ChunkRef<'_>| {
+                let fits = bytes < MESSAGE_BYTES;
+                bytes += chunk.bytes();
+                fits
+            };
+            let (now, later) = left.split_at(left.iter().take_while(fits).count());
+            writer.push(&self.labels, now)?;
+            if writer.is_full() {
+                out.extend(writer.take());
+            }
+            left = later;
+            is_wanted = !left.is_empty();
+        }
+        drop(chunks);
+        drop(found);
+        match failed {
+            Some((input, error)) => self.fail(input, &error),
+            None => Ok(()),
+        }
+    }
+
+    /// The series at hand, for readers in this process.
+    fn read(&mut self) -> Result<Option<Series>, StoreError> {
+        let mut series = Series {
+            labels: std::mem::take(&mut self.labels),
+            chunks: Vec::new(),
+        };
+        if self.skips_chunks() {
+            return Ok(Some(series));
+        }
+        for (input, metas) in std::mem::take(&mut self.parts) {
+            match self.inputs[input].block.read(&metas, &self.question.wanted) {
+                Ok(chunks) => join(&mut series.chunks, chunks),
+                Err(e) => self.fail(input, &of_block(&e))?,
+            }
+        }
+        // Of downsampled chunks nothing may be left.
+        Ok((!series.chunks.is_empty()).then_some(series))
+    }
+}
+
+/// A chunk where it lies, or what was made of it.
+enum ViewedChunk<'a> {
+    Raw(ChunkMeta, ChunkView<'a>),
+    Made(SeriesChunk),
+}
+
+impl ViewedChunk<'_> {
+    fn as_ref(&self) -> ChunkRef<'_> {
+        match self {
+            Self::Raw(meta, view) => ChunkRef {
+                min_time: meta.min_time,
+                max_time: meta.max_time,
+                data: DataRef::Raw(view.encoding(), view.data()),
+            },
+            Self::Made(chunk) => chunk.into(),
+        }
+    }
+}
+
+/// Puts the chunks of several blocks in order. Blocks of which one was made from the other hold the
+/// same chunks, which are sent once.
+fn in_order(chunks: &mut Vec<ChunkRef<'_>>) {
+    let by_time = |chunk: &ChunkRef<'_>| (chunk.min_time, chunk.max_time);
+    if !chunks.is_sorted_by(|a, b| by_time(a) < by_time(b)) {
+        chunks.sort_by_key(by_time);
+        chunks.dedup();
+    }
+}
+
+/// An answer in messages.
+#[derive(Debug)]
+pub struct InMessages {
+    answer: MappedAnswer,
+    writer: MessageWriter,
+}
+
+impl InMessages {
+    /// Messages of at most `batch` series.
+    pub fn new(answer: MappedAnswer, batch: usize) -> Self {
+        Self {
+            answer,
+            writer: MessageWriter::new(batch),
+        }
+    }
+
+    fn fill(&mut self, out: &mut Vec<Written>) -> Result<bool, StoreError> {
+        while out.is_empty() {
+            if !self.answer.next_series()? {
+                self.warn(out)?;
+                out.extend(self.writer.take());
+                return Ok(true);
+            }
+            self.answer.write(&mut self.writer, out)?;
+        }
+        self.warn(out)?;
+        Ok(false)
+    }
+
+    fn warn(&mut self, out: &mut Vec<Written>) -> Result<(), StoreError> {
+        for warning in self.answer.warnings.drain(..) {
+            let message = Message::Warning(warning);
+            out.push(Written {
+                bytes: written(&mut Encoder::default(), &message)?,
+                series: 0,
+                samples: 0,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Steps for InMessages {
+    type Item = Written;
+
+    fn step(&mut self) -> Step<Written> {
+        let mut out = Vec::new();
+        let is_last = self.fill(&mut out);
+        Step::new(out, is_last)
+    }
+}
+
+/// An answer in frames.
+#[derive(Debug)]
+pub struct InFrames(pub MappedAnswer);
+
+impl InFrames {
+    fn fill(&mut self, out: &mut Vec<Frame>) -> Result<bool, StoreError> {
+        let mut frame = Vec::new();
+        let mut bytes = 0;
+        let mut is_last = false;
+        while frame.len() < FRAME_SERIES && bytes < MESSAGE_BYTES && !is_last {
+            if self.0.next_series()? {
+                let series = self.0.read()?;
+                let chunks = series.iter().flat_map(|series| &series.chunks);
+                bytes += chunks.map(|chunk| chunk.data.bytes()).sum::<usize>();
+                frame.extend(series);
+            } else {
+                is_last = true;
+            }
+        }
+        out.extend(self.0.warnings.drain(..).map(Frame::Warning));
+        if !frame.is_empty() {
+            out.push(Frame::Series(frame));
+        }
+        Ok(is_last)
+    }
+}
+
+impl Steps for InFrames {
+    type Item = Frame;
+
+    fn step(&mut self) -> Step<Frame> {
+        let mut out = Vec::new();
+        let is_last = self.fill(&mut out);
+        Step::new(out, is_last)
+    }
+}
