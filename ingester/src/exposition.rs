@@ -26,8 +26,8 @@ pub mod strict;
 use std::borrow::Cow;
 use std::fmt;
 
+use model::Labels;
 use model::labels::METRIC_NAME;
-use model::{Labels, LabelsBuilder};
 
 pub use model::MetricType;
 pub use parser::Parser;
@@ -96,22 +96,38 @@ pub struct Series<'a, 'p> {
     pub trailing_comma: bool,
 }
 
-impl Series<'_, '_> {
+/// A label with its escapes resolved.
+pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+impl<'a> Series<'a, '_> {
     /// The label set, the metric name included; labels with an empty value are absent.
     ///
     /// # Errors
     /// The name of a label that appears twice, `__name__` beside the metric name included.
     pub fn to_labels(self) -> Result<Labels, String> {
-        let mut builder = LabelsBuilder::new();
-        builder.set(METRIC_NAME, &self.name.unescape());
-        for label in self.labels {
-            let name = label.name.unescape();
-            if builder.get(&name).is_some() {
-                return Err(name.into_owned());
-            }
-            builder.set(&name, &label.value.unescape());
+        let mut pairs = Vec::with_capacity(self.labels.len() + 1);
+        self.to_pairs(&mut pairs)?;
+        let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
+        Ok(Labels::from_sorted(pairs))
+    }
+
+    /// As [`Series::to_labels`], as pairs in order of their names, in place of what `pairs` has.
+    ///
+    /// # Errors
+    /// As [`Series::to_labels`].
+    pub fn to_pairs(self, pairs: &mut Vec<Pair<'a>>) -> Result<(), String> {
+        pairs.clear();
+        let name = (Cow::Borrowed(METRIC_NAME), self.name.unescape());
+        let labels = self.labels.iter();
+        let labels = labels.map(|label| (label.name.unescape(), label.value.unescape()));
+        let all = std::iter::once(name).chain(labels);
+        pairs.extend(all.filter(|(_, value)| !value.is_empty()));
+        if pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            return Ok(());
         }
-        Ok(builder.labels())
+        pairs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let twice = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0);
+        twice.map_or(Ok(()), |pair| Err(pair[0].0.as_ref().to_owned()))
     }
 }
 

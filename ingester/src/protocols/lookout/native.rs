@@ -30,7 +30,10 @@ pub fn decode(
     information: Information,
     intake: &mut Intake<'_>,
 ) -> Result<(), NotRecords> {
-    let text = String::from_utf8_lossy(body);
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    };
     let mut decoder = Decoder {
         information,
         record: Record::default(),
@@ -38,8 +41,10 @@ pub fn decode(
         names: MetricNames::default(),
     };
     let (mut read, mut malformed) = (0_usize, 0_usize);
-    for record in text.split('\t') {
-        let record = record.trim_ascii();
+    let mut from = 0;
+    let ends = memchr::memchr_iter(b'\t', text.as_bytes());
+    for end in ends.chain([text.len()]) {
+        let record = text[std::mem::replace(&mut from, end + 1)..end].trim_ascii();
         if record.is_empty() {
             continue;
         }

@@ -68,27 +68,25 @@ pub fn opentsdb(
     };
     let mut decoded = opentsdb::decode::Decoded::default();
     opentsdb::decode::decode(body, intake.now_ms(), &options, &mut decoded)?;
+    let mut pairs = Vec::new();
     for series in decoded.points.batch().iter() {
-        let labels = || Labels::iter_encoded(series.labels);
+        pairs.clear();
+        pairs.extend(Labels::iter_encoded(series.labels));
         for float in series.floats {
-            take(intake, labels, float.t, float.v);
+            take(intake, &pairs, float.t, float.v);
         }
     }
     intake.points.refuse_all(decoded.points.refusals());
     Ok(())
 }
 
-/// Takes a sample of a series that has a metric name.
-fn take<'l, L>(intake: &mut Intake<'_>, labels: impl Fn() -> L, t_ms: i64, value: f64)
-where
-    L: Iterator<Item = (&'l str, &'l str)>,
-{
-    let name = labels().find(|(name, _)| *name == METRIC_NAME);
+/// Takes a sample of a series with these labels, its metric name among them.
+fn take(intake: &mut Intake<'_>, labels: &[(&str, &str)], t_ms: i64, value: f64) {
+    let name = labels.iter().find(|(name, _)| *name == METRIC_NAME);
     let name = intake.name(name.map_or("", |(_, name)| name));
     let mut tags = Tags::default();
-    // Not a plain filter: the pairs are to live as short as the tags, not as long as the labels.
-    let pairs = labels().filter_map(|(key, value)| (key != METRIC_NAME).then_some((key, value)));
-    intake.tagged(pairs, &mut tags);
+    let pairs = labels.iter().copied();
+    intake.tagged(pairs.filter(|(key, _)| *key != METRIC_NAME), &mut tags);
     intake.at(&tags, t_ms).take(&name, Ok(value));
 }
 
@@ -140,15 +138,17 @@ impl Samples<'_, '_> {
         line: u64,
     ) -> Result<(), crate::exposition::Error> {
         let mut parser = Parser::fragment(text, format, line);
+        let mut pairs = Vec::new();
         while let Some(entry) = parser.next_entry()? {
             let Entry::Sample(sample) = entry else {
                 continue;
             };
             let reading = sample.reading;
-            match sample.series.to_labels() {
-                Ok(labels) => {
+            match sample.series.to_pairs(&mut pairs) {
+                Ok(()) => {
+                    let labels: Vec<_> = pairs.iter().map(|(k, v)| (&**k, &**v)).collect();
                     let t_ms = self.time(reading.timestamp);
-                    take(self.intake, || labels.iter(), t_ms, reading.value);
+                    take(self.intake, &labels, t_ms, reading.value);
                 }
                 Err(name) => self.intake.refuse(Reason::DuplicateLabel, &name),
             }
@@ -176,7 +176,8 @@ impl Samples<'_, '_> {
                 match (sample.name.to_labels(), sample.value) {
                     (Ok(labels), Value::Float(value)) => {
                         let t_ms = self.time(sample.timestamp);
-                        take(self.intake, || labels.iter(), t_ms, value);
+                        let labels: Vec<_> = labels.iter().collect();
+                        take(self.intake, &labels, t_ms, value);
                     }
                     (Err(name), _) => self.intake.refuse(Reason::DuplicateLabel, &name),
                     // Only the forms asked for come, which are floats.

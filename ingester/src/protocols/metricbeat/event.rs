@@ -314,12 +314,18 @@ pub(super) fn add_samples<'s>(
     }
     // The name sorts before all names that begin with a small letter.
     let at = labels.partition_point(|(key, _)| *key < METRIC_NAME);
-    for (name, value) in samples {
-        let mut all = Vec::with_capacity(labels.len() + 1);
-        all.extend_from_slice(&labels[..at]);
-        all.push((METRIC_NAME, &*name));
-        all.extend_from_slice(&labels[at..]);
-        if let Err(reason) = points.add(&mut all, t_ms, value, &context.options.labels) {
+    let samples: Vec<_> = samples.collect();
+    let mut all = Vec::with_capacity(labels.len() + 1);
+    for (name, value) in &samples {
+        // One that has no value was removed from them.
+        if all.len() != labels.len() + 1 {
+            all.clear();
+            all.extend_from_slice(&labels[..at]);
+            all.push((METRIC_NAME, &**name));
+            all.extend_from_slice(&labels[at..]);
+        }
+        all[at].1 = &**name;
+        if let Err(reason) = points.add(&mut all, t_ms, *value, &context.options.labels) {
             points.refuse(reason, || format!("{name} {value}"));
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn add(
         n if n > TAGS_MAX => Some(Reason::TooManyLabels),
         _ if tags
             .keys()
-            .any(|key| key.is_empty() || key.chars().count() > KEY_MAX) =>
+            .any(|key| key.is_empty() || is_longer(key, KEY_MAX)) =>
         {
             Some(Reason::InvalidLabel)
         }
@@ -74,7 +74,7 @@ pub(super) fn add(
     let mut names = Vec::with_capacity(event.numbers().len());
     for (path, value) in event.numbers() {
         let name = lookout_metric(path);
-        let wrong = wrong.or((name.chars().count() > NAME_MAX).then_some(Reason::NameTooLong));
+        let wrong = wrong.or(is_longer(&name, NAME_MAX).then_some(Reason::NameTooLong));
         match wrong {
             None => names.push((name, value)),
             Some(reason) => {
@@ -88,7 +88,15 @@ pub(super) fn add(
     add_samples(names.into_iter(), &labels, t_ms, context, points)
 }
 
+/// True when `text` has more than `max` characters.
+fn is_longer(text: &str, max: usize) -> bool {
+    text.len() > max && text.chars().count() > max
+}
+
 fn cut(value: &str) -> &str {
+    if value.len() <= VALUE_MAX {
+        return value;
+    }
     let end = value.char_indices().nth(VALUE_MAX);
     &value[..end.map_or(value.len(), |(at, _)| at)]
 }

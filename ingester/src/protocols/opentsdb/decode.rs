@@ -247,21 +247,42 @@ impl<'n> Decoder<'_, 'n, '_> {
         }
         let (t_ms, value) = (self.time()?, self.value()?);
         let (options, tags) = (self.options, &self.point.tags);
-        let texts = tags.iter().map(|(key, value)| {
-            let value = value.text().ok_or(Reason::InvalidLabel)?;
-            Ok((tag_key(key), value))
-        });
-        let texts: Vec<(Cow<'_, str>, Cow<'_, str>)> = texts.collect::<Result<_, Reason>>()?;
-        if options.strict {
-            let as_sent = tags.iter().zip(&texts);
-            check_strict(&metric, as_sent.map(|((key, _), (_, v))| (&**key, &**v)))?;
-        }
         let name = options.names.metric(&metric);
-        let mut labels: Vec<(&str, &str)> = Vec::with_capacity(texts.len() + 1);
+        let mut labels: Vec<(&str, &str)> = Vec::with_capacity(tags.len() + 1);
         labels.push((METRIC_NAME, &name));
-        labels.extend(texts.iter().map(|(key, value)| (&**key, &**value)));
+        let is_plain = tags.iter().all(|(key, value)| match (tag_key(key), value) {
+            (Cow::Borrowed(key), Scalar::Text(value)) => {
+                labels.push((key, value));
+                true
+            }
+            _ => false,
+        });
+        let texts;
+        if !is_plain {
+            texts = texts_of(tags)?;
+            labels.truncate(1);
+            labels.extend(texts.iter().map(|(key, value)| (&**key, &**value)));
+        }
+        if options.strict {
+            let as_sent = tags.iter().zip(&labels[1..]);
+            check_strict(
+                &metric,
+                as_sent.map(|((key, _), (_, value))| (&**key, *value)),
+            )?;
+        }
         (self.out.points).add(&mut labels, t_ms, value, &options.labels)
     }
+}
+
+/// Tags as labels.
+fn texts_of<'t>(
+    tags: &'t [(Cow<'_, str>, Scalar<'_>)],
+) -> Result<Vec<(Cow<'t, str>, Cow<'t, str>)>, Reason> {
+    let texts = tags.iter().map(|(key, value)| {
+        let value = value.text().ok_or(Reason::InvalidLabel)?;
+        Ok((tag_key(key), value))
+    });
+    texts.collect()
 }
 
 /// Reads a value, and returns where it is, counted from `begin`; of text without its quotes.

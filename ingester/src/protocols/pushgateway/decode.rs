@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use ahash::RandomState;
 use model::labels::METRIC_NAME;
-use model::{Labels, LabelsBuilder, MetricType};
+use model::{Labels, MetricType};
 
 use super::path::GroupKey;
 use crate::exposition::protobuf::{self, HistogramForms, Value};
@@ -61,7 +62,7 @@ pub fn decode(
         key,
         check_consistency,
         families: Families::new(),
-        seen: HashSet::new(),
+        seen: HashSet::default(),
     };
     if is_protobuf {
         push.protobuf(body)?;
@@ -80,10 +81,10 @@ struct Push<'k> {
     key: &'k GroupKey,
     check_consistency: bool,
     families: Families,
-    seen: HashSet<Labels>,
+    seen: HashSet<Labels, RandomState>,
 }
 
-impl Push<'_> {
+impl<'k> Push<'k> {
     fn text(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         if body.last().is_some_and(|b| *b != b'\n') {
             let lines = body.iter().filter(|b| **b == b'\n').count();
@@ -93,6 +94,7 @@ impl Push<'_> {
             });
         }
         let mut parser = Parser::new(body, Format::Text);
+        let mut pairs = Vec::new();
         loop {
             let line = parser.line();
             let wrong = |reason: String| DecodeError::Text { line, reason };
@@ -108,12 +110,15 @@ impl Push<'_> {
                 }
                 Some(Entry::Unit(..)) => {}
                 Some(Entry::Sample(sample)) => {
-                    let labels = sample.series.to_labels().map_err(|name| {
+                    let reading = sample.reading;
+                    sample.series.to_pairs(&mut pairs).map_err(|name| {
                         wrong(format!("duplicate label names for metric: {name:?}"))
                     })?;
-                    let family = self.family_of(labels.metric_name());
-                    let has_time = sample.reading.timestamp.is_some();
-                    self.add(&family, &labels, sample.reading.value, has_time)?;
+                    let labels: Vec<_> = pairs.iter().map(|(k, v)| (&**k, &**v)).collect();
+                    let name = labels.iter().find(|(name, _)| *name == METRIC_NAME);
+                    let family = self.family_of(name.map_or("", |(_, name)| name));
+                    let has_time = reading.timestamp.is_some();
+                    self.add(family, labels, reading.value, has_time)?;
                 }
             }
         }
@@ -137,7 +142,8 @@ impl Push<'_> {
                 let Value::Float(value) = sample.value else {
                     return Ok(());
                 };
-                self.add(&message.name, &labels, value, sample.timestamp.is_some())
+                let labels = labels.iter().collect();
+                self.add(&message.name, labels, value, sample.timestamp.is_some())
             })?;
         }
         Ok(())
@@ -151,7 +157,7 @@ impl Push<'_> {
     }
 
     /// The family of a sample: one of a histogram or summary has a suffix.
-    fn family_of(&self, sample: &str) -> String {
+    fn family_of<'n>(&self, sample: &'n str) -> &'n str {
         for suffix in ["_bucket", "_sum", "_count"] {
             let Some(name) = sample.strip_suffix(suffix) else {
                 continue;
@@ -163,28 +169,35 @@ impl Push<'_> {
                 _ => false,
             };
             if belongs {
-                return name.to_owned();
+                return name;
             }
         }
-        sample.to_owned()
+        sample
     }
 
-    fn add(
+    fn add<'l>(
         &mut self,
         family: &str,
-        pushed: &Labels,
+        mut labels: Vec<(&'l str, &'l str)>,
         value: f64,
         has_time: bool,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), DecodeError>
+    where
+        'k: 'l,
+    {
         if has_time && self.check_consistency {
             let reason = "pushed metrics must not have timestamps";
             return Err(DecodeError::Inconsistent(reason.to_owned()));
         }
-        let mut labels = LabelsBuilder::from_labels(pushed);
+        // Those of the group replace what was pushed.
         for (name, value) in self.key.labels() {
-            labels.set(name, value);
+            labels.retain(|(pushed, _)| *pushed != name);
+            if !value.is_empty() {
+                let at = labels.partition_point(|(pushed, _)| *pushed < name.as_str());
+                labels.insert(at, (name, value));
+            }
         }
-        let labels = labels.labels();
+        let labels = Labels::from_sorted(labels);
         if !self.seen.insert(labels.clone()) {
             if self.check_consistency {
                 return Err(DecodeError::Inconsistent(format!(
