@@ -8,6 +8,7 @@ use serde_json::json;
 use tsdb::batch::BatchSeries;
 
 use super::{Options, check_strict, timestamp_ms};
+use crate::exposition::Pair;
 use crate::protocols::json::{Malformed, Reader, Scalar};
 use crate::protocols::named::{Met, Named, NamedPoint, Numbers, marked};
 use crate::protocols::names::tag_key;
@@ -275,9 +276,7 @@ impl<'n> Decoder<'_, 'n, '_> {
 }
 
 /// Tags as labels.
-fn texts_of<'t>(
-    tags: &'t [(Cow<'_, str>, Scalar<'_>)],
-) -> Result<Vec<(Cow<'t, str>, Cow<'t, str>)>, Reason> {
+fn texts_of<'t>(tags: &'t [(Cow<'_, str>, Scalar<'_>)]) -> Result<Vec<Pair<'t>>, Reason> {
     let texts = tags.iter().map(|(key, value)| {
         let value = value.text().ok_or(Reason::InvalidLabel)?;
         Ok((tag_key(key), value))
