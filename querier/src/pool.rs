@@ -84,6 +84,10 @@ impl Executor for Pool {
             work();
         });
     }
+
+    fn discard(&self, held: Box<dyn Send>) {
+        self.threads.spawn(move || drop(held));
+    }
 }
 
 #[cfg(test)]
@@ -105,5 +109,20 @@ mod tests {
             pool.enter(|| pool.run(count, &job));
             assert!(runs.iter().all(|r| r.load(Ordering::Relaxed) == 2));
         }
+    }
+
+    #[test]
+    fn what_is_discarded_is_dropped_by_a_thread_of_the_pool() {
+        struct Held(std::sync::mpsc::Sender<Option<String>>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                let name = std::thread::current().name().map(str::to_owned);
+                self.0.send(name).unwrap();
+            }
+        }
+        let pool = Pool::start(1).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        pool.discard(Box::new(Held(sender)));
+        assert_eq!(receiver.recv().unwrap().as_deref(), Some("query-0"));
     }
 }

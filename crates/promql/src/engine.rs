@@ -9,9 +9,9 @@ use crate::annotations::Notes;
 use crate::ast::Expr;
 use crate::columns::{StepSeries, StepValue, Steps};
 use crate::error::Error;
-use crate::exec::{self, Context, RangeSeries, eval_scalar, merge, range_source};
+use crate::exec::{self, Context, Held, RangeSeries, eval_scalar, merge, range_source};
 use crate::executor::{Executor, Sequential};
-use crate::limits::{Cancellation, Limits, Tracker};
+use crate::limits::{Cancellation, Limits, Pace, Tracker};
 use crate::plan::{self, Plan, PlanContext, RangeNode, VectorNode};
 use crate::source::Source;
 use crate::stats::{QueryStats, Recorder};
@@ -239,30 +239,34 @@ fn evaluate(plan: &Plan, query: &Query<'_>, ctx: &Context<'_>) -> Result<QueryVa
                         .collect(),
                 ));
             }
-            let mut series: Vec<_> = all.into_iter().map(|s| matrix_series(s, steps)).collect();
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            Ok(QueryValue::Matrix(series))
+            matrix(all, steps, ctx)
         }
     }
 }
 
 /// All series of the result, names dropped that were marked to be, each label set once.
 fn vector(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<Vec<StepSeries>, Error> {
-    let mut merged = merge::MergeSet::default();
-    let mut operator = exec::vector(node, steps, ctx)?;
-    let mut series = StepSeries::default();
-    while operator.next(&mut series)? {
-        ctx.tracker.check()?;
-        if series.column.is_absent() {
-            continue;
-        }
+    let operator = exec::vector(node, steps, ctx)?;
+    merge::collect_changed(operator, ctx, |series| {
         if std::mem::take(&mut series.drop_name) {
             series.labels = exec::labels::drop_reserved(&series.labels);
         }
-        merge::acquire(&series, ctx)?;
-        merged.add(std::mem::take(&mut series))?;
+    })
+}
+
+/// The series as they are returned, sorted by labels.
+fn matrix(all: Vec<StepSeries>, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
+    let pace = Pace::new(&ctx.tracker);
+    let mut series = Held::new(Vec::with_capacity(all.len()), ctx);
+    let mut rest = Held::new(all.into_iter(), ctx);
+    for next in rest.by_ref() {
+        pace.spend(next.column.len())?;
+        series.push(matrix_series(next, steps));
     }
-    Ok(merged.series)
+    drop(rest.into_inner());
+    let mut series = series.into_inner();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(QueryValue::Matrix(series))
 }
 
 fn matrix_series(series: StepSeries, steps: Steps) -> MatrixSeries {

@@ -15,6 +15,7 @@ mod binary;
 mod binary_scalar;
 mod distinct;
 mod elementwise;
+mod held;
 mod histogram;
 mod info;
 pub(crate) mod labels;
@@ -41,6 +42,7 @@ use crate::source::Source;
 use crate::stats::Recorder;
 
 use distinct::{DropName, Names};
+pub(crate) use held::Held;
 pub(crate) use merge::Merged;
 pub(crate) use profile::Profile;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};

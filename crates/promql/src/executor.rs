@@ -10,6 +10,12 @@ pub trait Executor: Send + Sync + fmt::Debug {
     /// Calls `job` with every number below `count`, on any threads and in any order, and returns
     /// when all calls have.
     fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync));
+
+    /// Drops what a query that ended early held: millions of values, perhaps, which the caller need
+    /// not wait for. Here they are dropped at once.
+    fn discard(&self, held: Box<dyn Send>) {
+        drop(held);
+    }
 }
 
 /// Runs all jobs one after another on the calling thread.

@@ -68,6 +68,8 @@ pub(crate) struct Tracker {
     samples_peak: AtomicU64,
     bytes: AtomicU64,
     bytes_peak: AtomicU64,
+    /// A limit was reached by one of the threads of the query, which is to stop the others.
+    is_exhausted: AtomicBool,
 }
 
 impl Tracker {
@@ -80,14 +82,30 @@ impl Tracker {
             samples_peak: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             bytes_peak: AtomicU64::new(0),
+            is_exhausted: AtomicBool::new(false),
         }
     }
 
-    /// Fails when the query was cancelled or its time is up. Called for every series; long work on
+    /// The limit that was reached.
+    #[cold]
+    fn exhausted(&self) -> Error {
+        self.is_exhausted.store(true, Ordering::Relaxed);
+        if self.samples_peak() > self.limits.samples_max {
+            return Error::TooManySamples;
+        }
+        Error::TooManyBytes {
+            limit: self.limits.bytes_max,
+        }
+    }
+
+    /// Fails when the query was cancelled, or reached a limit, or its time is up. Called for every series; long work on
     /// one is done at a [`Pace`].
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
+        }
+        if self.is_exhausted.load(Ordering::Relaxed) {
+            return Err(self.exhausted());
         }
         if self.deadline.is_some_and(|d| Instant::now() >= d) {
             return Err(Error::Timeout);
@@ -100,14 +118,12 @@ impl Tracker {
         let now = self.samples.fetch_add(samples, Ordering::Relaxed) + samples;
         self.samples_peak.fetch_max(now, Ordering::Relaxed);
         if now > self.limits.samples_max {
-            return Err(Error::TooManySamples);
+            return Err(self.exhausted());
         }
         let now = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.bytes_peak.fetch_max(now, Ordering::Relaxed);
         if now > self.limits.bytes_max {
-            return Err(Error::TooManyBytes {
-                limit: self.limits.bytes_max,
-            });
+            return Err(self.exhausted());
         }
         Ok(())
     }

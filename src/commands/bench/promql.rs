@@ -8,6 +8,7 @@ mod generate;
 mod measure;
 mod queries;
 mod report;
+mod stop;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,12 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// Which list of the file to run.
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "queries",
-        requires = "queries"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "queries")]
     set: String,
     /// Run only queries whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -57,6 +53,9 @@ pub(crate) struct Args {
     /// Hours of data to generate, a sample every 15 s.
     #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "dir", value_parser = clap::value_parser!(u32).range(1..=8760))]
     hours: u32,
+    /// Measure how soon queries end when they are stopped: by their caller, and by each limit.
+    #[arg(long)]
+    stop: bool,
     /// How to print the results.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -92,7 +91,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     let (blocks, data_end) = open_blocks(dir)?;
     let suite = match &args.queries {
         Some(path) => Suite::read(path, &args.set)?,
-        None => Suite::own(),
+        None => Suite::own(&args.set)?,
     };
     let pool = Pool::start(args.threads).context("start threads")?;
     let bench = measure::Bench {
@@ -101,8 +100,12 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         end: args.end.map_or(data_end, |seconds| seconds * 1000),
         runs: args.runs,
     };
+    let chosen = suite.queries.iter().filter(|q| q.id.contains(&args.only));
+    if args.stop {
+        return report::stops(&bench, chosen, (args.output, out));
+    }
     let mut report = report::Report::begin(out, args.output)?;
-    for query in suite.queries.iter().filter(|q| q.id.contains(&args.only)) {
+    for query in chosen {
         report.add(&query.id, bench.measure(query))?;
     }
     report.finish()

@@ -224,7 +224,8 @@ impl<'q, W: Work> Batches<'q, W> {
         } = &mut *slot;
         if let Some(mut series) = series.take() {
             let job = |work: &mut W| evaluate(work, &mut *series, out);
-            *result = self.idle.with(self.ctx, job);
+            // Of a batch that takes long the rest need not be done once the query is stopped.
+            *result = (self.ctx.tracker.check()).and_then(|()| self.idle.with(self.ctx, job));
         }
         // A single slot is passed on at once, to who accounts for it.
         if self.slots.len() > 1 {

@@ -2,6 +2,7 @@
 //! classic ones, whose buckets are series with a label `le`.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use model::Labels;
 use model::float::push_openmetrics;
 
@@ -15,8 +16,9 @@ use crate::plan::HistogramCall;
 
 use super::distinct::{DropName, Names, StepGuard};
 use super::labels::{hash, with_label};
+use super::merge::{self, Kept};
 use super::range_buckets;
-use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
+use super::{BoxedOperator, Context, Held, Operator, ScalarColumn, eval_scalar};
 
 const BUCKET_LABEL: &str = "le";
 
@@ -59,7 +61,7 @@ pub(crate) fn build<'q>(
         asks,
         pos,
         steps,
-        ready: Vec::new().into_iter(),
+        ready: Kept::new(Vec::new(), ctx),
         ctx,
     });
     let dropped = DropName::new(operator, Names::Any, steps.count == 1, ctx);
@@ -88,7 +90,7 @@ struct HistogramOperator<'q> {
     pos: PosRange,
     steps: Steps,
     guard: Option<StepGuard>,
-    ready: std::vec::IntoIter<StepSeries>,
+    ready: Kept<'q>,
     ctx: &'q Context<'q>,
 }
 
@@ -102,46 +104,67 @@ struct Family {
     native: Vec<Column>,
 }
 
+/// Families in the order in which their first series came.
+#[derive(Default)]
+struct Families {
+    by_labels: HashMap<u128, usize>,
+    families: Vec<Family>,
+}
+
+impl Families {
+    /// The family with these labels, which may be new.
+    fn of(&mut self, labels: Labels) -> &mut Family {
+        let index = *self.by_labels.entry(hash(&labels)).or_insert_with(|| {
+            self.families.push(Family {
+                labels,
+                ..Family::default()
+            });
+            self.families.len() - 1
+        });
+        &mut self.families[index]
+    }
+}
+
 impl Operator for HistogramOperator<'_> {
     fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
         if let Some(input) = self.input.take() {
-            self.ready = self.run(input)?.into_iter();
+            self.ready = Kept::new(self.run(input)?, self.ctx);
         }
-        let Some(series) = self.ready.next() else {
+        if !self.ready.pop(out) {
             return Ok(false);
-        };
-        if let Some(guard) = &mut self.guard {
-            guard.admit(&series)?;
         }
-        *out = series;
+        if let Some(guard) = &mut self.guard {
+            guard.admit(out)?;
+        }
         Ok(true)
     }
 }
 
 impl HistogramOperator<'_> {
     fn run(&self, input: BoxedOperator<'_>) -> Result<Vec<StepSeries>, Error> {
+        let mut families = Held::new(Families::default(), self.ctx);
+        let mut results = Held::new(Vec::new(), self.ctx);
         let mut held = (0, 0);
-        let families = self.families(input, &mut held)?;
-        let mut results = Vec::new();
-        for family in families {
+        self.read(input, &mut families, &mut held)?;
+        for family in &families.families {
             self.ctx.tracker.check()?;
-            let clash = self.clashes(&family);
+            let clash = self.clashes(family);
             for (ask, label) in &self.asks {
-                self.answer(&family, &clash, (ask, *label), &mut results)?;
+                self.answer(family, &clash, (ask, *label), &mut results)?;
             }
         }
+        drop(families.into_inner());
         self.ctx.tracker.release(held.0, held.1);
-        Ok(results)
+        Ok(results.into_inner())
     }
 
     /// Reads all series and puts those of one histogram together.
-    fn families(
+    fn read(
         &self,
         mut input: BoxedOperator<'_>,
+        families: &mut Families,
         held: &mut (u64, u64),
-    ) -> Result<Vec<Family>, Error> {
-        let mut by_labels: HashMap<u128, usize> = HashMap::new();
-        let mut families: Vec<Family> = Vec::new();
+    ) -> Result<(), Error> {
         let mut series = StepSeries::default();
         while input.next(&mut series)? {
             self.ctx.tracker.check()?;
@@ -151,23 +174,14 @@ impl HistogramOperator<'_> {
             );
             self.ctx.tracker.acquire(size.0, size.1)?;
             *held = (held.0 + size.0, held.1 + size.1);
-            let mut family_of = |labels: Labels| {
-                *by_labels.entry(hash(&labels)).or_insert_with(|| {
-                    families.push(Family {
-                        labels,
-                        ..Family::default()
-                    });
-                    families.len() - 1
-                })
-            };
             let mut column = std::mem::take(&mut series.column);
             let native = std::mem::take(&mut column.hists);
             if native.iter().any(Option::is_some) {
-                let index = family_of(series.labels.clone());
                 let mut hists = Column::absent(self.steps.count);
                 hists.hists = native;
-                families[index].native.push(hists);
-                families[index].drop_name |= series.drop_name;
+                let family = families.of(series.labels.clone());
+                family.native.push(hists);
+                family.drop_name |= series.drop_name;
             }
             if column.valid.any() {
                 let le = series.labels.get(BUCKET_LABEL).unwrap_or_default();
@@ -179,21 +193,13 @@ impl HistogramOperator<'_> {
                         .add(Note::BadBucketLabel { name, value }, self.pos);
                     continue;
                 };
-                let mut family_of = |labels: Labels| {
-                    *by_labels.entry(hash(&labels)).or_insert_with(|| {
-                        families.push(Family {
-                            labels,
-                            ..Family::default()
-                        });
-                        families.len() - 1
-                    })
-                };
-                let index = family_of(with_label(&series.labels, BUCKET_LABEL, ""));
-                families[index].classic.push((bound, column));
-                families[index].drop_name |= series.drop_name;
+                let labels = with_label(&series.labels, BUCKET_LABEL, "");
+                let family = families.of(labels);
+                family.classic.push((bound, column));
+                family.drop_name |= series.drop_name;
             }
         }
-        Ok(families)
+        Ok(())
     }
 
     /// The steps at which a family has classic buckets as well as a native histogram.
@@ -246,33 +252,54 @@ impl HistogramOperator<'_> {
         if column.is_absent() {
             return Ok(());
         }
-        let (Some(label), Ask::Quantile(q)) = (label, ask) else {
-            results.push(StepSeries {
-                labels: family.labels.clone(),
-                drop_name: family.drop_name,
-                column,
-            });
-            return Ok(());
+        let series = StepSeries {
+            labels: family.labels.clone(),
+            drop_name: family.drop_name,
+            column,
         };
-        // The label says which quantile, which may change from step to step.
-        let mut by_value: Vec<(u64, StepSeries)> = Vec::new();
-        for i in column.valid.ones() {
-            let q = q.at(i);
-            let at = by_value.iter().position(|(bits, _)| *bits == q.to_bits());
-            let at = at.unwrap_or_else(|| {
-                let mut text = String::new();
-                push_openmetrics(&mut text, q);
-                let series = StepSeries {
-                    labels: with_label(&family.labels, label, &text),
-                    drop_name: family.drop_name,
-                    column: Column::absent(self.steps.count),
-                };
-                by_value.push((q.to_bits(), series));
-                by_value.len() - 1
-            });
-            by_value[at].1.column.set_float(i, column.floats[i]);
+        match (label, ask) {
+            (Some(label), Ask::Quantile(q)) => self.labelled(&series, (label, q), results),
+            _ => {
+                merge::acquire(&series, self.ctx)?;
+                results.push(series);
+                Ok(())
+            }
         }
-        results.extend(by_value.into_iter().map(|(_, series)| series));
+    }
+
+    /// Adds the values of `series` to `results` under a label that says which quantile they are, which
+    /// may change from step to step.
+    fn labelled(
+        &self,
+        series: &StepSeries,
+        (label, q): (&str, &ScalarColumn),
+        results: &mut Vec<StepSeries>,
+    ) -> Result<(), Error> {
+        let first = results.len();
+        let mut by_value: HashMap<u64, usize> = HashMap::new();
+        for i in series.column.valid.ones() {
+            let q = q.at(i);
+            let index = match by_value.entry(q.to_bits()) {
+                Entry::Occupied(slot) => *slot.get(),
+                Entry::Vacant(slot) => {
+                    self.ctx.tracker.check()?;
+                    let mut text = String::new();
+                    push_openmetrics(&mut text, q);
+                    let empty = StepSeries {
+                        labels: with_label(&series.labels, label, &text),
+                        drop_name: series.drop_name,
+                        column: Column::absent(self.steps.count),
+                    };
+                    merge::acquire(&empty, self.ctx)?;
+                    results.push(empty);
+                    *slot.insert(results.len() - 1)
+                }
+            };
+            results[index].column.set_float(i, series.column.floats[i]);
+        }
+        for series in &results[first..] {
+            self.ctx.tracker.acquire(series.column.sample_count(), 0)?;
+        }
         Ok(())
     }
 

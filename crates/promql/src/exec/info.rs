@@ -6,6 +6,7 @@ use model::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
 
 use crate::columns::{Column, StepSeries, Steps};
 use crate::error::Error;
+use crate::limits::Pace;
 use crate::plan::{InfoNode, Selector};
 use crate::source::Hints;
 
@@ -59,7 +60,9 @@ impl<'q> Info<'q> {
         let base = merge::collect(input, self.ctx)?;
         let names = self.name_matchers()?;
         let is_info = |s: &StepSeries| names.iter().all(|m| m.matches(s.labels.metric_name()));
-        let infos = self.fetch(base.iter().filter(|s| !is_info(s)), &names)?;
+        let mut held = (0, 0);
+        let infos = self.fetch(base.iter().filter(|s| !is_info(s)), &names, &mut held)?;
+        let pace = Pace::new(&self.ctx.tracker);
         let mut results = Vec::with_capacity(base.len());
         for series in base {
             self.ctx.tracker.check()?;
@@ -67,9 +70,11 @@ impl<'q> Info<'q> {
             if is_info(&series) {
                 results.push(series);
             } else {
-                self.enrich(&series, infos.get(&target(&series.labels)), &mut results)?;
+                let infos = infos.get(&target(&series.labels));
+                self.enrich(&series, infos, (&pace, &mut results))?;
             }
         }
+        self.ctx.tracker.release(held.0, held.1);
         Ok(results)
     }
 
@@ -101,6 +106,7 @@ impl<'q> Info<'q> {
         &self,
         base: impl Iterator<Item = &'a StepSeries>,
         names: &[Matcher],
+        held: &mut (u64, u64),
     ) -> Result<ByTarget, Error> {
         let mut values: [Vec<String>; 2] = Default::default();
         for series in base {
@@ -141,6 +147,12 @@ impl<'q> Info<'q> {
             if series.column.hists.iter().any(Option::is_some) {
                 return Err(Error::execution("info sample should be float"));
             }
+            let size = (
+                series.column.sample_count(),
+                (series.column.heap_bytes() + series.labels.heap_bytes()) as u64,
+            );
+            self.ctx.tracker.acquire(size.0, size.1)?;
+            *held = (held.0 + size.0, held.1 + size.1);
             let by_name = by_target.entry(target(&series.labels)).or_default();
             let name = series.labels.metric_name().to_owned();
             by_name.entry(name).or_default().push(InfoSeries {
@@ -156,7 +168,7 @@ impl<'q> Info<'q> {
         &self,
         series: &StepSeries,
         infos: Option<&HashMap<String, Vec<InfoSeries>>>,
-        results: &mut Vec<StepSeries>,
+        (pace, results): (&Pace<'_>, &mut Vec<StepSeries>),
     ) -> Result<(), Error> {
         let needs_info = self.data_matchers().any(|m| !m.matches_empty());
         // Steps with the same info series have the same labels.
@@ -164,6 +176,7 @@ impl<'q> Info<'q> {
         for i in series.column.present().ones() {
             let mut chosen: Vec<&InfoSeries> = Vec::new();
             for same_name in infos.into_iter().flat_map(HashMap::values) {
+                pace.spend(64 + same_name.len())?;
                 chosen.extend(newest(same_name, i)?);
             }
             if chosen.is_empty() && needs_info {

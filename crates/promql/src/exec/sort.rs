@@ -10,7 +10,8 @@ use crate::columns::{StepSeries, Steps};
 use crate::error::Error;
 use crate::plan::SortOrder;
 
-use super::{BoxedOperator, Context, Operator, merge};
+use super::merge::{self, Kept};
+use super::{BoxedOperator, Context, Operator};
 
 /// The operator that sorts `input`.
 pub(crate) fn build<'q>(
@@ -25,7 +26,7 @@ pub(crate) fn build<'q>(
     Box::new(Sort {
         input: Some(input),
         order,
-        sorted: Vec::new().into_iter(),
+        sorted: Kept::new(Vec::new(), ctx),
         ctx,
     })
 }
@@ -33,21 +34,17 @@ pub(crate) fn build<'q>(
 struct Sort<'q> {
     input: Option<BoxedOperator<'q>>,
     order: &'q SortOrder,
-    sorted: std::vec::IntoIter<StepSeries>,
+    sorted: Kept<'q>,
     ctx: &'q Context<'q>,
 }
 
 impl Operator for Sort<'_> {
     fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
         if let Some(input) = self.input.take() {
-            self.sorted = self.sort(merge::collect(input, self.ctx)?).into_iter();
+            let sorted = self.sort(merge::collect(input, self.ctx)?);
+            self.sorted = Kept::new(sorted, self.ctx);
         }
-        let Some(series) = self.sorted.next() else {
-            return Ok(false);
-        };
-        merge::release(&series, self.ctx);
-        *out = series;
-        Ok(true)
+        Ok(self.sorted.pop(out))
     }
 }
 

@@ -135,6 +135,84 @@ impl Executor for Threads {
     }
 }
 
+/// Counts what it is given to drop.
+#[derive(Debug, Default)]
+struct Discards(std::sync::atomic::AtomicUsize);
+
+impl Executor for Discards {
+    fn width(&self) -> usize {
+        1
+    }
+
+    fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(job);
+    }
+
+    fn discard(&self, held: Box<dyn Send>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        drop(held);
+    }
+}
+
+#[test]
+fn what_a_stopped_query_held_goes_to_the_executor() {
+    let mut options = Options::default();
+    options.limits.samples_max = 41 * 50;
+    for (text, at_least) in [
+        ("x_total", 1),
+        ("sort(x_total)", 1),
+        // What waits in the subquery, and what was put together from it.
+        ("last_over_time(x_total[1m:1m])", 1),
+        ("histogram_quantile(0.5, x_total)", 1),
+        ("x_total * on (pod) x_total", 1),
+    ] {
+        let discards = Discards::default();
+        let error = run(&options, text, Cancellation::new(), &discards).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exhausted, "{text}");
+        let count = discards.0.into_inner();
+        assert!(count >= at_least, "{text}: {count}");
+    }
+    let discards = Discards::default();
+    run(
+        &Options::default(),
+        "sort(x_total)",
+        Cancellation::new(),
+        &discards,
+    )
+    .unwrap();
+    assert_eq!(
+        discards.0.into_inner(),
+        0,
+        "nothing is left of one that ends"
+    );
+}
+
+#[test]
+fn a_join_names_two_of_many_that_clash() {
+    for (text, side) in [
+        ("x_total * on (job) x_total", "right"),
+        ("x_total * on (job) group_right () x_total", "left"),
+    ] {
+        let error = run(&Options::default(), text, Cancellation::new(), &Sequential);
+        let error = error.unwrap_err().to_string();
+        let wanted = format!("for the match group {{job=\"job-0\"}} on the {side} hand-side");
+        assert!(error.contains(&wanted), "{error}");
+        assert!(
+            error.contains("pod=\"pod-0\"") && error.contains("pod=\"pod-12\""),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn quantiles_that_change_from_step_to_step_count_as_memory() {
+    let mut options = Options::default();
+    options.limits.bytes_max = 60 * 41 * 8 * 10;
+    let query = r#"histogram_quantiles(label_replace(x_total, "le", "$1", "pod", "pod-(.*)"), "q", 1 / time())"#;
+    let error = run(&options, query, Cancellation::new(), &Sequential).unwrap_err();
+    assert!(matches!(error, Error::TooManyBytes { .. }), "{error}");
+}
+
 #[test]
 fn threads_change_no_bit_of_a_result() {
     for text in [

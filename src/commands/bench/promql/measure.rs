@@ -9,7 +9,7 @@ use promql::columns::{Samples, StepValue};
 use promql::limits::{Cancellation, Limits};
 use promql::parse::{Options, parse_expr, parse_selector};
 use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
-use promql::value::QueryValue;
+use promql::value::{QueryResult, QueryValue};
 use promql::{Engine, Query};
 use querier::blocks::Blocks;
 use querier::pool::Pool;
@@ -117,27 +117,37 @@ impl Bench {
     }
 
     fn evaluate(&self, kind: &Kind, source: &dyn Source) -> anyhow::Result<(ResultSize, u64)> {
+        let limits = Limits {
+            samples_max: u64::MAX,
+            bytes_max: u64::MAX,
+            ..Limits::default()
+        };
+        let result = self.run(kind, source, limits, &Cancellation::new())?;
+        Ok((result_size(&result.value), result.stats.bytes_peak))
+    }
+
+    /// Parses and evaluates a query in PromQL.
+    pub(super) fn run(
+        &self,
+        kind: &Kind,
+        source: &dyn Source,
+        limits: Limits,
+        cancellation: &Cancellation,
+    ) -> anyhow::Result<QueryResult> {
         let (text, steps, is_instant) = kind.expression(self.end).context("not an expression")?;
         let engine = Engine::new(promql::engine::Options {
-            limits: Limits {
-                samples_max: u64::MAX,
-                bytes_max: u64::MAX,
-                ..Limits::default()
-            },
+            limits,
             ..promql::engine::Options::default()
         });
-        let result = engine.run(
-            source,
-            &Query {
-                expr: &parse_expr(text, Options::all_features())?,
-                text,
-                steps,
-                is_instant,
-                cancellation: Cancellation::new(),
-                executor: &self.pool,
-            },
-        )?;
-        Ok((result_size(&result.value), result.stats.bytes_peak))
+        let query = Query {
+            expr: &parse_expr(text, Options::all_features())?,
+            text,
+            steps,
+            is_instant,
+            cancellation: cancellation.clone(),
+            executor: &self.pool,
+        };
+        Ok(engine.run(source, &query)?)
     }
 }
 

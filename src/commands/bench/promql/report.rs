@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::Output;
 use super::clock::memory_peak;
-use super::measure::Measured;
+use super::measure::{Bench, Measured};
+use super::queries::Query;
 
 /// Prints as results come in; JSON is printed at the end.
 pub(super) struct Report<'a> {
@@ -124,6 +126,50 @@ impl<'a> Report<'a> {
             _ => ExitCode::FAILURE,
         })
     }
+}
+
+/// Stops the queries, prints how soon each one ended, and last the longest of all.
+pub(super) fn stops<'a>(
+    bench: &Bench,
+    queries: impl Iterator<Item = &'a Query>,
+    (output, out): (Output, &mut dyn Write),
+) -> anyhow::Result<ExitCode> {
+    if output == Output::Table {
+        let [a, b, c, d] = ["cancelled", "timed out", "samples", "bytes"];
+        writeln!(
+            out,
+            "{:26} {:>9} {a:>9} {b:>9} {c:>9} {d:>9}",
+            "ms", "whole"
+        )?;
+    }
+    let (mut rows, mut longest) = (Vec::new(), 0f64);
+    for query in queries {
+        let id = &query.id;
+        let Some(s) = bench.stops(query).with_context(|| format!("stop {id}"))? else {
+            continue;
+        };
+        let ways = [s.cancelled, s.timed_out, s.samples, s.bytes];
+        longest = ways.into_iter().fold(longest, f64::max);
+        if output == Output::Table {
+            let [a, b, c, d] = ways;
+            let whole = s.whole;
+            writeln!(out, "{id:26} {whole:9.1} {a:9.2} {b:9.2} {c:9.2} {d:9.2}")?;
+            out.flush()?;
+        }
+        rows.push(json!({
+            "id": id,
+            "whole_ms": s.whole,
+            "cancelled_ms": s.cancelled,
+            "timed_out_ms": s.timed_out,
+            "samples_ms": s.samples,
+            "bytes_ms": s.bytes,
+        }));
+    }
+    match output {
+        Output::Table => writeln!(out, "longest: {longest:.2} ms")?,
+        Output::Json => writeln!(out, "{:#}", json!({"results": rows, "longest_ms": longest}))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Processor time per sample decoded.

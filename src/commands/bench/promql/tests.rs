@@ -11,6 +11,7 @@ fn args(more: impl FnOnce(&mut Args)) -> Args {
         end: None,
         runs: 1,
         threads: 2,
+        stop: false,
         series: 60,
         hours: 2,
         output: Output::Json,
@@ -30,7 +31,7 @@ fn every_query_of_its_own_finds_something() {
     let (report, code) = json(&args(|_| ()));
     assert_eq!(code, ExitCode::SUCCESS);
     let results = report["results"].as_array().unwrap();
-    assert_eq!(results.len(), Suite::own().queries.len());
+    assert_eq!(results.len(), Suite::own("queries").unwrap().queries.len());
     for row in results {
         assert_ne!(row["series"], 0, "{row}");
     }
@@ -90,4 +91,34 @@ fn refuses_a_directory_without_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let args = args(|args| args.dir = Some(dir.path().to_owned()));
     assert!(run(&args, &mut Vec::new()).is_err());
+}
+
+#[test]
+fn queries_are_stopped_in_every_way() {
+    let (report, code) = json(&args(|args| {
+        args.stop = true;
+        args.set = "heavy".to_owned();
+        args.only = "join".to_owned();
+    }));
+    assert_eq!(code, ExitCode::SUCCESS);
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 5, "{results:?}");
+    let longest = report["longest_ms"].as_f64().unwrap();
+    for row in results {
+        assert!(row["whole_ms"].as_f64().unwrap() > 0.0, "{row}");
+        for way in ["cancelled_ms", "timed_out_ms", "samples_ms", "bytes_ms"] {
+            assert!(row[way].as_f64().unwrap() <= longest, "{row}");
+        }
+    }
+    assert!(longest > 0.0);
+
+    let mut out = Vec::new();
+    let table = args(|args| {
+        args.stop = true;
+        args.output = Output::Table;
+    });
+    assert_eq!(run(&table, &mut out).unwrap(), ExitCode::SUCCESS);
+    let table = String::from_utf8(out).unwrap();
+    assert!(table.contains("longest: "), "{table}");
+    assert!(table.contains("sum_rate_1h") && !table.contains("label_values"));
 }

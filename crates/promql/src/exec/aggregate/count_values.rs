@@ -5,6 +5,7 @@ use model::float::push_plain;
 
 use crate::columns::{Column, StepSeries, StepValue};
 use crate::error::Error;
+use crate::exec::Held;
 use crate::exec::labels::{LabelFilter, with_label};
 use crate::limits::Pace;
 
@@ -19,7 +20,7 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
         kept.push(label.to_owned());
         LabelFilter::new(&kept, true)
     };
-    let mut groups: Groups<Column> = Groups::new();
+    let mut groups = Held::new(Groups::<Column>::new(), input.ctx);
     let mut series = StepSeries::default();
     let pace = Pace::new(&input.ctx.tracker);
     // What a run of one value belongs to, which spares most look-ups.
@@ -70,6 +71,7 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
         }
     }
     drop(last);
+    let groups = groups.into_inner();
     input.ctx.tracker.release(
         groups.groups.len() as u64,
         (groups.groups.len() * steps * 8) as u64,

@@ -3,7 +3,7 @@
 use crate::annotations::Note;
 use crate::columns::{Column, StepSeries};
 use crate::error::Error;
-use crate::exec::ScalarColumn;
+use crate::exec::{Held, ScalarColumn};
 use crate::functions::quantile::quantile;
 use crate::limits::Pace;
 
@@ -19,7 +19,7 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
                 .add(Note::InvalidQuantile { got }, input.node.param_pos);
         }
     }
-    let mut groups: Groups<Vec<Column>> = Groups::new();
+    let mut groups = Held::new(Groups::<Vec<Column>>::new(), input.ctx);
     let mut series = StepSeries::default();
     let mut held = (0, 0);
     while input.operator.next(&mut series)? {
@@ -41,7 +41,7 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
     let mut results = Vec::with_capacity(groups.groups.len());
     let mut values = Vec::new();
     let pace = Pace::new(&input.ctx.tracker);
-    for group in groups.groups {
+    for group in &mut groups.groups {
         let mut column = Column::absent(input.steps.count);
         for i in 0..input.steps.count {
             // A value takes longer to sort than to look at.
@@ -54,12 +54,13 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
         }
         if !column.is_absent() {
             results.push(StepSeries {
-                labels: group.labels,
+                labels: std::mem::take(&mut group.labels),
                 drop_name: group.drop_name,
                 column,
             });
         }
     }
+    drop(groups.into_inner());
     input.ctx.tracker.release(held.0, held.1);
     Ok(results)
 }

@@ -9,7 +9,7 @@ use crate::annotations::Note;
 use crate::ast::AggregateOp;
 use crate::columns::{Bitmap, StepSeries};
 use crate::error::Error;
-use crate::exec::{ScalarColumn, labels, merge};
+use crate::exec::{Held, ScalarColumn, labels, merge};
 use crate::functions::quantile::order;
 use crate::limits::Pace;
 
@@ -30,7 +30,7 @@ pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<Step
     }
     let op = input.node.op;
     let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
-    let mut groups: Groups<Vec<StepSeries>> = Groups::new();
+    let mut groups = Held::new(Groups::<Vec<StepSeries>>::new(), input.ctx);
     let mut series = StepSeries::default();
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
@@ -49,20 +49,22 @@ pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<Step
         let (_, group) = groups.of(&series, &input.filter, Vec::new);
         group.state.push(std::mem::take(&mut series));
     }
-    let mut results = Vec::new();
+    let mut results = Held::new(Vec::new(), input.ctx);
     let pace = Pace::new(&input.ctx.tracker);
-    for group in groups.groups {
-        for series in &group.state {
+    for group in &mut groups.groups {
+        let all = &mut group.state;
+        for series in &*all {
             merge::release(series, input.ctx);
         }
-        let picked = match op {
-            AggregateOp::LimitRatio => group.state,
-            AggregateOp::Limitk => limitk(group.state, (steps, param), &pace)?,
-            _ => rank(group.state, (steps, param), op == AggregateOp::Topk, &pace)?,
-        };
-        results.extend(picked.into_iter().filter(|s| !s.column.is_absent()));
+        match op {
+            AggregateOp::LimitRatio => {}
+            AggregateOp::Limitk => limitk(all, (steps, param), &pace)?,
+            _ => rank(all, (steps, param), op == AggregateOp::Topk, &pace)?,
+        }
+        results.extend(all.drain(..).filter(|s| !s.column.is_absent()));
     }
-    Ok(results)
+    drop(groups.into_inner());
+    Ok(results.into_inner())
 }
 
 /// Refuses parameters that make no sense; false when nothing can be picked.
@@ -122,14 +124,14 @@ fn limit_ratio(series: &mut StepSeries, ratio: &ScalarColumn) {
 
 /// Keeps the values of the first `k` series at each step.
 fn limitk(
-    mut all: Vec<StepSeries>,
+    all: &mut [StepSeries],
     (steps, k): (usize, &ScalarColumn),
     pace: &Pace<'_>,
-) -> Result<Vec<StepSeries>, Error> {
+) -> Result<(), Error> {
     for i in 0..steps {
         pace.spend(all.len())?;
         let mut left = k.at(i).max(0.0) as usize;
-        for series in &mut all {
+        for series in &mut *all {
             if series.column.has(i) {
                 if left == 0 {
                     series.column.clear(i);
@@ -139,17 +141,17 @@ fn limitk(
             }
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Keeps the `k` largest or smallest values at each step. The one step of an instant query comes
 /// sorted.
 fn rank(
-    mut all: Vec<StepSeries>,
+    all: &mut Vec<StepSeries>,
     (steps, k): (usize, &ScalarColumn),
     top: bool,
     pace: &Pace<'_>,
-) -> Result<Vec<StepSeries>, Error> {
+) -> Result<(), Error> {
     let mut picked: Vec<Bitmap> = vec![Bitmap::zeros(steps); all.len()];
     let mut heap = Heap {
         items: Vec::new(),
@@ -185,9 +187,9 @@ fn rank(
             },
         );
         let best = best.into_iter();
-        return Ok(best.map(|(_, s)| std::mem::take(&mut all[s])).collect());
+        *all = best.map(|(_, s)| std::mem::take(&mut all[s])).collect();
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The best values so far, the worst of them on top.

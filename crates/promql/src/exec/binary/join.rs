@@ -14,7 +14,7 @@ use crate::ast::{BinaryOp, Cardinality};
 use crate::columns::{Bitmap, Column, StepSeries, Steps};
 use crate::error::Error;
 use crate::exec::labels::{self, LabelFilter};
-use crate::exec::{BoxedOperator, Context, Operator, merge};
+use crate::exec::{BoxedOperator, Context, Held, Operator, merge};
 use crate::functions::arithmetic;
 use crate::plan::BinaryNode;
 
@@ -24,7 +24,7 @@ pub(super) struct Join<'q> {
     filter: LabelFilter,
     many: BoxedOperator<'q>,
     one: Option<BoxedOperator<'q>>,
-    groups: HashMap<u128, MatchGroup>,
+    groups: Held<'q, HashMap<u128, MatchGroup>>,
     /// Where two series of the "one" side are in one match group, and the first such two.
     clash: Option<Clash>,
     /// Results of label sets that `group_left` or `group_right` made, by match group and labels.
@@ -40,6 +40,8 @@ pub(super) struct Join<'q> {
 #[derive(Default)]
 struct MatchGroup {
     one: Vec<StepSeries>,
+    /// Steps at which some series of the "one" side has a value.
+    held: Option<Bitmap>,
     /// Steps at which two values were matched, if only to be filtered out.
     matched: Option<Bitmap>,
 }
@@ -63,7 +65,7 @@ impl<'q> Join<'q> {
             filter: LabelFilter::new(&node.matching.labels, node.matching.on),
             many,
             one: Some(one),
-            groups: HashMap::new(),
+            groups: Held::new(HashMap::new(), ctx),
             clash: None,
             inserted: HashMap::new(),
             ready: VecDeque::new(),
@@ -91,36 +93,19 @@ impl<'q> Join<'q> {
     /// Reads the "one" side.
     fn hold(&mut self, one: BoxedOperator<'q>) -> Result<(), Error> {
         for series in merge::collect(one, self.ctx)? {
-            let group = self
-                .groups
-                .entry(self.filter.hash(&series.labels))
-                .or_default();
+            self.ctx.tracker.check()?;
+            let key = self.filter.hash(&series.labels);
+            let mut group = self.groups.remove(&key).unwrap_or_default();
             let present = series.column.present();
-            for other in &group.one {
-                let mut both = other.column.present();
-                both.intersect(&present);
-                if let Some(clash) = self.clash.as_mut().filter(|_| both.any()) {
-                    clash.steps.union(&both);
-                } else if both.any() {
-                    let mut pair = [&series.labels, &other.labels];
-                    pair.sort_unstable();
-                    let side = if matches!(self.node.matching.cardinality, Cardinality::OneToMany) {
-                        "left"
-                    } else {
-                        "right"
-                    };
-                    self.clash = Some(Clash {
-                        steps: both,
-                        message: format!(
-                            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                            self.filter.apply(&series.labels),
-                            pair[0],
-                            pair[1],
-                        ),
-                    });
-                }
+            if !group.one.is_empty() {
+                self.find_clash(&group, &series, &present);
+            }
+            match &mut group.held {
+                Some(held) => held.union(&present),
+                none => *none = Some(present),
             }
             group.one.push(series);
+            self.groups.insert(key, group);
         }
         // Without fill values the many side must have a value there too.
         let fills = self.fill_one().is_some() || self.fill_many().is_some();
@@ -128,6 +113,35 @@ impl<'q> Join<'q> {
             Some(clash) if fills => Err(Error::execution(clash.message.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Remembers the steps, `present`, at which `series` clashes with others of its group.
+    fn find_clash(&mut self, group: &MatchGroup, series: &StepSeries, present: &Bitmap) {
+        let Some(held) = group.held.as_ref().filter(|h| h.intersects(present)) else {
+            return;
+        };
+        let mut both = held.clone();
+        both.intersect(present);
+        if let Some(clash) = &mut self.clash {
+            return clash.steps.union(&both);
+        }
+        let clashes = |other: &&StepSeries| other.column.present().intersects(present);
+        let Some(other) = group.one.iter().find(clashes) else {
+            return;
+        };
+        let mut pair = [&series.labels, &other.labels];
+        pair.sort_unstable();
+        let side = if self.is_swapped() { "left" } else { "right" };
+        let message = format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+            self.filter.apply(&series.labels),
+            pair[0],
+            pair[1],
+        );
+        self.clash = Some(Clash {
+            steps: both,
+            message,
+        });
     }
 
     /// Joins a series of the "many" side with its match group.
@@ -307,7 +321,7 @@ impl<'q> Join<'q> {
 
     /// Joins the "one" side with filled values where the "many" side has none.
     fn fill(&mut self, v: f64) -> Result<(), Error> {
-        let mut groups = std::mem::take(&mut self.groups);
+        let mut groups = std::mem::take(&mut *self.groups);
         for (&key, group) in &mut groups {
             let ones = std::mem::take(&mut group.one);
             for one in &ones {
