@@ -9,9 +9,11 @@
 //! its options say. Format: `docs/format/queue.md`; [`segment`] reads and writes it.
 
 mod cursor;
+mod durable;
 pub mod record;
 pub mod segment;
 mod spares;
+mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -22,8 +24,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use cursor::Mark;
 use segment::{HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader};
 use spares::Spares;
+use state::{Segment, State};
 
 /// What happens to a record that finds the queue full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,32 +111,6 @@ pub struct QueueStats {
     pub damaged_segments: u64,
 }
 
-/// One segment.
-#[derive(Debug)]
-struct Segment {
-    number: u64,
-    /// Where its records end.
-    end: u64,
-    /// By place behind a record, its time and samples; consumed ones are removed.
-    records: VecDeque<(u64, i64, u32)>,
-    is_damaged: bool,
-}
-
-#[derive(Debug)]
-struct State {
-    segments: VecDeque<Segment>,
-    /// The last segment's file, while it takes records.
-    file: Option<Arc<File>>,
-    /// The file that is read, and its number.
-    reading: Option<(u64, Arc<File>)>,
-    next_number: u64,
-    consumed: Position,
-    /// Places up to which segments are durable whose files failed.
-    failed: BTreeMap<u64, u64>,
-    spares: Spares,
-    stats: QueueStats,
-}
-
 /// A queue on disk.
 #[derive(Debug)]
 pub struct Queue {
@@ -151,7 +129,7 @@ impl Queue {
     /// When the directory or a segment cannot be read or written.
     pub fn open(dir: &Path, options: QueueOptions) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let consumed = cursor::read(dir);
+        let Mark { consumed, given } = cursor::read(dir);
         let mut numbers = segment::numbers(dir)?;
         numbers.retain(|number| {
             let is_left = *number >= consumed.segment;
@@ -167,6 +145,7 @@ impl Queue {
             reading: None,
             next_number: numbers.last().map_or(consumed.segment, |last| *last) + 1,
             consumed,
+            given,
             failed: BTreeMap::new(),
             spares: Spares::open(dir, options.segment_bytes, options.spares)?,
             stats: QueueStats::default(),
@@ -221,72 +200,6 @@ impl Queue {
             segment: number,
             offset: end,
         })
-    }
-
-    /// Returns once everything up to `end` is durable.
-    ///
-    /// # Errors
-    /// When it cannot be made so; it may or may not survive a crash then.
-    pub fn sync(&self, end: Position) -> io::Result<()> {
-        let mut synced = self.synced.lock();
-        if *synced >= end {
-            return self.check_failed(end);
-        }
-        let (file, upto) = {
-            let state = self.state.lock();
-            let last = state.segments.back().map(|last| Position {
-                segment: last.number,
-                offset: last.end,
-            });
-            match (&state.file, last) {
-                (Some(file), Some(last)) => (Arc::clone(file), last),
-                // All earlier files were made durable when they were done with.
-                _ => {
-                    drop(state);
-                    return self.check_failed(end);
-                }
-            }
-        };
-        if upto.segment > end.segment {
-            return self.check_failed(end);
-        }
-        if let Err(error) = file.sync_data() {
-            // A second try could succeed without the bytes being there.
-            let mut state = self.state.lock();
-            state
-                .failed
-                .insert(upto.segment, synced_in(*synced, upto.segment));
-            state.file = None;
-            return Err(error);
-        }
-        *synced = upto;
-        Ok(())
-    }
-
-    /// Returns once everything that was appended so far is durable.
-    ///
-    /// # Errors
-    /// As [`Queue::sync`].
-    pub fn sync_all(&self) -> io::Result<()> {
-        let last = {
-            let state = self.state.lock();
-            let last = state.segments.back();
-            last.map(|last| Position {
-                segment: last.number,
-                offset: last.end,
-            })
-        };
-        last.map_or(Ok(()), |last| self.sync(last))
-    }
-
-    fn check_failed(&self, end: Position) -> io::Result<()> {
-        let state = self.state.lock();
-        match state.failed.get(&end.segment) {
-            Some(durable) if end.offset > *durable => {
-                Err(io::Error::other("the segment could not be made durable"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The place of the first record that was not consumed.
@@ -379,7 +292,30 @@ impl Queue {
             }
             self.remove_front(state);
         }
-        if let Err(error) = cursor::write(&self.dir, state.consumed) {
+        self.note(state);
+    }
+
+    /// Notes that what is before `upto` is given away. A run that is killed then can give away exactly
+    /// the same again: see [`Queue::given`].
+    pub fn give(&self, upto: Position) {
+        let state = &mut *self.state.lock();
+        if state.given < upto {
+            state.given = upto;
+            self.note(state);
+        }
+    }
+
+    /// The place up to which records may have arrived, though they were not consumed.
+    pub fn given(&self) -> Position {
+        self.state.lock().given
+    }
+
+    fn note(&self, state: &State) {
+        let mark = Mark {
+            consumed: state.consumed,
+            given: state.given,
+        };
+        if let Err(error) = cursor::write(&self.dir, mark) {
             tracing::warn!(dir = %self.dir.display(), %error,
                 "cannot note how far a queue was read; records will come again after a restart");
         }
@@ -453,20 +389,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes the last segment durable, which takes no more records.
-    fn finish_file(&self, state: &mut State) {
-        let (Some(file), Some(last)) = (state.file.take(), state.segments.back()) else {
-            return;
-        };
-        if file.sync_data().is_err() {
-            let durable = self
-                .synced
-                .try_lock()
-                .map_or(0, |s| synced_in(*s, last.number));
-            state.failed.insert(last.number, durable);
-        }
-    }
-
     fn remove_front(&self, state: &mut State) {
         let Some(segment) = state.segments.pop_front() else {
             return;
@@ -497,84 +419,6 @@ impl Queue {
         if let Err(error) = removed {
             tracing::warn!(path = %path.display(), %error, "cannot remove a segment of a queue");
         }
-    }
-}
-
-/// Bytes of the segment `number` that are durable, when the queue is until `synced`.
-fn synced_in(synced: Position, number: u64) -> u64 {
-    match synced.segment == number {
-        true => synced.offset,
-        false => 0,
-    }
-}
-
-impl State {
-    /// Adds a segment that is there at the start.
-    fn add_found(&mut self, dir: &Path, number: u64) -> io::Result<()> {
-        let consumed = self.consumed;
-        let found = segment::scan(&segment::path(dir, number))?;
-        let mut segment = Segment {
-            number,
-            end: found.end,
-            records: VecDeque::new(),
-            is_damaged: found.is_damaged,
-        };
-        for record in found.records {
-            let is_left = number > consumed.segment || record.0 > consumed.offset;
-            if is_left {
-                self.stats.records += 1;
-                self.stats.samples += u64::from(record.2);
-                segment.records.push_back(record);
-            }
-        }
-        if found.is_damaged {
-            self.stats.damaged_segments += 1;
-            tracing::error!(dir = %dir.display(), segment = number, offset = found.end,
-                "a queue on disk is damaged; what is behind that place in the segment is set aside");
-        }
-        self.stats.bytes += segment.end;
-        self.segments.push_back(segment);
-        Ok(())
-    }
-
-    fn reader(&mut self, dir: &Path, number: u64) -> io::Result<Arc<File>> {
-        match &self.reading {
-            Some((open, file)) if *open == number => Ok(Arc::clone(file)),
-            _ => {
-                let file = Arc::new(File::open(segment::path(dir, number))?);
-                self.reading = Some((number, Arc::clone(&file)));
-                Ok(file)
-            }
-        }
-    }
-
-    fn consume(&mut self, upto: Position) {
-        self.consumed = self.consumed.max(upto);
-        for segment in &mut self.segments {
-            if segment.number > upto.segment {
-                break;
-            }
-            let is_all = segment.number < upto.segment;
-            while let Some((end, _, samples)) = segment.records.front()
-                && (is_all || *end <= upto.offset)
-            {
-                self.stats.records -= 1;
-                self.stats.samples -= u64::from(*samples);
-                segment.records.pop_front();
-            }
-        }
-    }
-
-    /// Counts what the first segment still holds as given up.
-    fn drop_front_samples(&mut self) {
-        let Some(front) = self.segments.front() else {
-            return;
-        };
-        let held = front
-            .records
-            .iter()
-            .map(|(_, _, samples)| u64::from(*samples));
-        self.stats.dropped_samples += held.sum::<u64>();
     }
 }
 

@@ -61,7 +61,9 @@ pub(super) struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// The first window of the queue; nothing when that is empty.
+    /// The first window of the queue; nothing when that is empty. One that a killed run had on its way
+    /// comes again as it was, with the same requests: who has a request refuses it as a whole, and
+    /// with it what would have been added.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -73,8 +75,10 @@ impl Windows<'_> {
         let mut at = queue.front();
         let (mut all, mut filtered, mut damaged) = (Batch::new(), 0, 0);
         let mut reader = RecordReader::default();
+        let given = queue.given();
+        let end_before = (given > at).then_some(given);
         for _ in 0..RECORDS_MAX {
-            if all.sample_count() >= wanted {
+            if all.sample_count() >= wanted || end_before.is_some_and(|end| at >= end) {
                 break;
             }
             let Some(entry) = queue.read(at)? else {
@@ -92,6 +96,7 @@ impl Windows<'_> {
         if at == queue.front() {
             return Ok(None);
         }
+        queue.give(at);
         let shards = all.sample_count().div_ceil(per_request);
         Ok(Some(Window {
             shards: split(&all, shards.clamp(1, self.send.shards_max), per_request),

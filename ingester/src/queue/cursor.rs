@@ -11,30 +11,45 @@ use super::Position;
 
 const FILE: &str = "cursor";
 
+/// How far a queue was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Mark {
+    /// What is before it is done with.
+    pub(super) consumed: Position,
+    /// What is before it was given away, and may have arrived.
+    pub(super) given: Position,
+}
+
 /// The mark, or the very beginning when there is none that can be trusted.
-pub(super) fn read(dir: &Path) -> Position {
+pub(super) fn read(dir: &Path) -> Mark {
     let bytes = fs::read(dir.join(FILE)).unwrap_or_default();
-    let Some((body, crc)) = bytes.split_at_checked(16) else {
-        return Position::default();
+    let Some((body, crc)) = bytes.split_at_checked(32) else {
+        return Mark::default();
     };
     if crc != crc32c(body).to_le_bytes() {
-        return Position::default();
+        return Mark::default();
     }
     let number = |at: usize| {
         let bytes = body[at..at + 8].try_into();
-        u64::from_le_bytes(bytes.expect("eight bytes of sixteen"))
+        u64::from_le_bytes(bytes.expect("eight bytes of thirty-two"))
     };
-    Position {
-        segment: number(0),
-        offset: number(8),
+    let position = |at: usize| Position {
+        segment: number(at),
+        offset: number(at + 8),
+    };
+    Mark {
+        consumed: position(0),
+        given: position(16),
     }
 }
 
 /// Replaces the mark.
-pub(super) fn write(dir: &Path, at: Position) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(20);
-    bytes.extend_from_slice(&at.segment.to_le_bytes());
-    bytes.extend_from_slice(&at.offset.to_le_bytes());
+pub(super) fn write(dir: &Path, mark: Mark) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(36);
+    for at in [mark.consumed, mark.given] {
+        bytes.extend_from_slice(&at.segment.to_le_bytes());
+        bytes.extend_from_slice(&at.offset.to_le_bytes());
+    }
     bytes.extend_from_slice(&crc32c(&bytes).to_le_bytes());
     let new = dir.join("cursor.tmp");
     fs::write(&new, bytes)?;

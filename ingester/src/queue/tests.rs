@@ -65,6 +65,20 @@ fn records_are_read_in_order_and_once_consumed_never_again() {
 }
 
 #[test]
+fn what_was_given_away_is_known_to_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path(), OPTIONS).unwrap();
+    assert_eq!(queue.given(), Position::default());
+    let ends: Vec<_> = (0..10).map(|i| append(&queue, i)).collect();
+    queue.give(ends[4]);
+    queue.give(ends[3]);
+    queue.consume(ends[1]);
+    drop(queue);
+    let queue = Queue::open(dir.path(), OPTIONS).unwrap();
+    assert_eq!((queue.front(), queue.given()), (ends[1], ends[4]));
+}
+
+#[test]
 fn a_full_queue_refuses_or_drops_what_is_oldest() {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::open(dir.path(), OPTIONS).unwrap();
