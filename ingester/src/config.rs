@@ -8,6 +8,8 @@
 //! Fields, defaults and the words of errors are Prometheus 3's; fields that only 2.x had are taken.
 
 mod discovery;
+mod elasticsearch;
+mod export;
 mod http;
 mod job;
 pub mod pipeline;
@@ -26,10 +28,12 @@ use model::labels::NameScheme;
 
 pub(crate) use discovery::check_address;
 pub use discovery::{Discovery, RecordType, StaticGroup};
+pub use elasticsearch::{DocumentFormat, Elasticsearch, LifecycleConfig, Rotation, TemplateConfig};
+pub use export::{Export, SendConfig};
 pub use http::{Authorization, HttpConfig, Pem, Secret, SecretSource, TlsConfig, TlsVersion};
 pub use job::{Defaults, Escaping, Job, Limits, Protocol};
-pub use remote_write::{MessageVersion, RemoteWrite, SendConfig};
-use yaml::{Node, Value};
+pub use remote_write::{MessageVersion, RemoteWrite};
+use yaml::{Node, Section, Value};
 
 /// A list of targets in a file or from an HTTP server.
 pub(crate) fn target_groups(text: &str) -> Result<Vec<StaticGroup>, Error> {
@@ -99,6 +103,12 @@ impl std::error::Error for Error {}
 /// What SOFALookout's gateway pulls, in its files: jobs as Prometheus' are, with its labels and times.
 const LOOKOUT_JOBS: &str = "metric_scrape_configs";
 
+/// Elasticsearch and OpenSearch that samples are written to; a section of ours.
+const ELASTICSEARCHES: &str = "elasticsearch_write";
+
+/// Reads a list of where samples are forwarded to.
+type ReadExports = fn(&Node, &Path, &mut Vec<String>) -> Result<Vec<Export>, Error>;
+
 /// The section `global`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Global {
@@ -137,7 +147,7 @@ pub struct Config {
     /// What is scraped.
     pub jobs: Vec<Job>,
     /// Where samples are forwarded to.
-    pub remote_writes: Vec<RemoteWrite>,
+    pub exports: Vec<Export>,
     /// Patterns of files with rules, which this component does not evaluate.
     pub rule_files: Vec<String>,
     /// `storage.tsdb.out_of_order_time_window` in milliseconds, where it is set.
@@ -192,10 +202,7 @@ impl Config {
                 config.warn(&format!("{name} is not acted on: {inactive}"));
             }
         }
-        if let Some(list) = section.field("remote_write") {
-            let warnings = &mut config.warnings;
-            config.remote_writes = remote_write::remote_writes(list, dir, warnings)?;
-        }
+        config.add_exports(&mut section, dir)?;
         if let Some(list) = section.field("scrape_configs") {
             config.add_jobs(list, dir, false)?;
         }
@@ -209,6 +216,19 @@ impl Config {
         }
         config.printed = print::printed(&root);
         Ok(config)
+    }
+
+    fn add_exports(&mut self, section: &mut Section<'_>, dir: &Path) -> Result<(), Error> {
+        for (name, read) in [
+            ("remote_write", remote_write::remote_writes as ReadExports),
+            (ELASTICSEARCHES, elasticsearch::elasticsearches),
+        ] {
+            if let Some(list) = section.field(name) {
+                self.exports.extend(read(list, dir, &mut self.warnings)?);
+                export::check_names(&self.exports, list)?;
+            }
+        }
+        Ok(())
     }
 
     /// The YAML, its secrets hidden.

@@ -264,7 +264,7 @@ fn open_exporters(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Expor
         config.tsdb.wal_sync == WalSync::Always,
         Arc::clone(&deps.clock),
     );
-    let set = exporters.set(loaded.remote_writes());
+    let set = exporters.set(loaded.exports());
     set.map_err(start("forward samples"))?;
     Ok(exporters)
 }
@@ -277,7 +277,7 @@ pub(crate) fn reload(
 ) -> Result<(), String> {
     let of_front = front.reload();
     scraping.reload()?;
-    let exported = exporters.set(&scraping.remote_writes());
+    let exported = exporters.set(&scraping.exports());
     of_front.and(exported.map_err(|error| error.to_string()))
 }
 

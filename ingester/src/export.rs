@@ -8,6 +8,7 @@
 //! A queue that is full gives up what is oldest, and never holds up a write: what is acknowledged is
 //! in the TSDB.
 
+mod elasticsearch;
 mod exporter;
 mod remote_write;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use model::Labels;
 use model::labels::NameScheme;
 use parking_lot::{Mutex, RwLock};
@@ -27,12 +28,14 @@ use runtime::metrics::{Collect, Exposition};
 use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
 
 use crate::append::Appender;
-use crate::config::RemoteWrite;
+use crate::config::Export;
 use crate::pipeline::push_series;
 use crate::queue::record::encode;
 use crate::queue::{QueueOptions, WhenFull};
 use crate::scrape::client::{Clients, Error as ClientError};
+use elasticsearch::ElasticsearchTarget;
 use exporter::{Exporter, Settings};
+use remote_write::RemoteWriteTarget;
 use window::Naming;
 
 /// Bytes that wait for one exporter, at most.
@@ -41,31 +44,76 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// The TSDB's own floor: what waits for others must not keep it from writing.
 const FREE_BYTES_MIN: u64 = 512 << 20;
 
-/// Why a target did not take samples.
+/// Samples that a target will never take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SendError {
-    /// It may take them later, after so many milliseconds where it said so.
-    Retry {
-        after_ms: Option<u64>,
-        reason: String,
-    },
-    /// It will never take them.
-    Refused(String),
+pub(crate) struct Refusal {
+    /// Why, in a word of which a target has few.
+    pub(crate) reason: String,
+    /// How many.
+    pub(crate) samples: usize,
+    /// What the other side said of one of them.
+    pub(crate) said: String,
+}
+
+/// Samples that a target did not take, and may take later.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Left {
+    /// Those that are to be sent again; without it all that were sent.
+    pub(crate) batch: Option<Batch>,
+    /// How long to wait, in milliseconds, where the other side said so.
+    pub(crate) after_ms: Option<u64>,
+    /// What the other side said.
+    pub(crate) reason: String,
 }
 
 /// What became of a batch that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sent {
     /// Samples that were taken.
     pub(crate) taken: usize,
-    /// Samples that never will be.
-    pub(crate) refused: usize,
+    /// Samples that the target has no way to say.
+    pub(crate) unsayable: usize,
+    /// Samples that never will be taken.
+    pub(crate) refused: Vec<Refusal>,
+    /// Samples that may be taken later.
+    pub(crate) left: Option<Left>,
+}
+
+impl Sent {
+    /// Nothing of the batch was taken, for now.
+    pub(crate) fn nothing(reason: impl Into<String>, after_ms: Option<u64>) -> Self {
+        Self {
+            left: Some(Left {
+                batch: None,
+                after_ms,
+                reason: reason.into(),
+            }),
+            ..Self::default()
+        }
+    }
+
+    /// Adds samples that never will be taken.
+    pub(crate) fn refuse(&mut self, reason: &str, samples: usize, said: &str) {
+        match self.refused.iter_mut().find(|r| r.reason == reason) {
+            Some(refusal) => refusal.samples += samples,
+            None => self.refused.push(Refusal {
+                reason: reason.to_owned(),
+                samples,
+                said: said.to_owned(),
+            }),
+        }
+    }
 }
 
 /// Another system. To take a batch twice must do no harm.
 pub(crate) trait Target: Send + Sync {
-    /// Sends a batch, and returns when the other side has it.
-    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Sent, SendError>>;
+    /// Sends a batch, and returns when the other side has it, or said what it has not.
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Sent>;
+
+    /// What is to be done while nothing is under way and nothing waits to be sent again.
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 /// Why an exporter cannot be had.
@@ -131,17 +179,15 @@ impl Exporters {
     ///
     /// # Errors
     /// [`Error`]; nothing is changed then.
-    pub(crate) fn set(&self, configs: &[RemoteWrite]) -> Result<(), Error> {
+    pub(crate) fn set(&self, configs: &[Export]) -> Result<(), Error> {
         // Held so that a reload does not meet the start.
         let is_started = self.is_started.lock();
         let before = self.list.read().clone();
         let mut list = Vec::new();
         let mut names = HashSet::new();
         for config in configs {
-            let mut name = config
-                .name
-                .clone()
-                .unwrap_or_else(|| default_name(&config.url));
+            let name = config.name().map(str::to_owned);
+            let mut name = name.unwrap_or_else(|| default_name(config.url()));
             while !names.insert(name.clone()) {
                 name.push('\'');
             }
@@ -170,11 +216,10 @@ impl Exporters {
     fn exporter(
         &self,
         name: String,
-        config: &RemoteWrite,
+        config: &Export,
         queue: Option<Arc<crate::queue::Queue>>,
     ) -> Result<Exporter, Error> {
-        let target = remote_write::RemoteWriteTarget::new(config, &self.clients);
-        let target = target.map_err(|source| Error::Client {
+        let target = self.target(config).map_err(|source| Error::Client {
             name: name.clone(),
             source,
         })?;
@@ -202,12 +247,22 @@ impl Exporters {
         Ok(Exporter::new(Settings {
             name,
             config: config.clone(),
-            rules: config.relabel.iter().map(compile).collect(),
+            rules: config.relabel().iter().map(compile).collect(),
             naming: self.naming.clone(),
-            target: Box::new(target),
+            target,
             queue,
             clock: Arc::clone(&self.clock),
         }))
+    }
+
+    fn target(&self, config: &Export) -> Result<Box<dyn Target>, ClientError> {
+        Ok(match config {
+            Export::RemoteWrite(config) => Box::new(RemoteWriteTarget::new(config, &self.clients)?),
+            Export::Elasticsearch(config) => {
+                let clock = Arc::clone(&self.clock);
+                Box::new(ElasticsearchTarget::new(config, &self.clients, clock)?)
+            }
+        })
     }
 
     /// Begins to send. Call within an async runtime.

@@ -79,8 +79,8 @@ impl Loaded {
     }
 
     /// Where samples are forwarded to.
-    pub(crate) fn remote_writes(&self) -> &[config::RemoteWrite] {
-        &self.config.remote_writes
+    pub(crate) fn exports(&self) -> &[config::Export] {
+        &self.config.exports
     }
 
     /// The window for samples that come out of order, in milliseconds, where the file sets it.
@@ -149,8 +149,8 @@ impl Scraping {
     }
 
     /// Where samples are forwarded to, as of now.
-    pub(crate) fn remote_writes(&self) -> Vec<config::RemoteWrite> {
-        self.config.lock().remote_writes.clone()
+    pub(crate) fn exports(&self) -> Vec<config::Export> {
+        self.config.lock().exports.clone()
     }
 
     /// The configuration, as a sidecar reads it for external labels.

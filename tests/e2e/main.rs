@@ -12,6 +12,7 @@ mod compactor;
 mod component;
 mod crash;
 mod create_blocks;
+mod elasticsearch;
 mod faults;
 mod federation;
 mod forwarding;

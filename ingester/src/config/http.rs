@@ -188,8 +188,19 @@ fn http_headers(node: &Node, dir: &Path) -> Result<Vec<(String, SecretSource)>, 
     Ok(headers)
 }
 
+/// Adds the headers that whoever is written to has in a field of its own.
+pub(super) fn own_headers(section: &mut Section<'_>, http: &mut HttpConfig) -> Result<(), Error> {
+    if let Some(headers) = section.field("headers") {
+        for (name, value) in headers.text_map()? {
+            let value = SecretSource::Inline(Secret(value));
+            http.headers.push((name, value));
+        }
+    }
+    Ok(())
+}
+
 /// A secret that is given by one of two fields.
-fn secret(
+pub(super) fn secret(
     section: &mut Section<'_>,
     (inline, file): (&str, &str),
     dir: &Path,

@@ -1,11 +1,12 @@
-//! The section `remote_write`: where samples are forwarded to.
+//! The section `remote_write`: receivers that samples are forwarded to.
 
 use std::path::Path;
 
 use model::labels::NameScheme;
 use model::relabel::RelabelConfig;
 
-use super::http::{HttpConfig, Secret, SecretSource, http_config};
+use super::export::{Export, SendConfig, check_url};
+use super::http::{HttpConfig, http_config, own_headers};
 use super::yaml::{Node, Section};
 use super::{Error, relabel};
 
@@ -16,37 +17,6 @@ pub enum MessageVersion {
     V1,
     /// `io.prometheus.write.v2.Request`.
     V2,
-}
-
-/// How samples wait, and how often they are sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendConfig {
-    /// Samples of a request.
-    pub samples_max: usize,
-    /// Requests at once, each with series of its own.
-    pub shards_max: usize,
-    /// Pause before the second attempt, in milliseconds; it doubles with each.
-    pub backoff_min_ms: u64,
-    /// The longest pause, in milliseconds.
-    pub backoff_max_ms: u64,
-    /// A request that the other side finds too much is sent again.
-    pub retry_on_429: bool,
-    /// Samples older than this, in milliseconds, are not sent.
-    pub age_max_ms: Option<i64>,
-}
-
-impl Default for SendConfig {
-    /// Prometheus' values, but for 429: what waits on disk loses nothing by waiting longer.
-    fn default() -> Self {
-        Self {
-            samples_max: 2000,
-            shards_max: 50,
-            backoff_min_ms: 30,
-            backoff_max_ms: 5000,
-            retry_on_429: true,
-            age_max_ms: None,
-        }
-    }
 }
 
 /// One receiver of samples.
@@ -76,18 +46,9 @@ pub(super) fn remote_writes(
     list: &Node,
     dir: &Path,
     warnings: &mut Vec<String>,
-) -> Result<Vec<RemoteWrite>, Error> {
-    let mut all: Vec<RemoteWrite> = Vec::new();
-    for node in list.list()? {
-        let one = remote_write(node, dir, warnings)?;
-        if one.name.is_some() && all.iter().any(|other| other.name == one.name) {
-            let name = one.name.unwrap_or_default();
-            let reason = format!("found multiple remote write configs with job name {name:?}");
-            return Err(Error::at(node.at, reason));
-        }
-        all.push(one);
-    }
-    Ok(all)
+) -> Result<Vec<Export>, Error> {
+    let one = |node: &Node| Ok(Export::RemoteWrite(remote_write(node, dir, warnings)?));
+    list.list()?.iter().map(one).collect()
 }
 
 fn remote_write(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<RemoteWrite, Error> {
@@ -102,20 +63,9 @@ fn remote_write(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<R
     if url.is_empty() {
         return Err(Error::at(section.at, "url for remote_write is empty"));
     }
-    let parsed = reqwest::Url::parse(&url).map_err(|e| Error::at(section.at, e.to_string()))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(Error::at(
-            section.at,
-            "URL scheme must be 'http' or 'https'",
-        ));
-    }
+    check_url(&url, &section)?;
     let mut http = http_config(&mut section, dir, warnings)?;
-    if let Some(headers) = section.field("headers") {
-        for (name, value) in headers.text_map()? {
-            http.headers
-                .push((name, SecretSource::Inline(Secret(value))));
-        }
-    }
+    own_headers(&mut section, &mut http)?;
     for name in ["sigv4", "azuread", "google_iam"] {
         if section.field(name).is_some_and(|node| !node.is_null()) {
             let reason =
@@ -173,18 +123,8 @@ fn version(node: &Node) -> Result<MessageVersion, Error> {
 
 fn send(mut section: Section<'_>, warnings: &mut Vec<String>) -> Result<SendConfig, Error> {
     let mut send = SendConfig::default();
-    let count = |node: &Node| match node.unsigned()? {
-        0 => Err(Error::at(node.at, "must not be 0")),
-        count => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
-    };
-    let ms = |node: &Node| Ok(node.duration_ms()?.unsigned_abs());
-    section.set("max_samples_per_send", &mut send.samples_max, count)?;
-    section.set("max_shards", &mut send.shards_max, count)?;
-    section.set("min_backoff", &mut send.backoff_min_ms, ms)?;
-    section.set("max_backoff", &mut send.backoff_max_ms, ms)?;
+    send.read(&mut section)?;
     section.set("retry_on_http_429", &mut send.retry_on_429, Node::bool)?;
-    let age = section.optional("sample_age_limit", Node::duration_ms)?;
-    send.age_max_ms = age.filter(|age| *age > 0);
     let line = section.at;
     // Samples wait on disk, and are sent at once when nothing is on its way.
     for name in ["capacity", "min_shards", "batch_send_deadline"] {
@@ -195,7 +135,5 @@ fn send(mut section: Section<'_>, warnings: &mut Vec<String>) -> Result<SendConf
         }
     }
     section.finish()?;
-    send.backoff_min_ms = send.backoff_min_ms.max(1);
-    send.backoff_max_ms = send.backoff_max_ms.max(send.backoff_min_ms);
     Ok(send)
 }

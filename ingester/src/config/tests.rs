@@ -290,3 +290,78 @@ fn what_lookouts_gateway_pulls_is_scraped_as_it_would() {
     assert_eq!(of("own"), (true, true, true));
     assert_eq!(of("plain"), (false, false, true));
 }
+
+#[test]
+fn an_elasticsearch_is_configured_beside_remote_write() {
+    let text = concat!(
+        "remote_write: [{name: a, url: 'http://x/'}]\n",
+        "elasticsearch_write:\n",
+        "- urls: ['https://es1:9200/', http://es2]\n",
+        "  name: b\n",
+        "  api_key: topsecret\n",
+        "  rotation: monthly\n",
+        "  lifecycle: {delete_after: 0s, rollover_size: 10GB}\n",
+        "  queue_config: {max_samples_per_send: 7, max_backoff: 2m}\n",
+    );
+    let config = Config::parse(text, Path::new(".")).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let [Export::RemoteWrite(_), Export::Elasticsearch(written)] = &config.exports[..] else {
+        panic!("{:?}", config.exports);
+    };
+    assert_eq!(written.urls, ["https://es1:9200", "http://es2"]);
+    assert_eq!(written.rotation, Rotation::Monthly);
+    assert_eq!(written.lifecycle.delete_after_ms, None);
+    assert_eq!(written.lifecycle.rollover_bytes, Some(10 << 30));
+    assert_eq!(
+        (written.send.samples_max, written.send.backoff_max_ms),
+        (7, 120_000)
+    );
+    assert!(
+        !config.printed().contains("topsecret"),
+        "{}",
+        config.printed()
+    );
+
+    for (fields, expected) in [
+        ("name: b", "urls of elasticsearch_write are empty"),
+        ("urls: ['ftp://x']", "URL scheme must be 'http' or 'https'"),
+        (
+            "urls: ['http://x'], index: Metrics",
+            "cannot begin the name of an index",
+        ),
+        (
+            "urls: ['http://x'], index: -a",
+            "cannot begin the name of an index",
+        ),
+        (
+            "urls: ['http://x'], rotation: hourly",
+            "unknown rotation \"hourly\"",
+        ),
+        (
+            "urls: ['http://x'], format: lookout, rotation: data_stream",
+            "have no @timestamp",
+        ),
+        (
+            "urls: ['http://x'], api_key: a, bearer_token: b",
+            "at most one of api_key",
+        ),
+        (
+            "urls: ['http://x'], lifecycle: {delete_after: 1500ms}",
+            "must be whole seconds",
+        ),
+        (
+            "urls: ['http://x'], lifecycle: {rollover_docs: 0}",
+            "must not be 0",
+        ),
+        ("urls: ['http://x'], indices: a", "field indices not found"),
+        ("urls: ['http://x'], name: a", "found multiple"),
+    ] {
+        let text = format!(
+            "remote_write: [{{name: a, url: 'http://x/'}}]\nelasticsearch_write: [{{{fields}}}]\n"
+        );
+        let error = Config::parse(&text, Path::new("."))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{error} does not say {expected}");
+    }
+}

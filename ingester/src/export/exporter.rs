@@ -1,5 +1,6 @@
 //! One exporter: its queue, and the task that sends what is in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,17 +18,22 @@ use tokio::time::sleep;
 use tsdb::batch::Batch;
 
 use super::window::{Naming, Window, Windows};
-use super::{SendError, Target};
-use crate::config::RemoteWrite;
+use super::{Sent, Target};
+use crate::config::Export;
 use crate::queue::{Queue, QueueStats};
 
 /// Pause after the queue could not be read.
 const READ_PAUSE: Duration = Duration::from_secs(5);
 
+/// Reasons of refusals that are told apart.
+const REASONS_MAX: usize = 50;
+/// What all others are counted under.
+const OTHER_REASON: &str = "other";
+
 /// What an exporter is made of.
 pub(super) struct Settings {
     pub(super) name: String,
-    pub(super) config: RemoteWrite,
+    pub(super) config: Export,
     pub(super) rules: Vec<RelabelRule>,
     pub(super) naming: Naming,
     pub(super) target: Box<dyn Target>,
@@ -39,7 +45,8 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 struct Counters {
     sent: AtomicU64,
-    refused: AtomicU64,
+    /// By reason.
+    refused: Mutex<BTreeMap<String, u64>>,
     filtered: AtomicU64,
     damaged: AtomicU64,
     not_queued: AtomicU64,
@@ -57,6 +64,7 @@ pub(crate) struct Figures {
     pub(super) lag_ms: i64,
     pub(super) sent_samples: u64,
     pub(super) refused_samples: u64,
+    pub(super) refused_by_reason: BTreeMap<String, u64>,
     pub(super) filtered_samples: u64,
     pub(super) retries: u64,
     pub(super) last_error: Option<String>,
@@ -96,7 +104,7 @@ impl Exporter {
     }
 
     /// Whether this is what a configuration asks for.
-    pub(super) fn is(&self, name: &str, config: &RemoteWrite) -> bool {
+    pub(super) fn is(&self, name: &str, config: &Export) -> bool {
         self.name() == name && self.inner.settings.config == *config
     }
 
@@ -140,16 +148,18 @@ impl Exporter {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut queue = settings.queue.stats();
         queue.dropped_samples += load(&counters.not_queued) + load(&counters.damaged);
+        let refused_by_reason = counters.refused.lock().clone();
         let lag = queue
             .oldest_ms
             .map(|oldest| settings.clock.now_ms() - oldest);
         Figures {
             name: settings.name.clone(),
-            url: shown_url(&settings.config.url),
+            url: shown_url(settings.config.url()),
             lag_ms: lag.unwrap_or(0).max(0),
             queue,
             sent_samples: load(&counters.sent),
-            refused_samples: load(&counters.refused),
+            refused_samples: refused_by_reason.values().sum(),
+            refused_by_reason,
             filtered_samples: load(&counters.filtered),
             retries: load(&counters.retries),
             last_error: counters.last_error.lock().clone(),
@@ -185,18 +195,13 @@ impl Exporter {
                 figures.sent_samples,
             ),
             (
-                "promontory_export_refused_samples_total",
-                "Samples that another system refused for good.",
-                figures.refused_samples,
-            ),
-            (
                 "promontory_export_dropped_samples_total",
                 "Samples that an exporter lost: its queue was full or damaged.",
                 figures.queue.dropped_samples,
             ),
             (
                 "promontory_export_filtered_samples_total",
-                "Samples that rules of an exporter dropped, or that were too old for it.",
+                "Samples that rules of an exporter dropped, that were too old for it, or that it cannot say.",
                 figures.filtered_samples,
             ),
             (
@@ -207,10 +212,38 @@ impl Exporter {
         ] {
             out.counter(name, help, &labels, value);
         }
+        for (reason, samples) in &figures.refused_by_reason {
+            let [exporter, url] = labels;
+            out.counter(
+                "promontory_export_refused_samples_total",
+                "Samples that another system refused for good.",
+                &[exporter, url, ("reason", reason)],
+                *samples,
+            );
+        }
     }
 }
 
 impl Counters {
+    /// Counts what became of samples.
+    fn count(&self, sent: &Sent) {
+        let add = |counter: &AtomicU64, samples: usize| {
+            counter.fetch_add(samples as u64, Ordering::Relaxed);
+        };
+        add(&self.sent, sent.taken);
+        add(&self.filtered, sent.unsayable);
+        let mut refused = self.refused.lock();
+        for refusal in &sent.refused {
+            let is_known = refused.contains_key(&refusal.reason);
+            let reason = match is_known || refused.len() < REASONS_MAX {
+                true => &*refusal.reason,
+                false => OTHER_REASON,
+            };
+            *refused.entry(reason.to_owned()).or_default() += refusal.samples as u64;
+            self.note(&refusal.said);
+        }
+    }
+
     fn note(&self, error: &str) {
         let mut last = self.last_error.lock();
         if last.as_deref() != Some(error) {
@@ -241,7 +274,7 @@ impl Inner {
         let windows = Windows {
             naming: &self.settings.naming,
             rules: &self.settings.rules,
-            send: &self.settings.config.send,
+            send: self.settings.config.send(),
         };
         windows.next(&self.settings.queue, self.settings.clock.now_ms())
     }
@@ -261,47 +294,49 @@ impl Inner {
         join_all(shards).await;
         let owner = Arc::clone(self);
         blocking(move || owner.settings.queue.consume(window.end)).await;
+        self.settings.target.rest().await;
     }
 
     async fn send(&self, batch: &Batch) {
-        let config = &self.settings.config.send;
+        let config = self.settings.config.send();
+        let exporter = &self.settings.name;
         let mut pause_ms = config.backoff_min_ms;
+        let mut rest: Option<Batch> = None;
         loop {
-            match self.settings.target.send(batch).await {
-                Ok(sent) => {
-                    let (taken, refused) = (sent.taken as u64, sent.refused as u64);
-                    self.counters.sent.fetch_add(taken, Ordering::Relaxed);
-                    self.counters.refused.fetch_add(refused, Ordering::Relaxed);
-                    return;
-                }
-                Err(SendError::Refused(reason)) => {
-                    let samples = batch.sample_count();
-                    tracing::error!(
-                        exporter = self.settings.name,
-                        samples,
-                        reason,
-                        "samples were refused and are not sent again"
-                    );
-                    self.counters
-                        .refused
-                        .fetch_add(samples as u64, Ordering::Relaxed);
-                    self.counters.note(&reason);
-                    return;
-                }
-                Err(SendError::Retry { after_ms, reason }) => {
-                    let retries = self.counters.retries.fetch_add(1, Ordering::Relaxed);
-                    if retries == 0 || pause_ms >= config.backoff_max_ms {
-                        tracing::warn!(
-                            exporter = self.settings.name,
-                            reason,
-                            "samples are not taken; sending them again"
-                        );
-                    }
-                    self.counters.note(&reason);
-                    sleep(Duration::from_millis(after_ms.unwrap_or(pause_ms))).await;
-                    pause_ms = (pause_ms * 2).min(config.backoff_max_ms);
-                }
+            let sent = self
+                .settings
+                .target
+                .send(rest.as_ref().unwrap_or(batch))
+                .await;
+            self.counters.count(&sent);
+            for refusal in &sent.refused {
+                let (samples, said) = (refusal.samples, &refusal.said);
+                tracing::error!(
+                    exporter,
+                    samples,
+                    said,
+                    "samples were refused and are not sent again"
+                );
             }
+            let Some(left) = sent.left else { return };
+            if left.batch.is_some() {
+                rest = left.batch;
+            }
+            if sent.taken > 0 {
+                pause_ms = config.backoff_min_ms;
+            }
+            let retries = self.counters.retries.fetch_add(1, Ordering::Relaxed);
+            if retries == 0 || pause_ms >= config.backoff_max_ms {
+                let reason = &left.reason;
+                tracing::warn!(
+                    exporter,
+                    reason,
+                    "samples are not taken; sending them again"
+                );
+            }
+            self.counters.note(&left.reason);
+            sleep(Duration::from_millis(left.after_ms.unwrap_or(pause_ms))).await;
+            pause_ms = (pause_ms * 2).min(config.backoff_max_ms);
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use tsdb::batch::Batch;
 
-use super::{SendError, Sent, Target};
+use super::{Sent, Target};
 use crate::config::{MessageVersion, RemoteWrite};
 use crate::messages::{Contents, encode_v1, encode_v2};
 use crate::scrape::client::{self, Clients, authorize, read_body};
@@ -34,7 +34,7 @@ impl RemoteWriteTarget {
         })
     }
 
-    async fn post(&self, batch: &Batch) -> Result<Sent, SendError> {
+    async fn post(&self, batch: &Batch) -> Sent {
         let contents = Contents {
             histograms: self.config.histograms,
             exemplars: self.config.exemplars,
@@ -54,7 +54,7 @@ impl RemoteWriteTarget {
             }
         };
         let body = snap::raw::Encoder::new().compress_vec(&message);
-        let body = body.map_err(|error| SendError::Refused(error.to_string()))?;
+        let body = body.expect("a message of one request is smaller than 4 GiB");
         let timeout = self.config.timeout_ms.unsigned_abs();
         let request = (self.client.post(&self.config.url))
             .timeout(Duration::from_millis(timeout))
@@ -66,45 +66,50 @@ impl RemoteWriteTarget {
             Ok::<_, client::Error>(authorize(request, &self.config.http).await?.send().await?)
         };
         // What could not be asked may be asked later; a secret in a file may come to be.
-        let answer = answer.await.map_err(|error| SendError::Retry {
-            after_ms: None,
-            reason: error.to_string(),
-        })?;
+        let answer = match answer.await {
+            Ok(answer) => answer,
+            Err(error) => return Sent::nothing(error.to_string(), None),
+        };
         let taken = batch.iter().map(|s| s.floats.len()).sum::<usize>()
             + usize::from(contents.histograms)
                 * batch.iter().map(|s| s.histograms.len()).sum::<usize>();
         if answer.status().is_success() {
-            return Ok(Sent { taken, refused: 0 });
+            return Sent {
+                taken,
+                ..Sent::default()
+            };
         }
-        Err(refusal(answer, self.config.send.retry_on_429).await)
+        self.refusal(answer, batch.sample_count()).await
+    }
+
+    /// What an answer other than success means for so many samples.
+    async fn refusal(&self, answer: Response, samples: usize) -> Sent {
+        let status = answer.status();
+        let after_ms = retry_after_ms(answer.headers());
+        let text = read_body(answer, ANSWER_BYTES_MAX, 0)
+            .await
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let said = format!("{status}: {}", text.lines().next().unwrap_or_default());
+        let is_busy = status == StatusCode::TOO_MANY_REQUESTS && self.config.send.retry_on_429;
+        if is_busy || status.is_server_error() {
+            return Sent::nothing(said, after_ms);
+        }
+        let mut sent = Sent::default();
+        sent.refuse(status.as_str(), samples, &said);
+        sent
     }
 }
 
 impl Target for RemoteWriteTarget {
-    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Sent, SendError>> {
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Sent> {
         self.post(batch).boxed()
     }
 }
 
-/// What an answer other than success means.
-pub(super) async fn refusal(answer: Response, retry_on_429: bool) -> SendError {
-    let status = answer.status();
-    let after_ms = retry_after_ms(&answer);
-    let text = read_body(answer, ANSWER_BYTES_MAX, 0)
-        .await
-        .unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let reason = format!("{status}: {}", text.lines().next().unwrap_or_default());
-    let is_busy = status == StatusCode::TOO_MANY_REQUESTS && retry_on_429;
-    if is_busy || status.is_server_error() {
-        return SendError::Retry { after_ms, reason };
-    }
-    SendError::Refused(reason)
-}
-
-/// Seconds; a date is not worth the clocks that would have to agree.
-fn retry_after_ms(answer: &Response) -> Option<u64> {
-    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+/// How long to wait, in milliseconds, where that is said in seconds; a date is not worth the clocks that would have to agree.
+pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
     seconds
         .trim()
         .parse::<u64>()

@@ -11,6 +11,7 @@ use runtime::process::Shutdown;
 use runtime::tasks::Owned;
 use tsdb::batch::{Batch, Reject, Rejection};
 
+use super::window::Windows;
 use super::*;
 use crate::config::Config;
 use crate::protocols::testing::{REFUSED_MS, Recorder};
@@ -29,7 +30,7 @@ const OPTIONS: QueueOptions = QueueOptions {
 #[derive(Clone, Default)]
 struct Fake {
     sent: Arc<Mutex<Vec<String>>>,
-    answers: Arc<Mutex<Vec<SendError>>>,
+    answers: Arc<Mutex<Vec<Sent>>>,
 }
 
 fn shown(batch: &Batch) -> Vec<String> {
@@ -44,26 +45,26 @@ fn shown(batch: &Batch) -> Vec<String> {
 }
 
 impl Target for Fake {
-    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<Sent, SendError>> {
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Sent> {
         let result = match self.answers.lock().pop() {
-            Some(error) => Err(error),
+            Some(answer) => answer,
             None => {
                 self.sent.lock().extend(shown(batch));
-                Ok(Sent {
+                Sent {
                     taken: batch.sample_count(),
-                    refused: 0,
-                })
+                    ..Sent::default()
+                }
             }
         };
         async move { result }.boxed()
     }
 }
 
-fn config(yaml: &str) -> RemoteWrite {
+fn config(yaml: &str) -> Export {
     let text = format!("remote_write:\n- {{url: 'http://u:p@h/w', {yaml}}}\n");
     let config = Config::parse(&text, std::path::Path::new(".")).expect(yaml);
     assert_eq!(config.warnings, Vec::<String>::new());
-    config.remote_writes[0].clone()
+    config.exports[0].clone()
 }
 
 fn exporter(queue: Queue, yaml: &str, target: Fake) -> Arc<Exporter> {
@@ -71,7 +72,7 @@ fn exporter(queue: Queue, yaml: &str, target: Fake) -> Arc<Exporter> {
     let compile = |rule: &model::relabel::RelabelConfig| rule.compile(NameScheme::Utf8).unwrap();
     Arc::new(Exporter::new(Settings {
         name: "a".to_owned(),
-        rules: config.relabel.iter().map(compile).collect(),
+        rules: config.relabel().iter().map(compile).collect(),
         config,
         naming: Naming {
             external: Labels::from_pairs([("region", "eu")]),
@@ -133,10 +134,7 @@ async fn samples_arrive_in_order_renamed_and_filtered() {
 #[tokio::test]
 async fn what_is_not_taken_is_sent_again_also_by_the_next_process() {
     let dir = tempfile::tempdir().unwrap();
-    let retry = || SendError::Retry {
-        after_ms: Some(1),
-        reason: "busy".to_owned(),
-    };
+    let retry = || Sent::nothing("busy", Some(1));
     let down = Fake {
         answers: Arc::new(Mutex::new((0..100_000).map(|_| retry()).collect())),
         ..Fake::default()
@@ -172,11 +170,54 @@ async fn what_is_not_taken_is_sent_again_also_by_the_next_process() {
     }
 }
 
+#[test]
+fn a_window_of_a_killed_run_comes_again_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let naming = Naming {
+        external: Labels::empty(),
+        tenant_label: String::new(),
+    };
+    let export = config("queue_config: {max_samples_per_send: 2}");
+    let windows = Windows {
+        naming: &naming,
+        rules: &[],
+        send: export.send(),
+    };
+    let next = |queue: &Queue| {
+        let window = windows.next(queue, 0).unwrap().unwrap();
+        let shards = window.shards.iter();
+        let requests = shards.map(|shard| shard.iter().map(shown).collect::<Vec<_>>());
+        (requests.collect::<Vec<_>>(), window.end)
+    };
+    let exporter = exporter(
+        Queue::open(dir.path(), OPTIONS).unwrap(),
+        "",
+        Fake::default(),
+    );
+    (0..7).for_each(|t| push(&exporter, "", t));
+    let before = next(&exporter.queue());
+    drop(exporter);
+
+    let exporter = self::exporter(
+        Queue::open(dir.path(), OPTIONS).unwrap(),
+        "",
+        Fake::default(),
+    );
+    (7..20).for_each(|t| push(&exporter, "", t));
+    let queue = exporter.queue();
+    assert_eq!(next(&queue), before);
+    queue.consume(before.1);
+    let (requests, _) = next(&queue);
+    assert_eq!(requests.concat().concat().len(), 13);
+}
+
 #[tokio::test]
 async fn what_is_refused_for_good_holds_up_nothing() {
     let dir = tempfile::tempdir().unwrap();
+    let mut refused = Sent::default();
+    refused.refuse("400", 1, "400: bad");
     let fake = Fake {
-        answers: Arc::new(Mutex::new(vec![SendError::Refused("400: bad".to_owned())])),
+        answers: Arc::new(Mutex::new(vec![refused])),
         ..Fake::default()
     };
     let exporter = exporter(Queue::open(dir.path(), OPTIONS).unwrap(), "", fake.clone());
@@ -185,7 +226,9 @@ async fn what_is_refused_for_good_holds_up_nothing() {
     until(|| exporter.queue().is_empty()).await;
     push(&exporter, "", 2);
     until(|| exporter.figures().sent_samples == 1).await;
-    assert_eq!(exporter.figures().refused_samples, 1);
+    let figures = exporter.figures();
+    assert_eq!(figures.refused_by_reason, [("400".to_owned(), 1)].into());
+    assert_eq!(figures.last_error.as_deref(), Some("400: bad"));
 }
 
 #[test]
@@ -262,7 +305,7 @@ async fn exporters_follow_the_configuration_and_the_answers() {
         "remote_write: [{{name: peer, url: 'http://127.0.0.1:{port}/api/v1/write', headers: {{x-own: '1'}}}}]"
     );
     let config = Config::parse(&text, dir.path()).unwrap();
-    exporters.set(&config.remote_writes).unwrap();
+    exporters.set(&config.exports).unwrap();
     let storage: Arc<dyn Appender> = Arc::<Recorder>::default();
     let exporting = Exporting::new(storage, Arc::clone(&exporters));
     let write = |t| {
@@ -275,7 +318,7 @@ async fn exporters_follow_the_configuration_and_the_answers() {
     write(1);
     assert_eq!(exporters.shown()[0]["samples"], 1);
     exporters.start();
-    exporters.set(&config.remote_writes).unwrap();
+    exporters.set(&config.exports).unwrap();
     until(|| peer.received.lock().len() == 1).await;
     peer.codes.lock().push(400);
     write(2);

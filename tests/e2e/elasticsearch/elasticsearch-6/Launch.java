@@ -1,0 +1,34 @@
+import java.util.List;
+import org.elasticsearch.common.settings.Settings;
+import org.elasticsearch.env.Environment;
+import org.elasticsearch.node.InternalSettingsPreparer;
+import org.elasticsearch.node.Node;
+import org.elasticsearch.transport.Netty4Plugin;
+
+/** A node of its own cluster, with its files in a directory and HTTP at a port: `DIRECTORY PORT`. */
+public class Launch {
+    static class OneNode extends Node {
+        OneNode(Environment environment) {
+            super(environment, List.of(Netty4Plugin.class), false);
+        }
+
+        @Override
+        protected void registerDerivedNodeNameWithLogger(String name) {}
+    }
+
+    public static void main(String[] args) throws Exception {
+        Settings settings = Settings.builder()
+            .put("path.home", args[0])
+            .put("http.port", args[1])
+            .put("transport.tcp.port", "0")
+            .put("network.host", "127.0.0.1")
+            .put("discovery.type", "single-node")
+            .put("transport.type", "netty4")
+            .put("http.type", "netty4")
+            // The disk of whoever runs tests may be fuller than a server likes.
+            .put("cluster.routing.allocation.disk.threshold_enabled", false)
+            .build();
+        new OneNode(InternalSettingsPreparer.prepareEnvironment(settings, null)).start();
+        Thread.currentThread().join();
+    }
+}
