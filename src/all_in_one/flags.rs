@@ -205,7 +205,7 @@ impl Flags {
         flags.protocols = self.protocols.clone();
         // What was pushed is data like any other, so it is there again after a restart.
         let groups = || self.data_dir.join("pushgateway");
-        flags.protocols.pushgateway_file.get_or_insert_with(groups);
+        flags.protocols.pushgateway.file.get_or_insert_with(groups);
         let mut config = flags.resolve()?;
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();

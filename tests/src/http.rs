@@ -9,8 +9,19 @@ use std::time::Duration;
 pub struct Answer {
     /// The HTTP status code.
     pub status: u16,
+    /// The headers, with the line of the status.
+    pub head: String,
     /// The body, decoded as UTF-8.
     pub body: String,
+}
+
+impl Answer {
+    /// The value of a header, named in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut named = headers.filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value)
+    }
 }
 
 /// Asks `127.0.0.1:port` for `path`, which carries its query string already encoded.
@@ -69,6 +80,7 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let status = head.split(' ').nth(1)?.parse().ok()?;
     Some(Answer {
         status,
+        head: head.to_owned(),
         body: body.to_owned(),
     })
 }

@@ -85,12 +85,13 @@ impl Client {
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(wrong)?;
-        let mut length = 0;
+        let (mut length, mut head) = (0, line);
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
                 return Err(wrong());
             }
+            head.push_str(&line);
             match line.trim_end().split_once(": ") {
                 None => break,
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
@@ -103,6 +104,7 @@ impl Client {
         self.stream.read_exact(&mut body)?;
         Ok(Answer {
             status,
+            head,
             body: String::from_utf8_lossy(&body).into_owned(),
         })
     }

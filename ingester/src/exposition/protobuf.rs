@@ -103,18 +103,26 @@ pub struct Name<'a> {
     extra: Option<(&'static str, &'a str)>,
 }
 
-impl Name<'_> {
+impl<'a> Name<'a> {
+    /// What follows the name of the family.
+    pub const fn suffix(&self) -> &'static str {
+        self.suffix
+    }
+
+    /// The labels as they came, and `le` or `quantile` where the sample has it.
+    pub fn labels(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.labels.iter();
+        let pairs = pairs.map(|l| (l.name.as_str(), l.value.as_str()));
+        pairs.chain(self.extra)
+    }
+
     /// Appends bytes that tell this series from every other of the exposition, and from any line of
     /// a text format.
     pub fn push_key(&self, key: &mut Vec<u8>) {
         key.push(0);
         key.extend_from_slice(self.family.as_bytes());
         key.extend_from_slice(self.suffix.as_bytes());
-        let pairs = self
-            .labels
-            .iter()
-            .map(|l| (l.name.as_str(), l.value.as_str()));
-        for (name, value) in pairs.chain(self.extra) {
+        for (name, value) in self.labels() {
             key.push(0xff);
             key.extend_from_slice(name.as_bytes());
             key.push(0xff);
@@ -129,11 +137,7 @@ impl Name<'_> {
     pub fn to_labels(self) -> Result<Labels, String> {
         let mut builder = LabelsBuilder::new();
         builder.set(METRIC_NAME, &format!("{}{}", self.family, self.suffix));
-        let pairs = self
-            .labels
-            .iter()
-            .map(|l| (l.name.as_str(), l.value.as_str()));
-        for (name, value) in pairs.chain(self.extra) {
+        for (name, value) in self.labels() {
             if builder.get(name).is_some() {
                 return Err(name.to_owned());
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use model::time::DurationMs;
 use runtime::Error;
 use runtime::flags::ListenAddress;
 
@@ -40,13 +41,17 @@ pub struct ProtocolFlags {
     /// Whether names of metrics keep characters that need quotes in PromQL.
     #[arg(long = "opentsdb.names", value_name = "HOW", default_value = "keep")]
     pub opentsdb_names: Names,
-    /// File that keeps what was pushed over a restart; without one a restart forgets it, but for
-    /// everything in one process, which keeps it with its data.
-    #[arg(long = "pushgateway.persistence-file", value_name = "FILE")]
-    pub pushgateway_file: Option<PathBuf>,
-    /// Takes pushes that contradict themselves or other groups, or have timestamps.
-    #[arg(long = "pushgateway.disable-consistency-check")]
-    pub pushgateway_unchecked: bool,
+    /// How long lines of OpenTSDB wait while the storage takes nothing, or their rate is too high;
+    /// nothing more of their connection is read meanwhile. Lines that waited longer are lost.
+    #[arg(
+        long = "opentsdb.wait-max",
+        value_name = "DURATION",
+        default_value = "1m"
+    )]
+    pub opentsdb_wait_max: DurationMs,
+    /// What only the Pushgateway knows.
+    #[command(flatten)]
+    pub pushgateway: pushgateway::flags::PushgatewayFlags,
     /// How events of Metricbeat become series: by the paths in them, or as a SOFALookout gateway
     /// names them.
     #[arg(
@@ -193,11 +198,9 @@ impl ProtocolFlags {
                     strict: self.opentsdb_strict,
                     names: self.opentsdb_names,
                     labels,
+                    wait_max: Duration::from_millis(self.opentsdb_wait_max.0.unsigned_abs()),
                 },
-                pushgateway: pushgateway::Options {
-                    file: self.pushgateway_file.clone(),
-                    check_consistency: !self.pushgateway_unchecked,
-                },
+                pushgateway: self.pushgateway.resolve(),
                 metricbeat: metricbeat::Options {
                     mapping: self.metricbeat_mapping,
                     names: self.metricbeat_names,

@@ -19,6 +19,7 @@ pub mod admin;
 pub mod flags;
 pub mod gateway;
 pub mod intake;
+pub mod limits;
 pub mod native;
 pub mod push;
 pub mod record;

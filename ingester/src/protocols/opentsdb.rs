@@ -18,6 +18,8 @@ pub mod telnet;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use crate::protocols::names::Names;
 use crate::protocols::points::Reason;
 use crate::receive::LabelLimits;
@@ -28,7 +30,7 @@ const STRICT_TAGS_MAX: usize = 8;
 const TIMESTAMP_MAX: i64 = 9_999_999_999_999;
 
 /// How points are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Takes only what OpenTSDB takes.
     pub strict: bool,
@@ -36,6 +38,19 @@ pub struct Options {
     pub names: Names,
     /// What labels may be like.
     pub labels: LabelLimits,
+    /// How long lines wait for a storage that takes nothing, or for a rate to be kept.
+    pub wait_max: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            strict: false,
+            names: Names::default(),
+            labels: LabelLimits::default(),
+            wait_max: Duration::from_secs(60),
+        }
+    }
 }
 
 /// Milliseconds of a time in seconds, or in milliseconds when it does not fit 32 bits.

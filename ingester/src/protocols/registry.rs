@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use runtime::Error;
 use runtime::flags::ListenAddress;
 use runtime::http::{Handler, HttpLimits, RawProtocol, Server, Service};
@@ -56,6 +57,22 @@ struct Handlers {
     http: Arc<dyn Handler>,
     /// For connections that are not HTTP.
     raw: Option<Arc<dyn RawProtocol>>,
+    /// What goes on beside requests.
+    background: Option<Background>,
+}
+
+/// Work of a receiver that listens on an address, until told to stop.
+type Background = Box<dyn FnOnce(SocketAddr, Shutdown) -> BoxFuture<'static, ()> + Send>;
+
+impl Handlers {
+    /// Handlers of a protocol that is HTTP and nothing else.
+    fn http(http: impl Handler + 'static) -> Self {
+        Self {
+            http: Arc::new(http),
+            raw: None,
+            background: None,
+        }
+    }
 }
 
 /// All protocols.
@@ -70,9 +87,10 @@ pub static REGISTERED: [Registered; 5] = [
         ],
         build: |sink, options, _| {
             let telnet = opentsdb::telnet::Telnet::new(sink.clone(), options.opentsdb);
+            let endpoint = opentsdb::handler::Endpoint::new(sink, options.opentsdb);
             Ok(Handlers {
-                http: Arc::new(opentsdb::handler::Endpoint::new(sink, options.opentsdb)),
                 raw: Some(Arc::new(telnet)),
+                ..Handlers::http(endpoint)
             })
         },
     },
@@ -84,16 +102,30 @@ pub static REGISTERED: [Registered; 5] = [
             "pushgateway.body-bytes-max",
             "pushgateway.points-per-second-max",
         ],
-        build: |sink, options, _| {
+        build: |sink, options, joint| {
             let options = options.pushgateway.clone();
-            let endpoint = pushgateway::handler::Endpoint::open(sink, options);
-            let endpoint = endpoint.map_err(|source| Error::System {
+            let interval = options.self_scrape_interval;
+            let gateway = pushgateway::gateway::Gateway::open(sink, options);
+            let gateway = Arc::new(gateway.map_err(|source| Error::System {
                 action: "read --pushgateway.persistence-file".to_owned(),
                 source,
-            })?;
+            })?);
+            let endpoint = pushgateway::handler::Endpoint::new(Arc::clone(&gateway));
+            let scraping = LateManager::clone(&joint.scraping);
+            let background = interval.map(|interval| -> Background {
+                Box::new(move |address, shutdown| {
+                    let where_and_when = (address, scraping);
+                    Box::pin(pushgateway::repeat::run(
+                        gateway,
+                        interval,
+                        where_and_when,
+                        shutdown,
+                    ))
+                })
+            });
             Ok(Handlers {
-                http: Arc::new(endpoint),
-                raw: None,
+                background,
+                ..Handlers::http(endpoint)
             })
         },
     },
@@ -107,10 +139,9 @@ pub static REGISTERED: [Registered; 5] = [
         ],
         build: |sink, options, _| {
             let options = options.metricbeat.clone();
-            Ok(Handlers {
-                http: Arc::new(metricbeat::handler::Endpoint::new(sink, options)),
-                raw: None,
-            })
+            Ok(Handlers::http(metricbeat::handler::Endpoint::new(
+                sink, options,
+            )))
         },
     },
     Registered {
@@ -129,10 +160,7 @@ pub static REGISTERED: [Registered; 5] = [
                 joint.lookout.clone(),
                 LateManager::clone(&joint.scraping),
             );
-            Ok(Handlers {
-                http: Arc::new(gateway),
-                raw: None,
-            })
+            Ok(Handlers::http(gateway))
         },
     },
     Registered {
@@ -140,10 +168,8 @@ pub static REGISTERED: [Registered; 5] = [
         port: 6200,
         flags: ["lookout.admin-address", "", ""],
         build: |_, _, joint| {
-            Ok(Handlers {
-                http: Arc::new(lookout::admin::Admin::new(joint.lookout.clone())),
-                raw: None,
-            })
+            let admin = lookout::admin::Admin::new(joint.lookout.clone());
+            Ok(Handlers::http(admin))
         },
     },
 ];
@@ -248,11 +274,14 @@ pub async fn start(
         let sink = Sink::new(name, &destination, listener.limits);
         let handlers = (listener.protocol.build)(sink, &settings.options, &joint)?;
         running.addresses.push((name, address));
-        bound.push((name, server, handlers));
+        bound.push(((name, address), server, handlers));
     }
-    for (name, mut server, handlers) in bound {
+    for ((name, address), mut server, handlers) in bound {
         if let Some(raw) = handlers.raw {
             server = server.with_raw(raw);
+        }
+        if let Some(background) = handlers.background {
+            (running.tasks).spawn(name, background(address, shutdown.clone()));
         }
         let service = Service::default();
         service.ready(handlers.http);

@@ -263,32 +263,59 @@ impl Sink {
     /// [`StoreError::Rate`], and [`StoreError::Write`] when nothing of it, or not all of it for
     /// sure, is durable. It is counted as a failed request then.
     pub fn store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
+        let stored = self.try_store(tenant, points);
+        stored.inspect_err(|error| self.give_up(tenant, points, error))
+    }
+
+    /// As [`Sink::store`], for a caller that can wait: an error is not counted before
+    /// [`Sink::give_up`].
+    ///
+    /// # Errors
+    /// As [`Sink::store`]. Storing the same points again does no harm.
+    pub fn try_store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
         let now_ms = self.now_ms();
         let refined = self.shared.stage.refine(tenant, points.batch(), now_ms);
         let batch = refined
             .as_ref()
             .map_or(points.batch(), |refined| &refined.batch);
+        let appended = self.append(tenant, batch)?;
         let status = &self.shared.status;
-        match self.append(tenant, batch) {
-            Ok(appended) => {
-                let stored = stored(points, refined.as_ref(), &appended);
-                if refined.is_none() {
-                    self.learn(tenant, points, &appended);
-                }
-                status.stored(now_ms, tenant, stored.points, &stored.refusals);
-                if let Some(refined) = refined {
-                    status.dropped(refined.dropped);
-                }
-                Ok(stored)
-            }
-            Err(error) => {
-                let why = (error.name(), error.to_string());
-                let lost = (batch.sample_count(), &*shown_series(batch, 0));
-                status.failed();
-                status.lost((now_ms, tenant), why, lost);
-                Err(error)
-            }
+        let stored = stored(points, refined.as_ref(), &appended);
+        if refined.is_none() {
+            self.learn(tenant, points, &appended);
         }
+        status.stored(now_ms, tenant, stored.points, &stored.refusals);
+        if let Some(refined) = refined {
+            status.dropped(refined.dropped);
+        }
+        Ok(stored)
+    }
+
+    /// Counts points as lost for this reason.
+    pub fn give_up(&self, tenant: &str, points: &Points, error: &StoreError) {
+        let (status, batch) = (&self.shared.status, points.batch());
+        let why = (error.name(), error.to_string());
+        let lost = (batch.sample_count(), &*shown_series(batch, 0));
+        status.failed();
+        status.lost((self.now_ms(), tenant), why, lost);
+    }
+
+    /// Stores points that a receiver makes of what it holds, such as what was stored before at an
+    /// earlier time. They are no part of what the tenant may send, are counted nowhere, and become
+    /// durable with the next that are stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] when nothing of it was taken.
+    pub fn repeat(&self, tenant: &str, points: &Points) -> Result<(), StoreError> {
+        let stage = &self.shared.stage;
+        let refined = stage.refine(tenant, points.batch(), self.now_ms());
+        let batch = refined
+            .as_ref()
+            .map_or(points.batch(), |refined| &refined.batch);
+        if !batch.is_empty() {
+            self.shared.appender.append(tenant, batch)?;
+        }
+        Ok(())
     }
 
     fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, StoreError> {

@@ -73,6 +73,13 @@ impl Recorder {
         appended.clear();
         std::mem::take(&mut durable)
     }
+
+    /// What was appended since the last call, durable or not.
+    pub(crate) fn take_appended(&self) -> Vec<String> {
+        let mut appended = self.appended.lock();
+        self.durable.lock().clear();
+        std::mem::take(&mut appended)
+    }
 }
 
 /// How requests name their tenant.

@@ -36,6 +36,13 @@ impl Manager {
         self.pools.lock().keys().cloned().collect()
     }
 
+    /// True when a target is scraped whose URL is what `matches` says.
+    pub fn scrapes(&self, matches: impl Fn(&reqwest::Url) -> bool) -> bool {
+        let pools = self.pools.lock();
+        let mut active = pools.values().flat_map(super::pool::Pool::active);
+        active.any(|view| matches(&view.scraped.target.url))
+    }
+
     /// All targets, or those of one pool.
     pub fn targets(&self, pool: Option<&str>) -> Targets {
         let mut targets = Targets::default();

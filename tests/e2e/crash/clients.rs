@@ -107,7 +107,7 @@ pub(super) const PROTOCOLS: [Protocol; 6] = [
 
 /// Fails where the server answers anything but success.
 fn expect(answer: &Answer, is_success: bool) {
-    let Answer { status, body } = answer;
+    let Answer { status, body, .. } = answer;
     assert!(is_success, "a write was refused: {status} {body}");
 }
 

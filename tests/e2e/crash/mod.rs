@@ -142,6 +142,8 @@ pub(crate) fn oracles(port: u16) -> (Vec<Oracle>, Vec<String>) {
     let flags = ports
         .iter()
         .map(|(flag, port)| format!("--{flag}=127.0.0.1:{port}"));
+    // Values that are stored again would be taken for doubled ones.
+    let flags = flags.chain(["--pushgateway.self-scrape-interval=0s".to_owned()]);
     (oracles, flags.collect())
 }
 

@@ -3,6 +3,7 @@
 mod collectd;
 mod libbeat;
 mod netdata;
+mod pushgateway;
 mod python;
 
 use std::path::Path;
@@ -26,13 +27,24 @@ struct Receivers {
 
 impl Receivers {
     fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Receivers::start`], with these further flags.
+    fn start_with(further: &[String]) -> anyhow::Result<Self> {
+        Self::start_at(free_port(), further)
+    }
+
+    /// As [`Receivers::start_with`], where the Pushgateway has a port that others know.
+    fn start_at(pushgateway: u16, further: &[String]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let [opentsdb, pushgateway, metricbeat] = [(); 3].map(|()| free_port());
-        let flags = [
+        let [opentsdb, metricbeat] = [(); 2].map(|()| free_port());
+        let mut flags = vec![
             format!("--opentsdb.address=127.0.0.1:{opentsdb}"),
             format!("--pushgateway.address=127.0.0.1:{pushgateway}"),
             format!("--metricbeat.address=127.0.0.1:{metricbeat}"),
         ];
+        flags.extend_from_slice(further);
         Ok(Self {
             ours: AllInOne::start_with(dir.path(), free_port(), &flags)?,
             opentsdb,
@@ -60,6 +72,14 @@ impl Receivers {
             Value::Array(series) => Ok(series),
             _ => bail!("no result of {selector}: {body}"),
         }
+    }
+
+    /// What `query` comes to as of now.
+    fn now(&self, query: &str) -> anyhow::Result<Value> {
+        let path = format!("/api/v1/query?query={}", http::encode(query));
+        let answer = http::get(self.ours.port, &path)?;
+        let mut body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+        Ok(body["data"]["result"].take())
     }
 
     /// Waits until `selector` comes to what satisfies `is_there`, and returns it.

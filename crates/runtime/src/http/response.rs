@@ -38,6 +38,15 @@ impl Response {
         Self::new(status, content_type, Body::Written(Box::new(write)))
     }
 
+    /// An answer without a body, and so without a type of it.
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Body::Bytes(Bytes::new()),
+        }
+    }
+
     /// A line of text, as the errors of the server itself are.
     pub fn text(status: StatusCode, line: &str) -> Self {
         Self::bytes(status, "text/plain; charset=utf-8", format!("{line}\n"))

@@ -57,8 +57,8 @@ impl Address {
                     None => (pair[0], false),
                 };
                 let wrong = || AddressError::Encoding(pair[0].to_owned());
-                let key = segment(key, false).ok_or_else(wrong)?;
-                let value = segment(pair[1], is_base64).ok_or_else(wrong)?;
+                let key = segment(key, false).map_err(|_| wrong())?;
+                let value = segment(pair[1], is_base64).map_err(|_| wrong())?;
                 tags.push((key, value));
             }
         }

@@ -6,21 +6,12 @@ use std::borrow::Cow;
 
 use model::labels::METRIC_NAME;
 
+use super::limits::{self, STEP_DEFAULT_MS};
 use super::{Options, Profile};
 use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
 use crate::protocols::points::{Points, Reason, shown_labels};
 use crate::receive::Reason as LabelReason;
 
-/// Characters of a metric name, of the key of a tag and of its value, as Java counts them.
-const NAME_MAX: usize = 200;
-const KEY_MAX: usize = 100;
-const VALUE_MAX: usize = 200;
-/// Tags of a metric.
-const TAGS_MAX: usize = 20;
-/// How old a metric may be.
-const AGE_MAX_MS: i64 = 2 * 24 * 3600 * 1000;
-/// The step of a request that says none, or none that can be.
-const STEP_DEFAULT_MS: i64 = 10_000;
 /// A step beyond this many seconds is said in milliseconds: Lookout's documentation mixes them up.
 const STEP_SECONDS_MAX: i64 = 3600;
 /// Bytes that the labels of one request may come to. The tags of a record hold for each of its
@@ -145,19 +136,11 @@ impl<'r> Intake<'r> {
     }
 
     fn check_tags(&self, tags: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<Reason> {
-        if tags.iter().any(|(key, _)| key.is_empty()) {
-            return Some(Reason::Series(LabelReason::EmptyLabelName));
+        if self.options.profile == Profile::Lookout {
+            return limits::check_keys(tags.iter().map(|(key, _)| &**key));
         }
-        if self.options.profile == Profile::General {
-            return None;
-        }
-        match tags.len() {
-            0 => return Some(Reason::NoLabels),
-            1..=TAGS_MAX => {}
-            _ => return Some(Reason::TooManyLabels),
-        }
-        let too_long = tags.iter().any(|(key, _)| key.len() > KEY_MAX);
-        too_long.then_some(Reason::Series(LabelReason::LabelNameTooLong))
+        let has_nameless = tags.iter().any(|(key, _)| key.is_empty());
+        has_nameless.then_some(Reason::Series(LabelReason::EmptyLabelName))
     }
 
     /// The name of a metric as it is stored, of any text.
@@ -176,7 +159,7 @@ impl<'r> Intake<'r> {
     /// Whether a name of so many bytes may be one at all, before it is put together.
     pub fn may_be_name(&self, bytes: usize) -> bool {
         let max = match self.options.profile {
-            Profile::Lookout => NAME_MAX,
+            Profile::Lookout => limits::NAME_MAX,
             Profile::General => self.options.labels.value_bytes_max,
         };
         // A character has at most four bytes, and becomes one.
@@ -186,8 +169,8 @@ impl<'r> Intake<'r> {
     /// Takes metrics with these tags at a time, which is aligned.
     pub fn at<'i, 't>(&'i mut self, tags: &'t Tags<'_>, t_ms: i64) -> Series<'i, 'r, 't> {
         let t_ms = self.step.align(t_ms);
-        let expired = self.options.profile == Profile::Lookout
-            && t_ms < self.now_ms.saturating_sub(AGE_MAX_MS);
+        let expired =
+            self.options.profile == Profile::Lookout && limits::is_expired(t_ms, self.now_ms);
         let mut labels = Vec::with_capacity(tags.pairs.len() + 1);
         let pairs = tags.pairs.iter().map(|(key, value)| (&**key, &**value));
         // A label without a value is none for us.
@@ -262,7 +245,7 @@ impl<'t> Series<'_, '_, 't> {
         if let Some(reason) = self.refused {
             return Err(reason);
         }
-        if self.intake.options.profile == Profile::Lookout && is_longer(name, NAME_MAX) {
+        if self.intake.options.profile == Profile::Lookout && limits::is_name_too_long(name) {
             return Err(Reason::NameTooLong);
         }
         let bytes = self.bytes + name.len();
@@ -278,29 +261,10 @@ impl<'t> Series<'_, '_, 't> {
 /// The value of a tag as it is stored.
 #[inline]
 fn tag_value(value: &str, profile: Profile) -> Cow<'_, str> {
-    let value = lookout_tag_value(value);
-    if profile == Profile::General || !is_longer(&value, VALUE_MAX) {
-        return value;
+    match profile {
+        Profile::General => lookout_tag_value(value),
+        Profile::Lookout => limits::cut_value(lookout_tag_value(value)),
     }
-    let mut units = 0;
-    let end = value.char_indices().find(|(_, c)| {
-        units += c.len_utf16();
-        units > VALUE_MAX
-    });
-    let end = end.map_or(value.len(), |(at, _)| at);
-    match value {
-        Cow::Borrowed(value) => Cow::Borrowed(&value[..end]),
-        Cow::Owned(mut value) => {
-            value.truncate(end);
-            Cow::Owned(value)
-        }
-    }
-}
-
-/// True when Java counts more than `max` characters.
-#[inline]
-fn is_longer(text: &str, max: usize) -> bool {
-    text.len() > max && text.encode_utf16().count() > max
 }
 
 #[cfg(test)]
@@ -323,15 +287,5 @@ mod tests {
         for text in ["", "x", "1.5", "10s"] {
             assert!(Step::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn values_are_cut_as_java_counts() {
-        let long = "😀".repeat(101);
-        assert_eq!(tag_value(&long, Profile::Lookout).chars().count(), 100);
-        assert_eq!(tag_value(&long, Profile::General).chars().count(), 101);
-        let mixed = format!("a{long}");
-        assert_eq!(tag_value(&mixed, Profile::Lookout).chars().count(), 100);
-        assert_eq!(tag_value(&"a".repeat(201), Profile::Lookout).len(), 200);
     }
 }

@@ -9,21 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::event::{Context, EventError, Leaves, Rank, Use, add_samples};
+use crate::protocols::lookout::limits::{self, STEP_DEFAULT_MS};
 use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
 use crate::protocols::points::{Points, Reason};
-
-/// Samples are at multiples of this.
-const STEP_MS: i64 = 10_000;
-/// How old a sample may be.
-const AGE_MAX_MS: i64 = 2 * 24 * 3600 * 1000;
-/// Characters of a metric name.
-const NAME_MAX: usize = 200;
-/// Labels of a sample.
-const TAGS_MAX: usize = 20;
-/// Characters of the name of a label.
-const KEY_MAX: usize = 100;
-/// Characters of the value of a label; longer ones are cut.
-const VALUE_MAX: usize = 200;
 
 /// What a leaf is for.
 pub(super) fn use_of(path: &str) -> Use {
@@ -43,11 +31,11 @@ pub(super) fn add(
     points: &mut Points,
 ) -> Result<usize, EventError> {
     let t_ms = event.time().unwrap_or(context.now_ms);
-    let t_ms = t_ms.div_euclid(STEP_MS) * STEP_MS;
+    let t_ms = t_ms.div_euclid(STEP_DEFAULT_MS) * STEP_DEFAULT_MS;
     let mut tags: BTreeMap<Cow<'_, str>, (Rank, Cow<'_, str>)> = BTreeMap::new();
     for (rank, path, text) in event.texts() {
         let key = path.split_once('.').map_or(path, |(_, key)| key);
-        let value = lookout_tag_value(text);
+        let value = limits::cut_value(lookout_tag_value(text));
         let known = tags
             .entry(tag_key(key))
             .or_insert((rank, Cow::Borrowed("")));
@@ -56,25 +44,15 @@ pub(super) fn add(
         }
     }
     for (key, value) in context.extra {
-        let value = (Rank::Container, lookout_tag_value(value));
+        let value = (Rank::Container, limits::cut_value(lookout_tag_value(value)));
         tags.entry(tag_key(key)).or_insert(value);
     }
-    let wrong = match tags.len() {
-        _ if t_ms < context.now_ms - AGE_MAX_MS => Some(Reason::Expired),
-        0 => Some(Reason::NoLabels),
-        n if n > TAGS_MAX => Some(Reason::TooManyLabels),
-        _ if tags
-            .keys()
-            .any(|key| key.is_empty() || is_longer(key, KEY_MAX)) =>
-        {
-            Some(Reason::InvalidLabel)
-        }
-        _ => None,
-    };
+    let expired = limits::is_expired(t_ms, context.now_ms).then_some(Reason::Expired);
+    let wrong = expired.or_else(|| limits::check_keys(tags.keys().map(|key| &**key)));
     let mut names = Vec::with_capacity(event.numbers().len());
     for (path, value) in event.numbers() {
         let name = lookout_metric(path);
-        let wrong = wrong.or(is_longer(&name, NAME_MAX).then_some(Reason::NameTooLong));
+        let wrong = wrong.or(limits::is_name_too_long(&name).then_some(Reason::NameTooLong));
         match wrong {
             None => names.push((name, value)),
             Some(reason) => {
@@ -83,20 +61,7 @@ pub(super) fn add(
         }
     }
     let labels: Vec<_> = (tags.iter())
-        .map(|(key, (_, value))| (&**key, cut(value)))
+        .map(|(key, (_, value))| (&**key, &**value))
         .collect();
     add_samples(names.into_iter(), &labels, t_ms, context, points)
-}
-
-/// True when `text` has more than `max` characters.
-fn is_longer(text: &str, max: usize) -> bool {
-    text.len() > max && text.chars().count() > max
-}
-
-fn cut(value: &str) -> &str {
-    if value.len() <= VALUE_MAX {
-        return value;
-    }
-    let end = value.char_indices().nth(VALUE_MAX);
-    &value[..end.map_or(value.len(), |(at, _)| at)]
 }

@@ -2,7 +2,11 @@
 //! for each that is not.
 //!
 //! All the whole lines that have arrived are decoded and stored together. What comes after them is
-//! read only once they are durable, so a client that sends faster than the disk is held back.
+//! read only once they are durable, so a client that sends faster than the disk is held back. So is one
+//! that sends more than it may, or while the storage takes nothing: most clients never read an
+//! answer, so what they would be told they would lose. Only when that lasts beyond
+//! [`Options::wait_max`] are its lines refused, and answered and counted. See
+//! docs/adr/0206-lines-wait-for-the-storage.md.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -16,12 +20,12 @@ use runtime::http::RawProtocol;
 use runtime::process::{Shutdown, blocking};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Options;
 use super::line::{Command, NamedLines};
 use crate::protocols::points::Points;
-use crate::protocols::sink::Sink;
+use crate::protocols::sink::{Sink, StoreError};
 
 /// Bytes of a line; OpenTSDB's own limit is 1024.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -36,6 +40,11 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// The tenant of all lines: the default one.
 const TENANT: &str = "";
+
+/// The pauses between two attempts to store the same lines, of which each is twice the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// See [`PAUSE_MIN`].
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The protocol.
 #[derive(Debug, Clone)]
@@ -53,16 +62,29 @@ pub struct Reply {
     pub close: bool,
 }
 
+/// Whole lines that were read.
+#[derive(Debug, Default)]
+pub struct Lines {
+    points: Points,
+    /// What they are answered so far.
+    pub reply: Reply,
+}
+
+/// True for an error that may be none a little later.
+fn may_pass(error: &StoreError) -> bool {
+    matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::Unavailable)
+}
+
 impl Telnet {
     /// The protocol of a receiver.
     pub fn new(sink: Sink, options: Options) -> Self {
         Self { sink, options }
     }
 
-    /// Does what whole lines ask for. What is not answered with an error is durable afterwards.
-    pub fn lines(&self, chunk: &[u8]) -> Reply {
-        let mut points = Points::new();
-        let mut reply = Reply::default();
+    /// Reads whole lines, and answers what is no point.
+    pub fn lines(&self, chunk: &[u8]) -> Lines {
+        let mut read = Lines::default();
+        let Lines { points, reply } = &mut read;
         let named = self.sink.named(TENANT);
         let known = named.read();
         let mut lines = NamedLines::new(&known);
@@ -71,13 +93,13 @@ impl Telnet {
         let ends = memchr::memchr_iter(b'\n', text.as_bytes());
         for end in ends.chain([text.len()]) {
             let line = &text[std::mem::replace(&mut from, end + 1)..end];
-            if lines.expected(line, &mut points) {
+            if lines.expected(line, points) {
                 continue;
             }
             match Command::of_line(line) {
                 Command::Nothing => {}
                 Command::Put(arguments) => {
-                    if let Err(error) = lines.put(line, arguments, &self.options, &mut points) {
+                    if let Err(error) = lines.put(line, arguments, &self.options, points) {
                         reply.line(format_args!("{error}"));
                     }
                 }
@@ -101,32 +123,71 @@ impl Telnet {
                 }
             }
         }
-        drop(known);
-        if !points.is_empty() {
-            self.store(&points, &mut reply);
-        }
-        reply
+        read
     }
 
-    fn store(&self, points: &Points, reply: &mut Reply) {
-        match self.sink.store(TENANT, points) {
-            Ok(stored) => {
-                let by_storage = stored.refusals.kept().iter();
-                for refused in by_storage.filter(|refused| refused.series.is_some()) {
-                    let (reason, shown) = (refused.reason, &refused.shown);
-                    reply.line(format_args!("put: storage exception: {reason}: {shown}"));
-                }
+    /// Stores the points of lines. What is not answered with an error is durable afterwards.
+    ///
+    /// # Errors
+    /// When none of them is, which may pass.
+    pub fn try_store(&self, lines: &mut Lines) -> Result<(), StoreError> {
+        let Lines { points, reply } = lines;
+        if points.is_empty() {
+            return Ok(());
+        }
+        let stored = self.sink.try_store(TENANT, points)?;
+        let by_storage = stored.refusals.kept().iter();
+        for refused in by_storage.filter(|refused| refused.series.is_some()) {
+            let (reason, shown) = (refused.reason, &refused.shown);
+            reply.line(format_args!("put: storage exception: {reason}: {shown}"));
+        }
+        Ok(())
+    }
+
+    /// Refuses points that could not be stored.
+    pub fn give_up(&self, lines: &mut Lines, error: &StoreError) {
+        let Lines { points, reply } = lines;
+        self.sink.give_up(TENANT, points, error);
+        if may_pass(error) {
+            let lost = points.batch().len();
+            reply.line(format_args!(
+                "put: Please throttle writes: {error}; {lost} data points were not stored"
+            ));
+        } else {
+            tracing::error!(%error, "write failed");
+            reply.line(format_args!("put: storage exception: {error}"));
+        }
+    }
+
+    /// Does what the whole lines of `chunk` ask for. It waits while the storage takes nothing, but not
+    /// beyond the longest wait nor the end of the process.
+    async fn take(self: &Arc<Self>, chunk: Vec<u8>, shutdown: &mut Shutdown) -> Reply {
+        let until = Instant::now() + self.options.wait_max;
+        let mut pause = PAUSE_MIN;
+        let telnet = Arc::clone(self);
+        let mut lines = blocking(move || telnet.lines(&chunk)).await;
+        loop {
+            let telnet = Arc::clone(self);
+            let result;
+            (lines, result) = blocking(move || {
+                let result = telnet.try_store(&mut lines);
+                (lines, result)
+            })
+            .await;
+            let Err(error) = result else {
+                return lines.reply;
+            };
+            let may_wait = may_pass(&error) && Instant::now() + pause <= until;
+            let has_waited = may_wait
+                && tokio::select! {
+                    () = shutdown.requested() => false,
+                    () = sleep(pause) => true,
+                };
+            if !has_waited {
+                self.give_up(&mut lines, &error);
+                return lines.reply;
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::Unavailable) => {
-                let lost = points.batch().len();
-                reply.line(format_args!(
-                    "put: Please throttle writes: {error}; {lost} data points were not stored"
-                ));
-            }
-            Err(error) => {
-                tracing::error!(%error, "write failed");
-                reply.line(format_args!("put: storage exception: {error}"));
-            }
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
@@ -163,8 +224,7 @@ impl Telnet {
                 let rest = buffer.split_off(whole);
                 let chunk = std::mem::replace(&mut buffer, Vec::with_capacity(CHUNK_BYTES));
                 buffer.extend_from_slice(&rest);
-                let telnet = Arc::clone(&self);
-                let reply = blocking(move || telnet.lines(&chunk)).await;
+                let reply = self.take(chunk, &mut shutdown).await;
                 timeout(STALL_MAX, stream.write_all(reply.text.as_bytes())).await??;
                 if reply.close {
                     return Ok(());

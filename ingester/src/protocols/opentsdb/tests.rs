@@ -24,6 +24,7 @@ use crate::protocols::sink::Limits;
 use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
 
 const STRICT: Options = Options {
+    wait_max: Duration::ZERO,
     strict: true,
     names: Names::Keep,
     labels: LabelLimits {
@@ -252,8 +253,10 @@ fn a_store_that_takes_nothing_is_said_so() {
 /// What lines come to: the answer, and what is stored.
 fn lines(options: Options, text: &str) -> (String, Vec<String>) {
     let bench = Bench::new(Limits::default());
-    let reply = Telnet::new(bench.sink.clone(), options).lines(text.as_bytes());
-    (reply.text, bench.recorder.take())
+    let telnet = Telnet::new(bench.sink.clone(), options);
+    let mut lines = telnet.lines(text.as_bytes());
+    telnet.try_store(&mut lines).unwrap();
+    (lines.reply.text, bench.recorder.take())
 }
 
 #[test]
@@ -346,10 +349,13 @@ fn bad_lines_are_answered_and_the_others_kept() {
 
 /// A server of both protocols on one port.
 async fn serve(bench: &Bench) -> (std::net::SocketAddr, impl Sized) {
+    serve_with(bench, Options::default()).await
+}
+
+async fn serve_with(bench: &Bench, options: Options) -> (std::net::SocketAddr, impl Sized) {
     let address = ListenAddress::parse("127.0.0.1:0").unwrap();
     let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
     let at = server.local_addr().unwrap();
-    let options = Options::default();
     let server = server.with_raw(Arc::new(Telnet::new(bench.sink.clone(), options)));
     let service = Service::default();
     service.ready(Arc::new(Endpoint::new(bench.sink.clone(), options)));
@@ -473,6 +479,76 @@ fn teach(points: &Points, named: &mut Named) {
     points.teach(&series.collect::<Vec<_>>(), named);
 }
 
+/// Lines of `count` points, each of its own series.
+fn many_lines(count: usize) -> String {
+    let lines = (0..count).map(|i| format!("put sys.cpu 1795226430 {i} host={i:0400}\n"));
+    lines.collect()
+}
+
+#[tokio::test]
+async fn lines_wait_while_the_storage_takes_nothing() {
+    let bench = Bench::new(Limits::default());
+    let (at, _server) = serve(&bench).await;
+    *bench.recorder.failure.lock() = Some(ErrorKind::Unavailable);
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    // More than sockets hold: the client finds that nobody reads.
+    let text = many_lines(60_000);
+    let mut rest = text.as_bytes();
+    while let Ok(written) =
+        tokio::time::timeout(Duration::from_millis(300), stream.write(rest)).await
+    {
+        rest = &rest[written.unwrap()..];
+    }
+    assert!(!rest.is_empty());
+    assert_eq!(bench.recorder.take(), Vec::<String>::new());
+    *bench.recorder.failure.lock() = None;
+    stream.write_all(rest).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(60), reading)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer, "");
+    assert_eq!(bench.recorder.take().len(), 60_000);
+    let figures = &bench.status.figures()["test"];
+    assert_eq!((figures.failed, figures.points), (0, 60_000));
+}
+
+#[tokio::test]
+async fn lines_beyond_a_rate_wait_and_are_refused_when_that_lasts() {
+    let limits = Limits {
+        points_per_second_max: 10,
+        ..Limits::default()
+    };
+    let bench = Bench::new(limits);
+    let wait_max = Duration::from_millis(400);
+    let options = Options {
+        wait_max,
+        ..Options::default()
+    };
+    let (at, _server) = serve_with(&bench, options).await;
+    // A burst may overdraw; who comes next waits, until the clock goes on.
+    assert_eq!(exchange(at, &[&many_lines(101)], true).await, "");
+    let clock = Arc::clone(&bench.clock);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        clock.advance(1000);
+    };
+    let second = many_lines(9);
+    let pieces = [second.as_str()];
+    let (answer, ()) = tokio::join!(exchange(at, &pieces, true), later);
+    assert_eq!(answer, "");
+    assert_eq!(bench.recorder.take().len(), 110);
+    let answer = exchange(at, &[&many_lines(3)], true).await;
+    assert_eq!(
+        answer,
+        "put: Please throttle writes: more than 10 points a second; 3 data points were not stored\n"
+    );
+    assert_eq!(bench.status.figures()["test"].refused["rate_limited"], 3);
+}
+
 proptest! {
     #[test]
     fn json_and_lines_say_the_same(
@@ -535,6 +611,7 @@ proptest! {
         let _ = decode(&bytes, 0, &Options::default(), &mut decoded);
         let _ = line::decode(&text, &Options::default(), &mut Points::new());
         let bench = Bench::new(Limits::default());
-        Telnet::new(bench.sink.clone(), STRICT).lines(&bytes);
+        let telnet = Telnet::new(bench.sink.clone(), STRICT);
+        telnet.try_store(&mut telnet.lines(&bytes)).unwrap();
     }
 }

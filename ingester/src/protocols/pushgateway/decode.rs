@@ -1,14 +1,14 @@
 //! The body of a push: the text format 0.0.4, or protobuf.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-use ahash::RandomState;
-use model::labels::METRIC_NAME;
-use model::{Labels, MetricType};
+use model::MetricType;
 
+use super::metrics::{Collector, Families, Misfit, Pairs};
 use super::path::GroupKey;
 use crate::exposition::protobuf::{self, HistogramForms, Value};
-use crate::exposition::{Entry, Format, Parser};
+use crate::exposition::{Entry, Format, Parser, SampleEntry};
 
 /// The names that the gateway itself gives to each group.
 pub const PUSH_TIME: &str = "push_time_seconds";
@@ -29,24 +29,13 @@ pub enum DecodeError {
     /// It is not protobuf.
     #[error(transparent)]
     Protobuf(#[from] protobuf::Error),
+    /// It is protobuf that says what no metric can be.
+    #[error("protobuf parsing error: {0}")]
+    Message(String),
     /// It contradicts itself.
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {0}")]
     Inconsistent(String),
 }
-
-/// A family of metrics of one group.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Family {
-    /// Its type.
-    pub kind: MetricType,
-    /// What it means.
-    pub help: String,
-    /// Its samples, the labels with the metric name and those of the group, in order of the push.
-    pub samples: Vec<(Labels, f64)>,
-}
-
-/// Families by name.
-pub type Families = BTreeMap<String, Family>;
 
 /// Decodes a push to the group `key`.
 ///
@@ -59,32 +48,34 @@ pub fn decode(
     check_consistency: bool,
 ) -> Result<Families, DecodeError> {
     let mut push = Push {
-        key,
         check_consistency,
-        families: Families::new(),
-        seen: HashSet::default(),
+        collector: Collector::new(key, check_consistency),
+        typed: HashSet::new(),
+        helped: HashSet::new(),
     };
     if is_protobuf {
         push.protobuf(body)?;
     } else {
         push.text(body)?;
     }
+    let mut families = push.collector.finish().map_err(message)?;
     for own in [PUSH_TIME, PUSH_FAILURE_TIME] {
-        push.families.remove(own);
+        families.remove(own);
     }
-    push.families.retain(|_, family| !family.samples.is_empty());
-    Ok(push.families)
+    Ok(families)
 }
 
 /// A push that is being read.
 struct Push<'k> {
-    key: &'k GroupKey,
     check_consistency: bool,
-    families: Families,
-    seen: HashSet<Labels, RandomState>,
+    collector: Collector<'k>,
+    /// Families whose type was said.
+    typed: HashSet<usize>,
+    /// Families whose help was said.
+    helped: HashSet<usize>,
 }
 
-impl<'k> Push<'k> {
+impl Push<'_> {
     fn text(&mut self, body: &[u8]) -> Result<(), DecodeError> {
         if body.last().is_some_and(|b| *b != b'\n') {
             let lines = body.iter().filter(|b| **b == b'\n').count();
@@ -94,34 +85,60 @@ impl<'k> Push<'k> {
             });
         }
         let mut parser = Parser::new(body, Format::Text);
-        let mut pairs = Vec::new();
+        // Kept for its memory.
+        let mut labels = Pairs::new();
         loop {
             let line = parser.line();
-            let wrong = |reason: String| DecodeError::Text { line, reason };
             let entry = parser.next_entry().map_err(|error| DecodeError::Text {
                 line: error.line,
                 reason: error.reason.into_owned(),
             })?;
             match entry {
                 None => return Ok(()),
-                Some(Entry::Type(name, kind)) => self.family(&name.unescape()).kind = kind,
+                Some(Entry::Type(name, kind)) => {
+                    let name = name.unescape();
+                    let number = self.collector.family(&name);
+                    let family = self.collector.family_mut(number);
+                    if !self.typed.insert(number) || !family.metrics.is_empty() {
+                        let reason = format!(
+                            "second TYPE line for metric name {name:?}, or TYPE reported after samples"
+                        );
+                        return Err(DecodeError::Text { line, reason });
+                    }
+                    family.kind = kind;
+                }
                 Some(Entry::Help(name, help)) => {
-                    self.family(&name.unescape()).help = help.unescape().into_owned();
+                    let name = name.unescape();
+                    let number = self.collector.family(&name);
+                    if !self.helped.insert(number) {
+                        let reason = format!("second HELP line for metric name {name:?}");
+                        return Err(DecodeError::Text { line, reason });
+                    }
+                    self.collector.family_mut(number).help = help.unescape().into_owned();
                 }
                 Some(Entry::Unit(..)) => {}
-                Some(Entry::Sample(sample)) => {
-                    let reading = sample.reading;
-                    sample.series.to_pairs(&mut pairs).map_err(|name| {
-                        wrong(format!("duplicate label names for metric: {name:?}"))
-                    })?;
-                    let labels: Vec<_> = pairs.iter().map(|(k, v)| (&**k, &**v)).collect();
-                    let name = labels.iter().find(|(name, _)| *name == METRIC_NAME);
-                    let family = self.family_of(name.map_or("", |(_, name)| name));
-                    let has_time = reading.timestamp.is_some();
-                    self.add(family, labels, reading.value, has_time)?;
-                }
+                Some(Entry::Sample(sample)) => self.sample(&sample, line, &mut labels)?,
             }
         }
+    }
+
+    fn sample<'a>(
+        &mut self,
+        sample: &SampleEntry<'a, '_>,
+        line: u64,
+        labels: &mut Pairs<'a>,
+    ) -> Result<(), DecodeError> {
+        self.check_time(sample.reading.timestamp)?;
+        labels.clear();
+        let pairs = sample.series.labels.iter();
+        labels.extend(pairs.map(|label| (label.name.unescape(), label.value.unescape())));
+        let name = sample.series.name.unescape();
+        let part = self.collector.family_of(&name);
+        let added = self.collector.add(part, labels, sample.reading.value);
+        added.map_err(|misfit| match misfit {
+            Misfit::Syntax(reason) => DecodeError::Text { line, reason },
+            Misfit::Inconsistent(reason) => DecodeError::Inconsistent(reason),
+        })
     }
 
     fn protobuf(&mut self, body: &[u8]) -> Result<(), DecodeError> {
@@ -129,86 +146,43 @@ impl<'k> Push<'k> {
             native: false,
             always_classic: true,
         };
-        for message in protobuf::Families::new(body) {
-            let message = message?;
-            let family = self.family(&message.name);
-            family.kind = kind_of(message.r#type());
-            family.help.clone_from(&message.help);
-            protobuf::samples(&message, forms, |sample| {
-                let labels = sample.name.to_labels().map_err(|name| {
-                    DecodeError::Inconsistent(format!("label {name:?} appears twice"))
-                })?;
+        for family in protobuf::Families::new(body) {
+            let family = family?;
+            let number = self.collector.family(&family.name);
+            let described = self.collector.family_mut(number);
+            described.kind = kind_of(family.r#type());
+            described.help.clone_from(&family.help);
+            protobuf::samples(&family, forms, |sample| {
+                self.check_time(sample.timestamp)?;
                 // Only the forms asked for come, which are floats.
                 let Value::Float(value) = sample.value else {
                     return Ok(());
                 };
-                let labels = labels.iter().collect();
-                self.add(&message.name, labels, value, sample.timestamp.is_some())
+                let pairs = sample.name.labels();
+                let mut labels: Pairs<'_> = pairs
+                    .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+                    .collect();
+                let part = (number, sample.name.suffix());
+                let added = self.collector.add(part, &mut labels, value);
+                added.map_err(message)
             })?;
         }
         Ok(())
     }
 
-    fn family(&mut self, name: &str) -> &mut Family {
-        if !self.families.contains_key(name) {
-            self.families.insert(name.to_owned(), Family::default());
-        }
-        self.families.get_mut(name).expect("inserted above")
-    }
-
-    /// The family of a sample: one of a histogram or summary has a suffix.
-    fn family_of<'n>(&self, sample: &'n str) -> &'n str {
-        for suffix in ["_bucket", "_sum", "_count"] {
-            let Some(name) = sample.strip_suffix(suffix) else {
-                continue;
-            };
-            let kind = self.families.get(name).map(|family| family.kind);
-            let belongs = match kind {
-                Some(MetricType::Histogram | MetricType::GaugeHistogram) => true,
-                Some(MetricType::Summary) => suffix != "_bucket",
-                _ => false,
-            };
-            if belongs {
-                return name;
-            }
-        }
-        sample
-    }
-
-    fn add<'l>(
-        &mut self,
-        family: &str,
-        mut labels: Vec<(&'l str, &'l str)>,
-        value: f64,
-        has_time: bool,
-    ) -> Result<(), DecodeError>
-    where
-        'k: 'l,
-    {
-        if has_time && self.check_consistency {
+    fn check_time(&self, timestamp: Option<i64>) -> Result<(), DecodeError> {
+        if timestamp.is_some() && self.check_consistency {
             let reason = "pushed metrics must not have timestamps";
             return Err(DecodeError::Inconsistent(reason.to_owned()));
         }
-        // Those of the group replace what was pushed.
-        for (name, value) in self.key.labels() {
-            labels.retain(|(pushed, _)| *pushed != name);
-            if !value.is_empty() {
-                let at = labels.partition_point(|(pushed, _)| *pushed < name.as_str());
-                labels.insert(at, (name, value));
-            }
-        }
-        let labels = Labels::from_sorted(labels);
-        if !self.seen.insert(labels.clone()) {
-            if self.check_consistency {
-                return Err(DecodeError::Inconsistent(format!(
-                    "collected metric {:?} {labels} was collected before with the same name and label values",
-                    labels.get(METRIC_NAME).unwrap_or_default(),
-                )));
-            }
-            return Ok(());
-        }
-        self.family(family).samples.push((labels, value));
         Ok(())
+    }
+}
+
+fn message(misfit: Misfit) -> DecodeError {
+    match misfit {
+        Misfit::Syntax(reason) => DecodeError::Message(reason),
+        Misfit::Inconsistent(reason) => DecodeError::Inconsistent(reason),
     }
 }
 

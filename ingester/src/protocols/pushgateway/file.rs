@@ -1,21 +1,22 @@
 //! The file that keeps groups over a restart: JSON, replaced as a whole.
 //!
 //! `{"version":1,"groups":[{"tenant":"..","labels":{..},"pushed_ms":0,"failed_ms":0,"families":[{"name":"..",
-//! "type":"..","help":"..","samples":[[{..labels},"value"]]}]}]}`. Values are text, since JSON knows
-//! neither NaN nor infinity. See docs/format/pushgateway.md.
+//! "type":"..","help":"..","pushed_ms":0,"samples":[[{..labels},"value"]]}]}]}`. Values are text, since
+//! JSON knows neither NaN nor infinity. See docs/format/pushgateway.md.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+use model::MetricType;
 use model::float::G;
-use model::{Labels, MetricType};
+use model::labels::METRIC_NAME;
 use serde::{Deserialize, Serialize};
 use tsdb::durable;
 
-use super::decode::Family;
 use super::groups::{Group, Tenants, type_name};
+use super::metrics::{Collector, Families, Metric, Pairs};
 use super::path::GroupKey;
 use crate::exposition::number::parse_value;
 
@@ -44,8 +45,14 @@ struct FamilyEntry {
     name: String,
     r#type: String,
     help: String,
-    samples: Vec<(BTreeMap<String, String>, String)>,
+    /// Absent when it is that of the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pushed_ms: Option<i64>,
+    samples: Vec<SampleEntry>,
 }
+
+/// Labels, the name of the sample among them, and the value.
+type SampleEntry = (BTreeMap<String, String>, String);
 
 /// Reads the groups; none when there is no file yet.
 ///
@@ -63,27 +70,60 @@ pub(super) fn read(path: &Path) -> io::Result<Tenants> {
     }
     let mut tenants = Tenants::default();
     for entry in contents.groups {
-        let mut group = Group {
+        let key = GroupKey::from_labels(entry.labels.into_iter().collect());
+        let group = Group {
             pushed_ms: entry.pushed_ms,
             failed_ms: entry.failed_ms,
-            ..Group::default()
+            families: families(entry.families, &key, entry.pushed_ms)
+                .ok_or(io::ErrorKind::InvalidData)?,
         };
-        for family in entry.families {
-            let samples = family.samples.iter().map(|(labels, value)| {
-                let value = parse_value(value.as_bytes()).ok_or(io::ErrorKind::InvalidData)?;
-                Ok((Labels::from_pairs(labels), value))
-            });
-            let read = Family {
-                kind: MetricType::from_name(&family.r#type).unwrap_or_default(),
-                help: family.help,
-                samples: samples.collect::<io::Result<_>>()?,
-            };
-            group.families.insert(family.name, read);
-        }
-        let key = GroupKey::from_labels(entry.labels.into_iter().collect());
         tenants.of(&entry.tenant).insert(key, group);
     }
     Ok(tenants)
+}
+
+/// The families of a group; `None` for what no push can have left.
+fn families(entries: Vec<FamilyEntry>, key: &GroupKey, pushed_ms: i64) -> Option<Families> {
+    let mut collector = Collector::new(key, false);
+    for entry in entries {
+        let number = collector.family(&entry.name);
+        let family = collector.family_mut(number);
+        family.kind = MetricType::from_name(&entry.r#type).unwrap_or_default();
+        family.help = entry.help;
+        family.pushed_ms = entry.pushed_ms.unwrap_or(pushed_ms);
+        for (labels, value) in entry.samples {
+            let suffix = labels
+                .get(METRIC_NAME)?
+                .strip_prefix(&entry.name)?
+                .to_owned();
+            let labels = labels.into_iter().filter(|(name, _)| name != METRIC_NAME);
+            let mut labels: Pairs<'_> = labels.map(|(n, v)| (n.into(), v.into())).collect();
+            let value = parse_value(value.as_bytes())?;
+            collector.add((number, &suffix), &mut labels, value).ok()?;
+        }
+    }
+    collector.finish().ok()
+}
+
+/// The samples of a metric.
+fn samples(metric: &Metric) -> impl Iterator<Item = SampleEntry> {
+    metric.samples().into_iter().map(|sample| {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut labels: BTreeMap<_, _> = metric.labels.iter().map(owned).collect();
+        labels.extend(
+            metric
+                .empty
+                .iter()
+                .map(|name| (name.clone(), String::new())),
+        );
+        if let Some(name) = labels.get_mut(METRIC_NAME) {
+            name.push_str(sample.suffix);
+        }
+        if let Some((name, bound)) = sample.bound {
+            labels.insert(name.to_owned(), G(bound).to_string());
+        }
+        (labels, G(sample.value).to_string())
+    })
 }
 
 /// Writes the groups; they are durable afterwards.
@@ -91,7 +131,6 @@ pub(super) fn read(path: &Path) -> io::Result<Tenants> {
 /// # Errors
 /// When that fails; the file is as before then.
 pub(super) fn write(path: &Path, tenants: &Tenants) -> io::Result<()> {
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let groups = tenants.iter().flat_map(|(tenant, groups)| {
         let groups = groups.iter();
         groups.map(move |(key, group)| (tenant, key, group))
@@ -106,11 +145,8 @@ pub(super) fn write(path: &Path, tenants: &Tenants) -> io::Result<()> {
                 name: name.clone(),
                 r#type: type_name(family.kind).to_owned(),
                 help: family.help.clone(),
-                samples: (family.samples.iter())
-                    .map(|(labels, value)| {
-                        (labels.iter().map(owned).collect(), G(*value).to_string())
-                    })
-                    .collect(),
+                pushed_ms: Some(family.pushed_ms).filter(|ms| *ms != group.pushed_ms),
+                samples: family.metrics.iter().flat_map(samples).collect(),
             })
             .collect(),
     });

@@ -1,16 +1,16 @@
 //! What was pushed and not deleted, group by group.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::float::G;
-use model::{Labels, MetricType};
+use model::MetricType;
 
-use super::decode::{Families, Family, PUSH_FAILURE_TIME, PUSH_TIME};
+use super::decode::{PUSH_FAILURE_TIME, PUSH_TIME};
+use super::metrics::{Families, Family, Metric};
 use super::path::GroupKey;
 
-/// Groups that are held for all tenants together. Each stays in memory, in the file and in every answer to a scrape.
+/// Groups that are held for all tenants together. Each stays in memory, in the file and in every
+/// answer to a scrape.
 pub(super) const GROUPS_MAX: usize = 10_000;
 
 /// How a push changes its group.
@@ -32,6 +32,39 @@ pub struct Group {
     /// Its metrics.
     pub families: Families,
 }
+
+impl Group {
+    /// What the gateway itself says of the group `key`: when it was pushed to, and when that failed.
+    pub fn times(&self, key: &GroupKey) -> [(&'static str, Family); 2] {
+        let changed_ms = self.pushed_ms.max(self.failed_ms);
+        let family = |name, help: &str, time_ms: i64| {
+            let family = Family {
+                kind: MetricType::Gauge,
+                help: help.to_owned(),
+                pushed_ms: if time_ms > 0 { time_ms } else { changed_ms },
+                metrics: vec![Metric::single(name, key, time_ms as f64 / 1000.0)],
+            };
+            (name, family)
+        };
+        [
+            family(PUSH_TIME, PUSH_HELP, self.pushed_ms),
+            family(PUSH_FAILURE_TIME, FAILURE_HELP, self.failed_ms),
+        ]
+    }
+
+    /// All metrics of the group `key`, with those that [`Group::times`] says.
+    pub fn each_metric(&self, key: &GroupKey, mut take: impl FnMut(&Metric)) {
+        let times = self.times(key);
+        let times = times.iter().map(|(_, family)| family);
+        let families = self.families.values().chain(times);
+        families
+            .flat_map(|family| &family.metrics)
+            .for_each(&mut take);
+    }
+}
+
+const PUSH_HELP: &str = "Last Unix time when changing this group in the Pushgateway succeeded.";
+const FAILURE_HELP: &str = "Last Unix time when changing this group in the Pushgateway failed.";
 
 /// The groups of all tenants. No tenant sees those of another, nor can contradict them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -91,23 +124,43 @@ impl Groups {
         self.groups.insert(key, Arc::new(group));
     }
 
-    /// What contradicts other groups in a push to `key`: a family has one type everywhere.
-    pub fn conflict(&self, key: &GroupKey, pushed: &Families) -> Option<String> {
-        let others = self.groups.iter().filter(|(other, _)| *other != key);
-        let known = others.flat_map(|(_, group)| &group.families);
-        for (name, family) in known {
-            if let Some(ours) = pushed.get(name).filter(|ours| ours.kind != family.kind) {
-                let (is, was) = (type_name(ours.kind), type_name(family.kind));
-                return Some(format!(
-                    "metric family {name:?} is a {is} here and a {was} in another group"
-                ));
+    /// What contradicts others in a push to `key`: a family has one type everywhere, and no name that
+    /// a sample of another has.
+    pub fn conflict(&self, key: &GroupKey, change: Change, pushed: &Families) -> Option<String> {
+        let mut kinds: BTreeMap<&str, MetricType> = BTreeMap::new();
+        for (other, group) in self.iter() {
+            if other != key || change == Change::Merge {
+                let replaced = |name: &str| other == key && pushed.contains_key(name);
+                let families = group.families.iter();
+                let kept = families.filter(|(name, _)| !replaced(name));
+                kinds.extend(kept.map(|(name, family)| (name.as_str(), family.kind)));
             }
+        }
+        for (name, family) in pushed {
+            let clash = match kinds.get(name.as_str()) {
+                Some(kind) if *kind != family.kind => {
+                    let labels = &family.metrics.first()?.labels;
+                    let kind = type_name(*kind).to_uppercase();
+                    Some(format!(
+                        "collected metric {name:?} {labels} is not a {kind}"
+                    ))
+                }
+                Some(_) => None,
+                None => collision(&kinds, name, family.kind),
+            };
+            if clash.is_some() {
+                return clash;
+            }
+            kinds.insert(name, family.kind);
         }
         None
     }
 
     /// Applies a push of `now_ms`.
-    pub fn push(&mut self, key: &GroupKey, change: Change, pushed: Families, now_ms: i64) {
+    pub fn push(&mut self, key: &GroupKey, change: Change, mut pushed: Families, now_ms: i64) {
+        for family in pushed.values_mut() {
+            family.pushed_ms = now_ms;
+        }
         let group = self.group_mut(key);
         group.pushed_ms = now_ms;
         match change {
@@ -129,98 +182,38 @@ impl Groups {
     fn group_mut(&mut self, key: &GroupKey) -> &mut Group {
         Arc::make_mut(self.groups.entry(key.clone()).or_default())
     }
-
-    /// All metrics in the text format, each family once.
-    pub fn text(&self) -> String {
-        let mut by_name: BTreeMap<&str, Vec<&Family>> = BTreeMap::new();
-        for group in self.groups.values() {
-            for (name, family) in &group.families {
-                by_name.entry(name).or_default().push(family);
-            }
-        }
-        let own = [
-            (
-                PUSH_TIME,
-                self.times(PUSH_TIME, PUSH_HELP, |group| group.pushed_ms),
-            ),
-            (
-                PUSH_FAILURE_TIME,
-                self.times(PUSH_FAILURE_TIME, FAILURE_HELP, |group| group.failed_ms),
-            ),
-        ];
-        for (name, family) in &own {
-            by_name.insert(name, vec![family]);
-        }
-        let mut out = String::new();
-        for (name, families) in by_name {
-            write_family(&mut out, name, &families);
-        }
-        out
-    }
-
-    fn times(&self, name: &str, help: &str, time: impl Fn(&Group) -> i64) -> Family {
-        let samples = self.groups.iter().map(|(key, group)| {
-            let pairs = key.labels().iter().map(|(n, v)| (n.as_str(), v.as_str()));
-            let labels = Labels::from_pairs(pairs.chain([("__name__", name)]));
-            (labels, time(group) as f64 / 1000.0)
-        });
-        Family {
-            kind: MetricType::Gauge,
-            help: help.to_owned(),
-            samples: samples.collect(),
-        }
-    }
 }
 
-const PUSH_HELP: &str = "Last Unix time when changing this group in the Pushgateway succeeded.";
-const FAILURE_HELP: &str = "Last Unix time when changing this group in the Pushgateway failed.";
+/// What a new family collides with: the samples of a histogram or summary have names of their own.
+fn collision(kinds: &BTreeMap<&str, MetricType>, name: &str, kind: MetricType) -> Option<String> {
+    let suffixes = |kind| match kind {
+        MetricType::Histogram | MetricType::GaugeHistogram => &["_count", "_sum", "_bucket"][..],
+        MetricType::Summary => &["_count", "_sum"],
+        _ => &[],
+    };
+    for suffix in ["_count", "_sum", "_bucket"] {
+        let of = name.strip_suffix(suffix).and_then(|of| kinds.get(of));
+        if let Some(of) = of.filter(|of| suffixes(**of).contains(&suffix)) {
+            return Some(format!(
+                "collected metric named {name:?} collides with previously collected {} named {:?}",
+                type_name(*of),
+                name.strip_suffix(suffix).unwrap_or(name)
+            ));
+        }
+    }
+    let own = suffixes(kind)
+        .iter()
+        .map(|suffix| format!("{name}{suffix}"));
+    let taken = { own }.find(|own| kinds.contains_key(own.as_str()))?;
+    Some(format!(
+        "collected histogram or summary named {name:?} collides with previously collected metric named {taken:?}"
+    ))
+}
 
 /// The name of a type in the text format.
 pub(super) fn type_name(kind: MetricType) -> &'static str {
     match kind {
         MetricType::Unknown => "untyped",
         kind => kind.as_str(),
-    }
-}
-
-fn write_family(out: &mut String, name: &str, families: &[&Family]) {
-    let samples = || families.iter().flat_map(|family| &family.samples);
-    let Some(first) = families.first() else {
-        return;
-    };
-    if samples().next().is_none() {
-        return;
-    }
-    if let Some(family) = families.iter().find(|family| !family.help.is_empty()) {
-        let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
-        writeln!(out, "# HELP {name} {help}").expect("writing to a String");
-    }
-    writeln!(out, "# TYPE {name} {}", type_name(first.kind)).expect("writing to a String");
-    for (labels, value) in samples() {
-        out.push_str(labels.metric_name());
-        out.push('{');
-        // Scrapes with their own labels would else put theirs in its place.
-        let mut pairs: Vec<_> = labels.iter().filter(|(n, _)| *n != "__name__").collect();
-        if labels.get("instance").is_none() {
-            pairs.push(("instance", ""));
-            pairs.sort_unstable();
-        }
-        for (i, (name, value)) in pairs.into_iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            out.push_str(name);
-            out.push_str("=\"");
-            for c in value.chars() {
-                match c {
-                    '\\' => out.push_str(r"\\"),
-                    '"' => out.push_str("\\\""),
-                    '\n' => out.push_str(r"\n"),
-                    c => out.push(c),
-                }
-            }
-            out.push('"');
-        }
-        writeln!(out, "}} {}", G(*value)).expect("writing to a String");
     }
 }

@@ -1,58 +1,30 @@
 //! The Pushgateway's endpoints, with its answers: 200 for a push, 202 for a deletion, 400 with a
-//! line of text for what is wrong.
+//! line of text for what is wrong. Health and OPTIONS are answered by the server, as on all its ports.
 
-use std::io;
+use std::sync::Arc;
 
 use model::ErrorKind;
-use parking_lot::Mutex;
-use runtime::http::{Cost, Handler, HeaderMap, Method, Request, Response, StatusCode, header};
-use serde_json::json;
+use runtime::http::{
+    Cost, Handler, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header,
+};
+use serde_json::{Map, Value as Json, json};
+use storeapi::catalog::When;
 use tsdb::batch::Reject;
 
-use super::decode::{DecodeError, Families, decode};
-use super::groups::{Change, GROUPS_MAX, Groups, Tenants};
-use super::path::GroupKey;
-use super::{Options, file};
-use crate::protocols::points::{Points, Reason};
-use crate::protocols::sink::{Sink, StoreError};
-use crate::receive::{Encoding, Reason as LabelReason};
+use super::gateway::{Gateway, Refusal};
+use super::groups::{Change, GROUPS_MAX, Groups};
+use crate::protocols::points::Reason;
+use crate::receive::Reason as LabelReason;
+
+/// The version of the Pushgateway whose interface this is.
+const VERSION: &str = "1.5.1";
 
 /// The endpoints.
 #[derive(Debug)]
 pub struct Endpoint {
-    sink: Sink,
-    options: Options,
-    /// Held while a push is decided on and made durable: pushes are few.
-    groups: Mutex<Tenants>,
-}
-
-/// Why a push was not taken.
-enum Refusal {
-    /// It is no metrics at all.
-    Body(String),
-    /// It is wrong; the group notes a failure.
-    Push(String),
-    /// It cannot be taken as it is, or now.
-    Store(StoreError),
-    /// Some of it was not stored, such as series beyond a limit.
-    Points {
-        /// How many samples.
-        count: usize,
-        /// Why the first was not.
-        reason: Reason,
-        /// The first.
-        shown: String,
-    },
-    /// There are as many groups as there may be.
-    Full,
-    /// The groups could not be kept.
-    File(io::Error),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
+    gateway: Arc<Gateway>,
+    started_ms: i64,
 }
 
 impl Handler for Endpoint {
@@ -61,56 +33,69 @@ impl Handler for Endpoint {
     }
 
     fn handle(&self, request: Request) -> Response {
-        match (&request.method, request.path.as_str()) {
-            (&Method::GET, "/metrics") => self.metrics(&request),
-            (&Method::GET, "/api/v1/status") => self.status(),
-            (&Method::GET, "/-/healthy" | "/-/ready") => Response::text(StatusCode::OK, "OK"),
-            (_, path) => match path.strip_prefix("/metrics/") {
-                Some(group) if group.starts_with("job/") || group.starts_with("job@base64/") => {
-                    self.change(&request, group)
-                }
-                _ => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
-            },
+        let path = request.path.as_str();
+        if path.contains("//") {
+            return moved(path);
+        }
+        let group = path.strip_prefix("/metrics/");
+        let group = group.filter(|g| g.starts_with("job/") || g.starts_with("job@base64/"));
+        let allowed = match path {
+            _ if group.is_some() => "DELETE, OPTIONS, POST, PUT",
+            "/metrics" | "/api/v1/metrics" | "/api/v1/status" => "GET, OPTIONS",
+            "/api/v1/admin/wipe" if self.gateway.options().admin_api => "OPTIONS, PUT",
+            "/-/quit" => "OPTIONS, POST, PUT",
+            _ => return refused(StatusCode::NOT_FOUND, "404 page not found"),
+        };
+        let method = request.method.as_str();
+        if !allowed.split(", ").any(|allowed| allowed == method) {
+            return refused(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                .with_header(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        match (group, path) {
+            (Some(group), _) => self.change(&request, group),
+            (None, "/metrics") => self.metrics(&request),
+            (None, "/api/v1/metrics") => self.list(&request),
+            (None, "/api/v1/status") => self.status(),
+            (None, "/api/v1/admin/wipe") => self.wipe(&request),
+            // No client ends a process that is more than this gateway.
+            _ => Response::bytes(
+                StatusCode::FORBIDDEN,
+                "text/plain; charset=utf-8",
+                "Lifecycle API is not enabled.",
+            ),
         }
     }
 }
 
 impl Endpoint {
-    /// The endpoints of a receiver, with the groups of its file.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn open(sink: Sink, options: Options) -> io::Result<Self> {
-        let groups = match &options.file {
-            Some(path) => file::read(path)?,
-            None => Tenants::default(),
-        };
-        Ok(Self {
-            sink,
-            options,
-            groups: Mutex::new(groups),
-        })
+    /// The endpoints of a gateway.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        Self {
+            started_ms: gateway.now_ms(),
+            gateway,
+        }
     }
 
-    /// The groups of the tenant that asks.
     fn metrics(&self, request: &Request) -> Response {
-        let text = match self.sink.tenant(&request.headers) {
-            Ok(tenant) => self.groups.lock().get(tenant).map(Groups::text),
-            Err(error) => return of_refusal(&Refusal::Store(error)),
-        };
-        Response::bytes(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            text.unwrap_or_default(),
-        )
+        const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+        match self.gateway.shown(request, Groups::text) {
+            Ok(text) => Response::bytes(StatusCode::OK, EXPOSITION, text),
+            Err(refusal) => of_refusal(&refusal),
+        }
     }
 
-    fn status(&self) -> Response {
-        let data = json!({ "status": "success", "data": {
-            "build_information": { "version": "1.5.1" },
-            "flags": {},
-        } });
-        Response::bytes(StatusCode::OK, "application/json", data.to_string())
+    fn list(&self, request: &Request) -> Response {
+        match self.gateway.shown(request, Groups::list) {
+            Ok(groups) => of_api(&groups),
+            Err(refusal) => of_refusal(&refusal),
+        }
+    }
+
+    fn wipe(&self, request: &Request) -> Response {
+        match self.gateway.wipe(request) {
+            Ok(()) => Response::empty(StatusCode::ACCEPTED),
+            Err(refusal) => of_refusal(&refusal),
+        }
     }
 
     /// Changes the group that is named by what follows `/metrics/`.
@@ -118,124 +103,37 @@ impl Endpoint {
         let change = match request.method {
             Method::PUT => Some(Change::Replace),
             Method::POST => Some(Change::Merge),
-            Method::DELETE => None,
-            _ => return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            _ => None,
         };
-        let key = match GroupKey::parse(path) {
-            Ok(key) => key,
-            Err(error) => {
-                self.sink.failed();
-                return Response::text(StatusCode::BAD_REQUEST, &error.to_string());
-            }
-        };
-        let tenant = match self.sink.tenant(&request.headers) {
-            Ok(tenant) => tenant,
-            Err(error) => {
-                self.sink.failed();
-                return of_refusal(&Refusal::Store(error));
-            }
-        };
-        let mut held = self.groups.lock();
-        let changed = match change {
-            Some(change) => self.push(request, (tenant, &key), change, &mut held),
-            None => (self.keep(&mut held, |tenants| tenants.of(tenant).delete(&key)))
-                .map_err(Refusal::File),
-        };
-        match changed {
-            Ok(()) if change.is_none() => answer(StatusCode::ACCEPTED),
-            Ok(()) => answer(StatusCode::OK),
+        // As the Pushgateway says it of what it does not check.
+        let is_checked = self.gateway.options().check_consistency;
+        match self.gateway.change(request, path, change) {
+            Ok(()) if change.is_some() && is_checked => Response::empty(StatusCode::OK),
+            Ok(()) => Response::empty(StatusCode::ACCEPTED),
             Err(refusal) => of_refusal(&refusal),
         }
     }
 
-    /// Takes a push to the group `key` of a tenant; one that is wrong is noted there.
-    fn push(
-        &self,
-        request: &Request,
-        (tenant, key): (&str, &GroupKey),
-        change: Change,
-        held: &mut Tenants,
-    ) -> Result<(), Refusal> {
-        if held.is_full_for(tenant, key) {
-            self.sink.failed();
-            return Err(Refusal::Full);
-        }
-        // Two pushes to a group are never at one time, or the storage would keep the first only.
-        let groups = held.get(tenant);
-        let before = groups.and_then(|groups| groups.get(key));
-        let now_ms = (self.sink.now_ms()).max(before.map_or(0, |group| group.pushed_ms + 1));
-        let pushed = self.store(request, (tenant, key), groups, now_ms);
-        match pushed {
-            Ok(families) => {
-                let push = |tenants: &mut Tenants| {
-                    tenants.of(tenant).push(key, change, families, now_ms);
-                };
-                self.keep(held, push).map_err(Refusal::File)
-            }
-            Err(refusal) => {
-                if matches!(refusal, Refusal::Body(_) | Refusal::Push(_)) {
-                    self.sink.failed();
-                }
-                // As the Pushgateway does it: what cannot be read is not noted.
-                if matches!(refusal, Refusal::Push(_)) {
-                    self.keep(held, |tenants| tenants.of(tenant).fail(key, now_ms))
-                        .map_err(Refusal::File)?;
-                }
-                Err(refusal)
-            }
-        }
-    }
-
-    /// Stores what a request pushes at `now_ms`, and returns it.
-    fn store(
-        &self,
-        request: &Request,
-        (tenant, key): (&str, &GroupKey),
-        groups: Option<&Groups>,
-        now_ms: i64,
-    ) -> Result<Families, Refusal> {
-        let headers = &request.headers;
-        let snappy = Some(Encoding::SnappyFramed);
-        let body = (self.sink.decompress(headers, snappy, &request.body))
-            .inspect_err(|_| self.sink.failed())?;
-        let check = self.options.check_consistency;
-        let families =
-            decode(&body, is_protobuf(headers), key, check).map_err(|error| match error {
-                DecodeError::Inconsistent(_) => Refusal::Push(error.to_string()),
-                _ => Refusal::Body(error.to_string()),
-            })?;
-        let conflict = groups.filter(|_| check);
-        if let Some(reason) = conflict.and_then(|groups| groups.conflict(key, &families)) {
-            let error = DecodeError::Inconsistent(reason);
-            return Err(Refusal::Push(error.to_string()));
-        }
-        let mut points = Points::new();
-        for (labels, value) in families.values().flat_map(|family| &family.samples) {
-            let mut labels: Vec<_> = labels.iter().collect();
-            (points.add(&mut labels, now_ms, *value, &self.sink.limits().labels))
-                .map_err(|reason| Refusal::Push(reason.to_string()))?;
-        }
-        let stored = self.sink.store(tenant, &points)?;
-        match stored.refusals.kept().first() {
-            None => Ok(families),
-            Some(refused) => Err(Refusal::Points {
-                count: stored.refusals.len(),
-                reason: refused.reason,
-                shown: refused.shown.clone(),
-            }),
-        }
-    }
-
-    /// Changes the groups and keeps them in their file; they are as before when that fails.
-    fn keep(&self, held: &mut Tenants, change: impl FnOnce(&mut Tenants)) -> io::Result<()> {
-        let mut changed = held.clone();
-        change(&mut changed);
-        changed.tidy();
-        if let Some(path) = &self.options.file {
-            file::write(path, &changed)?;
-        }
-        *held = changed;
-        Ok(())
+    fn status(&self) -> Response {
+        let file = self.gateway.options().file.as_deref();
+        let file = file.map(|file| file.display().to_string());
+        let flags = json!({
+            "persistence.file": file.unwrap_or_default(),
+            "push.disable-consistency-check": (!self.gateway.options().check_consistency).to_string(),
+            "web.enable-admin-api": self.gateway.options().admin_api.to_string(),
+            "web.enable-lifecycle": "false",
+            "web.telemetry-path": "/metrics",
+        });
+        let of_build = ["branch", "buildDate", "buildUser", "goVersion", "revision"];
+        let mut build: Map<_, _> = (of_build.into_iter())
+            .map(|name| (name.to_owned(), json!("")))
+            .collect();
+        build.insert("version".to_owned(), json!(VERSION));
+        of_api(&json!({
+            "build_information": build,
+            "flags": flags,
+            "start_time": When::at(self.started_ms),
+        }))
     }
 }
 
@@ -253,16 +151,52 @@ pub(in crate::protocols) fn is_protobuf(headers: &HeaderMap) -> bool {
         && parts.contains(&"encoding=delimited")
 }
 
-/// Success, which says nothing.
-fn answer(status: StatusCode) -> Response {
-    Response::bytes(status, "text/plain; charset=utf-8", "")
+/// The way to a path that was written with an empty segment, as clients do whose address ends with a
+/// slash.
+fn moved(path: &str) -> Response {
+    let mut cleaned = path.to_owned();
+    while cleaned.contains("//") {
+        cleaned = cleaned.replace("//", "/");
+    }
+    match HeaderValue::from_str(&cleaned) {
+        Ok(location) => {
+            Response::empty(StatusCode::MOVED_PERMANENTLY).with_header(header::LOCATION, location)
+        }
+        Err(_) => refused(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+/// An answer of the API.
+fn of_api(data: &Json) -> Response {
+    let body = json!({ "status": "success", "data": data }).to_string();
+    let mut response = Response::bytes(StatusCode::OK, "application/json", body);
+    for (name, value) in [
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "Accept, Authorization, Content-Type, Origin",
+        ),
+        (
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, POST, DELETE, OPTIONS",
+        ),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+    ] {
+        response = response.with_header(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// An error, with a line that says what is wrong.
+fn refused(status: StatusCode, line: &str) -> Response {
+    const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+    Response::text(status, line).with_header(NOSNIFF, HeaderValue::from_static("nosniff"))
 }
 
 fn of_refusal(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::Body(reason) | Refusal::Push(reason) => {
-            Response::text(StatusCode::BAD_REQUEST, reason)
-        }
+        Refusal::Body(reason) | Refusal::Push(reason) => refused(StatusCode::BAD_REQUEST, reason),
         Refusal::Points {
             count,
             reason,
@@ -275,15 +209,15 @@ fn of_refusal(refusal: &Refusal) -> Response {
                 _ => StatusCode::BAD_REQUEST,
             };
             let text = format!("{count} samples were not stored; the first: {reason}: {shown}");
-            Response::text(status, &text)
+            refused(status, &text)
         }
         Refusal::Full => {
             let text = format!("there are {GROUPS_MAX} groups already; delete some");
-            Response::text(StatusCode::TOO_MANY_REQUESTS, &text)
+            refused(StatusCode::TOO_MANY_REQUESTS, &text)
         }
         Refusal::File(error) => {
             tracing::error!(%error, "cannot keep pushed groups");
-            Response::text(
+            refused(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "cannot keep the group; see the log",
             )
@@ -296,7 +230,7 @@ fn of_refusal(refusal: &Refusal) -> Response {
                 ErrorKind::Corrupt | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Response::text(status, &error.to_string())
+            refused(status, &error.to_string())
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Grouping keys: `/metrics/job/JOB/LABEL/VALUE...`, where `@base64` behind a name says how its value
 //! is written.
 
-use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeError, Engine as _};
 use model::labels::is_legacy_label_name;
 use runtime::http::Form;
 
@@ -28,7 +28,25 @@ pub enum PathError {
     /// A name that no pushed label can have.
     #[error("improper label name {}", model::labels::quoted(.0))]
     Name(String),
-    /// A value that is not base64, or not percent-encoded text.
+    /// A job that is not base64.
+    #[error("invalid base64 encoding in job name {}: illegal base64 data at input byte {at}", model::labels::quoted(.value))]
+    Job {
+        /// As written.
+        value: String,
+        /// Where it is none.
+        at: usize,
+    },
+    /// A value that is not base64.
+    #[error("invalid base64 encoding for label {name}={}: illegal base64 data at input byte {at}", model::labels::quoted(.value))]
+    Base64 {
+        /// The label.
+        name: String,
+        /// Its value as written.
+        value: String,
+        /// Where it is none.
+        at: usize,
+    },
+    /// A value that is not text, or not percent-encoded as it must be.
     #[error("invalid value {} of label {}", model::labels::quoted(.value), model::labels::quoted(.name))]
     Value {
         /// The label.
@@ -98,19 +116,46 @@ impl GroupKey {
 }
 
 fn value(name: &str, text: &str, is_base64: bool) -> Result<String, PathError> {
-    segment(text, is_base64).ok_or_else(|| PathError::Value {
-        name: name.to_owned(),
-        value: text.to_owned(),
+    segment(text, is_base64).map_err(|error| match (error, name) {
+        // Nothing else may be the name of a group's first label.
+        (SegmentError::Base64(at), "job") => PathError::Job {
+            value: text.to_owned(),
+            at,
+        },
+        (SegmentError::Base64(at), name) => PathError::Base64 {
+            name: name.to_owned(),
+            value: text.to_owned(),
+            at,
+        },
+        (SegmentError::Text, name) => PathError::Value {
+            name: name.to_owned(),
+            value: text.to_owned(),
+        },
     })
 }
 
+/// Why a segment says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocols) enum SegmentError {
+    /// It is not base64 from this byte on.
+    Base64(usize),
+    /// It is not UTF-8, or not percent-encoded as it must be.
+    Text,
+}
+
 /// What a segment of a path says, which may be base64 within its percent encoding.
-pub(in crate::protocols) fn segment(text: &str, is_base64: bool) -> Option<String> {
-    let decoded = Form::decode_path(text).ok()?;
+pub(in crate::protocols) fn segment(text: &str, is_base64: bool) -> Result<String, SegmentError> {
+    let decoded = Form::decode_path(text).map_err(|_| SegmentError::Text)?;
     if !is_base64 {
-        return Some(decoded);
+        return Ok(decoded);
     }
     // One sign of padding stands for a value that is empty.
-    let bytes = URL_BASE64.decode(decoded.trim_end_matches('=')).ok()?;
-    String::from_utf8(bytes).ok()
+    let bytes = URL_BASE64.decode(decoded.trim_end_matches('='));
+    let bytes = bytes.map_err(|error| match error {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => {
+            SegmentError::Base64(at)
+        }
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => SegmentError::Base64(0),
+    })?;
+    String::from_utf8(bytes).map_err(|_| SegmentError::Text)
 }

@@ -1,6 +1,7 @@
 //! Pushes as clients send them, byte for byte, and what must not harm.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -8,6 +9,7 @@ use proto::client;
 use runtime::http::Method;
 
 use super::decode::decode;
+use super::gateway::Gateway;
 use super::handler::Endpoint;
 use super::path::GroupKey;
 use super::*;
@@ -17,12 +19,13 @@ use crate::protocols::testing::{Bench, NOW_MS, REFUSED_MS, gzip, parts, send};
 const BODY: &str =
     "# HELP jobs_done How many.\n# TYPE jobs_done counter\njobs_done{kind=\"a\"} 3\n";
 
-struct Gateway {
+struct Bed {
     bench: Bench,
+    gateway: Arc<Gateway>,
     endpoint: Endpoint,
 }
 
-impl Gateway {
+impl Bed {
     fn new() -> Self {
         Self::with(Options::default())
     }
@@ -32,8 +35,13 @@ impl Gateway {
             decompressed_bytes_max: 100_000,
             ..Limits::default()
         });
-        let endpoint = Endpoint::open(bench.sink.clone(), options).unwrap();
-        Self { bench, endpoint }
+        let gateway = Arc::new(Gateway::open(bench.sink.clone(), options).unwrap());
+        let endpoint = Endpoint::new(Arc::clone(&gateway));
+        Self {
+            bench,
+            gateway,
+            endpoint,
+        }
     }
 
     fn send(&self, method: Method, path: &str, body: &str) -> (u16, String) {
@@ -83,19 +91,34 @@ fn paths_name_groups() {
     check("job/j/a-b/1", Err("improper label name \"a-b\""));
     check(
         "job/j/a@base64/!",
-        Err("invalid value \"!\" of label \"a\""),
+        Err("invalid base64 encoding for label a=\"!\": illegal base64 data at input byte 0"),
     );
+    check(
+        "job@base64/AAA!",
+        Err("invalid base64 encoding in job name \"AAA!\": illegal base64 data at input byte 3"),
+    );
+    check(
+        "job/j/a@base64/_w",
+        Err("invalid value \"_w\" of label \"a\""),
+    );
+    check("job/j/x/", key(&[("job", "j"), ("x", "")]));
     check("job/j/a/%zz", Err("invalid value \"%zz\" of label \"a\""));
 }
 
 #[test]
 fn pushes_replace_merge_and_delete() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     let push = |method, body| gateway.send(method, "/metrics/job/j/instance/i", body);
     assert_eq!(push(Method::PUT, BODY), (200, String::new()));
-    let stored =
-        format!(r#"|{{__name__="jobs_done", instance="i", job="j", kind="a"}} 3 @ {NOW_MS}"#);
-    assert_eq!(gateway.bench.recorder.take(), [stored]);
+    let stored = |name, value| {
+        format!(r#"|{{__name__="{name}", instance="i", job="j"}} {value} @ {NOW_MS}"#)
+    };
+    let expected = [
+        format!(r#"|{{__name__="jobs_done", instance="i", job="j", kind="a"}} 3 @ {NOW_MS}"#),
+        stored("push_time_seconds", "1795226430.123"),
+        stored("push_failure_time_seconds", "0"),
+    ];
+    assert_eq!(gateway.bench.recorder.take(), expected);
     assert_eq!(push(Method::POST, "other 1e6\n").0, 200);
     let times = "\
 # HELP push_failure_time_seconds Last Unix time when changing this group in the Pushgateway failed.
@@ -131,7 +154,7 @@ jobs_done{instance=\"i\",job=\"j\",kind=\"a\"} 3
 
 #[test]
 fn labels_of_the_path_win_and_an_instance_is_always_said() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     let body = "m{job=\"mine\",x=\"a\\\"b\\n\"} 1\npush_time_seconds 5\n";
     assert_eq!(gateway.send(Method::POST, "/metrics/job/j", body).0, 200);
     let text = gateway.metrics();
@@ -144,7 +167,7 @@ fn labels_of_the_path_win_and_an_instance_is_always_said() {
 
 #[test]
 fn what_is_wrong_is_said_and_noted() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     let inconsistent = |reason: &str| {
         format!("pushed metrics are invalid or inconsistent with existing metrics: {reason}\n")
     };
@@ -172,7 +195,7 @@ fn what_is_wrong_is_said_and_noted() {
         ),
         (
             "# TYPE m counter\nm 1\n",
-            inconsistent("metric family \"m\" is a counter here and a gauge in another group"),
+            inconsistent("collected metric \"m\" {__name__=\"m\", job=\"j\"} is not a GAUGE"),
         ),
     ] {
         assert_eq!(
@@ -201,7 +224,7 @@ fn what_is_wrong_is_said_and_noted() {
     );
     assert_eq!(gateway.bench.recorder.take(), Vec::<String>::new());
 
-    let lenient = Gateway::with(Options {
+    let lenient = Bed::with(Options {
         check_consistency: false,
         ..Options::default()
     });
@@ -209,16 +232,16 @@ fn what_is_wrong_is_said_and_noted() {
         lenient
             .send(Method::PUT, "/metrics/job/j", "m 1 1000\nm 2\n")
             .0,
-        200
+        202
     );
     assert_eq!(lenient.send(Method::GET, "/metrics/job/j", "").0, 405);
     assert_eq!(lenient.send(Method::GET, "/nothing", "").0, 404);
-    assert_eq!(lenient.send(Method::GET, "/-/ready", "").0, 200);
+    assert_eq!(lenient.send(Method::PUT, "/-/quit", "").0, 403);
 }
 
 #[test]
 fn a_push_that_cannot_be_stored_changes_nothing() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     *gateway.bench.recorder.failure.lock() = Some(model::ErrorKind::Unavailable);
     assert_eq!(gateway.send(Method::PUT, "/metrics/job/j", BODY).0, 503);
     assert_eq!(gateway.metrics(), "");
@@ -240,7 +263,7 @@ fn groups_are_as_many_as_there_may_be() {
 
 #[test]
 fn bodies_come_in_all_encodings_within_the_limit() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     let mut framed = snap::write::FrameEncoder::new(Vec::new());
     framed.write_all(BODY.as_bytes()).unwrap();
     let framed = framed.into_inner().unwrap();
@@ -303,16 +326,16 @@ fn groups_outlive_a_restart() {
         file: Some(dir.path().join("groups.json")),
         ..Options::default()
     };
-    let gateway = Gateway::with(options.clone());
+    let gateway = Bed::with(options.clone());
     let body = "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_sum NaN\nh_count 1\ng -Inf\n";
     assert_eq!(gateway.send(Method::PUT, "/metrics/job/j/a/b", body).0, 200);
     assert_eq!(gateway.send(Method::PUT, "/metrics/job/k", "bad").0, 400);
     let text = gateway.metrics();
     assert_eq!(text.matches("# TYPE h histogram\n").count(), 1);
     assert_eq!(text.matches("# TYPE").count(), 4, "{text}");
-    assert_eq!(Gateway::with(options.clone()).metrics(), text);
+    assert_eq!(Bed::with(options.clone()).metrics(), text);
     std::fs::write(options.file.as_ref().unwrap(), "{").unwrap();
-    assert!(Endpoint::open(gateway.bench.sink.clone(), options).is_err());
+    assert!(Gateway::open(gateway.bench.sink.clone(), options).is_err());
 }
 
 proptest! {
@@ -334,8 +357,8 @@ fn tenants_see_nothing_of_each_other() {
         file: Some(dir.path().join("groups.json")),
         ..Options::default()
     };
-    let gateway = Gateway::with(options.clone());
-    let as_tenant = |gateway: &Gateway, tenant: &str, method, path: &str, body: &str| {
+    let gateway = Bed::with(options.clone());
+    let as_tenant = |gateway: &Bed, tenant: &str, method, path: &str, body: &str| {
         let headers = [("thanos-tenant", tenant)];
         parts(send(&gateway.endpoint, method, path, &headers, body))
     };
@@ -344,12 +367,11 @@ fn tenants_see_nothing_of_each_other() {
         let pushed = as_tenant(&gateway, tenant, Method::PUT, "/metrics/job/j", body);
         assert_eq!(pushed, (200, String::new()));
     }
-    let shown =
-        |gateway: &Gateway, tenant| as_tenant(gateway, tenant, Method::GET, "/metrics", "").1;
+    let shown = |gateway: &Bed, tenant| as_tenant(gateway, tenant, Method::GET, "/metrics", "").1;
     let line_of_a = "jobs_done{instance=\"\",job=\"j\",kind=\"a\"} 3\n";
     let line_of_b = "jobs_done{instance=\"\",job=\"j\"} 7\n";
     drop(gateway);
-    let gateway = Gateway::with(options);
+    let gateway = Bed::with(options);
     let (a, b) = (shown(&gateway, "a"), shown(&gateway, "b"));
     assert!(a.contains(line_of_a) && !a.contains(line_of_b), "{a}");
     assert!(b.contains(line_of_b) && !b.contains(line_of_a), "{b}");
@@ -368,23 +390,121 @@ fn tenants_see_nothing_of_each_other() {
 
 #[test]
 fn pushes_of_one_moment_are_apart_and_what_is_not_stored_is_said() {
-    let gateway = Gateway::new();
+    let gateway = Bed::new();
     let push = |body: &str| gateway.send(Method::PUT, "/metrics/job/j", body);
     assert_eq!((push("a 1\n").0, push("a 2\n").0), (200, 200));
     let at = |value, t| format!(r#"|{{__name__="a", job="j"}} {value} @ {t}"#);
     let stored = gateway.bench.recorder.take();
-    assert_eq!(stored, [at(1, NOW_MS), at(2, NOW_MS + 1)]);
+    let of_a: Vec<_> = stored
+        .iter()
+        .filter(|sample| sample.contains("\"a\""))
+        .collect();
+    assert_eq!(of_a, [&at(1, NOW_MS), &at(2, NOW_MS + 1)]);
 
     gateway.bench.clock.advance(REFUSED_MS - NOW_MS);
-    let gateway = Gateway {
-        endpoint: Endpoint::open(gateway.bench.sink.clone(), Options::default()).unwrap(),
+    let fresh = Gateway::open(gateway.bench.sink.clone(), Options::default()).unwrap();
+    let gateway = Bed {
+        endpoint: Endpoint::new(Arc::new(fresh)),
         ..gateway
     };
     let (status, answer) = gateway.send(Method::PUT, "/metrics/job/k", "a 1\nb 2\n");
     let expected = concat!(
-        "2 samples were not stored; the first: out of order sample: ",
+        "4 samples were not stored; the first: out of order sample: ",
         "{__name__=\"a\", job=\"k\"} 1 @ 1000013000\n",
     );
     assert_eq!((status, answer.as_str()), (400, expected));
     assert!(!gateway.metrics().contains("job=\"k\""));
+}
+
+#[test]
+fn groups_are_stored_again_until_they_are_gone() {
+    let bed = Bed::new();
+    let body = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 2\nh_count 3\ngone 4\n";
+    assert_eq!(
+        bed.send(Method::PUT, "/metrics/job/j/p@base64/=", body).0,
+        200
+    );
+    bed.bench.recorder.take();
+    bed.bench.clock.advance(15_000);
+    bed.gateway.repeat();
+    let at = |series: &str, value: &str, ms: i64| {
+        let t = NOW_MS + ms;
+        format!("|{{__name__=\"{series}, job=\"j\"}} {value} @ {t}").replace("LE", "le=")
+    };
+    let appended = bed.bench.recorder.take_appended();
+    let series = [
+        ("gone\"", "4"),
+        ("h_bucket\"", "1"),
+        ("h_bucket\"", "3"),
+        ("h_sum\"", "2"),
+        ("h_count\"", "3"),
+        ("push_time_seconds\"", "1795226430.123"),
+        ("push_failure_time_seconds\"", "0"),
+    ];
+    let expected: Vec<_> = series
+        .iter()
+        .map(|(name, value)| at(name, value, 15_000))
+        .collect();
+    let without_bounds: Vec<_> = (appended.iter())
+        .map(|sample| {
+            sample
+                .replace(", le=\"1.0\"", "")
+                .replace(", le=\"+Inf\"", "")
+        })
+        .collect();
+    assert_eq!(without_bounds, expected);
+    assert!(appended[1].contains("le=\"1.0\"") && appended[2].contains("le=\"+Inf\""));
+
+    // What a push leaves out has ended, and so has everything when the group is deleted.
+    let push = bed.send(
+        Method::POST,
+        "/metrics/job/j/p@base64/=",
+        "# TYPE h gauge\nh 1\n",
+    );
+    assert_eq!(push.0, 200);
+    let ended = |samples: Vec<String>| -> Vec<String> {
+        let nan = samples.iter().filter(|sample| sample.contains(" NaN @ "));
+        nan.map(|sample| sample.split('"').nth(1).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        ended(bed.bench.recorder.take_appended()),
+        ["h_bucket", "h_bucket", "h_sum", "h_count"]
+    );
+    assert_eq!(
+        bed.send(Method::DELETE, "/metrics/job/j/p@base64/=", "").0,
+        202
+    );
+    assert_eq!(
+        ended(bed.bench.recorder.take_appended()),
+        [
+            "gone",
+            "h",
+            "push_time_seconds",
+            "push_failure_time_seconds"
+        ]
+    );
+    bed.gateway.repeat();
+    assert_eq!(bed.bench.recorder.take_appended(), Vec::<String>::new());
+}
+
+#[test]
+fn all_groups_of_a_tenant_are_wiped_where_that_is_allowed() {
+    let forbidden = Bed::new();
+    let wipe = |bed: &Bed| bed.send(Method::PUT, "/api/v1/admin/wipe", "").0;
+    assert_eq!(wipe(&forbidden), 404);
+    let bed = Bed::with(Options {
+        admin_api: true,
+        ..Options::default()
+    });
+    for job in ["a", "b"] {
+        let path = format!("/metrics/job/{job}");
+        assert_eq!(bed.send(Method::PUT, &path, "m 1\n").0, 200);
+    }
+    bed.bench.recorder.take();
+    assert_eq!(wipe(&bed), 202);
+    assert_eq!(bed.metrics(), "");
+    assert_eq!(bed.bench.recorder.take_appended().len(), 6);
+    assert_eq!(wipe(&bed), 202);
+    assert_eq!(bed.send(Method::GET, "/api/v1/admin/wipe", "").0, 405);
 }
