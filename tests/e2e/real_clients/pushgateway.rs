@@ -235,6 +235,38 @@ fn same_lines(expected: &[String], found: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What has no group in its path is alike.
+fn same_pages(theirs: u16, ours: u16) -> anyhow::Result<()> {
+    for path in ["/-/healthy", "/-/ready"] {
+        let (expected, answer) = (http::get(theirs, path)?, http::get(ours, path)?);
+        ensure!(expected.status == answer.status, "{path}: {answer:?}");
+    }
+    for path in ["/metrics", "/api/v1/metrics"] {
+        let (expected, answer) = (http::get(theirs, path)?, http::get(ours, path)?);
+        for name in HEADERS {
+            ensure!(
+                expected.header(name) == answer.header(name),
+                "{path}: {name}"
+            );
+        }
+    }
+    let status = |port| -> anyhow::Result<Value> {
+        let body = http::get(port, "/api/v1/status")?.body;
+        Ok(serde_json::from_str::<Value>(&body)?["data"].take())
+    };
+    let (expected, found) = (status(theirs)?, status(ours)?);
+    let keys = |value: &Value| -> Vec<String> {
+        value
+            .as_object()
+            .map_or(vec![], |map| map.keys().cloned().collect())
+    };
+    for part in ["", "/build_information"] {
+        let of = |value: &Value| value.pointer(part).map(keys);
+        ensure!(of(&expected) == of(&found), "{found}");
+    }
+    Ok(())
+}
+
 #[test]
 fn answers_are_those_of_the_real_gateway() -> anyhow::Result<()> {
     let Some(program) = peer("prometheus-pushgateway") else {
@@ -274,40 +306,7 @@ fn answers_are_those_of_the_real_gateway() -> anyhow::Result<()> {
     }
     ensure!(unlike.is_empty(), "{}", unlike.join("\n"));
     same_lines(&list(theirs)?, &list(receivers.pushgateway)?)?;
-    for path in ["/-/healthy", "/-/ready"] {
-        let (expected, answer) = (
-            http::get(theirs, path)?,
-            http::get(receivers.pushgateway, path)?,
-        );
-        ensure!(expected.status == answer.status, "{path}: {answer:?}");
-    }
-    for path in ["/metrics", "/api/v1/metrics"] {
-        let (expected, answer) = (
-            http::get(theirs, path)?,
-            http::get(receivers.pushgateway, path)?,
-        );
-        for name in HEADERS {
-            ensure!(
-                expected.header(name) == answer.header(name),
-                "{path}: {name}"
-            );
-        }
-    }
-    let status = |port| -> anyhow::Result<Value> {
-        let body = http::get(port, "/api/v1/status")?.body;
-        Ok(serde_json::from_str::<Value>(&body)?["data"].take())
-    };
-    let (expected, ours) = (status(theirs)?, status(receivers.pushgateway)?);
-    let keys = |value: &Value| -> Vec<String> {
-        value
-            .as_object()
-            .map_or(vec![], |map| map.keys().cloned().collect())
-    };
-    for part in ["", "/build_information"] {
-        let of = |value: &Value| value.pointer(part).map(keys);
-        ensure!(of(&expected) == of(&ours), "{ours}");
-    }
-    Ok(())
+    same_pages(theirs, receivers.pushgateway)
 }
 
 #[test]
