@@ -97,7 +97,11 @@ impl Receiver {
                 });
                 assert!(response.status().is_success(), "{}", response.status());
             }
-            Self::Lines(telnet) => assert_eq!(telnet.lines(&body).text, ""),
+            Self::Lines(telnet) => {
+                let mut lines = telnet.lines(&body);
+                telnet.try_store(&mut lines).unwrap();
+                assert_eq!(lines.reply.text, "");
+            }
         }
     }
 }
@@ -147,7 +151,8 @@ const CASES: [Case; 7] = [
         "pushgateway, text",
         |sink| {
             let options = pushgateway::Options::default();
-            let endpoint = pushgateway::handler::Endpoint::open(sink, options).unwrap();
+            let gateway = pushgateway::gateway::Gateway::open(sink, options).unwrap();
+            let endpoint = pushgateway::handler::Endpoint::new(Arc::new(gateway));
             Receiver::http(endpoint, "/metrics/job/backup", &[])
         },
         // The same group each time, which would otherwise have to hold all of it.
