@@ -12,6 +12,9 @@
 //!
 //! Remote write does not come by here: its senders hold what was not taken themselves.
 
+mod drain;
+mod figures;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -19,23 +22,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use model::{ErrorKind, Labels};
+use model::ErrorKind;
 use parking_lot::RwLock;
 use runtime::Clock;
-use runtime::metrics::{Collect, Exposition};
-use runtime::process::{self, Shutdown};
-use serde::Serialize;
 use tokio::sync::Notify;
 use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
 use tsdb::db::DirLock;
 
+pub use figures::BufferFigures;
+
 use crate::append::Appender;
 use crate::protocols::status::ReceiverStatus;
-use crate::queue::record::{RecordReader, encode};
-use crate::queue::{Position, Queue, QueueError, QueueOptions, QueueStats, WhenFull};
-use crate::receive::{Outcome, Reason};
+use crate::queue::record::encode;
+use crate::queue::{Position, Queue, QueueError, QueueOptions, WhenFull};
 use crate::storage::tenant_name;
 
 /// The receiver that refusals of drained points are shown under.
@@ -44,10 +44,6 @@ pub const BUFFER: &str = "buffer";
 const HELD: CommitPoint = CommitPoint(u64::MAX);
 /// Directory of the default tenant's queue. No tenant's name begins with a dot.
 const DEFAULT_DIR: &str = ".default";
-/// Records that are drained before they are made durable together.
-const RECORDS_PER_COMMIT: usize = 64;
-/// Pause between two attempts to drain.
-const DRAIN_EVERY: Duration = Duration::from_millis(500);
 
 const SEGMENT_BYTES: u64 = 8 << 20;
 /// Segments of the default tenant whose place on the disk is kept.
@@ -67,24 +63,6 @@ pub struct BufferOptions {
     pub single_tenant: bool,
     /// Whether the directory is locked.
     pub lock: bool,
-}
-
-/// Figures of the buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct BufferFigures {
-    /// Tenants whose pushes are held.
-    pub holding_tenants: usize,
-    /// Bytes that the queues may have.
-    pub bytes_max: u64,
-    /// What they have.
-    #[serde(flatten)]
-    pub queues: QueueStats,
-    /// Samples that were held since the start.
-    pub held_samples: u64,
-    /// Samples that were handed on since the start.
-    pub drained_samples: u64,
-    /// Pushes that found the buffer full since the start.
-    pub full: u64,
 }
 
 /// The queue of one tenant.
@@ -289,160 +267,6 @@ impl Buffer {
             reason: format!("the TSDB takes nothing now, and {error}"),
         }
     }
-
-    /// Hands on what is held, whenever there is something, until told to stop.
-    pub async fn run(self: Arc<Self>, mut shutdown: Shutdown) {
-        loop {
-            let waking = async {
-                self.wake.notified().await;
-                // Not at once: what makes the storage refuse lasts for a while.
-                tokio::time::sleep(DRAIN_EVERY).await;
-            };
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = waking => {}
-            }
-            let buffer = Arc::clone(&self);
-            process::blocking(move || buffer.drain()).await;
-            if self.open.load(Ordering::Acquire) > 0 {
-                self.wake.notify_one();
-            }
-        }
-    }
-
-    /// Hands on what is held, as far as the storage takes it.
-    pub fn drain(&self) {
-        let Some(storage) = self.storage.get() else {
-            return;
-        };
-        let lines: Vec<_> = self.lines.read().values().map(Arc::clone).collect();
-        for line in lines {
-            if !*line.is_open.read() {
-                continue;
-            }
-            while self.drain_some(&line, &**storage) {}
-        }
-    }
-
-    /// Hands on the first records of a queue. False when it is done, or must be tried again later.
-    fn drain_some(&self, line: &Line, storage: &dyn Appender) -> bool {
-        let mut reader = RecordReader::default();
-        let mut at = line.queue.front();
-        let (mut samples, mut commit, mut is_blocked) = (0, None, false);
-        for _ in 0..RECORDS_PER_COMMIT {
-            let entry = match line.queue.read(at) {
-                Ok(Some(entry)) => entry,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(tenant = line.tenant, %error, "cannot read what is held");
-                    is_blocked = true;
-                    break;
-                }
-            };
-            match self.hand_on(line, &mut reader, &entry.payload, storage) {
-                Ok(point) => commit = point.or(commit),
-                Err(_) => {
-                    is_blocked = true;
-                    break;
-                }
-            }
-            samples += u64::from(entry.samples);
-            at = entry.end;
-        }
-        if let Some(commit) = commit
-            && storage.commit(&line.tenant, commit).is_err()
-        {
-            // They come again, and the head knows them.
-            return false;
-        }
-        if at == line.queue.front() {
-            return !is_blocked && !self.close(line);
-        }
-        self.drained.fetch_add(samples, Ordering::Relaxed);
-        line.queue.consume(at);
-        !is_blocked
-    }
-
-    /// Appends a record to the storage; an error when that takes nothing now.
-    fn hand_on(
-        &self,
-        line: &Line,
-        reader: &mut RecordReader,
-        payload: &[u8],
-        storage: &dyn Appender,
-    ) -> Result<Option<CommitPoint>, WriteError> {
-        let mut outcome = Outcome::default();
-        let batch = match reader.read(payload) {
-            Ok((_, batch)) => batch,
-            Err(error) => {
-                tracing::error!(tenant = line.tenant, %error, "cannot use what is held");
-                return Ok(None);
-            }
-        };
-        let commit = match storage.append(&line.tenant, batch) {
-            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-            Err(error) => {
-                tracing::error!(tenant = line.tenant, %error, "what was held is refused");
-                return Ok(None);
-            }
-            Ok(appended) => {
-                outcome.floats = appended.floats;
-                outcome.histograms = appended.histograms;
-                for rejection in &appended.rejected {
-                    outcome.refusals.add(Reason::Head(rejection.reason), 1, || {
-                        let labels = Labels::from_encoded(batch.get(rejection.series).labels);
-                        format!("{labels} at {}", rejection.t)
-                    });
-                }
-                appended.commit
-            }
-        };
-        self.status
-            .wrote(self.clock.now_ms(), &line.tenant, &outcome);
-        Ok(Some(commit))
-    }
-
-    /// Has pushes go to the storage again, unless one came meanwhile. True when they do.
-    fn close(&self, line: &Line) -> bool {
-        let mut is_open = line.is_open.write();
-        if !line.queue.is_empty() {
-            return false;
-        }
-        if *is_open {
-            *is_open = false;
-            self.open.fetch_sub(1, Ordering::AcqRel);
-            tracing::info!(
-                tenant = line.tenant,
-                "what was held is stored; pushes go to the TSDB"
-            );
-        }
-        true
-    }
-
-    /// Figures as of now.
-    pub fn figures(&self) -> BufferFigures {
-        let mut figures = BufferFigures {
-            holding_tenants: self.open.load(Ordering::Relaxed),
-            bytes_max: self.options.bytes_max,
-            held_samples: self.held.load(Ordering::Relaxed),
-            drained_samples: self.drained.load(Ordering::Relaxed),
-            full: self.full.load(Ordering::Relaxed),
-            ..BufferFigures::default()
-        };
-        for line in self.lines.read().values() {
-            let stats = line.queue.stats();
-            let all = &mut figures.queues;
-            all.bytes += stats.bytes;
-            all.records += stats.records;
-            all.samples += stats.samples;
-            all.damaged_segments += stats.damaged_segments;
-            all.oldest_ms = match (all.oldest_ms, stats.oldest_ms) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-        figures
-    }
 }
 
 impl Appender for Buffer {
@@ -467,57 +291,6 @@ impl Appender for Buffer {
             _ if at == HELD => Ok(()),
             Some(storage) => storage.commit(tenant, at),
             None => Err(starting()),
-        }
-    }
-}
-
-impl Collect for Buffer {
-    fn collect(&self, out: &mut Exposition) {
-        let figures = self.figures();
-        let oldest = figures.queues.oldest_ms;
-        let lag_ms = oldest.map_or(0, |oldest| (self.clock.now_ms() - oldest).max(0));
-        for (name, help, value) in [
-            (
-                "promontory_buffer_bytes",
-                "Bytes of pushes that are held on disk.",
-                figures.queues.bytes as f64,
-            ),
-            (
-                "promontory_buffer_samples",
-                "Samples that are held on disk.",
-                figures.queues.samples as f64,
-            ),
-            (
-                "promontory_buffer_lag_seconds",
-                "How long the oldest push that is held waits.",
-                lag_ms as f64 / 1000.0,
-            ),
-            (
-                "promontory_buffer_holding_tenants",
-                "Tenants whose pushes are held.",
-                figures.holding_tenants as f64,
-            ),
-        ] {
-            out.gauge(name, help, &[], value);
-        }
-        for (name, help, value) in [
-            (
-                "promontory_buffer_held_samples_total",
-                "Samples that were held on disk.",
-                figures.held_samples,
-            ),
-            (
-                "promontory_buffer_drained_samples_total",
-                "Samples that were held and then handed on.",
-                figures.drained_samples,
-            ),
-            (
-                "promontory_buffer_full_total",
-                "Pushes that found the buffer full.",
-                figures.full,
-            ),
-        ] {
-            out.counter(name, help, &[], value);
         }
     }
 }

@@ -165,4 +165,26 @@ mod tests {
             assert!(fates(body.as_bytes(), 1).is_err(), "{body}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_answers_never_tell_of_more_documents_than_were_sent(
+            at in 0usize..200,
+            byte: u8,
+            documents in 0usize..4,
+        ) {
+            let mut body = concat!(
+                r#"{"errors":true,"items":[{"create":{"status":201}},"#,
+                r#"{"create":{"status":400,"error":{"type":"t","reason":"r"}}}]}"#
+            )
+            .as_bytes()
+            .to_vec();
+            if let Some(damaged) = body.get_mut(at) {
+                *damaged = byte;
+            }
+            if let Ok(fates) = fates(&body, documents) {
+                proptest::prop_assert_eq!(fates.len(), documents);
+            }
+        }
+    }
 }
