@@ -3,7 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use tsdb::wal::RecordType;
-use tsdb::wal::record::{Checker, decode_samples, decode_series, encode_samples, encode_series};
+use tsdb::wal::record::{
+    Changes, Checker, decode_samples, decode_series, encode_changes, encode_samples, encode_series,
+};
 
 fuzz_target!(|data: &[u8]| {
     if Checker::default().check(data).is_err() {
@@ -23,6 +25,13 @@ fuzz_target!(|data: &[u8]| {
             encode_series(&series, &mut record);
             decode_series(&record, &mut again).expect("it was just encoded");
             assert_eq!(series, again);
+        }
+        Some(RecordType::Changes) => {
+            let (mut samples, mut record, mut again) = (Vec::new(), Vec::new(), Vec::new());
+            (Changes::default().decode(data, &mut samples)).expect("it was checked");
+            encode_changes(&samples, &[], &mut record);
+            (Changes::default().decode(&record, &mut again)).expect("it was just encoded");
+            assert_eq!(format!("{samples:?}"), format!("{again:?}"));
         }
         _ => {}
     }

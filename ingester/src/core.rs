@@ -241,13 +241,14 @@ impl Core {
         }
     }
 
-    /// Ships what is in the heads, where blocks are shipped: this machine may never come back.
+    /// Ships what is in the heads, where blocks are shipped: this machine may never come back. Else
+    /// leaves it where Prometheus finds it too.
     async fn finish(&self) {
+        let tenants = Arc::clone(&self.tenants);
         let Some(shipping) = &self.shipping else {
-            return;
+            return process::blocking(move || tenants.close()).await;
         };
         tracing::info!("flushing heads into blocks");
-        let tenants = Arc::clone(&self.tenants);
         // What failed was logged.
         let _ = process::blocking(move || tenants.flush()).await;
         tracing::info!("shipping blocks");

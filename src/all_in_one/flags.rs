@@ -89,6 +89,9 @@ pub(crate) struct Flags {
     /// When a write is acknowledged.
     #[arg(long = "wal.sync", value_name = "WHEN", default_value = "always")]
     wal_sync: String,
+    /// Records of float samples in the log: compact ones, or those of Prometheus.
+    #[arg(long = "wal.records", value_name = "FORM", default_value = "compact")]
+    wal_records: String,
 }
 
 /// What the parts work with: complete and checked.
@@ -197,6 +200,7 @@ impl Flags {
             flag("tsdb.retention", self.retention),
             flag("tsdb.out-of-order.time-window", self.out_of_order_window),
             flag("wal.sync", &self.wal_sync),
+            flag("wal.records", &self.wal_records),
         ];
         said.extend(self.labels.iter().map(|label| flag("label", label)));
         let config_file = self.scrape_config.iter();

@@ -57,7 +57,7 @@ pub use cut::{CutSeries, OutOfOrderCut};
 pub use index::LabelCounts;
 pub use logs::WalStats;
 pub use open::{OpenReport, Progress};
-pub use options::{HeadOptions, SyncMode};
+pub use options::{FloatRecords, HeadOptions, SyncMode};
 pub use read::{SelectedSeries, SeriesExemplars};
 pub use replay::{ReplayOptions, ReplayReport, replay};
 pub use truncate::Truncated;
@@ -127,6 +127,20 @@ impl Head {
     /// As [`Head::commit`].
     pub fn flush(&self) -> Result<(), WriteError> {
         self.logs()?.flush_all()
+    }
+
+    /// Completes all chunks and moves them into head chunk files, before a head is dropped in whose
+    /// log Prometheus would not find them ([`FloatRecords::Changes`]). What cannot be moved stays in the
+    /// log alone. Nobody may append any more.
+    pub fn close(&self) {
+        if self.options.float_records == FloatRecords::Samples {
+            return;
+        }
+        let all = self.index.all();
+        for entry in &all {
+            entry.state.lock().samples.close();
+        }
+        self.write_full(&all);
     }
 
     /// The time from the first sample to the last, unless there is none.

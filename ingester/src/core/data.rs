@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use runtime::{BucketConfig, Error};
 use tsdb::db::{DbOptions, Retention};
-use tsdb::head::{HeadOptions, SyncMode};
+use tsdb::head::{FloatRecords, HeadOptions, SyncMode};
 
 use super::{Deps, start};
-use crate::flags::{Config, LayoutFlag, TsdbConfig, WalSync};
+use crate::flags::{Config, LayoutFlag, TsdbConfig, WalRecords, WalSync};
 use crate::receive::limits::limit;
 use crate::scraping::Loaded;
 use crate::storage::{Layout, StorageOptions, Tenants};
@@ -88,6 +88,10 @@ fn db_options(tsdb: &TsdbConfig, window_ms: Option<i64>, bucket: &BucketConfig) 
                 WalSync::Always => SyncMode::Always,
                 WalSync::Batch => SyncMode::Batch(SYNC_BATCH),
                 WalSync::None => SyncMode::None,
+            },
+            float_records: match tsdb.wal_records {
+                WalRecords::Compact => FloatRecords::Changes,
+                WalRecords::Prometheus => FloatRecords::Samples,
             },
             ..defaults.head
         },

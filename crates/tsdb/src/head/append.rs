@@ -272,9 +272,10 @@ impl Append<'_> {
             }
             Place::InOrder => {
                 let cutting = self.head.cutting();
+                let before = state.samples.last_float();
                 if state.samples.append_float(t, v, cutting) == Taken::InOrder {
                     widen(&mut self.in_order, t);
-                    self.logs.wal_rows.float(entry.series, t, v);
+                    (self.logs).wal_float((entry.series, t, v), before, &mut state.changed_in);
                 }
                 Ok(())
             }
@@ -286,7 +287,7 @@ impl Append<'_> {
             }),
             Place::OutOfOrder => {
                 if self.out_of_order(entry, state, t, Value::Float(v)) {
-                    self.logs.wbl_rows.float(entry.series, t, v);
+                    self.logs.wbl_rows.float(entry.series, t, v, None);
                 }
                 Ok(())
             }

@@ -21,6 +21,9 @@ pub(super) struct Entry {
 pub(super) struct State {
     pub(super) samples: HeadSeries,
     pub(super) metadata: Option<Arc<Metadata>>,
+    /// One more than the last segment of the WAL in which a change of the series was logged; zero
+    /// before the first. Changes only while the logs are locked.
+    pub(super) changed_in: u32,
     /// True once the log has a record of the series. Changes only while the logs are locked.
     pub(super) is_logged: bool,
     /// True once the head has forgotten the series: nothing may be appended, for nobody would find

@@ -3,7 +3,7 @@
 //! An append holds the lock of the logs while it changes series, so that a log has the samples of a
 //! series in the order in which the series took them. Flushing to disk happens outside of that lock:
 //! whoever waits first flushes everything written so far, and all who wait then wait for that one
-//! flush or the next. After an error nothing more is written or acknowledged: what the disk holds is
+//! flush or the next, which begins at least [`FLUSH_GAP`] later. After an error nothing more is written or acknowledged: what the disk holds is
 //! not known then.
 
 use std::path::{Path, PathBuf};
@@ -14,12 +14,16 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::SyncMode;
-use super::rows::Rows;
-use crate::batch::{CommitPoint, WriteError};
+use super::rows::{FloatForm, Rows};
+use super::{FloatRecords, HeadOptions, SyncMode};
+use crate::batch::{CommitPoint, SeriesRef, WriteError};
 use crate::error::{Error, Result};
 use crate::wal::dir::{LogDir, SegmentFile};
 use crate::wal::{Writer, WriterOptions};
+
+/// Flushes begin at least so long after one another. Every flush writes the last page of the file
+/// again, so writers that come one after the other should share one, while a single one hardly waits.
+const FLUSH_GAP: Duration = Duration::from_millis(2);
 
 /// Both logs of a head, open for writing.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ pub(super) struct OpenLogs {
     /// What the append under way puts into each.
     pub(super) wal_rows: Rows,
     pub(super) wbl_rows: Rows,
+    float_records: FloatRecords,
     /// Appends written.
     written: u64,
     /// References that no series has any longer, with the last segment that may use each: until
@@ -84,6 +89,8 @@ struct Durable {
     /// Appends that are on disk.
     until: u64,
     is_flushing: bool,
+    /// When the last flush began.
+    begun: Option<Instant>,
     failed: Option<Arc<Error>>,
 }
 
@@ -97,7 +104,8 @@ fn open_log(dir: &Path, options: WriterOptions) -> Result<Writer> {
 
 impl Logs {
     /// Begins a segment of the WAL in the data directory `dir`.
-    pub(super) fn open(dir: &Path, options: WriterOptions, sync: SyncMode) -> Result<Self> {
+    pub(super) fn open(dir: &Path, head: &HeadOptions) -> Result<Self> {
+        let options = head.wal;
         let wbl_dir = dir.join("wbl");
         let wbl = wbl_dir.is_dir().then(|| open_log(&wbl_dir, options));
         Ok(Self {
@@ -108,13 +116,14 @@ impl Logs {
                 options,
                 wal_rows: Rows::default(),
                 wbl_rows: Rows::default(),
+                float_records: head.float_records,
                 written: 0,
                 expiring: HashMap::new(),
                 failed: None,
             }),
             durable: Mutex::default(),
             flushed: Condvar::new(),
-            sync,
+            sync: head.sync,
             syncs: Mutex::default(),
         })
     }
@@ -171,7 +180,14 @@ impl Logs {
                 continue;
             }
             durable.is_flushing = true;
-            let result = MutexGuard::unlocked(&mut durable, || self.flush_now());
+            let next = durable.begun.map(|begun| begun + FLUSH_GAP);
+            let (begun, result) = MutexGuard::unlocked(&mut durable, || {
+                std::thread::sleep(next.map_or(Duration::ZERO, |next| {
+                    next.saturating_duration_since(Instant::now())
+                }));
+                (Instant::now(), self.flush_now())
+            });
+            durable.begun = Some(begun);
             durable.is_flushing = false;
             match result {
                 Ok(until) => durable.until = until,
@@ -241,13 +257,25 @@ impl OpenLogs {
         }
     }
 
+    /// Gathers a float of the WAL; `before` is the newest float of the series, and `changed_in` what
+    /// its state says.
+    #[inline]
+    pub(super) fn wal_float(
+        &mut self,
+        (series, t, value): (SeriesRef, i64, f64),
+        before: Option<f64>,
+        changed_in: &mut u32,
+    ) {
+        let segment = self.wal.segment() + 1;
+        let before = before.filter(|_| *changed_in == segment);
+        *changed_in = segment;
+        self.wal_rows.float(series, t, value, before);
+    }
+
     /// True when there was something to write.
     fn write_rows(&mut self) -> Result<bool> {
-        let wal = self.wal_rows.records();
-        if !wal.is_empty() {
-            self.wal.log(&wal)?;
-        }
-        let wbl = self.wbl_rows.records();
+        let has_wal = self.write_wal()?;
+        let wbl = self.wbl_rows.records(FloatForm::Samples);
         if !wbl.is_empty() {
             let log = match &mut self.wbl {
                 Some(log) => log,
@@ -255,7 +283,25 @@ impl OpenLogs {
             };
             log.log(&wbl)?;
         }
-        Ok(!wal.is_empty() || !wbl.is_empty())
+        Ok(has_wal || !wbl.is_empty())
+    }
+
+    /// Writes what was gathered for the WAL. What is relative to values in the open segment goes into
+    /// that; when it does not fit, everything is written whole, into the next.
+    fn write_wal(&mut self) -> Result<bool> {
+        let form = match self.float_records {
+            FloatRecords::Samples => FloatForm::Samples,
+            FloatRecords::Changes => FloatForm::Changes,
+        };
+        let records = self.wal_rows.records(form);
+        if form == FloatForm::Samples || self.wal.has_room(&records) {
+            self.wal.log(&records)?;
+            return Ok(!records.is_empty());
+        }
+        self.wal.next_segment()?;
+        self.wal
+            .log(&self.wal_rows.records(FloatForm::WholeChanges))?;
+        Ok(true)
     }
 
     /// The data directory.

@@ -63,7 +63,7 @@ impl Head {
             report,
         } = replayed;
         head.files.open_for_writing()?;
-        let logs = Arc::new(Logs::open(dir, options.wal, options.sync)?);
+        let logs = Arc::new(Logs::open(dir, &options)?);
         logs.expire(aliases);
         if let SyncMode::Batch(every) = options.sync {
             head._flusher = Some(Flusher::start(Arc::clone(&logs), every)?);

@@ -20,6 +20,17 @@ pub enum SyncMode {
     None,
 }
 
+/// How the log holds float samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FloatRecords {
+    /// Each relative to the one before of its series: a quarter of the bytes, in records that Prometheus
+    /// skips. [`Head::close`](super::Head::close) leaves everything where it finds it nevertheless.
+    #[default]
+    Changes,
+    /// As Prometheus writes them, so that it reads the log after a crash too.
+    Samples,
+}
+
 /// How a head is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadOptions {
@@ -43,6 +54,8 @@ pub struct HeadOptions {
     pub sync: SyncMode,
     /// How the logs are written.
     pub wal: WriterOptions,
+    /// How the WAL holds float samples.
+    pub float_records: FloatRecords,
     /// How long forgetting what blocks hold waits for those who read it. It may be as long as queries
     /// may take; who is slower gets an error.
     pub reader_patience: Duration,
@@ -62,6 +75,7 @@ impl Default for HeadOptions {
             exemplars_max: 100_000,
             sync: SyncMode::default(),
             wal: WriterOptions::default(),
+            float_records: FloatRecords::default(),
             reader_patience: Duration::from_secs(120),
             replay_workers: 2,
         }

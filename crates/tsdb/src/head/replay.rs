@@ -59,8 +59,8 @@ pub struct ReplayReport {
     pub samples: u64,
     /// Records of types that this version does not know, which were skipped.
     pub unknown_records: u64,
-    /// Samples, tombstones, exemplars, metadata and markers of series that no record introduced;
-    /// they were skipped.
+    /// Samples, tombstones, exemplars, metadata and markers of series that no record introduced, and
+    /// changes of values that were not read; they were skipped.
     pub unknown_series: u64,
     /// Histograms that contradict themselves; they were skipped.
     pub invalid_histograms: u64,
@@ -152,6 +152,7 @@ fn read_log(
         let file = File::open(&segment.path).map_err(|e| Error::io("open", &segment.path, e))?;
         let mut reader = SegmentReader::new(file);
         router.report.segments += 1;
+        router.begin_segment();
         loop {
             let (corruption, torn) = match reader.next_record() {
                 Ok(None) => break,

@@ -1,7 +1,10 @@
 //! What one append puts into a log: rows are gathered and become records.
 //!
 //! A record holds one kind of value, and a replay applies records in their order. So a change of the
-//! kind ends the records before it, and series come before their samples.
+//! kind ends the records before it, and series come before their samples. Floats are encoded last of
+//! all, when it is known whether they may be relative to what the log's segment has.
+
+use std::ops::Range;
 
 use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
 
@@ -18,20 +21,45 @@ const SERIES_BYTES_MAX: usize = 4 << 20;
 /// Memory that is kept from one append to the next.
 const BYTES_KEPT: usize = 4 << 20;
 
+/// How floats are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FloatForm {
+    /// As Prometheus does.
+    Samples,
+    /// Relative to the value before, where that is in the same segment.
+    Changes,
+    /// In a record of changes, but each whole: it can be read in any segment.
+    WholeChanges,
+}
+
+/// A record, or what becomes one.
+#[derive(Debug, Clone)]
+enum Piece {
+    /// A whole record in `bytes`.
+    Record(Range<usize>),
+    /// Rows of `floats`.
+    Floats(Range<usize>),
+}
+
 /// Rows on their way into a log.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// A record of series, with its type byte.
     series: Vec<u8>,
     floats: Vec<RefSample>,
+    /// For each float the value before it, if its segment has that.
+    before: Vec<Option<f64>>,
     histograms: Vec<RefHistogram>,
     float_histograms: Vec<RefFloatHistogram>,
     exemplars: Vec<RefExemplar>,
     metadata: Vec<RefMetadata>,
     /// Whole records, one after the other.
     bytes: Vec<u8>,
-    /// Where each of them ends.
-    ends: Vec<usize>,
+    pieces: Vec<Piece>,
+    /// Floats that are in `pieces`.
+    sealed: usize,
+    /// Records of floats.
+    float_bytes: Vec<u8>,
 }
 
 impl Rows {
@@ -45,20 +73,22 @@ impl Rows {
         record::put_series(series.0, labels, &mut self.series);
     }
 
+    /// A float, and the value before it of the same series if that is in the segment being written.
     #[inline]
-    pub(super) fn float(&mut self, series: SeriesRef, t: i64, value: f64) {
+    pub(super) fn float(&mut self, series: SeriesRef, t: i64, value: f64, before: Option<f64>) {
         if !self.histograms.is_empty()
             || !self.float_histograms.is_empty()
-            || self.floats.len() >= ROWS_MAX
+            || self.floats.len() - self.sealed >= ROWS_MAX
         {
             self.seal();
         }
         let series = series.0;
         self.floats.push(RefValue { series, t, value });
+        self.before.push(before);
     }
 
     pub(super) fn histogram(&mut self, series: SeriesRef, t: i64, value: Histogram) {
-        if !self.floats.is_empty() || !self.float_histograms.is_empty() {
+        if self.has_floats() || !self.float_histograms.is_empty() {
             self.seal();
         }
         let series = series.0;
@@ -66,7 +96,7 @@ impl Rows {
     }
 
     pub(super) fn float_histogram(&mut self, series: SeriesRef, t: i64, value: FloatHistogram) {
-        if !self.floats.is_empty() || !self.histograms.is_empty() {
+        if self.has_floats() || !self.histograms.is_empty() {
             self.seal();
         }
         let series = series.0;
@@ -109,25 +139,32 @@ impl Rows {
         }
     }
 
-    fn record(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        encode(&mut self.bytes);
-        self.ends.push(self.bytes.len());
+    /// True when there are floats that are in no piece yet.
+    fn has_floats(&self) -> bool {
+        self.floats.len() > self.sealed
     }
 
-    /// Makes records of all rows so far.
+    fn record(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.bytes.len();
+        encode(&mut self.bytes);
+        self.pieces.push(Piece::Record(begin..self.bytes.len()));
+    }
+
+    /// Makes pieces of all rows so far.
     fn seal(&mut self) {
         if !self.series.is_empty() {
-            self.bytes.append(&mut self.series);
-            self.ends.push(self.bytes.len());
+            let mut series = std::mem::take(&mut self.series);
+            self.record(|out| out.append(&mut series));
+            self.series = series;
         }
         if !self.metadata.is_empty() {
             let metadata = std::mem::take(&mut self.metadata);
             self.record(|out| record::encode_metadata(&metadata, out));
         }
-        if !self.floats.is_empty() {
-            record::encode_samples(&self.floats, &mut self.bytes);
-            self.ends.push(self.bytes.len());
-            self.floats.clear();
+        if self.has_floats() {
+            self.pieces
+                .push(Piece::Floats(self.sealed..self.floats.len()));
+            self.sealed = self.floats.len();
         }
         let histograms = std::mem::take(&mut self.histograms);
         for encoded in record::encode_histograms(&histograms) {
@@ -144,18 +181,46 @@ impl Rows {
     }
 
     /// The records of everything gathered.
-    pub(super) fn records(&mut self) -> Vec<&[u8]> {
+    pub(super) fn records(&mut self, form: FloatForm) -> Vec<&[u8]> {
         self.seal();
-        let begins = [0].into_iter().chain(self.ends.iter().copied());
-        let ranges = begins.zip(self.ends.iter().copied());
-        ranges.map(|(begin, end)| &self.bytes[begin..end]).collect()
+        self.float_bytes.clear();
+        let mut ends = Vec::new();
+        for piece in &self.pieces {
+            if let Piece::Floats(rows) = piece {
+                let (floats, out) = (&self.floats[rows.clone()], &mut self.float_bytes);
+                match form {
+                    FloatForm::Samples => record::encode_samples(floats, out),
+                    FloatForm::Changes => {
+                        record::encode_changes(floats, &self.before[rows.clone()], out);
+                    }
+                    FloatForm::WholeChanges => record::encode_changes(floats, &[], out),
+                }
+                ends.push(self.float_bytes.len());
+            }
+        }
+        let mut begin = 0;
+        let mut ends = ends.into_iter();
+        let record = |piece: &Piece| match piece {
+            Piece::Record(range) => &self.bytes[range.clone()],
+            Piece::Floats(_) => {
+                let end = ends.next().expect("each piece of floats was encoded");
+                &self.float_bytes[std::mem::replace(&mut begin, end)..end]
+            }
+        };
+        self.pieces.iter().map(record).collect()
     }
 
     /// Forgets everything but the memory, of which a large append may have left too much.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.ends.clear();
+        self.pieces.clear();
+        self.floats.clear();
+        self.before.clear();
+        self.sealed = 0;
         self.bytes.shrink_to(BYTES_KEPT);
+        self.float_bytes.clear();
+        self.float_bytes.shrink_to(BYTES_KEPT);
         self.floats.shrink_to(BYTES_KEPT / size_of::<RefSample>());
+        self.before.shrink_to(BYTES_KEPT / size_of::<RefSample>());
     }
 }

@@ -203,6 +203,15 @@ impl HeadSeries {
         }
     }
 
+    /// The last float of an open chunk of floats.
+    #[inline]
+    pub(super) fn last_float(&self) -> Option<f64> {
+        match &self.open {
+            Open::Float(encoder) => encoder.last().map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
     /// Appends a float. A stale marker after a histogram becomes a stale histogram.
     #[inline]
     pub(super) fn append_float(&mut self, t: i64, v: f64, cutting: Cutting<'_>) -> Appended {
@@ -415,7 +424,7 @@ impl HeadSeries {
     }
 
     /// Completes the open chunk.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if let Some(chunk) = std::mem::take(&mut self.open).chunk() {
             self.complete(chunk);
         }

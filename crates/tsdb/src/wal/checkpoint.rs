@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use super::dir::LogDir;
-use super::record::{self, RecordType, RefMetadata};
+use super::record::{self, Changes, RecordType, RefMetadata};
 use super::writer::{Writer, WriterOptions};
 use crate::durable::sync_dir;
 use crate::error::{Corruption, Error, Result};
@@ -29,7 +29,7 @@ pub struct CheckpointStats {
 ///
 /// Kept are series for which `keep` is true and the newest metadata of those, samples and exemplars
 /// from `min_time` on, and tombstones that reach to `min_time`. Records of unknown types are
-/// dropped.
+/// dropped, and changes become plain samples.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when a segment is damaged: repair the log first. [`Error::Io`] when a file
@@ -57,6 +57,7 @@ pub fn write(
         batch: Vec::new(),
         batch_size: 0,
         metadata: BTreeMap::new(),
+        changes: Changes::default(),
         stats: CheckpointStats::default(),
     };
     let before = log.last_checkpoint()?;
@@ -71,6 +72,7 @@ pub fn write(
             .filter(|s| (from..=to).contains(&s.index)),
     );
     for segment in &sources {
+        filter.changes.begin_segment();
         segment.for_each_record(|record| filter.record(record, &segment.path))?;
     }
     let stats = filter.finish()?;
@@ -108,6 +110,7 @@ struct Filter<K> {
     batch: Vec<Vec<u8>>,
     batch_size: usize,
     metadata: BTreeMap<u64, RefMetadata>,
+    changes: Changes,
     stats: CheckpointStats,
 }
 
@@ -134,9 +137,12 @@ impl<K: Fn(u64) -> bool> Filter<K> {
                     record::encode_series(&rows, &mut out);
                 }
             }
-            Some(T::Samples | T::SamplesV2) => {
+            Some(sample_type @ (T::Samples | T::SamplesV2 | T::Changes)) => {
                 let mut rows = Vec::new();
-                record::decode_samples(record, &mut rows)?;
+                match sample_type {
+                    T::Changes => drop(self.changes.decode(record, &mut rows)?),
+                    _ => record::decode_samples(record, &mut rows)?,
+                }
                 self.retain(&mut rows, |_, s| s.t >= min_time);
                 if !rows.is_empty() {
                     record::encode_samples(&rows, &mut out);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tsdb::batch::Batch;
 use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
-use tsdb::head::{Head, HeadOptions};
+use tsdb::head::{FloatRecords, Head, HeadOptions};
 use tsdb::wal::dir::LogDir;
 use tsdb::wal::head_chunks::{HeadChunkWriter, NewHeadChunk};
 use tsdb::wal::record::{self, RefValue};
@@ -485,10 +485,11 @@ fn a_directory_that_we_wrote_opens_without_repair_and_lacks_nothing() {
     }
 }
 
-/// Appends to a head as it is used: across a restart, with samples out of order, until it has head
-/// chunk files, a checkpoint and an out-of-order log. What is left is returned.
-fn write_live(data: &Path) -> BTreeMap<String, Vec<(i64, f64)>> {
+/// Appends to a head as it is used: across restarts, with samples out of order, until it has head
+/// chunk files, a checkpoint and an out-of-order log, and is closed. What is left is returned.
+fn write_live(data: &Path, float_records: FloatRecords) -> BTreeMap<String, Vec<(i64, f64)>> {
     let options = HeadOptions {
+        float_records,
         out_of_order_window: 3_600_000,
         wal: WriterOptions {
             segment_size: 64 * 1024,
@@ -501,7 +502,7 @@ fn write_live(data: &Path) -> BTreeMap<String, Vec<(i64, f64)>> {
     let mut batch = Batch::new();
     let mut expected: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for i in 0..700 {
-        if i == 400 {
+        if i % 100 == 50 {
             drop(head);
             head = open();
         }
@@ -523,6 +524,7 @@ fn write_live(data: &Path) -> BTreeMap<String, Vec<(i64, f64)>> {
     }
     let truncated = head.truncate(START + 480 * STEP).unwrap();
     assert!(truncated.checkpoint.is_some());
+    head.close();
     expected
         .values_mut()
         .for_each(|samples| samples.sort_by_key(|s| s.0));
@@ -531,13 +533,19 @@ fn write_live(data: &Path) -> BTreeMap<String, Vec<(i64, f64)>> {
 
 #[test]
 fn a_directory_of_a_live_head_opens_without_repair_and_lacks_nothing() {
+    for float_records in [FloatRecords::Samples, FloatRecords::Changes] {
+        check_live(float_records);
+    }
+}
+
+fn check_live(float_records: FloatRecords) {
     if !is_installed() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     fs::create_dir(&data).unwrap();
-    let mut expected = write_live(&data);
+    let mut expected = write_live(&data, float_records);
     let server = Prometheus::start(&data);
     assert_undisturbed(&server, "live");
     let mut found = floats_of(&server, (START + 700 * STEP) / 1000);

@@ -14,7 +14,7 @@ use crate::block::{Interval, Intervals};
 use crate::error::Corruption;
 use crate::head::HeadOptions;
 use crate::head::series::HeadSeries;
-use crate::wal::record::{self, RecordType};
+use crate::wal::record::{self, Changes, RecordType};
 use crate::wal::{
     MmapMarker, RefExemplar, RefFloatHistogram, RefHistogram, RefMetadata, RefSample, RefSeries,
     RefTombstone, RefValue,
@@ -55,6 +55,7 @@ pub(super) struct Router<'scope> {
     deleted: HashMap<SeriesId, Intervals>,
     exemplars: VecDeque<(SeriesId, RefExemplar)>,
     metadata: HashMap<SeriesId, RefMetadata>,
+    changes: Changes,
     scratch: Scratch,
     pub(super) report: ReplayReport,
 }
@@ -85,9 +86,15 @@ impl<'scope> Router<'scope> {
             deleted: HashMap::new(),
             exemplars: VecDeque::new(),
             metadata: HashMap::new(),
+            changes: Changes::default(),
             scratch: Scratch::default(),
             report,
         }
+    }
+
+    /// Says that the records to come are of another segment.
+    pub(super) fn begin_segment(&mut self) {
+        self.changes.begin_segment();
     }
 
     /// Applies a record.
@@ -170,6 +177,13 @@ impl<'scope> Router<'scope> {
         match record_type {
             T::Samples | T::SamplesV2 => {
                 record::decode_samples(bytes, &mut scratch.samples)?;
+                for sample in scratch.samples.drain(..) {
+                    self.sample(sample, out_of_order, Value::Float);
+                }
+            }
+            T::Changes => {
+                let lost = self.changes.decode(bytes, &mut scratch.samples)?;
+                self.report.unknown_series += lost;
                 for sample in scratch.samples.drain(..) {
                     self.sample(sample, out_of_order, Value::Float);
                 }

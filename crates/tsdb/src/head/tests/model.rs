@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::MINUTE;
 use crate::batch::{Batch, Reject};
-use crate::head::{Head, HeadOptions, SyncMode};
+use crate::head::{FloatRecords, Head, HeadOptions, SyncMode};
 use crate::merge::merged_samples;
 use crate::wal::{Compression, PAGE_SIZE, WriterOptions};
 
@@ -110,11 +110,16 @@ enum Step {
     /// Series, and minutes to go forward (or back) from the newest time so far.
     Append(Vec<(u8, i64)>),
     OpenAgain,
+    CloseAndOpen,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let samples = prop::collection::vec((0u8..4, -120i64..20), 1..12);
-    prop_oneof![6 => samples.prop_map(Step::Append), 1 => Just(Step::OpenAgain)]
+    prop_oneof![
+        12 => samples.prop_map(Step::Append),
+        2 => Just(Step::OpenAgain),
+        1 => Just(Step::CloseAndOpen),
+    ]
 }
 
 proptest! {
@@ -122,10 +127,12 @@ proptest! {
     #[test]
     fn a_head_is_its_model(
         window in prop_oneof![Just(0i64), Just(30), Just(200)],
+        float_records in prop_oneof![Just(FloatRecords::Changes), Just(FloatRecords::Samples)],
         steps in prop::collection::vec(any_step(), 1..40),
     ) {
         let dir = tempfile::tempdir().unwrap();
-        let mut head = open(dir.path(), options(window));
+        let options = HeadOptions { float_records, ..options(window) };
+        let mut head = open(dir.path(), options);
         let mut model = Model::default();
         let mut now = 1_000 * MINUTE;
         for step in steps {
@@ -143,14 +150,59 @@ proptest! {
                 }
                 Step::OpenAgain => {
                     drop(head);
-                    head = open(dir.path(), options(window));
+                    head = open(dir.path(), options);
+                }
+                Step::CloseAndOpen => {
+                    head.close();
+                    drop(head);
+                    head = open(dir.path(), options);
                 }
             }
             prop_assert_eq!(contents(&head), model.times.clone());
         }
         drop(head);
-        prop_assert_eq!(contents(&open(dir.path(), options(window))), model.times);
+        prop_assert_eq!(contents(&open(dir.path(), options)), model.times);
     }
+}
+
+#[test]
+fn changes_take_a_fraction_of_the_bytes_and_go_on_in_every_segment() {
+    let written = |float_records| {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = WriterOptions {
+            segment_size: 2 * PAGE_SIZE,
+            compression: Compression::Snappy,
+        };
+        let options = HeadOptions {
+            wal,
+            float_records,
+            ..options(0)
+        };
+        let head = open(dir.path(), options);
+        // Every batch is larger than a page, so that segments end at many places.
+        let series: Vec<u8> = (0..250).collect();
+        for t in (0..90).map(|t| t * MINUTE) {
+            let samples: Vec<_> = series.iter().flat_map(|&i| [(i, t), (i, t + 7)]).collect();
+            assert!(
+                head.append(&batch(&samples), t)
+                    .unwrap()
+                    .rejected
+                    .is_empty()
+            );
+        }
+        let before = contents(&head);
+        drop(head);
+        assert_eq!(contents(&open(dir.path(), options)), before);
+        let segments = fs::read_dir(dir.path().join("wal")).unwrap();
+        segments
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    let (changes, samples) = (
+        written(FloatRecords::Changes),
+        written(FloatRecords::Samples),
+    );
+    assert!(changes * 2 < samples, "{changes} and {samples} bytes");
 }
 
 #[test]
