@@ -8,6 +8,7 @@ mod analysis;
 mod answer;
 mod empty;
 mod explain;
+mod federate;
 mod format_query;
 pub mod json;
 mod label_values;
@@ -197,6 +198,19 @@ impl Api {
         Ok(leash.patience().wait(answering)??)
     }
 
+    /// A call with its parameters.
+    fn described<'a>(&self, request: &'a Request) -> Result<Call<'a>, ApiError> {
+        let form = request.form();
+        let form = form.map_err(|error| {
+            ApiError::bad_data(format_args!("error parsing form values: {error}"))
+        })?;
+        Ok(Call {
+            request,
+            form,
+            now_ms: self.clock.now_ms(),
+        })
+    }
+
     fn call(&self, route: &Route, request: &Request) -> Response {
         let is_taken = match request.method {
             Method::GET => true,
@@ -212,17 +226,9 @@ impl Api {
             return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
                 .with_header(header::ALLOW, HeaderValue::from_static(methods));
         }
-        let form = match request.form() {
-            Ok(form) => form,
-            Err(error) => {
-                let error = ApiError::bad_data(format_args!("error parsing form values: {error}"));
-                return error.respond();
-            }
-        };
-        let call = Call {
-            request,
-            form,
-            now_ms: self.clock.now_ms(),
+        let call = match self.described(request) {
+            Ok(call) => call,
+            Err(error) => return error.respond(),
         };
         if self.settings().dialect.dialect == Dialect::Lookout {
             return lookout::answer(self, call, route);
@@ -237,7 +243,7 @@ impl Api {
 impl Handler for Api {
     fn cost(&self, path: &str) -> Cost {
         match path {
-            READ_PATH => Cost::Large,
+            READ_PATH | federate::PATH => Cost::Large,
             _ => route(path).map_or(Cost::Small, |route| route.cost),
         }
     }
@@ -254,12 +260,26 @@ impl Handler for Api {
         if let Some(route) = route(&request.path) {
             return self.call(&route, &request);
         }
+        if request.path == federate::PATH {
+            return match self.described(&request) {
+                Ok(call) => federate::answer(self, &call),
+                Err(error) => Response::text(StatusCode::BAD_REQUEST, &error.message),
+            };
+        }
         if self.settings().dialect.dialect == Dialect::Lookout
             && let Some(response) = lookout::other(&request.path)
         {
             return response;
         }
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.path.as_str() {
+            "/" | "/graph" | "/version" if !is_read => {
+                let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+                    .with_header(header::ALLOW, methods)
+            }
+            "/version" => status::version(self),
+            path if status::ADMIN.contains(&path) => status::admin_disabled(&request.method),
             "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),
             // Where Prometheus and Thanos have their page, and links from alerts lead.
             "/graph" => Response::text(StatusCode::FOUND, "the page is at /")

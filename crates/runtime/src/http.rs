@@ -15,6 +15,7 @@ mod form;
 mod idle;
 mod password;
 mod request;
+mod request_line;
 mod response;
 mod routes;
 mod server;

@@ -96,15 +96,16 @@ fn integer(form: &Form, name: &str) -> Result<Option<i64>, ApiError> {
 }
 
 /// Which statistics of a query are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Stats {
+    #[default]
     None,
     Totals,
     PerStep,
 }
 
 /// What a query may ask of the engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct QueryOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) lookback_ms: Option<i64>,

@@ -138,7 +138,7 @@ pub(super) fn max_resolution(form: &Form, auto: i64, default: i64) -> Result<i64
     if ms < 0 {
         return Err(ApiError::parameter(
             NAME,
-            "negative '0' is not accepted. Try a positive integer",
+            "negative values are not accepted. Try a positive integer",
         ));
     }
     Ok(ms)

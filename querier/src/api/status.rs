@@ -1,6 +1,7 @@
 //! `/api/v1/status/...`: what the process says about itself.
 
 use model::time::Rfc3339;
+use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::answer::{Answer, ApiError};
@@ -9,6 +10,34 @@ use super::{Api, Call};
 /// Versions.
 pub(super) fn build_info(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::tree(api.about.build_info()))
+}
+
+/// Versions, without the envelope of the API.
+pub(super) fn version(api: &Api) -> Response {
+    let body = api.about.build_info().to_string();
+    Response::bytes(StatusCode::OK, "application/json", body)
+}
+
+/// What changes data, in Prometheus' words.
+pub(super) const ADMIN: [&str; 3] = [
+    "/api/v1/admin/tsdb/delete_series",
+    "/api/v1/admin/tsdb/clean_tombstones",
+    "/api/v1/admin/tsdb/snapshot",
+];
+
+/// Says of one of [`ADMIN`] that it is not to be had, as Prometheus does unless told otherwise.
+pub(super) fn admin_disabled(method: &Method) -> Response {
+    if !matches!(*method, Method::POST | Method::PUT) {
+        return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").with_header(
+            header::ALLOW,
+            HeaderValue::from_static("OPTIONS, POST, PUT"),
+        );
+    }
+    Response::bytes(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "application/json",
+        r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
+    )
 }
 
 /// The configuration file, of which a querier has none.

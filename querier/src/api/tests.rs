@@ -477,3 +477,44 @@ fn what_nobody_has_is_empty() {
         assert_eq!((status, &*kind, &*message), (400, "bad_data", text));
     }
 }
+
+#[test]
+fn federation_shows_the_newest_sample_of_each_living_series() {
+    let fixture = Fixture::new();
+    let federate = |query: &str| fixture.send(Method::GET, &format!("/federate?{query}"));
+    assert_eq!(federate(""), (200, String::new()));
+    // The series that ended eight minutes ago is older than the lookback.
+    let expected = "# TYPE up untyped\n\
+                    up{job=\"x\",instance=\"\"} 9 540000\n\
+                    up{job=\"y\",instance=\"\"} 9 540000\n";
+    for query in [
+        "match[]=up",
+        "match[]=up&match[]=up{job=%22x%22}",
+        "match[]=up%23c",
+    ] {
+        assert_eq!(federate(query), (200, expected.to_owned()), "{query}");
+    }
+    let (status, body) = federate("match[]={");
+    assert_eq!(status, 400, "{body}");
+    assert_eq!(federate("match[]={a=~%22.*%22}").0, 400);
+    assert_eq!(fixture.send(Method::POST, "/federate").0, 405);
+}
+
+#[test]
+fn what_is_not_to_be_had_says_so() {
+    let fixture = Fixture::new();
+    let delete = "/api/v1/admin/tsdb/delete_series?match[]=up";
+    let (status, body) = fixture.send(Method::POST, delete);
+    assert_eq!(status, 500);
+    assert!(body.contains("\"errorType\":\"unavailable\""), "{body}");
+    assert_eq!(fixture.send(Method::GET, delete).0, 405);
+    let (status, body) = fixture.send(Method::GET, "/version");
+    assert_eq!(status, 200);
+    assert!(
+        body.starts_with("{\"application\":\"Promontory\""),
+        "{body}"
+    );
+    for path in ["/", "/version"] {
+        assert_eq!(fixture.send(Method::POST, path).0, 405, "{path}");
+    }
+}

@@ -105,7 +105,14 @@ impl Shared {
                 )),
             };
         };
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
+            "/-/healthy" | "/-/ready" if !is_read && request.method() != Method::OPTIONS => {
+                let mut answer = line(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+                let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                answer.headers_mut().insert(header::ALLOW, methods);
+                return Err(answer);
+            }
             "/-/healthy" => return Ok(line(StatusCode::OK, "Promontory is healthy.")),
             "/-/ready" if self.service.is_ready() => {
                 return Ok(line(StatusCode::OK, "Promontory is ready."));

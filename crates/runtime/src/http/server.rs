@@ -24,6 +24,7 @@ use super::connection::Shared;
 use super::figures::HttpMetrics;
 use super::idle::IdleStream;
 use super::password::Passwords;
+use super::request_line::RequestLine;
 use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
@@ -314,7 +315,7 @@ async fn connection(
         .header_read_timeout(shared.limits.header_time_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(RequestLine::new(stream)),
             service_fn(move |request| Arc::clone(&shared).answer(request, peer)),
         );
     if let Err(error) = watcher.watch(connection).await {

@@ -291,3 +291,30 @@ fn only_users_with_their_passwords_are_let_in_whoever_they_are_now() {
         assert_eq!(status(""), "401");
     });
 }
+
+#[test]
+fn a_url_may_have_quotes_as_people_type_them() {
+    with_server(HttpLimits::default(), |address, _| {
+        let answer = ask(
+            address,
+            "GET /form?a={x=\"<y>\"} HTTP/1.1\r\nHost: \"x\"\r\nConnection: close\r\n\r\n",
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n{x=\"<y>\"}\n"), "{answer}");
+        // Only the line is touched, and one of any length.
+        let long = "\"".repeat(5_000);
+        let answer = ask(
+            address,
+            &format!(
+                "POST /form?a={long} HTTP/1.0\r\nContent-Length: 5\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\n\r\na=\"<>"
+            ),
+        );
+        assert!(
+            answer.ends_with(&format!("\r\n\r\n\"<>,{long}\n")),
+            "{answer}"
+        );
+        let refused = ask(address, "POST /-/healthy HTTP/1.0\r\n\r\n");
+        assert!(refused.starts_with("HTTP/1.0 405 "), "{refused}");
+    });
+}
