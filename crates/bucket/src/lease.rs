@@ -171,7 +171,8 @@ impl LeaseTaker {
             return true;
         }
         let first_seen = match self.seen {
-            Some((epoch, at)) if epoch == record.epoch => at,
+            // Seen in what is the future by now, so the clock went back: waited for anew.
+            Some((epoch, at)) if epoch == record.epoch && at <= now_ms => at,
             _ => now_ms,
         };
         self.seen = Some((record.epoch, first_seen));
@@ -185,9 +186,9 @@ impl Lease {
         self.guaranteed
     }
 
-    /// Whether the lease still runs at `now_ms`.
+    /// Whether the lease still runs at `now_ms`, as far as a clock that went back can tell.
     pub fn is_live(&self, now_ms: i64) -> bool {
-        now_ms < self.record.expires_ms
+        (1..=self.ttl_ms).contains(&(self.record.expires_ms - now_ms))
     }
 
     /// Makes sure at `now_ms` that the lease is ours, renewing it once half of its time is over.
@@ -197,7 +198,9 @@ impl Lease {
     /// [`Error::LeaseLost`] when another process holds it now, [`Error::Store`].
     pub async fn ensure(&mut self, now_ms: i64) -> Result<()> {
         let left = self.record.expires_ms - now_ms;
-        if left > self.ttl_ms / 2 {
+        // More than the whole is left only when the clock went back: how old the lease is nobody
+        // knows then.
+        if (self.ttl_ms / 2 + 1..=self.ttl_ms).contains(&left) {
             return Ok(());
         }
         let record = Record {
@@ -350,6 +353,30 @@ mod tests {
                 .await
                 .is_some()
         );
+    }
+
+    #[tokio::test]
+    async fn clocks_that_jump_give_nobody_a_lease_that_another_has() {
+        const HOUR_MS: i64 = 3_600_000;
+        let bucket = Bucket::in_memory();
+        let (mut a, mut b) = (taker(&bucket, "a"), taker(&bucket, "b"));
+        let start = 10 * HOUR_MS;
+        let mut lease = take(&mut a, start).await.unwrap();
+        // The holder's clock goes back; it does not rest on a lease that others may take over.
+        assert!(!lease.is_live(start - HOUR_MS));
+        lease.ensure(start - HOUR_MS).await.unwrap();
+        assert!(lease.is_live(start - HOUR_MS + 1));
+        assert!(take(&mut b, start - HOUR_MS + 1).await.is_none());
+        // The other's clock goes back while it waits: it waits once more, not for an hour.
+        let other = start - 2 * HOUR_MS;
+        assert!(take(&mut b, other).await.is_none());
+        let mut taken = take(&mut b, other + TTL_MS + 1).await.unwrap();
+        let told = lease.ensure(start - HOUR_MS + TTL_MS).await.unwrap_err();
+        assert!(matches!(told, Error::LeaseLost { holder, .. } if holder == "b"));
+        // Forward: the lease is over by this clock, and had anew.
+        assert!(!taken.is_live(start));
+        taken.ensure(start).await.unwrap();
+        assert!(taken.is_live(start));
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! Damaged blocks, blocks that disappear, and a bucket that fails.
 
+use std::collections::BTreeSet;
+
 use bucket::Bucket;
 use bucket::faults::{Fault, FaultStore};
 use futures::StreamExt as _;
-use model::ErrorKind;
+use model::{ErrorKind, Labels, Matcher};
 use storeapi::{Frame, PartialResponse, SeriesRequest, Store};
 
 use crate::support::{Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
@@ -136,4 +138,51 @@ async fn queries_outlive_their_blocks() {
     }
     assert_eq!(count, 2000, "mapped files stay");
     assert_eq!(setup.series(aborting()).await.unwrap().series.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_replaced_between_two_reads_is_never_mixed_with_what_it_was() {
+    let small = |name: &'static str, count: u32| Recipe {
+        series: grid(count)
+            .iter()
+            .map(|labels| Labels::from_pairs(labels.iter().chain([("of", name)])))
+            .collect(),
+        ..recipe(1, &[("c", "x")])
+    };
+    let (old, new) = (small("old", 60), small("a newer one", 70));
+    let mut right = BTreeSet::new();
+    for block in [&old, &new] {
+        let bucket = Bucket::in_memory();
+        block.put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        right.extend(setup.series(aborting()).await.unwrap().dump());
+    }
+    let replacement = Bucket::in_memory();
+    let id = new.put(&replacement).await;
+    for objects in [
+        &["index"][..],
+        &["chunks/000001"],
+        &["index", "chunks/000001"],
+    ] {
+        let bucket = Bucket::in_memory();
+        old.put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        // The header is read, and nothing else.
+        let nothing = SeriesRequest {
+            matchers: vec![Matcher::equal("__name__", "absent")],
+            ..aborting()
+        };
+        assert!(setup.series(nothing).await.unwrap().series.is_empty());
+        for object in objects {
+            let key = format!("{id}/{object}");
+            let bytes = replacement.get(&key, u64::MAX).await.unwrap();
+            setup.bucket.put(&key, bytes).await.unwrap();
+        }
+        let error = setup.series(aborting()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt, "{objects:?}: {error}");
+        let answer = setup.series(everything()).await.unwrap();
+        assert_eq!(answer.warnings.len(), 1, "{objects:?}");
+        let invented: Vec<_> = answer.dump().difference(&right).cloned().collect();
+        assert_eq!(invented, Vec::<String>::new(), "{objects:?}");
+    }
 }

@@ -452,3 +452,41 @@ fn retention_waits_for_who_copies_blocks() {
     let left: Vec<_> = db.blocks().iter().map(|b| b.meta().ulid).collect();
     assert_eq!(left, ids[1..ids.len() - 1]);
 }
+
+#[test]
+fn a_clock_that_jumps_changes_neither_blocks_nor_data() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let end = START + 9 * HOUR;
+    let far = 100 * 365 * 24 * HOUR;
+    let clocks = [
+        [end, end + HOUR, end + 2 * HOUR, end + 3 * HOUR],
+        [end + HOUR, end - HOUR, 0, end + far],
+    ];
+    let mut seen = Vec::new();
+    for (dir, clock) in dirs.iter().zip(clocks) {
+        let (db, mut model) = filled(dir.path(), 9);
+        let (mut numbers, mut names) = (Numbers(11), Vec::new());
+        for (hour, now_ms) in (0..).zip(clock) {
+            db.compact(now_ms).unwrap();
+            db.retain().unwrap();
+            names.extend(
+                db.blocks()
+                    .iter()
+                    .map(|b| (b.meta().ulid, b.meta().range())),
+            );
+            assert_eq!(read(&db, TimeRange::ALL), model, "when it is {now_ms}");
+            for minute in 0..60 {
+                let t = end + hour * HOUR + minute * MINUTE;
+                write(&db, t, &mut numbers, &mut model);
+            }
+        }
+        // In order of their names is the order in which they were made, whatever the clock said.
+        names.sort_by_key(|(ulid, _)| *ulid);
+        names.dedup();
+        seen.push(names.iter().map(|(_, range)| *range).collect::<Vec<_>>());
+        drop(db);
+        let again = open(dir.path(), options());
+        assert_eq!(read(&again, TimeRange::ALL), model, "after a restart");
+    }
+    assert_eq!(seen[0], seen[1], "blocks are cut by the times of samples");
+}
