@@ -22,6 +22,11 @@ pub trait Appender: Send + Sync {
         false
     }
 
+    /// Bytes that wait on disk until they can be stored.
+    fn waiting_bytes(&self) -> u64 {
+        0
+    }
+
     /// Returns once the write that ended at `at` is as durable as the store is told to make it.
     /// Writes of many callers are made durable together.
     ///

@@ -286,6 +286,10 @@ impl Appender for Buffer {
         self.append_in_turn(tenant, batch)
     }
 
+    fn waiting_bytes(&self) -> u64 {
+        self.figures().queues.bytes
+    }
+
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {
         match self.storage.get() {
             _ if at == HELD => Ok(()),

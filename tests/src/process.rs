@@ -55,6 +55,14 @@ impl Server {
         panic!("the server was not ready after {limit:?}:\n{}", self.log());
     }
 
+    /// True once the process has ended by itself.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        self.child.try_wait().map(|status| status.is_some())
+    }
+
     /// What the server printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -4,7 +4,7 @@
 //! protocol of Lookout's own clients; [`record`] scans its records), [`push`] (Prometheus' text and
 //! protobuf) or OpenTSDB's decoder, and all of it goes through [`intake`]: the gateway's rules for
 //! names, tags, times and what it drops. [`address`] reads tags out of paths, [`access`] tokens and
-//! rates.
+//! rates. [`stats`] is what the gateway says about itself.
 //!
 //! Deviations from the gateway, decided on purpose: what is acknowledged is durable; a request of
 //! which nothing can be read is refused instead of acknowledged; every metric of a request is
@@ -16,6 +16,7 @@
 pub mod access;
 mod address;
 pub mod admin;
+mod answer;
 pub mod flags;
 pub mod gateway;
 pub mod intake;
@@ -24,6 +25,7 @@ pub mod native;
 pub mod push;
 pub mod record;
 pub mod refresh;
+pub mod stats;
 mod targets;
 
 #[cfg(test)]

@@ -160,7 +160,15 @@ pub static REGISTERED: [Registered; 5] = [
                 joint.lookout.clone(),
                 LateManager::clone(&joint.scraping),
             );
-            Ok(Handlers::http(gateway))
+            let gateway = Arc::new(gateway);
+            let (telling, scraping) = (Arc::clone(&gateway), LateManager::clone(&joint.scraping));
+            Ok(Handlers {
+                background: Some(Box::new(|_, shutdown| {
+                    Box::pin(lookout::gateway::run(telling, scraping, shutdown))
+                })),
+                http: gateway,
+                raw: None,
+            })
         },
     },
     Registered {
@@ -309,10 +317,14 @@ mod tests {
     use super::super::testing::{Recorder, tenants};
     use super::*;
 
-    fn settings(address: SocketAddr, is_configured: bool) -> Settings {
+    fn settings(
+        protocol: &'static Registered,
+        address: SocketAddr,
+        is_configured: bool,
+    ) -> Settings {
         Settings {
             listeners: vec![Listener {
-                protocol: &REGISTERED[0],
+                protocol,
                 address: ListenAddress::parse(&address.to_string()).unwrap(),
                 is_configured,
                 limits: Limits::default(),
@@ -329,24 +341,34 @@ mod tests {
     async fn a_port_that_is_taken_switches_a_default_off_and_fails_what_was_said() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let start = |is_configured| {
-            let (trigger, shutdown) = Shutdown::new();
-            let settings = settings(address, is_configured);
-            let destination = Destination {
-                appender: Arc::new(Recorder::default()),
-                clock: Arc::new(runtime::ManualClock::new(0)),
-                tenants: tenants(),
-                pipeline: Arc::default(),
-                status: Arc::default(),
+        for protocol in &REGISTERED {
+            let start = |address, is_configured| {
+                let (trigger, shutdown) = Shutdown::new();
+                let settings = settings(protocol, address, is_configured);
+                let destination = Destination {
+                    appender: Arc::new(Recorder::default()),
+                    clock: Arc::new(runtime::ManualClock::new(0)),
+                    tenants: tenants(),
+                    pipeline: Arc::default(),
+                    status: Arc::default(),
+                };
+                let running = start(settings, destination, LateManager::default(), shutdown);
+                async move {
+                    let running = running.await;
+                    drop(trigger);
+                    running
+                }
             };
-            let running = start(settings, destination, LateManager::default(), shutdown);
-            async move {
-                let running = running.await;
-                drop(trigger);
-                running
+            let name = protocol.name;
+            assert_eq!(start(address, false).await.unwrap().addresses, [], "{name}");
+            let error = start(address, true).await.unwrap_err().to_string();
+            assert!(error.contains(&address.to_string()), "{name}: {error}");
+            // The same at a port that is free.
+            let free = SocketAddr::from(([127, 0, 0, 1], 0));
+            for is_configured in [false, true] {
+                let running = start(free, is_configured).await.unwrap();
+                assert_eq!(running.addresses[0].0, name);
             }
-        };
-        assert_eq!(start(false).await.unwrap().addresses, []);
-        assert!(start(true).await.is_err());
+        }
     }
 }

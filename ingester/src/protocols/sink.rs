@@ -14,7 +14,7 @@ use tsdb::batch::{Appended, Batch, WriteError};
 use super::named::{ByTenant, Named};
 use super::points::{Points, Reason, Refusals, shown_labels};
 use super::rate::{Allowances, Rate};
-use super::status::{ReceiverStatus, Status};
+use super::status::{ReceiverStatus, Status, Totals};
 use crate::append::Appender;
 use crate::pipeline::{Pipeline, Refined, Stage};
 use crate::receive::{
@@ -250,6 +250,16 @@ impl Sink {
             drop(guard);
             self.shared.named.keep(tenant, &named);
         }
+    }
+
+    /// What the receiver counted since the start.
+    pub fn totals(&self) -> Totals {
+        self.shared.status.totals()
+    }
+
+    /// Bytes of pushes that wait on disk for the storage.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.shared.appender.waiting_bytes()
     }
 
     /// Counts a request that was refused as a whole.

@@ -160,6 +160,17 @@ impl Collect for Status {
     }
 }
 
+/// Totals of one receiver since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Requests, answered in whatever way.
+    pub requests: u64,
+    /// Requests that were refused as a whole.
+    pub failed: u64,
+    /// Points that were made durable.
+    pub points: u64,
+}
+
 /// Where one receiver counts.
 #[derive(Debug, Clone)]
 pub(crate) struct ReceiverStatus {
@@ -177,6 +188,16 @@ struct RefusedPoints<'a> {
 }
 
 impl ReceiverStatus {
+    /// What was counted so far.
+    pub(super) fn totals(&self) -> Totals {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            requests: load(&self.counters.requests),
+            failed: load(&self.counters.failed),
+            points: load(&self.counters.points),
+        }
+    }
+
     /// Counts a request that was refused as a whole.
     pub(crate) fn failed(&self) {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Clients that others wrote, each writing known values: the querier has exactly those afterwards.
 
 mod collectd;
+mod hostile;
 mod libbeat;
 mod netdata;
 mod pushgateway;

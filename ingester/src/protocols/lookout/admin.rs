@@ -3,7 +3,8 @@
 
 use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
 
-use super::gateway::{Switch, plain};
+use super::answer::plain;
+use super::gateway::Switch;
 
 /// The endpoints.
 #[derive(Debug)]

@@ -1,29 +1,21 @@
-//! The gateway's port.
-//!
-//! | | Lookout's clients | others |
-//! |---|---|---|
-//! | taken | 200 | 202 |
-//! | nothing can be read | 400 | 400 |
-//! | no application | 403, `Wait-Minutes` | 400 |
-//! | too much | 555 | 400 `RATE_LIMITED` |
-//! | the storage takes nothing now | 503, `Wait-Minutes` | 503 |
-//!
-//! The reason of a refusal is in the header `Err`, and but for 403 in the body as well. Points that
-//! are wrong in a request of which others are right are counted, not answered.
+//! The gateway's port: its endpoints, and what each takes. Its answers are those of [`answer`](super::answer).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use model::ErrorKind;
 use runtime::http::{
     Cost, Handler, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
 };
+use runtime::process::{Shutdown, blocking};
 
 use super::access::Denied;
 use super::address::{Address, AddressError};
+use super::answer::{Refusal, not_allowed, of_refusal, plain};
 use super::intake::{Intake, Origin, Step};
-use super::native::{self, NotRecords};
-use super::push::{self, Form, PushError};
+use super::native;
+use super::push::{self, Form};
+use super::stats::{Stats, WINDOW};
 use super::{Options, targets};
 use crate::exposition::Format;
 use crate::protocols::LateManager;
@@ -33,16 +25,8 @@ use crate::protocols::rate::{Allowances, Rate};
 use crate::protocols::sink::{Sink, StoreError};
 use crate::receive::Encoding;
 
-const TEXT: &str = "text/plain; charset=utf-8";
-/// The reason of a refusal.
-const ERR: HeaderName = HeaderName::from_static("err");
-/// For how long a client is to be silent.
-const WAIT_MINUTES: HeaderName = HeaderName::from_static("wait-minutes");
 /// Says that the body tells what to report.
 const CONF_REFRESH: HeaderName = HeaderName::from_static("conf-refresh");
-/// What Lookout's client knows as the gateway's limit.
-const GATEWAY_LIMIT: u16 = 555;
-
 /// What a body of Lookout's own may be compressed by; the gateway itself knows the last one only.
 const ENCODINGS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"zstd", b"snappy"];
 
@@ -70,6 +54,7 @@ pub struct Gateway {
     options: Options,
     switch: Switch,
     rates: Allowances,
+    stats: Stats,
     /// Takes Metricbeat's events below `/beat`.
     beats: metricbeat::handler::Endpoint,
     /// What scrapes in the same process.
@@ -78,32 +63,35 @@ pub struct Gateway {
 
 /// What sends to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Importer {
+pub(super) enum Importer {
     /// Lookout's clients and gateways.
     Standard,
     Prometheus,
     OpenTsdb,
+    /// Metricbeat, to which it is an Elasticsearch.
+    Metricbeat,
 }
 
-/// Why a request was refused as a whole.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("lookout gateway is in refuse requests mode")]
-    Refusing,
-    #[error("APP_NAME_NULL")]
-    NoApp,
-    #[error("this gateway is for another zone")]
-    Cell,
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    #[error(transparent)]
-    NotRecords(#[from] NotRecords),
-    #[error(transparent)]
-    Push(#[from] PushError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+impl Importer {
+    /// That of a path.
+    fn of_path(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("prom") => Self::Prometheus,
+            Some("opentsdb") => Self::OpenTsdb,
+            Some("beat") => Self::Metricbeat,
+            _ => Self::Standard,
+        }
+    }
+
+    /// Its name in the gateway's configuration and figures.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Prometheus => "prometheus",
+            Self::OpenTsdb => "opentsdb",
+            Self::Metricbeat => "metricbeat",
+        }
+    }
 }
 
 impl Handler for Gateway {
@@ -113,12 +101,7 @@ impl Handler for Gateway {
 
     fn handle(&self, request: Request) -> Response {
         let (method, path) = (&request.method, request.path.as_str());
-        let importer = match path.split('/').nth(1) {
-            Some("prom") => Importer::Prometheus,
-            Some("opentsdb") => Importer::OpenTsdb,
-            _ => Importer::Standard,
-        };
-        let is_push = matches!(*method, Method::POST | Method::PUT);
+        let importer = Importer::of_path(path);
         let result = match (method, path) {
             (&Method::GET, "/datas") => self.check(&request),
             (&Method::POST, "/datas") => self.report(&request),
@@ -141,7 +124,7 @@ impl Handler for Gateway {
                 Some(tags) if is_below(tags) => return not_allowed(),
                 _ => match path.strip_prefix("/prom/metrics") {
                     Some(tags) if tags.starts_with("/job/") || tags.starts_with("/job@base64/") => {
-                        if !is_push {
+                        if !is_push(&request) {
                             return not_allowed();
                         }
                         self.push_prometheus(&request, tags)
@@ -178,6 +161,7 @@ impl Gateway {
             options,
             switch,
             rates: Allowances::default(),
+            stats: Stats::default(),
             scraping,
         }
     }
@@ -247,7 +231,30 @@ impl Gateway {
         self.check_access(request, "")?;
         let ip = request.peer.map(|ip| ip.to_canonical().to_string());
         let extra: Vec<_> = ip.iter().map(|ip| ("ip", ip.as_str())).collect();
-        Ok(self.beats.answer(request, path, &extra))
+        let begin = Instant::now();
+        let response = self.beats.answer(request, path, &extra);
+        if is_push(request) {
+            self.note(request, Importer::Metricbeat, "", begin);
+        }
+        Ok(response)
+    }
+
+    /// Counts a push that was answered.
+    fn note(&self, request: &Request, importer: Importer, app: &str, begin: Instant) {
+        let (bytes, took) = (request.body.len(), begin.elapsed());
+        self.stats.note(importer.name(), app, bytes, took);
+    }
+
+    /// Stores what the gateway has to say of itself.
+    pub(in crate::protocols) fn tell(&self) {
+        let (sink, names) = (&self.sink, self.options.names);
+        let (totals, waiting) = (sink.totals(), sink.waiting_bytes());
+        let points = self
+            .stats
+            .end_window((sink.now_ms(), names), totals, waiting);
+        if let Err(error) = sink.repeat("", &points) {
+            tracing::debug!(%error, "the gateway's own metrics were not stored");
+        }
     }
 
     /// Shows what is scraped.
@@ -294,6 +301,7 @@ impl Gateway {
         importer: Importer,
         address: Address,
     ) -> Result<Response, Refusal> {
+        let begin = Instant::now();
         let tenant = self.sink.tenant(&request.headers)?;
         let body = self.body(request, importer)?;
         let said = text_of(request, "client-ip").filter(|_| importer == Importer::Standard);
@@ -317,12 +325,14 @@ impl Gateway {
                 let honor = self.options.honor_timestamps;
                 push::exposition(&body, form(request), honor, &mut intake).map_err(Refusal::from)
             }
-            Importer::OpenTsdb => {
+            Importer::OpenTsdb | Importer::Metricbeat => {
                 push::opentsdb(&body, self.options.labels, &mut intake).map_err(Refusal::from)
             }
         };
         decoded?;
-        let stored = self.sink.store(tenant, &intake.points)?;
+        let stored = self.sink.store(tenant, &intake.points);
+        self.note(request, importer, &address.app, begin);
+        let stored = stored?;
         if let Some(id) = text_of(request, "x-debug-id") {
             let id = &id[..id.floor_char_boundary(128)];
             let (points, refused) = (stored.points, stored.refusals.len());
@@ -338,7 +348,7 @@ impl Gateway {
         }
         let status = match importer {
             Importer::Standard => StatusCode::OK,
-            Importer::Prometheus | Importer::OpenTsdb => StatusCode::ACCEPTED,
+            _ => StatusCode::ACCEPTED,
         };
         Ok(plain(status, ""))
     }
@@ -348,7 +358,7 @@ impl Gateway {
     fn body(&self, request: &Request, importer: Importer) -> Result<Vec<u8>, StoreError> {
         let snappy = match importer {
             Importer::Prometheus => Encoding::SnappyFramed,
-            Importer::Standard | Importer::OpenTsdb => Encoding::Snappy,
+            _ => Encoding::Snappy,
         };
         let said = request.headers.get(header::CONTENT_ENCODING);
         let said = said.map_or(&b""[..], |value| value.as_bytes());
@@ -357,6 +367,32 @@ impl Gateway {
         }
         (self.sink).decompress(&request.headers, Some(snappy), &request.body)
     }
+}
+
+/// Has `gateway` say what it did in each window until told to stop, once the data is open, which
+/// `scraping` tells.
+pub(in crate::protocols) async fn run(
+    gateway: Arc<Gateway>,
+    scraping: LateManager,
+    mut shutdown: Shutdown,
+) {
+    let begin = tokio::time::Instant::now() + WINDOW;
+    let mut ticks = tokio::time::interval_at(begin, WINDOW);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        if scraping.get().is_some() {
+            let gateway = Arc::clone(&gateway);
+            blocking(move || gateway.tell()).await;
+        }
+    }
+}
+
+/// True for a request that brings something.
+fn is_push(request: &Request) -> bool {
+    matches!(request.method, Method::POST | Method::PUT)
 }
 
 /// True for what follows a path that may have segments below.
@@ -380,59 +416,4 @@ fn form(request: &Request) -> Form {
 fn text_of<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
     let value = request.headers.get(name)?.to_str().ok()?;
     Some(value.trim())
-}
-
-pub(super) fn plain(status: StatusCode, body: &'static str) -> Response {
-    Response::bytes(status, TEXT, body)
-}
-
-fn not_allowed() -> Response {
-    plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed")
-}
-
-fn of_refusal(importer: Importer, refusal: &Refusal) -> Response {
-    let is_standard = importer == Importer::Standard;
-    let mut minutes = None;
-    let status = match refusal {
-        Refusal::NoApp => {
-            minutes = Some("5");
-            StatusCode::FORBIDDEN
-        }
-        Refusal::Cell => StatusCode::PRECONDITION_FAILED,
-        Refusal::Store(error) if !error.is_too_large() => match error.kind() {
-            ErrorKind::Exhausted if is_standard => {
-                StatusCode::from_u16(GATEWAY_LIMIT).expect("three digits")
-            }
-            ErrorKind::Unavailable | ErrorKind::Cancelled => {
-                minutes = is_standard.then_some("1");
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            ErrorKind::Corrupt | ErrorKind::Internal => {
-                tracing::error!(%error, "write failed");
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-            _ => StatusCode::BAD_REQUEST,
-        },
-        _ => StatusCode::BAD_REQUEST,
-    };
-    let reason = match refusal {
-        Refusal::Store(StoreError::Rate { .. }) => Denied::Rate.to_string(),
-        other => other.to_string(),
-    };
-    let in_header: String = (reason.chars())
-        .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
-        .collect();
-    let body = if status == StatusCode::FORBIDDEN {
-        String::new()
-    } else {
-        reason
-    };
-    let mut response = Response::bytes(status, TEXT, body);
-    if let Ok(err) = HeaderValue::from_str(&in_header) {
-        response = response.with_header(ERR, err);
-    }
-    match minutes {
-        Some(minutes) => response.with_header(WAIT_MINUTES, HeaderValue::from_static(minutes)),
-        None => response,
-    }
 }
