@@ -102,7 +102,7 @@ mod tests {
             "plan",
             "fold constants",
             "eliminate sorts: no change",
-            "propagate matchers: no change",
+            "propagate matchers",
             "project labels",
             "narrow time",
             "share selectors: no change",
@@ -150,6 +150,46 @@ mod tests {
         }
         let unless = optimized(r#"a unless b{x="1"}"#);
         assert!(unless.contains("latest {__name__=\"a\"}"), "{unless}");
+    }
+
+    #[test]
+    fn matchers_go_through_what_keeps_their_label() {
+        let carried = |query: &str| optimized(query).matches("x=\"1\"").count();
+        for query in [
+            r#"sum by (x) (rate(a{x="1"}[5m])) / sum by (x) (rate(b[5m]))"#,
+            r#"sum by (x) (a) / sum by (x, y) (b{x="1"})"#,
+            r#"max without (y) (a{x="1"}) + ignoring (z) min without (z) (b)"#,
+            r#"topk(1, a{x="1"}) * on (x) b"#,
+            r#"b * on (x) topk by (x) (1, a{x="1"})"#,
+            r#"sum by (x) (a) and on (x) topk(1, b{x="1"})"#,
+            r#"sum by (x) (a{x="1"}) unless on (x) (-b > 2)"#,
+            r#"label_replace(a{x="1"}, "y", "2", "", "") + max_over_time(sum by (x) (b)[5m:1m])"#,
+            r#"histogram_quantile(0.9, sum by (le, x) (a{x="1"})) > b"#,
+            r#"b > histogram_quantiles(sum by (le, x) (a{x="1"}), "q", 0.5, 0.9)"#,
+            r#"count_values by (x) ("y", a{x="1"}) + on (x) b"#,
+        ] {
+            assert_eq!(carried(query), 2, "{query}\n{}", optimized(query));
+        }
+        let both = r#"(a - on (x) b) / on (x) sum by (x) (c{x="1"})"#;
+        assert_eq!(carried(both), 3, "{}", optimized(both));
+        let unless = r#"(a unless on (x) b) and on (x) c{x="1"}"#;
+        assert_eq!(carried(unless), 3, "{}", optimized(unless));
+        // There the label is another one, or a series that is taken away would change the others.
+        for query in [
+            r#"sum by (y) (a{x="1"}) / sum by (y) (b)"#,
+            r#"a{x="1"} * on (x) topk(1, b)"#,
+            r#"a{x="1"} * on (x) sum without (x) (b)"#,
+            r#"a{x="1"} + on (x) count_values by (x) ("x", b)"#,
+            r#"a{x="1"} + on (x) label_replace(b, "x", "2", "", "")"#,
+            r#"a{x="1"} + on (x) absent(b)"#,
+            r#"a{x="1"} + on (x) (b or c)"#,
+            r#"a{x="1"} + on (x) (b + fill (0) c)"#,
+            r#"sum by (x) (a) unless on (x) b{x="1"}"#,
+            r#"a{x="1"} + on (y) sum by (x, y) (b)"#,
+            r#"(a + on (y) b) * on (x) c{x="1"}"#,
+        ] {
+            assert_eq!(carried(query), 1, "{query}\n{}", optimized(query));
+        }
     }
 
     #[test]

@@ -1,50 +1,215 @@
 //! Copies matchers across joins: only series that match on both sides count, so a condition on a
-//! label that is matched on holds for both.
+//! label that is matched on holds for both. It is carried through what keeps the label: functions,
+//! aggregations by it, and other operators on two vectors.
 //!
 //! Series that cannot be part of the result are then not read. If two of them would clash on the
 //! "one" side, that error is not found; ADR 0046 says why that is right.
 
 use model::Matcher;
 
-use crate::ast::{BinaryOp, VectorMatching};
+use crate::ast::{AggregateOp, BinaryOp, VectorMatching};
 use crate::exec::labels::is_reserved;
 use crate::plan::walk::Rewrite;
-use crate::plan::{BinaryNode, Selector, VectorNode};
+use crate::plan::{
+    AggregateNode, AggregateParam, BinaryNode, HistogramCall, RangeNode, RelabelRule, Selector,
+    VectorNode,
+};
 
 pub(super) struct PropagateMatchers;
 
 impl Rewrite for PropagateMatchers {
     fn vector(&mut self, node: &mut VectorNode) {
         let VectorNode::Binary(b) = node else { return };
-        let BinaryNode {
-            op,
-            lhs,
-            rhs,
-            matching,
-            ..
-        } = &mut **b;
-        if *op == BinaryOp::Or || matching.fill_left.is_some() || matching.fill_right.is_some() {
+        if b.op == BinaryOp::Or || fills(&b.matching) {
             return;
         }
-        let (Some(lhs), Some(rhs)) = (lhs.selector_of_series(), rhs.selector_of_series()) else {
-            return;
-        };
-        copy(lhs, rhs, matching);
+        copy(&b.lhs, &mut b.rhs, &b.matching);
         // What `unless` has on its right only takes away.
-        if *op != BinaryOp::Unless {
-            copy(rhs, lhs, matching);
+        if b.op != BinaryOp::Unless {
+            copy(&b.rhs, &mut b.lhs, &b.matching);
         }
     }
 }
 
-fn copy(from: &Selector, to: &mut Selector, matching: &VectorMatching) {
-    let is_matched = |m: &Matcher| {
-        // Functions drop the labels that name a metric, on one side and not the other.
-        !is_reserved(m.name()) && matching.labels.iter().any(|l| l == m.name()) == matching.on
-    };
-    for matcher in from.matchers.iter().filter(|m| is_matched(m)) {
-        if !to.matchers.contains(matcher) {
-            to.matchers.push(matcher.clone());
+fn copy(from: &VectorNode, to: &mut VectorNode, matching: &VectorMatching) {
+    let mut matchers = Vec::new();
+    hold_for(from, &mut matchers);
+    for matcher in &matchers {
+        if is_matched(matching, matcher.name()) {
+            demand(to, matcher);
         }
+    }
+}
+
+const fn fills(matching: &VectorMatching) -> bool {
+    matching.fill_left.is_some() || matching.fill_right.is_some()
+}
+
+fn is_matched(matching: &VectorMatching, label: &str) -> bool {
+    // Functions drop the labels that name a metric, on one side and not the other.
+    !is_reserved(label) && matching.labels.iter().any(|l| l == label) == matching.on
+}
+
+/// What an aggregation makes of a label: true when its groups have it as their series do.
+fn groups_by(node: &AggregateNode, label: &str) -> bool {
+    let is_counted = matches!(&node.param, AggregateParam::Label(name) if name == label);
+    !is_counted && node.grouping.iter().any(|l| l == label) != node.without
+}
+
+/// True when aggregation leaves series as they are.
+const fn picks(op: AggregateOp) -> bool {
+    matches!(
+        op,
+        AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio
+    )
+}
+
+/// The label that a histogram function or a relabelling writes or takes away.
+fn overwrites(node: &VectorNode, label: &str) -> bool {
+    match node {
+        VectorNode::Relabel { rule, .. } => match rule {
+            RelabelRule::Replace { target, .. } | RelabelRule::Join { target, .. } => {
+                target == label
+            }
+        },
+        VectorNode::Histogram { call, .. } => match call {
+            HistogramCall::Quantiles { label: written, .. } => written == label || label == "le",
+            HistogramCall::Quantile { .. } | HistogramCall::Fraction { .. } => label == "le",
+            HistogramCall::Ranges { .. } => label == "_bucket",
+        },
+        _ => false,
+    }
+}
+
+/// The input that a node of one input yields series of with their labels, but for what it
+/// [`overwrites`].
+fn input_of(node: &VectorNode) -> Option<&VectorNode> {
+    match node {
+        VectorNode::RangeCall { input, .. } => match &**input {
+            RangeNode::Subquery(s) => Some(&s.input),
+            RangeNode::Matrix { .. } => None,
+        },
+        VectorNode::Map { input, .. }
+        | VectorNode::Neg(input)
+        | VectorNode::Relabel { input, .. }
+        | VectorNode::Sort { input, .. }
+        | VectorNode::Histogram { input, .. }
+        | VectorNode::StepInvariant(input) => Some(input),
+        VectorNode::BinaryScalar(b) => Some(&b.vector),
+        _ => None,
+    }
+}
+
+/// As [`input_of`].
+fn input_of_mut(node: &mut VectorNode) -> Option<&mut VectorNode> {
+    match node {
+        VectorNode::RangeCall { input, .. } => match &mut **input {
+            RangeNode::Subquery(s) => Some(&mut s.input),
+            RangeNode::Matrix { .. } => None,
+        },
+        VectorNode::Map { input, .. }
+        | VectorNode::Neg(input)
+        | VectorNode::Relabel { input, .. }
+        | VectorNode::Sort { input, .. }
+        | VectorNode::Histogram { input, .. }
+        | VectorNode::StepInvariant(input) => Some(input),
+        VectorNode::BinaryScalar(b) => Some(&mut b.vector),
+        _ => None,
+    }
+}
+
+/// Adds the matchers that accept all series which `node` yields.
+fn hold_for(node: &VectorNode, out: &mut Vec<Matcher>) {
+    let before = out.len();
+    let keep = |out: &mut Vec<Matcher>, is_kept: &dyn Fn(&str) -> bool| {
+        let added = out.split_off(before);
+        out.extend(added.into_iter().filter(|m| is_kept(m.name())));
+    };
+    match node {
+        VectorNode::Selector(selector) | VectorNode::SelectorTimes { selector, .. } => {
+            out.extend(selector.matchers.iter().cloned());
+        }
+        VectorNode::RangeCall { input, .. }
+            if let RangeNode::Matrix { selector, .. } = &**input =>
+        {
+            out.extend(selector.matchers.iter().cloned());
+        }
+        VectorNode::Aggregate(a) => {
+            hold_for(&a.input, out);
+            keep(out, &|label| picks(a.op) || groups_by(a, label));
+        }
+        VectorNode::Binary(b) => match b.op {
+            BinaryOp::Or => {}
+            BinaryOp::And | BinaryOp::Unless => hold_for(&b.lhs, out),
+            _ if fills(&b.matching) => {}
+            _ => {
+                hold_for(&b.lhs, out);
+                keep(out, &|label| is_matched(&b.matching, label));
+            }
+        },
+        _ => {
+            if let Some(input) = input_of(node) {
+                hold_for(input, out);
+                keep(out, &|label| !overwrites(node, label));
+            }
+        }
+    }
+}
+
+/// Takes series away that `matcher` refuses in what `node` yields, as far below as that is the same.
+fn demand(node: &mut VectorNode, matcher: &Matcher) {
+    if let Some(selector) = selector_of(node) {
+        if !selector.matchers.contains(matcher) {
+            selector.matchers.push(matcher.clone());
+        }
+        return;
+    }
+    let label = matcher.name();
+    match node {
+        // Groups are whole or not there at all.
+        VectorNode::Aggregate(a) if groups_by(a, label) => demand(&mut a.input, matcher),
+        VectorNode::Aggregate(_) => {}
+        VectorNode::Binary(b) => demand_of_binary(b, matcher),
+        _ if overwrites(node, label) => {}
+        _ => {
+            if let Some(input) = input_of_mut(node) {
+                demand(input, matcher);
+            }
+        }
+    }
+}
+
+/// The selector that `node` itself reads.
+fn selector_of(node: &mut VectorNode) -> Option<&mut Selector> {
+    match node {
+        VectorNode::Selector(selector) | VectorNode::SelectorTimes { selector, .. } => {
+            Some(selector)
+        }
+        VectorNode::RangeCall { input, .. } => match &mut **input {
+            RangeNode::Matrix { selector, .. } => Some(selector),
+            RangeNode::Subquery(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn demand_of_binary(b: &mut BinaryNode, matcher: &Matcher) {
+    if fills(&b.matching) {
+        return;
+    }
+    let is_matched = is_matched(&b.matching, matcher.name());
+    match b.op {
+        BinaryOp::Or => {}
+        BinaryOp::And | BinaryOp::Unless => {
+            demand(&mut b.lhs, matcher);
+            if is_matched {
+                demand(&mut b.rhs, matcher);
+            }
+        }
+        _ if is_matched => {
+            demand(&mut b.lhs, matcher);
+            demand(&mut b.rhs, matcher);
+        }
+        _ => {}
     }
 }
