@@ -1,8 +1,11 @@
 //! What takes pushes before the data is open: filters, limits, the buffer and the receivers of
 //! foreign protocols.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use runtime::process::Shutdown;
 use runtime::{Clock, Error};
 use serde_json::{Value, json};
@@ -29,6 +32,8 @@ pub struct Front {
     buffer: Arc<Buffer>,
     protocols: protocols::Settings,
     scraping: LateManager,
+    /// Where receivers listen, by name.
+    addresses: Arc<Mutex<BTreeMap<&'static str, SocketAddr>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -63,6 +68,7 @@ impl Front {
             buffer,
             protocols,
             scraping: LateManager::default(),
+            addresses: Arc::default(),
             clock: Arc::clone(&deps.clock),
         })
     }
@@ -85,6 +91,9 @@ impl Front {
         for (name, address) in &running.addresses {
             tracing::info!(%address, what = name, "listening");
         }
+        self.addresses
+            .lock()
+            .extend(running.addresses.iter().copied());
         Ok(running)
     }
 
@@ -119,6 +128,7 @@ impl Front {
     pub(crate) fn shown(&self) -> Value {
         json!({
             "receivers": self.status.figures(),
+            "addresses": *self.addresses.lock(),
             "refused": self.status.recent(),
             "buffer": self.buffer.figures(),
         })

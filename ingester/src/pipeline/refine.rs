@@ -1,11 +1,15 @@
 //! Rules and limits applied to a batch.
 
+use std::borrow::Cow;
+
+use model::labels::METRIC_NAME;
 use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder};
 use tsdb::batch::{Batch, BatchSeries, Reject};
 
 use super::{Rules, Stage};
 use crate::config::pipeline::SaidLimits;
+use crate::protocols::names::Names;
 use crate::receive::{LabelLimits, Reason, normalize};
 
 /// Samples that rules dropped, on purpose.
@@ -39,16 +43,28 @@ enum Fate {
 }
 
 impl Stage {
+    /// True when rules look at points as their clients name them.
+    pub(crate) fn has_rules_before(&self) -> bool {
+        !self.rules().before.is_empty()
+    }
+
     /// True when there is anything to apply to what `tenant` sends.
     pub fn applies(&self, tenant: &str) -> bool {
         self.rules().apply_to(tenant)
     }
 
     /// What is left of `batch`, which `tenant` sent, at the time `now_ms`; nothing when there is
-    /// nothing to apply, and all of it is left.
-    pub fn refine(&self, tenant: &str, batch: &Batch, now_ms: i64) -> Option<Refined> {
+    /// nothing to apply, and all of it is left. `names` is what becomes of metric names between the
+    /// rules `before` and the limits.
+    pub fn refine(
+        &self,
+        tenant: &str,
+        batch: &Batch,
+        names: Names,
+        now_ms: i64,
+    ) -> Option<Refined> {
         let rules = self.rules();
-        if !rules.apply_to(tenant) {
+        if !rules.apply_to(tenant) && names == Names::Keep {
             return None;
         }
         let limits = rules.limits(tenant);
@@ -56,7 +72,7 @@ impl Stage {
         let mut builder = LabelsBuilder::new();
         for (i, series) in batch.iter().enumerate() {
             let mut labels = Labels::from_encoded(series.labels);
-            let fate = rules.apply(&mut labels, &mut builder, &label_limits(&limits));
+            let fate = rules.apply(&mut labels, &mut builder, names, &label_limits(&limits));
             let samples = series.floats.len() + series.histograms.len();
             match fate {
                 Fate::DroppedBefore => refined.dropped.before += samples,
@@ -102,10 +118,15 @@ impl Rules {
         &self,
         labels: &mut Labels,
         builder: &mut LabelsBuilder,
+        names: Names,
         limits: &LabelLimits,
     ) -> Fate {
         if !apply(&self.before, labels, builder) {
             return Fate::DroppedBefore;
+        }
+        if let Cow::Owned(name) = names.metric(labels.metric_name()) {
+            builder.reset(labels).set(METRIC_NAME, &name);
+            *labels = builder.labels();
         }
         let mut pairs: Vec<_> = labels.iter().collect();
         if let Err(reason) = normalize(&mut pairs, limits) {

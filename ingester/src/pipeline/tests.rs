@@ -1,6 +1,7 @@
 use tsdb::batch::{Batch, Reject};
 
 use super::*;
+use crate::protocols::names::Names;
 use crate::receive::Reason;
 
 fn pipeline(text: &str) -> Arc<Pipeline> {
@@ -38,7 +39,10 @@ fn rules_before_limits_and_rules_after_in_this_order() {
         &[("__name__", "b"), ("env", "prod"), ("secret", "x")],
         &[("__name__", "c"), ("d", "1"), ("e", "2")],
     ]);
-    let refined = pipeline.stage("opentsdb").refine("", &input, 0).unwrap();
+    let refined = pipeline
+        .stage("opentsdb")
+        .refine("", &input, Names::Keep, 0)
+        .unwrap();
     assert_eq!(shown(&refined.batch), [r#"{__name__="b", env="prod"}"#]);
     assert_eq!(refined.batch.get(0).floats[0].t, 2);
     assert_eq!(refined.origins, [2]);
@@ -52,13 +56,16 @@ fn rules_before_limits_and_rules_after_in_this_order() {
     assert_eq!(refined.refused, [(3, Reason::TooManyLabels)]);
 
     // Rules of one receiver are not those of another.
-    let others = pipeline.stage(REMOTE_WRITE).refine("", &input, 0).unwrap();
+    let others = pipeline
+        .stage(REMOTE_WRITE)
+        .refine("", &input, Names::Keep, 0)
+        .unwrap();
     assert_eq!(others.origins, [0, 2, 3]);
     let nothing_said = Arc::new(Pipeline::default());
     assert!(
         nothing_said
             .stage("opentsdb")
-            .refine("", &input, 0)
+            .refine("", &input, Names::Keep, 0)
             .is_none()
     );
 }
@@ -68,7 +75,7 @@ fn a_series_needs_a_name() {
     let pipeline = pipeline("all: {after: [{action: labeldrop, regex: __name__}]}");
     let input = batch(&[&[("__name__", "a")]]);
     let stage = pipeline.stage("opentsdb");
-    let refined = stage.refine("", &input, 0).unwrap();
+    let refined = stage.refine("", &input, Names::Keep, 0).unwrap();
     assert_eq!(refined.refused, [(0, Reason::NoMetricName)]);
 }
 
@@ -77,9 +84,9 @@ fn series_are_limited_by_tenant() {
     let pipeline = pipeline("receivers: {opentsdb: {tenants: {acme: {series: 1}}}}");
     let stage = pipeline.stage("opentsdb");
     let input = batch(&[&[("__name__", "a")], &[("__name__", "b")]]);
-    assert!(stage.refine("", &input, 0).is_none());
+    assert!(stage.refine("", &input, Names::Keep, 0).is_none());
     for now_ms in [0, 1] {
-        let refined = stage.refine("acme", &input, now_ms).unwrap();
+        let refined = stage.refine("acme", &input, Names::Keep, now_ms).unwrap();
         assert_eq!(refined.origins, [0]);
         let reason = Reason::Head(Reject::SeriesLimit);
         assert_eq!(refined.refused, [(1, reason)]);

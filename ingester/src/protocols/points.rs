@@ -6,6 +6,7 @@ use std::fmt;
 use tsdb::batch::{Batch, SeriesRef};
 
 use super::named::{Named, NamedSeries};
+use super::names::Names;
 use crate::receive::{LabelLimits, Reason as LabelReason, normalize};
 
 /// Bytes of a point that are shown where it was refused.
@@ -198,12 +199,24 @@ pub struct Points {
     news: Vec<(usize, usize)>,
     refusals: Refusals,
     count: usize,
+    /// What is still to be made of metric names.
+    names: Names,
 }
 
 impl Points {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says what is still to be made of the metric names, also after [`Points::clear`].
+    pub(super) fn rename(&mut self, names: Names) {
+        self.names = names;
+    }
+
+    /// What is still to be made of the metric names.
+    pub(super) fn names(&self) -> Names {
+        self.names
     }
 
     /// Forgets everything but the memory.

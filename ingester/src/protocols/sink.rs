@@ -12,6 +12,7 @@ use storeapi::snappy::SnappyError;
 use tsdb::batch::{Appended, Batch, WriteError};
 
 use super::named::{ByTenant, Named};
+use super::names::Names;
 use super::points::{Points, Reason, Refusals, shown_labels};
 use super::rate::{Allowances, Rate};
 use super::status::{ReceiverStatus, Status, Totals};
@@ -21,6 +22,9 @@ use crate::receive::{
     BodyError, Encoding, LabelLimits, Reason as LabelReason, TenantSettings, decompress,
 };
 use crate::storage::tenant_name::InvalidTenant;
+
+/// Bytes of an error that are kept to be looked at.
+const ERROR_BYTES_MAX: usize = 512;
 
 /// What one receiver may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,22 +195,24 @@ impl Sink {
     /// When its headers name none that can be.
     pub fn tenant<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, StoreError> {
         let tenant = self.shared.tenants.of_headers(headers);
-        tenant.map_err(|error| self.failure(error.into()))
+        tenant.map_err(|error| self.failure("", error.into()))
     }
 
-    /// Counts why a request was refused as a whole.
-    fn failure(&self, error: StoreError) -> StoreError {
-        self.shared.status.failure(error.name());
+    /// Notes why a request was refused as a whole.
+    fn failure(&self, tenant: &str, error: StoreError) -> StoreError {
+        let why = (error.name(), error.to_string());
+        self.shared.status.failure((self.now_ms(), tenant), why);
         error
     }
 
-    /// Decompresses a body as its header says, where `snappy` is the form that the protocol means
+    /// Decompresses a body of a tenant as its header says, where `snappy` is the form that the protocol means
     /// by that word.
     ///
     /// # Errors
     /// [`StoreError::Encoding`] and [`StoreError::Body`].
     pub fn decompress(
         &self,
+        tenant: &str,
         headers: &HeaderMap,
         snappy: Option<Encoding>,
         body: &[u8],
@@ -222,28 +228,42 @@ impl Sink {
             other => {
                 let other = String::from_utf8_lossy(&other[..other.len().min(64)]);
                 let error = StoreError::Encoding(model::labels::quoted(&other));
-                return Err(self.failure(error));
+                return Err(self.failure(tenant, error));
             }
         };
         let mut out = Vec::new();
-        let said = self.shared.stage.rules().limits("").decompressed_bytes;
+        let said = self.shared.stage.rules().limits(tenant).decompressed_bytes;
         let said = said.and_then(|max| usize::try_from(max).ok());
         let max = said.unwrap_or(self.shared.limits.decompressed_bytes_max);
         match decompress(encoding, body, max, &mut out) {
             Ok(()) => Ok(out),
-            Err(error) => Err(self.failure(error.into())),
+            Err(error) => Err(self.failure(tenant, error.into())),
         }
     }
 
-    /// The points that `tenant` named before, for a decoder to tell them by their bytes.
+    /// What a decoder makes of metric names where `names` is wanted, and what is left to be made of
+    /// them: rules `before` see names as they were sent.
+    pub(super) fn names(&self, names: Names) -> (Names, Names) {
+        if self.shared.stage.has_rules_before() {
+            (Names::Keep, names)
+        } else {
+            (names, Names::Keep)
+        }
+    }
+
+    /// The points that `tenant` named before, for a decoder to tell them by their bytes; none where
+    /// the pipeline is to see them as they are.
     pub(super) fn named(&self, tenant: &str) -> Arc<RwLock<Named>> {
+        if self.shared.stage.applies(tenant) {
+            return Arc::default();
+        }
         self.shared.named.of(tenant)
     }
 
     /// Remembers the points that were not known.
     fn learn(&self, tenant: &str, points: &Points, appended: &Appended) {
         if points.has_news() {
-            let named = self.named(tenant);
+            let named = self.shared.named.of(tenant);
             let mut guard = named.write();
             points.teach(&appended.series, &mut guard);
             guard.sweep_if_due(Instant::now());
@@ -262,9 +282,24 @@ impl Sink {
         self.shared.appender.waiting_bytes()
     }
 
-    /// Counts a request that was refused as a whole.
+    /// Counts a request that was refused as a whole, for what was noted already.
     pub fn failed(&self) {
         self.shared.status.failed();
+    }
+
+    /// Counts and notes a request that was refused as a whole; `reason` is its name as the value of
+    /// a label.
+    pub fn refused(&self, tenant: &str, reason: &'static str, error: &dyn fmt::Display) {
+        self.failed();
+        let mut error = error.to_string();
+        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
+        let status = &self.shared.status;
+        status.failure((self.now_ms(), tenant), (reason, error));
+    }
+
+    /// As [`Sink::refused`], for what is not what it should be.
+    pub fn malformed(&self, tenant: &str, error: &dyn fmt::Display) {
+        self.refused(tenant, Reason::Malformed.name(), error);
     }
 
     /// Stores points; what is said to be stored is durable.
@@ -284,7 +319,8 @@ impl Sink {
     /// As [`Sink::store`]. Storing the same points again does no harm.
     pub fn try_store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
         let now_ms = self.now_ms();
-        let refined = self.shared.stage.refine(tenant, points.batch(), now_ms);
+        let stage = &self.shared.stage;
+        let refined = stage.refine(tenant, points.batch(), points.names(), now_ms);
         let batch = refined
             .as_ref()
             .map_or(points.batch(), |refined| &refined.batch);
@@ -439,7 +475,9 @@ mod tests {
             "receivers: {opentsdb: {limits: {decompressed_bytes: 5B}, tenants: {slow: {points_per_second: 1}}}}",
         );
         let bench = Bench::of("opentsdb", Limits::default(), pipeline);
-        let error = bench.sink.decompress(&HeaderMap::new(), None, b"123456");
+        let error = bench
+            .sink
+            .decompress("", &HeaderMap::new(), None, b"123456");
         assert!(error.unwrap_err().is_too_large());
         let many = points(&[("m", 1); 11]);
         bench.sink.store("slow", &many).unwrap();

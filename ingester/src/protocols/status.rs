@@ -31,7 +31,8 @@ pub struct RecentRefusal {
     pub reason: &'static str,
     /// The reason in words.
     pub error: String,
-    /// What the point looks like, cut when it is long.
+    /// What the point looks like, cut when it is long; empty for a request that was refused as a
+    /// whole before it had points.
     pub point: String,
 }
 
@@ -42,7 +43,7 @@ pub struct ReceiverFigures {
     pub requests: u64,
     /// Requests that were refused as a whole.
     pub failed: u64,
-    /// Requests that were refused as a whole, by reason where there is a name for it.
+    /// Requests that were refused as a whole, by reason.
     pub failures: BTreeMap<&'static str, u64>,
     /// Points that were made durable.
     pub points: u64,
@@ -141,7 +142,7 @@ impl Collect for Status {
                 ),
                 (
                     "promontory_protocol_request_failures_total",
-                    "Requests that a receiver refused as a whole, by reason where it has a name.",
+                    "Requests that a receiver refused as a whole, by reason.",
                     "reason",
                     figures.failures,
                 ),
@@ -204,8 +205,23 @@ impl ReceiverStatus {
         self.counters.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts why a request was refused as a whole.
-    pub(super) fn failure(&self, reason: &'static str) {
+    /// Counts why a request was refused as a whole, and shows it.
+    pub(super) fn failure(
+        &self,
+        (now_ms, tenant): (i64, &str),
+        (reason, error): (&'static str, String),
+    ) {
+        self.count_failure(reason);
+        let refused = RefusedPoints {
+            reason,
+            error,
+            count: 0,
+            point: "",
+        };
+        self.refused(now_ms, tenant, [refused]);
+    }
+
+    fn count_failure(&self, reason: &'static str) {
         *self.counters.failures.lock().entry(reason).or_default() += 1;
     }
 
@@ -216,7 +232,7 @@ impl ReceiverStatus {
         (reason, error): (&'static str, String),
         (count, point): (usize, &str),
     ) {
-        self.failure(reason);
+        self.count_failure(reason);
         let refused = RefusedPoints {
             reason,
             error,

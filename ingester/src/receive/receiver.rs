@@ -26,6 +26,7 @@ use super::wire::DecodeError;
 use super::{message, v1, v2};
 use crate::append::Appender;
 use crate::pipeline::{Refined, Stage};
+use crate::protocols::names::Names;
 use crate::protocols::status::ReceiverStatus;
 use crate::storage::tenant_name::InvalidTenant;
 
@@ -467,7 +468,9 @@ impl Receiver {
     /// What the pipeline leaves of a batch, where it has anything to say about it.
     fn refine(&self, tenant: &str, batch: &Batch, outcome: &mut Outcome) -> Option<Refined> {
         let end = self.pipeline.as_ref()?;
-        let refined = end.stage.refine(tenant, batch, end.clock.now_ms())?;
+        let refined = end
+            .stage
+            .refine(tenant, batch, Names::Keep, end.clock.now_ms())?;
         for (series, reason) in &refined.refused {
             let series = batch.get(*series);
             let samples = series.floats.len() + series.histograms.len();

@@ -20,6 +20,7 @@ use super::{Options, targets};
 use crate::exposition::Format;
 use crate::protocols::LateManager;
 use crate::protocols::metricbeat;
+use crate::protocols::points::Reason;
 use crate::protocols::pushgateway::handler::is_protobuf;
 use crate::protocols::rate::{Allowances, Rate};
 use crate::protocols::sink::{Sink, StoreError};
@@ -94,6 +95,21 @@ impl Importer {
     }
 }
 
+impl Refusal {
+    /// Its name as the value of a label.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Refusing => "refusing",
+            Self::NoApp => "no_app",
+            Self::Cell => "wrong_zone",
+            Self::Address(_) => "invalid_address",
+            Self::Denied(_) => "denied",
+            Self::NotRecords(_) | Self::Push(_) => Reason::Malformed.name(),
+            Self::Store(error) => error.name(),
+        }
+    }
+}
+
 impl Handler for Gateway {
     fn cost(&self, _: &str) -> Cost {
         Cost::Small
@@ -134,12 +150,11 @@ impl Handler for Gateway {
             },
         };
         result.unwrap_or_else(|refusal| {
-            // What the storage refused was counted there.
-            if !matches!(
-                refusal,
-                Refusal::Store(StoreError::Write(_) | StoreError::Rate { .. })
-            ) {
-                self.sink.failed();
+            match &refusal {
+                // What the storage refused was counted there.
+                Refusal::Store(StoreError::Write(_) | StoreError::Rate { .. }) => {}
+                Refusal::Store(_) => self.sink.failed(),
+                other => self.sink.refused("", other.name(), other),
             }
             of_refusal(importer, &refusal)
         })
@@ -303,7 +318,7 @@ impl Gateway {
     ) -> Result<Response, Refusal> {
         let begin = Instant::now();
         let tenant = self.sink.tenant(&request.headers)?;
-        let body = self.body(request, importer)?;
+        let body = self.body(tenant, request, importer)?;
         let said = text_of(request, "client-ip").filter(|_| importer == Importer::Standard);
         let said = said.filter(|ip| !ip.is_empty()).map(str::to_owned);
         // A tag of the request goes before the address of its connection.
@@ -316,7 +331,19 @@ impl Gateway {
             step: address.step,
             now_ms: self.sink.now_ms(),
         };
-        let mut intake = Intake::new(&self.options, &origin);
+        let (names, left) = self.sink.names(self.options.names);
+        let renaming;
+        let options = if names == self.options.names {
+            &self.options
+        } else {
+            renaming = Options {
+                names,
+                ..self.options.clone()
+            };
+            &renaming
+        };
+        let mut intake = Intake::new(options, &origin);
+        intake.points.rename(left);
         let decoded = match importer {
             Importer::Standard => {
                 native::decode(&body, self.options.information, &mut intake).map_err(Refusal::from)
@@ -355,7 +382,12 @@ impl Gateway {
 
     /// The body, decompressed. Lookout's clients say `snappy` and mean a block; what else they may
     /// say is not compressed at all.
-    fn body(&self, request: &Request, importer: Importer) -> Result<Vec<u8>, StoreError> {
+    fn body(
+        &self,
+        tenant: &str,
+        request: &Request,
+        importer: Importer,
+    ) -> Result<Vec<u8>, StoreError> {
         let snappy = match importer {
             Importer::Prometheus => Encoding::SnappyFramed,
             _ => Encoding::Snappy,
@@ -365,7 +397,7 @@ impl Gateway {
         if importer == Importer::Standard && !ENCODINGS.contains(&said) {
             return Ok(request.body.to_vec());
         }
-        (self.sink).decompress(&request.headers, Some(snappy), &request.body)
+        (self.sink).decompress(tenant, &request.headers, Some(snappy), &request.body)
     }
 }
 

@@ -25,6 +25,7 @@ use tsdb::batch::Reject;
 use super::bulk::{Action, BulkError, Chunk, Documents, actions};
 use super::event::Context;
 use super::{Mapping, Options, disguise};
+use crate::protocols::names::Names;
 use crate::protocols::points::{Reason, Refusals};
 use crate::protocols::sink::{Sink, StoreError};
 use crate::receive::Reason as LabelReason;
@@ -138,23 +139,34 @@ impl Endpoint {
             Ok(tenant) => tenant,
             Err(error) => return self.refuse(&error),
         };
-        let body = match self.sink.decompress(&request.headers, None, &request.body) {
+        let body = match (self.sink).decompress(tenant, &request.headers, None, &request.body) {
             Ok(body) => body,
             Err(error) => return self.refuse(&error),
         };
         let actions = match actions(&body) {
             Ok(actions) => actions,
             Err(error) => {
-                self.sink.failed();
+                self.sink.malformed(tenant, &error);
                 return of_bulk_error(&error);
             }
         };
+        let (names, left) = self.sink.names(self.options.names);
+        let renaming;
+        let options = if names == self.options.names {
+            &self.options
+        } else {
+            renaming = Options {
+                names,
+                ..Options::clone(&self.options)
+            };
+            &renaming
+        };
         let context = Context {
-            options: &self.options,
+            options,
             now_ms: begun_ms,
             extra,
         };
-        let items = self.store(tenant, &actions, &context);
+        let items = self.store(tenant, &actions, &context, left);
         let has_errors = items.iter().any(|item| item.error.is_some());
         let took_ms = (self.sink.now_ms() - begun_ms).max(0);
         let mut body = format!(r#"{{"took":{took_ms},"errors":{has_errors},"items":["#);
@@ -169,10 +181,17 @@ impl Endpoint {
     }
 
     /// Stores the events, and tells for each action what became of it.
-    fn store(&self, tenant: &str, actions: &[Action<'_>], context: &Context<'_>) -> Vec<Item> {
+    fn store(
+        &self,
+        tenant: &str,
+        actions: &[Action<'_>],
+        context: &Context<'_>,
+        names: Names,
+    ) -> Vec<Item> {
         let mut items: Vec<_> = actions.iter().map(|_| Item::not_an_event()).collect();
         let mut documents = Documents::new(actions);
         let mut chunk = Chunk::default();
+        chunk.points.rename(names);
         while documents.next_chunk(context, &mut chunk) {
             match self.sink.store(tenant, &chunk.points) {
                 Ok(stored) => {

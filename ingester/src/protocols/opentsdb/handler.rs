@@ -91,7 +91,7 @@ impl Endpoint {
     fn put(&self, request: &Request) -> Response {
         let mut query = Form::default();
         if query.add_encoded(request.query.as_bytes()).is_err() {
-            self.sink.failed();
+            self.sink.malformed("", &"the query string is not encoded");
             return error(StatusCode::BAD_REQUEST, "Invalid query string", None);
         }
         let overridden = query.get("method_override");
@@ -127,14 +127,20 @@ impl Endpoint {
             Box::new(of_error(&error))
         };
         let tenant = self.sink.tenant(&request.headers).map_err(refused)?;
-        let body = self.sink.decompress(&request.headers, None, &request.body);
+        let body = (self.sink).decompress(tenant, &request.headers, None, &request.body);
         let body = body.map_err(refused)?;
         let mut decoded = Decoded::default();
         let named = self.sink.named(tenant);
         let now_ms = self.sink.now_ms();
-        let read = decode_named(&body, now_ms, &self.options, &named.read(), &mut decoded);
+        let (names, left) = self.sink.names(self.options.names);
+        decoded.points.rename(left);
+        let options = Options {
+            names,
+            ..self.options
+        };
+        let read = decode_named(&body, now_ms, &options, &named.read(), &mut decoded);
         read.map_err(|reason| {
-            self.sink.failed();
+            self.sink.malformed(tenant, &reason);
             let message = "Unable to parse the given JSON";
             let answer = error(StatusCode::BAD_REQUEST, message, Some(&reason.to_string()));
             Box::new(answer)

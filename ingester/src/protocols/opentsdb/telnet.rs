@@ -85,6 +85,12 @@ impl Telnet {
     pub fn lines(&self, chunk: &[u8]) -> Lines {
         let mut read = Lines::default();
         let Lines { points, reply } = &mut read;
+        let (names, left) = self.sink.names(self.options.names);
+        points.rename(left);
+        let options = Options {
+            names,
+            ..self.options
+        };
         let named = self.sink.named(TENANT);
         let known = named.read();
         let mut lines = NamedLines::new(&known);
@@ -99,7 +105,7 @@ impl Telnet {
             match Command::of_line(line) {
                 Command::Nothing => {}
                 Command::Put(arguments) => {
-                    if let Err(error) = lines.put(line, arguments, &self.options, points) {
+                    if let Err(error) = lines.put(line, arguments, &options, points) {
                         reply.line(format_args!("{error}"));
                     }
                 }

@@ -18,6 +18,7 @@ use super::handler::Endpoint;
 use super::line::{Command, NamedLines};
 use super::telnet::Telnet;
 use super::*;
+use crate::pipeline::Pipeline;
 use crate::protocols::named::Named;
 use crate::protocols::points::{Points, Refusals};
 use crate::protocols::sink::Limits;
@@ -117,6 +118,61 @@ fn half_valid_requests_keep_the_good_and_name_the_bad() {
     let figures = &bench.status.figures()["test"];
     assert_eq!((figures.points, figures.refused["out_of_order"]), (6, 2));
     assert_eq!(bench.status.recent()[0].reason, "out_of_order");
+}
+
+#[test]
+fn rules_before_see_names_as_they_were_sent() {
+    let pipeline = Pipeline::of_text(
+        "receivers:\n  opentsdb:\n    before: [{action: drop, source_labels: [__name__], regex: 'a[.]b'}]\n\
+         \x20   after: [{action: drop, source_labels: [__name__], regex: 'c_d'}]\n\
+         \x20   tenants: {small: {decompressed_bytes: 10B}}\n",
+    );
+    let bench = Bench::of("opentsdb", Limits::default(), pipeline);
+    let options = Options {
+        names: Names::Underscore,
+        ..Options::default()
+    };
+    let names = ["a.b", "c.d", "a_b", "e.f"];
+    for _ in 0..2 {
+        let points = names.map(|name| format!(r#"{{"metric":"{name}","timestamp":1,"value":1}}"#));
+        let body = format!("[{}]", points.join(","));
+        assert_eq!(put(&bench, options, "/api/put", &body).0, 204);
+        let stored = ["a_b", "e_f"].map(|name| format!(r#"|{{__name__="{name}"}} 1 @ 1000"#));
+        assert_eq!(bench.recorder.take(), stored);
+        let lines = names.map(|name| format!("put {name} 1 1\n")).concat();
+        let telnet = Telnet::new(bench.sink.clone(), options);
+        let mut lines = telnet.lines(lines.as_bytes());
+        telnet.try_store(&mut lines).unwrap();
+        let reply = lines.reply;
+        assert_eq!(
+            (reply.text.as_str(), bench.recorder.take()),
+            ("", stored.to_vec())
+        );
+    }
+    let dropped = &bench.status.figures()["opentsdb"].dropped;
+    assert_eq!((dropped["before"], dropped["after"]), (4, 4));
+
+    let endpoint = Endpoint::new(bench.sink.clone(), options);
+    let headers = [("thanos-tenant", "small")];
+    let answer = parts(send(&endpoint, Method::POST, "/api/put", &headers, POINT));
+    assert_eq!(answer.0, 413);
+    assert_eq!(put(&bench, options, "/api/put", "{").0, 400);
+    let recent = bench.status.recent();
+    let shown: Vec<_> = recent
+        .iter()
+        .map(|r| (r.reason, &*r.tenant, &*r.error))
+        .collect();
+    let expected = [
+        ("malformed", "", "a string was expected at byte 1"),
+        (
+            "body_too_large",
+            "small",
+            "decompressed body exceeds the limit of 10 bytes",
+        ),
+    ];
+    assert_eq!(shown, expected);
+    let failures = &bench.status.figures()["opentsdb"].failures;
+    assert_eq!((failures["malformed"], failures["body_too_large"]), (1, 1));
 }
 
 #[test]

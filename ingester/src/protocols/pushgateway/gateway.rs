@@ -139,7 +139,7 @@ impl Gateway {
         change: Option<Change>,
     ) -> Result<(), Refusal> {
         let key = GroupKey::parse(path).map_err(|error| {
-            self.sink.failed();
+            self.sink.malformed("", &error);
             Refusal::Body(error.to_string())
         })?;
         let tenant = self.sink.tenant(&request.headers);
@@ -164,7 +164,8 @@ impl Gateway {
         held: &mut Held,
     ) -> Result<(), Refusal> {
         if held.tenants.is_full_for(tenant, key) {
-            self.sink.failed();
+            let error = "as many groups as there may be";
+            self.sink.refused(tenant, "too_many_groups", &error);
             return Err(Refusal::Full);
         }
         let pushed = self.read(request, (tenant, key), change, &held.tenants);
@@ -181,8 +182,10 @@ impl Gateway {
                 Ok(())
             }
             Err(refusal) => {
-                if matches!(refusal, Refusal::Body(_) | Refusal::Push(_)) {
-                    self.sink.failed();
+                match &refusal {
+                    Refusal::Body(error) => self.sink.malformed(tenant, error),
+                    Refusal::Push(error) => self.sink.refused(tenant, "inconsistent", error),
+                    _ => {}
                 }
                 // As the Pushgateway does it: what cannot be read is not noted.
                 if matches!(refusal, Refusal::Push(_)) {
@@ -204,7 +207,7 @@ impl Gateway {
     ) -> Result<Families, Refusal> {
         let headers = &request.headers;
         let snappy = Some(Encoding::SnappyFramed);
-        let body = (self.sink.decompress(headers, snappy, &request.body))
+        let body = (self.sink.decompress(tenant, headers, snappy, &request.body))
             .inspect_err(|_| self.sink.failed())?;
         let check = self.options.check_consistency;
         let families =
@@ -239,7 +242,7 @@ impl Gateway {
             });
         }
         if let Some(reason) = wrong {
-            self.sink.failed();
+            self.sink.refused(tenant, reason.name(), &reason);
             return Err(Refusal::Push(reason.to_string()));
         }
         let stored = self.sink.store(tenant, &points)?;
