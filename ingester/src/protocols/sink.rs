@@ -354,7 +354,7 @@ impl Sink {
     /// [`StoreError::Write`] when nothing of it was taken.
     pub fn repeat(&self, tenant: &str, points: &Points) -> Result<(), StoreError> {
         let stage = &self.shared.stage;
-        let refined = stage.refine(tenant, points.batch(), self.now_ms());
+        let refined = stage.refine(tenant, points.batch(), points.names(), self.now_ms());
         let batch = refined
             .as_ref()
             .map_or(points.batch(), |refined| &refined.batch);
