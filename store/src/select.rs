@@ -67,8 +67,8 @@ pub struct Selection {
 /// A series whose chunks are to be read.
 type Found = (Labels, Vec<ChunkMeta>);
 
-/// A batch of series as decoded: own labels, shown labels, chunks.
-pub type Entries = Vec<(Labels, Labels, Vec<ChunkMeta>)>;
+/// A series as decoded: own labels, unless they are shown as they are; shown labels; chunks.
+pub type Entry = (Labels, Labels, Vec<ChunkMeta>);
 
 impl Selection {
     /// Opens the block and finds the series that `matchers` may select, which are those that
@@ -111,7 +111,7 @@ impl Selection {
         index: &Reader,
         entry: &SeriesEntry,
         last: &mut LastLabels,
-    ) -> tsdb::Result<Option<(Labels, Labels, Vec<ChunkMeta>)>> {
+    ) -> tsdb::Result<Option<Entry>> {
         let wanted = &*self.wanted;
         let range = wanted.range;
         let chunks = entry.chunks.iter();
@@ -146,7 +146,7 @@ impl Selection {
     /// `is_last` says that there are no more.
     pub fn in_order(
         &self,
-        entries: Entries,
+        entries: impl IntoIterator<Item = Entry>,
         runs: &mut Runs<Vec<ChunkMeta>>,
         out: &mut VecDeque<(Labels, Vec<ChunkMeta>)>,
         is_last: bool,
@@ -408,7 +408,7 @@ fn decode_entries(
     index: &Reader,
     selection: &Selection,
     refs: Range<usize>,
-) -> tsdb::Result<Entries> {
+) -> tsdb::Result<Vec<Entry>> {
     let mut entries = Vec::with_capacity(refs.len());
     let mut entry = SeriesEntry::default();
     let mut last = LastLabels::default();

@@ -13,12 +13,10 @@ use super::ViewedChunk;
 use crate::block::{Block, OpenBlock};
 use crate::limits::Usage;
 use crate::order::Runs;
-use crate::select::{Deps, Entries, Selection, Wanted, shown_chunk};
+use crate::select::{Deps, Selection, Wanted, shown_chunk};
 
-/// Series entries that are decoded in a row.
-const ENTRIES: usize = 32;
-
-/// Reads the selected series of a block in order of their labels.
+/// Reads the selected series of a block in order of their labels, one by one: a query of many blocks
+/// holds one of each.
 #[derive(Debug)]
 pub(super) struct MappedBlock {
     block: Arc<Block>,
@@ -62,17 +60,13 @@ impl MappedBlock {
     pub(super) fn next(&mut self) -> tsdb::Result<Option<(Labels, Vec<ChunkMeta>)>> {
         let refs = &*Arc::clone(&self.selection.refs);
         while self.next < refs.len() && (self.selection.is_reordered || self.found.is_empty()) {
-            let end = refs.len().min(self.next + ENTRIES);
-            let mut entries: Entries = Vec::with_capacity(end - self.next);
-            for reference in &refs[self.next..end] {
-                let index = self.open.index();
-                index.series(SeriesRef(*reference), &mut self.entry)?;
-                let entry = self.selection.entry(index, &self.entry, &mut self.last)?;
-                entries.extend(entry);
-            }
-            self.next = end;
+            let index = self.open.index();
+            index.series(SeriesRef(refs[self.next]), &mut self.entry)?;
+            let entry = self.selection.entry(index, &self.entry, &mut self.last)?;
+            self.next += 1;
+            let is_last = self.next == refs.len();
             self.selection
-                .in_order(entries, &mut self.runs, &mut self.found, end == refs.len());
+                .in_order(entry, &mut self.runs, &mut self.found, is_last);
         }
         Ok(self.found.pop_front())
     }
@@ -120,5 +114,87 @@ impl MappedBlock {
             read.extend(shown_chunk(chunk, meta, &wanted.aggregates)?);
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bucket::Bucket;
+    use model::TimeRange;
+    use runtime::ManualClock;
+    use tsdb::block::{BlockWriter, Meta};
+    use tsdb::chunk::SeriesEncoder;
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::block::Opener;
+    use crate::limits::Limits;
+    use crate::pages::Pages;
+    use crate::postings::ExpandedCache;
+
+    /// Writes a block of series that differ in one label.
+    fn write(parent: &std::path::Path, series: usize) -> Arc<Block> {
+        let mut writer = BlockWriter::create(parent, Ulid::from_parts(1, 1)).unwrap();
+        let names: Vec<String> = (0..series).map(|i| format!("{i:06}")).collect();
+        for symbol in names.iter().map(String::as_str).chain(["i"]) {
+            writer.add_symbol(symbol).unwrap();
+        }
+        for name in &names {
+            let mut encoder = SeriesEncoder::new();
+            encoder.push_float(1_000, 1.0).unwrap();
+            let chunks: Vec<_> = encoder.finish().into_iter().collect();
+            let labels = Labels::from_pairs([("i", name)]);
+            writer.add_series(&labels, &chunks).unwrap();
+        }
+        let meta = Meta::new(Ulid::from_parts(1, 1), TimeRange::new(0, 2_000));
+        let meta = writer.finish(meta).unwrap().unwrap();
+        Arc::new(Block::new(Arc::new(meta), 0, Vec::new()))
+    }
+
+    #[tokio::test]
+    async fn one_series_is_held_however_many_a_block_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let block = write(dir.path(), 1_000);
+        let bucket = Bucket::in_directory(dir.path()).unwrap();
+        let stats = Arc::<crate::stats::Stats>::default();
+        let clock = Arc::new(ManualClock::new(0));
+        let bounds = (1 << 20, Duration::from_secs(60));
+        let opener = Opener::new(
+            bucket.clone(),
+            dir.path().into(),
+            clock,
+            Arc::clone(&stats),
+            bounds,
+        );
+        let deps = Deps {
+            opener,
+            pages: Pages::new(bucket, Arc::clone(&stats), 1 << 20, 1 << 20),
+            expanded: ExpandedCache::new(1 << 20),
+            stats,
+        };
+        let wanted = Arc::new(Wanted {
+            range: TimeRange::ALL,
+            aggregates: Vec::new(),
+            skip_chunks: false,
+            without: Vec::new(),
+            shard: None,
+            batch_max: 1_000,
+            batch_bytes: 1 << 20,
+        });
+        let usage = Usage::new(Limits {
+            series_max: 0,
+            samples_max: 0,
+            bytes_max: 0,
+        });
+        let opened = MappedBlock::open(&deps, &block, Vec::new(), wanted, &usage).await;
+        let mut opened = opened.unwrap();
+        let mut count = 0;
+        while opened.next().unwrap().is_some() {
+            count += 1;
+            assert!(opened.found.is_empty(), "{count} series");
+        }
+        assert_eq!(count, 1_000);
     }
 }
