@@ -11,6 +11,7 @@ use runtime::http::HttpLimits;
 use runtime::{BucketConfig, BucketFlags, Error, ServerConfig, ServerFlags};
 use storeapi::grpc::Limits as AnswerLimits;
 
+use crate::caches::CacheFlags;
 use crate::gateway::Options;
 use crate::limits::Limits;
 use crate::sync::{Bounds, Strategy, SyncOptions, TimeBound};
@@ -140,6 +141,9 @@ pub struct LimitFlags {
         default_value = "250MB"
     )]
     pub index_cache: ByteSize,
+    /// Thanos' configuration of caches.
+    #[command(flatten)]
+    pub caches: CacheFlags,
     /// Memory for chunks: half for those that were read, half for those on their way to clients.
     #[arg(long = "chunk-pool-size", value_name = "BYTES", default_value = "2GB")]
     pub chunk_pool: ByteSize,
@@ -237,11 +241,12 @@ impl LimitFlags {
         if self.disk_cache.0 > 0 && self.disk_cache.0 < DISK_CACHE_MIN {
             return Err(refused("disk-cache-size", "use 16MB or more, or 0"));
         }
+        let of_bucket = self.caches.chunk_bytes()?;
         Ok(Options {
             data_dir,
             disk_cache_bytes: self.disk_cache.0,
-            index_cache_bytes: self.index_cache.0,
-            chunk_bytes: self.chunk_pool.0,
+            index_cache_bytes: self.caches.index_bytes()?.unwrap_or(self.index_cache.0),
+            chunk_bytes: self.chunk_pool.0.saturating_add(of_bucket.unwrap_or(0)),
             index_idle: positive(
                 "store.index-header-lazy-reader-idle-timeout",
                 self.index_idle,

@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod api;
 pub mod block;
+pub mod caches;
 pub mod disk_cache;
 mod error;
 pub mod flags;
@@ -58,10 +59,6 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "block-discovery-strategy",
         "block-meta-fetch-concurrency",
         "store.index-header-posting-offsets-in-mem-sampling",
-        "index-cache.config",
-        "index-cache.config-file",
-        "store.caching-bucket.config",
-        "store.caching-bucket.config-file",
         "debug.estimated-max-series-size",
         "debug.estimated-max-chunk-size",
         "store.posting-group-max-key-series-ratio",
