@@ -27,7 +27,7 @@ use runtime::http::{PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
-use runtime::{About, Clock, Error, SystemClock};
+use runtime::{About, Clock, Error, Notifications, SystemClock};
 use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
@@ -74,6 +74,7 @@ struct Parts {
     syncer: Arc<store::Syncer>,
     compactor: compactor::Compactor,
     registry: Registry,
+    notifications: Notifications,
 }
 
 async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
@@ -96,6 +97,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         registry.register(figures);
         let deps = Deps {
             clock: Arc::clone(&clock),
+            notifications: Notifications::shown_by(&registry),
             registry,
             replay,
         };
@@ -143,7 +145,10 @@ fn open(
     deps: Deps,
 ) -> Result<Parts, Error> {
     let Deps {
-        clock, registry, ..
+        clock,
+        registry,
+        notifications,
+        ..
     } = deps.clone();
     let main = Arc::new(Core::open(&config.ingester, front, deps)?);
     let own = own.map(|own| {
@@ -152,6 +157,7 @@ fn open(
             clock: Arc::clone(&clock),
             registry: Registry::default(),
             replay: Arc::default(),
+            notifications: Notifications::default(),
         };
         let front = Front::open(&own, &deps)?;
         Core::open(&own, front, deps).map(Arc::new)
@@ -189,6 +195,7 @@ fn open(
         gateway,
         syncer,
         registry,
+        notifications,
     })
 }
 
@@ -243,7 +250,9 @@ fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
     let writes = Arc::new(parts.main.routes());
     let scraping = parts.own.as_ref().unwrap_or(&parts.main);
     let scraping = Arc::new(scraping.routes());
-    let mut routes = Routes::new()
+    let mut routes = parts
+        .notifications
+        .add_to(Routes::new())
         .with(PathPattern::Prefix("/"), querier.http())
         .with(
             PathPattern::Exact("/metrics"),
@@ -275,7 +284,11 @@ async fn serve_grpc(
     let server = match grpc::Server::bind(&config.grpc, GrpcServerConfig::default()).await {
         Ok(server) => server,
         Err(error) => {
-            tracing::warn!(%error, "gRPC is not served; --grpc-address names another address");
+            let error = error.chain();
+            tracing::warn!(
+                error,
+                "gRPC is not served; --grpc-address names another address"
+            );
             return;
         }
     };
@@ -287,7 +300,7 @@ async fn serve_grpc(
     let routes = querier.grpc(&readiness).add_service(write);
     tasks.spawn("grpc", async move {
         if let Err(error) = server.serve(routes, readiness, shutdown).await {
-            tracing::error!(%error, "gRPC is not served any more");
+            tracing::error!(error = error.chain(), "gRPC is not served any more");
         }
     });
 }
@@ -301,7 +314,7 @@ async fn work(parts: Parts, shutdown: Shutdown, grace: Duration) {
     };
     let merging = async {
         if let Err(error) = parts.compactor.work_until(shutdown.clone()).await {
-            tracing::error!(%error, "the bucket is not merged any more");
+            tracing::error!(error = error.chain(), "the bucket is not merged any more");
         }
     };
     let syncing = parts.syncer.run(Readiness::new(), shutdown.clone());

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::{ErrorKind, Labels};
 use promql::parse::{Options, parse_expr};
+use runtime::Clock;
+use runtime::notifications::{Notifications, RELOAD_FAILED};
 use runtime::process::blocking;
 use storeapi::StoreError;
 use storeapi::catalog::statistics::HeadStatistics;
@@ -15,7 +17,6 @@ use storeapi::catalog::{
 use storeapi::external_labels::remaining_matchers;
 
 use crate::api::Control;
-use crate::core::reload;
 use crate::export::Exporters;
 use crate::front::Front;
 use crate::receive::Receiver;
@@ -38,11 +39,23 @@ pub(crate) struct Parts {
     pub(crate) receiver: Arc<Receiver>,
     pub(crate) front: Front,
     pub(crate) exporters: Arc<Exporters>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) notifications: Notifications,
 }
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+impl Parts {
+    /// Reads the files again. What is wrong with one does not keep the other from it.
+    fn read_again(&self) -> Result<(), String> {
+        let of_front = self.front.reload();
+        self.scraping.reload()?;
+        let exported = self.exporters.set(&self.scraping.exports());
+        of_front.and(exported.map_err(|error| error.to_string()))
     }
 }
 
@@ -52,7 +65,12 @@ impl Control for Parts {
     }
 
     fn reload(&self) -> Result<(), String> {
-        reload(&self.scraping, &self.front, &self.exporters)
+        let reloaded = self.read_again();
+        match &reloaded {
+            Ok(()) => self.notifications.withdraw(RELOAD_FAILED),
+            Err(_) => (self.notifications).raise(RELOAD_FAILED, self.clock.now_ms()),
+        }
+        reloaded
     }
 
     fn ingest(&self) -> serde_json::Value {

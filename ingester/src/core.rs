@@ -13,7 +13,7 @@ use model::Labels;
 use runtime::http::{PathPattern, Routes};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{About, BucketConfig, Clock, Error};
+use runtime::{About, BucketConfig, Clock, Error, Notifications};
 use storeapi::Store;
 use storeapi::catalog::Catalog;
 use storeapi::remote_read::RemoteRead;
@@ -44,6 +44,8 @@ pub struct Deps {
     pub registry: Registry,
     /// Told how far the replay of the logs is.
     pub replay: Arc<ReplayProgress>,
+    /// Told of what an operator should know at once.
+    pub notifications: Notifications,
 }
 
 /// An ingester with its data open.
@@ -53,7 +55,7 @@ pub struct Core {
     store: TsdbStore,
     receiver: Arc<Receiver>,
     scraping: Arc<Scraping>,
-    catalog: Arc<dyn Catalog>,
+    parts: Arc<Parts>,
     maintenance: Arc<MaintenanceMetrics>,
     shipping: Option<Arc<Shipping>>,
     front: Front,
@@ -98,7 +100,10 @@ impl Core {
         let receiver = Arc::new(receiver.with_pipeline(stage, status, clock));
         front.attach(Arc::clone(&appender));
         let scraping = Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock)));
-        let maintenance = Arc::new(MaintenanceMetrics::new(Arc::clone(&tenants)));
+        let maintenance = Arc::new(MaintenanceMetrics::new(
+            Arc::clone(&tenants),
+            deps.notifications.clone(),
+        ));
         let shipping = open_bucket(&config.bucket)?.map(|bucket| {
             Arc::new(Shipping::new(
                 bucket,
@@ -120,6 +125,8 @@ impl Core {
             receiver: Arc::clone(&receiver),
             front: front.clone(),
             exporters: Arc::clone(&exporters),
+            clock: Arc::clone(&deps.clock),
+            notifications: deps.notifications.clone(),
         });
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
@@ -136,7 +143,7 @@ impl Core {
             store: tsdb_store,
             receiver,
             scraping,
-            catalog: parts,
+            parts,
             maintenance,
             shipping,
             api,
@@ -170,7 +177,7 @@ impl Core {
 
     /// What it knows beside series: targets, metadata, exemplars.
     pub fn catalog(&self) -> Arc<dyn Catalog> {
-        Arc::clone(&self.catalog)
+        Arc::<Parts>::clone(&self.parts)
     }
 
     /// What takes samples.
@@ -198,6 +205,7 @@ impl Core {
     pub fn routes(&self) -> Routes {
         let tenants = self.receiver.tenants().clone();
         let routes = api::with_reads(self.write_routes(), self.reads.clone(), tenants);
+        let routes = self.deps.notifications.add_to(routes);
         routes
             .with(PathPattern::Prefix("/api/v1/"), Arc::new(self.api.clone()))
             .with(PathPattern::Exact("/-/reload"), Arc::new(self.api.clone()))
@@ -233,7 +241,7 @@ impl Core {
 
     /// Reads the configuration file again; a failure is logged, and the old one goes on.
     pub fn reload(&self) {
-        if let Err(error) = reload(&self.scraping, &self.front, &self.exporters) {
+        if let Err(error) = self.parts.reload() {
             tracing::error!(
                 error,
                 "cannot read the configuration again; going on with the old one"
@@ -268,18 +276,6 @@ fn open_exporters(config: &Config, loaded: &Loaded, deps: &Deps) -> Result<Expor
     let set = exporters.set(loaded.exports());
     set.map_err(start("forward samples"))?;
     Ok(exporters)
-}
-
-/// Reads the files again. What is wrong with one does not keep the other from it.
-pub(crate) fn reload(
-    scraping: &Scraping,
-    front: &Front,
-    exporters: &Exporters,
-) -> Result<(), String> {
-    let of_front = front.reload();
-    scraping.reload()?;
-    let exported = exporters.set(&scraping.exports());
-    of_front.and(exported.map_err(|error| error.to_string()))
 }
 
 fn start<E: std::error::Error + Send + Sync + 'static>(

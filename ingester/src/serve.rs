@@ -7,7 +7,7 @@ use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
 use runtime::http::{HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{Clock as _, Error, SystemClock};
+use runtime::{Clock as _, Error, Notifications, SystemClock};
 use storeapi::Store;
 use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -91,6 +91,7 @@ impl Ingester {
         };
         let deps = Deps {
             clock,
+            notifications: Notifications::shown_by(&registry),
             registry,
             replay: replay::shown_by(&http_service),
         };
@@ -112,7 +113,7 @@ impl Ingester {
             let serving = async {
                 let served = grpc_server.serve(routes, readiness, shutdown.clone()).await;
                 if let Err(error) = served {
-                    tracing::error!(%error, "gRPC is not served any more");
+                    tracing::error!(error = error.chain(), "gRPC is not served any more");
                 }
             };
             tokio::join!(

@@ -146,7 +146,6 @@ fn route(path: &str) -> Option<Route> {
         "status/config" => Route::get(Cost::Small, status::config),
         "status/flags" => Route::get(Cost::Small, status::flags),
         "features" => Route::get(Cost::Small, status::features),
-        "notifications" => Route::get(Cost::Small, empty::notifications),
         "scrape_pools" => Route::get(Cost::Small, targets::pools),
         "status/walreplay" => Route::get(Cost::Small, status::wal_replay),
         "status/runtimeinfo" => Route::get(Cost::Small, status::runtime_info),

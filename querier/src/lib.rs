@@ -40,7 +40,7 @@ use runtime::http::{PathPattern, Routes, Server};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
-use runtime::{About, Clock, Error, SystemClock};
+use runtime::{About, Clock, Error, Notifications, SystemClock};
 use tsdb::db::DataDir;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -134,7 +134,10 @@ impl Querier {
             registry.register(service.figures());
             registry.register(set.figures());
             let metrics = PathPattern::Exact("/metrics");
-            let all = Routes::new().with(PathPattern::Prefix("/"), service.http());
+            let notifications = Notifications::shown_by(&registry);
+            let all = notifications
+                .add_to(Routes::new())
+                .with(PathPattern::Prefix("/"), service.http());
             handlers.ready(Arc::new(all.with(metrics, Arc::new(registry.clone()))));
             ready.set(true);
             // The receiver is gone when the servers are.
@@ -151,7 +154,7 @@ impl Querier {
             };
             let (served, ()) = tokio::join!(serving_grpc, http.serve(handlers.clone(), shutdown));
             if let Err(error) = served {
-                tracing::error!(%error, "gRPC is not served any more");
+                tracing::error!(error = error.chain(), "gRPC is not served any more");
             }
         };
         // A server without data is of no use, so a failure to get it ends the process.

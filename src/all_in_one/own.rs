@@ -31,8 +31,10 @@ pub(super) async fn scrapes(config: &Config, address: SocketAddr) -> Option<inge
     let calling = timeout(PATIENCE, TcpStream::connect(NODE_EXPORTER));
     let has_node_exporter = matches!(calling.await, Ok(Ok(_)));
     let made = configure(config, address, has_node_exporter);
-    made.inspect_err(|error| tracing::warn!(%error, "this process does not scrape itself"))
-        .ok()
+    made.inspect_err(|error| {
+        tracing::warn!("this process does not scrape itself: {error:#}");
+    })
+    .ok()
 }
 
 fn configure(

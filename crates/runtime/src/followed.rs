@@ -118,7 +118,7 @@ impl<T: Send + Sync + 'static> Followed<T> {
                 tracing::info!(what = self.what, "changed files are in force");
             }
             Err(error) => {
-                let failure = reason(&error);
+                let failure = error.chain();
                 if state.failure.as_ref() != Some(&failure) {
                     tracing::warn!(
                         what = self.what,
@@ -146,18 +146,6 @@ impl<T> fmt::Debug for Followed<T> {
             .field("what", &self.what)
             .finish_non_exhaustive()
     }
-}
-
-/// An error and what it comes from.
-fn reason(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

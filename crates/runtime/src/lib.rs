@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
 //! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
-//! [`process`] (threads, signals, shutdown), [`readiness`], [`tasks`] (background work), [`http`] (the HTTP server),
+//! [`process`] (threads, signals, shutdown), [`readiness`], [`notifications`], [`tasks`] (background work), [`http`] (the HTTP server),
 //! [`grpc`] (gRPC servers and clients), [`tls`], [`web_config`] (whom the HTTP server
 //! lets in), [`metrics`] (the process' own figures).
 
@@ -15,6 +15,7 @@ pub mod grpc;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod notifications;
 pub mod process;
 pub mod readiness;
 pub mod tasks;
@@ -25,6 +26,7 @@ pub use about::About;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
 pub use foreign::ForeignFlags;
+pub use notifications::Notifications;
 pub use readiness::Readiness;
 
 /// Why a component could not be configured, built or run.
@@ -39,7 +41,7 @@ pub enum Error {
         reason: String,
     },
     /// The operating system refused what the process needs.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}")]
     System {
         /// What was attempted, as a verb with its object.
         action: String,
@@ -54,4 +56,33 @@ pub enum Error {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Error {
+    /// The error and what it comes from, in one line, for a log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_once_what_it_comes_from() {
+        let error = Error::System {
+            action: "read x.yaml".to_owned(),
+            source: std::io::Error::other("it is gone"),
+        };
+        assert_eq!(error.to_string(), "cannot read x.yaml");
+        assert_eq!(error.chain(), "cannot read x.yaml: it is gone");
+    }
 }

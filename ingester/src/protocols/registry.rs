@@ -271,7 +271,12 @@ pub async fn start(
             Ok(server) => server,
             Err(error) if listener.is_configured => return Err(error),
             Err(error) => {
-                tracing::warn!(protocol = name, %error, "receiver is off; give it another address");
+                let error = error.chain();
+                tracing::warn!(
+                    protocol = name,
+                    error,
+                    "receiver is off; give it another address"
+                );
                 continue;
             }
         };

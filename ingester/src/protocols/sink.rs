@@ -231,6 +231,19 @@ impl Sink {
                 return Err(self.failure(tenant, error));
             }
         };
+        self.expand(tenant, encoding, body)
+    }
+
+    /// A body of a tenant that is compressed by `encoding`, within the tenant's limit.
+    ///
+    /// # Errors
+    /// [`StoreError::Body`].
+    pub fn expand(
+        &self,
+        tenant: &str,
+        encoding: Encoding,
+        body: &[u8],
+    ) -> Result<Vec<u8>, StoreError> {
         let mut out = Vec::new();
         let said = self.shared.stage.rules().limits(tenant).decompressed_bytes;
         let said = said.and_then(|max| usize::try_from(max).ok());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use runtime::Notifications;
 use runtime::metrics::{Collect, Exposition};
 use runtime::process::{Shutdown, blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -18,10 +19,14 @@ const COMPACT_EVERY: Duration = Duration::from_secs(60);
 /// How often the disk is looked at: at 50 MB/s, less is written meanwhile than is kept free.
 const CHECK_DISK_EVERY: Duration = Duration::from_secs(5);
 
+/// What operators are told while a disk is nearly full.
+const READ_ONLY: &str = "The disk is nearly full: nothing is written until there is space again.";
+
 /// Counts of what maintenance did, and figures of the TSDBs.
 #[derive(Debug)]
 pub struct MaintenanceMetrics {
     tenants: Arc<Tenants>,
+    notifications: Notifications,
     compactions: AtomicU64,
     failed_compactions: AtomicU64,
     failed_retentions: AtomicU64,
@@ -29,10 +34,11 @@ pub struct MaintenanceMetrics {
 }
 
 impl MaintenanceMetrics {
-    /// Counts from zero.
-    pub fn new(tenants: Arc<Tenants>) -> Self {
+    /// Counts from zero; `notifications` says while a disk is nearly full.
+    pub fn new(tenants: Arc<Tenants>, notifications: Notifications) -> Self {
         Self {
             tenants,
+            notifications,
             compactions: AtomicU64::new(0),
             failed_compactions: AtomicU64::new(0),
             failed_retentions: AtomicU64::new(0),
@@ -64,6 +70,19 @@ impl MaintenanceMetrics {
                     tracing::warn!(tenant = &*tenant.name, %error, "cannot look at the disk");
                 }
             }
+        }
+        self.tell();
+    }
+
+    /// Tells operators whether some tenant may not write. A write that finds a disk full stops the
+    /// writes too, so what changed in [`Self::check_disks`] does not say.
+    fn tell(&self) {
+        let mut tenants = self.tenants.all().into_iter();
+        if !tenants.any(|tenant| tenant.db.is_read_only()) {
+            self.notifications.withdraw(READ_ONLY);
+        } else if !self.notifications.says(READ_ONLY) {
+            let now_ms = self.tenants.clock().now_ms();
+            self.notifications.raise(READ_ONLY, now_ms);
         }
     }
 

@@ -4,11 +4,6 @@
 use super::answer::{Answer, ApiError};
 use super::{Api, Call};
 
-/// What an operator should know at once.
-pub(super) fn notifications(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
-    Ok(Answer::text("[]"))
-}
-
 /// Where alerts are sent.
 pub(super) fn alertmanagers(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::text(

@@ -442,7 +442,6 @@ fn plans_are_explained() {
 fn what_nobody_has_is_empty() {
     let api = Fixture::new();
     for (target, expected) in [
-        ("notifications", json!([])),
         ("scrape_pools", json!({"scrapePools": []})),
         ("rules", json!({"groups": []})),
         (

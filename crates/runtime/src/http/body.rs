@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures::stream::BoxStream;
 use hyper::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
@@ -38,10 +39,11 @@ pub(super) enum Piece {
 }
 
 /// A body that goes out.
-#[derive(Debug)]
 pub(super) enum Outgoing {
     Whole(Option<Bytes>),
     Pieces(mpsc::Receiver<Piece>),
+    /// Comes about while it is sent.
+    Streamed(BoxStream<'static, Bytes>),
     /// All pieces went out.
     Done,
 }
@@ -66,6 +68,10 @@ impl Body for Outgoing {
                 let bytes = bytes.take().filter(|bytes| !bytes.is_empty());
                 return Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))));
             }
+            Self::Streamed(pieces) => {
+                let piece = ready!(pieces.as_mut().poll_next(cx));
+                return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+            }
             Self::Pieces(pieces) => pieces,
         };
         let piece = ready!(pieces.poll_recv(cx));
@@ -82,7 +88,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Pieces(_) => false,
+            Self::Pieces(_) | Self::Streamed(_) => false,
             Self::Done => true,
         }
     }
@@ -90,7 +96,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Pieces(_) | Self::Streamed(_) => SizeHint::default(),
             Self::Done => SizeHint::with_exact(0),
         }
     }

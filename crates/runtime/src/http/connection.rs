@@ -21,6 +21,7 @@ use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
 use super::{Cost, Handler, Response};
 use crate::followed::Followed;
+use crate::process::Shutdown;
 use crate::web_config::Web;
 
 /// What the requests of all connections share.
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     /// What the web configuration says, where there is one.
     pub(super) web: Option<Arc<Followed<Web>>>,
     pub(super) passwords: Passwords,
+    /// Ends answers that would go on.
+    pub(super) shutdown: Shutdown,
 }
 
 impl Shared {
@@ -167,12 +170,12 @@ impl Shared {
             abandonment: abandonment.clone(),
         };
         let (sender, answer) = oneshot::channel();
-        let stall_max = self.limits.stall_max;
+        let ends = (self.limits.stall_max, self.shutdown.clone());
         // Not awaited: the answer comes through the channel, before its body is complete.
         drop(spawn_blocking(move || {
             let _place = place;
             let response = handler.handle(request);
-            if let Err(error) = writer::send(response, coding, sender, stall_max) {
+            if let Err(error) = writer::send(response, coding, sender, ends) {
                 tracing::debug!(%error, "answer was cut");
             }
         }));

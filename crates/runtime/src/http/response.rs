@@ -1,9 +1,11 @@
-//! An answer, whose body is bytes or a function that writes them.
+//! An answer, whose body is bytes, a function that writes them, or a stream that goes on.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use hyper::{HeaderMap, StatusCode, header};
 
 use super::HeaderValue;
@@ -21,6 +23,7 @@ pub struct Response {
 pub(super) enum Body {
     Bytes(Bytes),
     Written(WriteBody),
+    Streamed(BoxStream<'static, Bytes>),
 }
 
 impl Response {
@@ -36,6 +39,16 @@ impl Response {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Self {
         Self::new(status, content_type, Body::Written(Box::new(write)))
+    }
+
+    /// An answer that is sent as it comes about, which may take as long as the client stays. It
+    /// occupies no thread, and ends when the server shuts down.
+    pub fn streamed(
+        status: StatusCode,
+        content_type: &'static str,
+        pieces: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Self {
+        Self::new(status, content_type, Body::Streamed(pieces.boxed()))
     }
 
     /// An answer without a body, and so without a type of it.
@@ -69,7 +82,7 @@ impl Response {
         &self.headers
     }
 
-    /// The whole body, for a caller that is not a server.
+    /// The whole body, or what there is now of one that goes on, for a caller that is not a server.
     ///
     /// # Errors
     /// What writing the body fails with.
@@ -79,6 +92,13 @@ impl Response {
             Body::Written(write) => {
                 let mut bytes = Vec::new();
                 write(&mut bytes)?;
+                Ok(bytes.into())
+            }
+            Body::Streamed(mut pieces) => {
+                let mut bytes = Vec::new();
+                while let Some(Some(piece)) = pieces.next().now_or_never() {
+                    bytes.extend_from_slice(&piece);
+                }
                 Ok(bytes.into())
             }
         }

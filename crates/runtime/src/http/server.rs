@@ -232,6 +232,7 @@ impl Server {
             large: Arc::new(Semaphore::new(limits.large_max)),
             web: self.web.clone(),
             passwords: Passwords::default(),
+            shutdown: shutdown.clone(),
         });
         let places = Arc::new(Semaphore::new(limits.connections_max));
         let graceful = GracefulShutdown::new();

@@ -42,6 +42,11 @@ impl Handler for Echo {
                 out.write_all(&[b'x'; 200_000])?;
                 Err(std::io::Error::other("the data is damaged"))
             }),
+            "/endless" => {
+                let pieces = futures::stream::iter(["event\n".into()]);
+                let pieces = futures::StreamExt::chain(pieces, futures::stream::pending());
+                Response::streamed(ok, "text/plain", pieces)
+            }
             "/panic" => panic!("a bug"),
             "/large/abandoned" => {
                 let (stop, stopped) = mpsc::channel::<()>();
@@ -317,4 +322,36 @@ fn a_url_may_have_quotes_as_people_type_them() {
         let refused = ask(address, "POST /-/healthy HTTP/1.0\r\n\r\n");
         assert!(refused.starts_with("HTTP/1.0 405 "), "{refused}");
     });
+}
+
+#[test]
+fn an_answer_that_goes_on_occupies_nobody_and_ends_with_the_server() {
+    let limits = HttpLimits {
+        small_max: 1,
+        large_max: 1,
+        ..HttpLimits::default()
+    };
+    let mut ends = Vec::new();
+    let begin = Instant::now();
+    with_server(limits, |address, _| {
+        for _ in 0..3 {
+            let request = "GET /endless HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n";
+            let mut stream = connect(address, request);
+            let mut begun = String::new();
+            while !begun.ends_with("6\r\nevent\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                begun.push(byte[0].into());
+            }
+            ends.push(stream);
+        }
+        let answer = ask(address, "GET /form?a=1 HTTP/1.0\r\n\r\n");
+        assert!(answer.ends_with("\r\n\r\n1\n"), "{answer}");
+    });
+    for mut stream in ends {
+        let mut end = String::new();
+        stream.read_to_string(&mut end).unwrap();
+        assert_eq!(end, "0\r\n\r\n");
+    }
+    assert!(begin.elapsed() < HttpLimits::default().grace);
 }

@@ -8,7 +8,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use futures::StreamExt as _;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -16,6 +18,7 @@ use tokio::time::timeout;
 use super::body::{Outgoing, Piece};
 use super::coding::Coding;
 use super::response::{Body, Response};
+use crate::process::Shutdown;
 
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 64 << 10;
@@ -27,7 +30,8 @@ const CODING_MIN: usize = 256;
 /// An answer as hyper takes it.
 pub(super) type Answer = hyper::Response<Outgoing>;
 
-/// Sends `response` through `answer`, its body compressed by `coding` unless it is already.
+/// Sends `response` through `answer`, its body compressed by `coding` unless it is already or goes on
+/// until `shutdown`.
 ///
 /// # Errors
 /// When the reader went away or took nothing for `stall_max`, and what writing the body fails with.
@@ -35,7 +39,7 @@ pub(super) fn send(
     response: Response,
     coding: Coding,
     answer: oneshot::Sender<Answer>,
-    stall_max: Duration,
+    (stall_max, mut shutdown): (Duration, Shutdown),
 ) -> io::Result<()> {
     let Response {
         status,
@@ -49,13 +53,15 @@ pub(super) fn send(
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     let write = match body {
         Body::Bytes(bytes) if coding == Coding::Identity || bytes.len() < CODING_MIN => {
-            let mut head = hyper::Response::new(Outgoing::whole(bytes));
-            *head.status_mut() = status;
-            *head.headers_mut() = headers;
-            return answer.send(head).map_err(|_| gone());
+            return send_whole((status, headers, Outgoing::whole(bytes)), answer);
         }
         Body::Bytes(bytes) => Box::new(move |out: &mut dyn Write| out.write_all(&bytes)),
         Body::Written(write) => write,
+        Body::Streamed(pieces) => {
+            let end = Box::pin(async move { shutdown.requested().await });
+            let pieces = Outgoing::Streamed(pieces.take_until(end).boxed());
+            return send_whole((status, headers, pieces), answer);
+        }
     };
     if let Some(name) = coding.name() {
         headers.insert(header::CONTENT_ENCODING, name);
@@ -71,6 +77,17 @@ pub(super) fn send(
         stall_max,
     };
     coding.encode(sink, write)?.finish()
+}
+
+/// Sends an answer whose body needs nobody any more.
+fn send_whole(
+    (status, headers, body): (StatusCode, HeaderMap, Outgoing),
+    answer: oneshot::Sender<Answer>,
+) -> io::Result<()> {
+    let mut head = hyper::Response::new(body);
+    *head.status_mut() = status;
+    *head.headers_mut() = headers;
+    answer.send(head).map_err(|_| gone())
 }
 
 fn gone() -> io::Error {

@@ -395,7 +395,7 @@ impl Gateway {
         let said = request.headers.get(header::CONTENT_ENCODING);
         let said = said.map_or(&b""[..], |value| value.as_bytes());
         if importer == Importer::Standard && !ENCODINGS.contains(&said) {
-            return Ok(request.body.to_vec());
+            return (self.sink).expand(tenant, Encoding::Identity, &request.body);
         }
         (self.sink).decompress(tenant, &request.headers, Some(snappy), &request.body)
     }
