@@ -104,6 +104,16 @@ impl Batch {
         self.begin(None);
     }
 
+    /// As [`Batch::series`], with the labels before and behind one of them in the encoding of
+    /// [`Labels`].
+    #[inline]
+    pub fn series_around(&mut self, before: &str, label: (&str, &str), behind: &str) {
+        self.labels.push_str(before);
+        Labels::encode_sorted([label], &mut self.labels);
+        self.labels.push_str(behind);
+        self.begin(None);
+    }
+
     /// Begins a series that a head is known to have, with its labels for the case that it was
     /// dropped meanwhile.
     pub fn known_series(&mut self, series: SeriesRef, labels: &Labels) {

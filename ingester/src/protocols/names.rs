@@ -26,9 +26,53 @@ impl Names {
     }
 }
 
+/// May be in the name of a label.
+const LABEL: u8 = 1;
+/// May be in a metric name of Lookout.
+const METRIC: u8 = 2;
+/// May be the first in either.
+const FIRST: u8 = 4;
+/// May not be in the value of a tag of Lookout.
+const BAD_IN_VALUE: u8 = 8;
+
+/// What each byte may be. No byte of a character beyond ASCII may be anything but in a value.
+static CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => LABEL | METRIC | FIRST,
+            b'0'..=b'9' | b'_' => LABEL | METRIC,
+            b':' | b'.' => METRIC,
+            b'\t' | b'\n' | b'\r' | b' ' | b'"' | b'\\' | b'=' | b',' => BAD_IN_VALUE,
+            _ => 0,
+        };
+        b += 1;
+    }
+    table
+};
+
+/// True when all bytes may be `what`.
+#[inline]
+fn are_all(text: &str, what: u8) -> bool {
+    // Without an end before the last byte, which is quicker for names.
+    let bytes = text.bytes();
+    bytes.fold(what, |all, b| all & CLASS[usize::from(b)]) != 0
+}
+
+/// True for a name that stays as it is, whose bytes may be `what`.
+#[inline]
+fn is_kept(name: &str, what: u8) -> bool {
+    let first = name.bytes().next();
+    first.is_none_or(|b| CLASS[usize::from(b)] & FIRST != 0) && are_all(name, what)
+}
+
 /// Lookout's metric name: letters, digits, `_`, `:` and `.`; begins with a letter.
 #[inline]
 pub fn lookout_metric(name: &str) -> Cow<'_, str> {
+    if is_kept(name, METRIC) {
+        return Cow::Borrowed(name);
+    }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
     replaced(name, allowed, "m_", |c| c.is_ascii_alphabetic())
 }
@@ -37,7 +81,7 @@ pub fn lookout_metric(name: &str) -> Cow<'_, str> {
 /// tag becomes `__name__` or another name that is reserved.
 #[inline]
 pub fn tag_key(key: &str) -> Cow<'_, str> {
-    if key == "_bucket" {
+    if is_kept(key, LABEL) || key == "_bucket" {
         return Cow::Borrowed(key);
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -48,15 +92,14 @@ pub fn tag_key(key: &str) -> Cow<'_, str> {
 /// underscore.
 #[inline]
 pub fn lookout_tag_value(value: &str) -> Cow<'_, str> {
-    let bad = |c: char| matches!(c, '\t' | '\n' | '\r' | ' ' | '"' | '\\' | '=' | ',');
-    // No byte of a longer character is any of these.
-    if !value.bytes().any(|b| bad(char::from(b))) {
+    let classes = value.bytes().fold(0, |any, b| any | CLASS[usize::from(b)]);
+    if classes & BAD_IN_VALUE == 0 {
         return Cow::Borrowed(value);
     }
     let mut out = String::with_capacity(value.len());
     let mut in_run = false;
     for c in value.chars() {
-        let is_bad = bad(c);
+        let is_bad = u8::try_from(c).is_ok_and(|b| CLASS[usize::from(b)] & BAD_IN_VALUE != 0);
         if !is_bad {
             out.push(c);
         } else if !in_run {
@@ -69,7 +112,6 @@ pub fn lookout_tag_value(value: &str) -> Cow<'_, str> {
 
 /// `text` with `_` for what is not allowed, and behind `prefix` when it begins with what may not be
 /// first. Empty stays empty.
-#[inline]
 fn replaced<'a>(
     text: &'a str,
     allowed: impl Fn(char) -> bool,
@@ -82,8 +124,7 @@ fn replaced<'a>(
     // What is replaced by an underscore begins with one.
     let begin = if allowed(begin) { begin } else { '_' };
     let is_first = first(begin);
-    // Only ASCII is ever allowed, and no byte of a longer character is ASCII.
-    if is_first && text.bytes().all(|b| b.is_ascii() && allowed(char::from(b))) {
+    if is_first && text.chars().all(&allowed) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + prefix.len());

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use model::Labels;
+use model::labels::METRIC_NAME;
 use tsdb::batch::{Batch, SeriesRef};
 
 use super::named::{Named, NamedSeries};
@@ -250,6 +252,32 @@ impl Points {
         Ok(())
     }
 
+    /// Adds a point of the series with these labels and this metric name.
+    ///
+    /// # Errors
+    /// As [`Points::add`].
+    #[inline]
+    pub(super) fn add_common(
+        &mut self,
+        common: &Common,
+        name: &str,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<(), Reason> {
+        if name.is_empty() {
+            return Err(Reason::Series(LabelReason::NoMetricName));
+        }
+        if name.len() > common.name_bytes_max {
+            return Err(Reason::Series(LabelReason::LabelValueTooLong));
+        }
+        let (before, behind) = common.encoded.split_at(common.name_at);
+        self.batch.series_around(before, (METRIC_NAME, name), behind);
+        self.batch.float(t_ms, value);
+        self.origins.push(self.count);
+        self.count += 1;
+        Ok(())
+    }
+
     /// Adds a point of a series that was named before.
     #[inline]
     pub(super) fn add_named(&mut self, named: NamedSeries<'_>, t_ms: i64, value: f64) {
@@ -320,6 +348,40 @@ impl Points {
     /// True when no point was met.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+}
+
+/// Labels that points have in common, all but the metric name: they are judged and encoded once.
+#[derive(Debug)]
+pub(super) struct Common {
+    encoded: String,
+    /// Where the metric name belongs.
+    name_at: usize,
+    /// Bytes of a metric name.
+    name_bytes_max: usize,
+}
+
+impl Common {
+    /// Those of `labels`, in which the one at `name` is the metric name, whatever it says. Nothing when
+    /// they are not the labels of a series as they are; what becomes of each point, [`Points::add`]
+    /// says.
+    pub(super) fn of(labels: &[(&str, &str)], name: usize, limits: &LabelLimits) -> Option<Self> {
+        let mut series = labels.to_vec();
+        series[name].1 = "_";
+        normalize(&mut series, limits).ok()?;
+        let is_kept = series.len() == labels.len() && labels.is_sorted_by(|a, b| a.0 < b.0);
+        if !is_kept {
+            return None;
+        }
+        let mut encoded = String::new();
+        Labels::encode_sorted(labels[..name].iter().copied(), &mut encoded);
+        let name_at = encoded.len();
+        Labels::encode_sorted(labels[name + 1..].iter().copied(), &mut encoded);
+        Some(Self {
+            encoded,
+            name_at,
+            name_bytes_max: limits.value_bytes_max,
+        })
     }
 }
 

@@ -8,8 +8,9 @@ use model::labels::METRIC_NAME;
 
 use super::limits::{self, STEP_DEFAULT_MS};
 use super::{Options, Profile};
+use crate::exposition::Pair;
 use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
-use crate::protocols::points::{Points, Reason, shown_labels};
+use crate::protocols::points::{Common, Points, Reason, shown_labels};
 use crate::receive::Reason as LabelReason;
 
 /// A step beyond this many seconds is said in milliseconds: Lookout's documentation mixes them up.
@@ -65,7 +66,7 @@ pub struct Intake<'r> {
     now_ms: i64,
     step: Step,
     /// Labels that are added where a metric has none of that name, as they are stored.
-    added: Vec<(Cow<'r, str>, Cow<'r, str>)>,
+    added: Vec<Pair<'r>>,
     expanded: usize,
     /// What was taken, and what not.
     pub points: Points,
@@ -78,7 +79,7 @@ impl<'r> Intake<'r> {
         let tags = origin.tags.iter();
         let tags = tags.map(|(key, value)| (key.as_str(), value.as_str()));
         // Of two tags with one name the first counts, as none replaces another.
-        let mut added: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+        let mut added: Vec<Pair<'_>> = Vec::new();
         for (key, value) in ip.into_iter().chain(tags) {
             let key = tag_key(key);
             if added.iter().all(|(known, _)| *known != key) {
@@ -113,29 +114,29 @@ impl<'r> Intake<'r> {
 
     /// Begins metrics with these tags, which are any text; more of one name may be there, and the
     /// last one counts.
-    pub fn tagged<'t>(
-        &self,
-        tags: impl IntoIterator<Item = (&'t str, &'t str)>,
-        into: &mut Tags<'t>,
-    ) where
+    pub fn tagged<'t>(&self, tags: impl IntoIterator<Item = Pair<'t>>, into: &mut Tags<'t>)
+    where
         'r: 't,
     {
         let tags = tags.into_iter();
-        let pairs = tags.map(|(key, value)| (tag_key(key), tag_value(value, self.options.profile)));
+        let pairs = tags.map(|(key, value)| {
+            let value = changed(value, |value| tag_value(value, self.options.profile));
+            (changed(key, tag_key), value)
+        });
         into.pairs.clear();
         into.pairs.extend(pairs);
-        let own = into.pairs.len();
+        into.sort();
         for (key, value) in &self.added {
-            if into.pairs[..own].iter().all(|(known, _)| known != key) {
-                into.pairs.push((key.clone(), value.clone()));
+            let at = into.pairs.binary_search_by(|(known, _)| known.cmp(key));
+            if let Err(at) = at {
+                into.pairs.insert(at, (key.clone(), value.clone()));
             }
         }
-        into.sort();
         into.refused = self.check_tags(&into.pairs);
         into.bytes = into.pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
     }
 
-    fn check_tags(&self, tags: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<Reason> {
+    fn check_tags(&self, tags: &[Pair<'_>]) -> Option<Reason> {
         if self.options.profile == Profile::Lookout {
             return limits::check_keys(tags.iter().map(|(key, _)| &**key));
         }
@@ -183,6 +184,7 @@ impl<'r> Intake<'r> {
             intake: self,
             labels,
             name_at,
+            common: None,
             t_ms,
         }
     }
@@ -192,7 +194,7 @@ impl<'r> Intake<'r> {
 #[derive(Debug, Clone, Default)]
 pub struct Tags<'t> {
     /// By key, each once; values may be empty.
-    pairs: Vec<(Cow<'t, str>, Cow<'t, str>)>,
+    pairs: Vec<Pair<'t>>,
     /// Why nothing may have them.
     refused: Option<Reason>,
     bytes: usize,
@@ -217,12 +219,20 @@ pub struct Series<'i, 'r, 't> {
     intake: &'i mut Intake<'r>,
     labels: Vec<(&'t str, &'t str)>,
     name_at: usize,
+    /// The labels, encoded, when many metrics are to have them.
+    common: Option<Common>,
     t_ms: i64,
     bytes: usize,
     refused: Option<Reason>,
 }
 
 impl<'t> Series<'_, '_, 't> {
+    /// Prepares for more than one metric.
+    pub fn prepare(&mut self) {
+        let limits = &self.intake.options.labels;
+        self.common = Common::of(&self.labels, self.name_at, limits);
+    }
+
     /// Takes a metric whose name is as it is stored.
     #[inline]
     pub fn take(&mut self, name: &'t str, value: Result<f64, Reason>) {
@@ -253,8 +263,20 @@ impl<'t> Series<'_, '_, 't> {
             return Err(Reason::Expanded);
         }
         self.intake.expanded += bytes;
-        let limits = &self.intake.options.labels;
-        (self.intake.points).add(&mut self.labels, self.t_ms, value, limits)
+        let (points, limits) = (&mut self.intake.points, &self.intake.options.labels);
+        match &self.common {
+            Some(common) => points.add_common(common, name, self.t_ms, value),
+            None => points.add(&mut self.labels, self.t_ms, value, limits),
+        }
+    }
+}
+
+/// Text with a change that leaves most text as it is.
+#[inline]
+fn changed(text: Cow<'_, str>, change: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => change(text),
+        Cow::Owned(text) => Cow::Owned(change(&text).into_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ use model::time::parse_timestamp;
 use super::Information;
 use super::intake::{Intake, Tags};
 use super::record::{Record, Value};
+use crate::exposition::Pair;
 use crate::exposition::number::parse_value;
 use crate::protocols::points::Reason;
 
@@ -87,6 +88,9 @@ impl<'a> Decoder<'a> {
         intake.tagged(tag_pairs(record), &mut tags);
         // Without a time all are refused below.
         let mut series = intake.at(&tags, t_ms.unwrap_or_default());
+        if record.values.len() > 1 {
+            series.prepare();
+        }
         for (named, name) in record.values.iter().zip(names.iter()) {
             let value = t_ms.and_then(|_| number(&named.value));
             match name {
@@ -99,7 +103,7 @@ impl<'a> Decoder<'a> {
     /// Takes text as a label of a series that is always 1.
     fn take_information(&self, intake: &mut Intake<'_>, t_ms: Result<i64, Reason>) {
         for (named, name) in self.record.values.iter().zip(self.names.iter()) {
-            let info = [("info", named.value.as_text())];
+            let info = [(Cow::Borrowed("info"), Cow::Borrowed(named.value.as_text()))];
             let mut tags = Tags::default();
             intake.tagged(tag_pairs(&self.record).chain(info), &mut tags);
             let value = match self.information {
@@ -115,8 +119,9 @@ impl<'a> Decoder<'a> {
     }
 }
 
-fn tag_pairs<'r>(record: &'r Record<'_>) -> impl Iterator<Item = (&'r str, &'r str)> {
-    record.tags.iter().map(|(key, value)| (&**key, &**value))
+fn tag_pairs<'r>(record: &'r Record<'_>) -> impl Iterator<Item = Pair<'r>> {
+    let tags = record.tags.iter();
+    tags.map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value)))
 }
 
 /// Reads times; most records of a body have the same.

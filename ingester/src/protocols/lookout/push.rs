@@ -1,12 +1,14 @@
 //! Pushes to the gateway that are not Lookout's own: an exposition of Prometheus, and OpenTSDB's JSON.
 //! Each is read by the decoder of its format; what it yields goes through the gateway's rules.
 
+use std::borrow::Cow;
+
 use model::Labels;
 use model::labels::METRIC_NAME;
 
 use super::intake::{Intake, Tags};
 use crate::exposition::protobuf::{self, HistogramForms, Value};
-use crate::exposition::{Entry, Format, Parser};
+use crate::exposition::{Entry, Format, Pair, Parser};
 use crate::protocols::opentsdb;
 use crate::protocols::points::Reason;
 
@@ -68,26 +70,43 @@ pub fn opentsdb(
     };
     let mut decoded = opentsdb::decode::Decoded::default();
     opentsdb::decode::decode(body, intake.now_ms(), &options, &mut decoded)?;
-    let mut pairs = Vec::new();
+    let mut tags = Tags::default();
     for series in decoded.points.batch().iter() {
-        pairs.clear();
-        pairs.extend(Labels::iter_encoded(series.labels));
         for float in series.floats {
-            take(intake, &pairs, float.t, float.v);
+            let labels = Labels::iter_encoded(series.labels);
+            take(intake, borrowed(labels), (float.t, float.v), &mut tags);
         }
     }
     intake.points.refuse_all(decoded.points.refusals());
     Ok(())
 }
 
-/// Takes a sample of a series with these labels, its metric name among them.
-fn take(intake: &mut Intake<'_>, labels: &[(&str, &str)], t_ms: i64, value: f64) {
-    let name = labels.iter().find(|(name, _)| *name == METRIC_NAME);
-    let name = intake.name(name.map_or("", |(_, name)| name));
-    let mut tags = Tags::default();
-    let pairs = labels.iter().copied();
-    intake.tagged(pairs.filter(|(key, _)| *key != METRIC_NAME), &mut tags);
-    intake.at(&tags, t_ms).take(&name, Ok(value));
+/// Labels as pairs that may be changed.
+fn borrowed<'l>(
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+) -> impl Iterator<Item = Pair<'l>> {
+    labels.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+}
+
+/// Takes a sample of a series with these labels, its metric name among them. `tags` is kept for its
+/// memory.
+fn take<'l, 'r: 'l>(
+    intake: &mut Intake<'r>,
+    labels: impl Iterator<Item = Pair<'l>>,
+    (t_ms, value): (i64, f64),
+    tags: &mut Tags<'l>,
+) {
+    let mut name = Cow::Borrowed("");
+    let others = labels.filter_map(|(key, value)| {
+        if key == METRIC_NAME {
+            name = value;
+            return None;
+        }
+        Some((key, value))
+    });
+    intake.tagged(others, tags);
+    let name = intake.name(&name);
+    intake.at(tags, t_ms).take(&name, Ok(value));
 }
 
 struct Samples<'i, 'r> {
@@ -138,7 +157,7 @@ impl Samples<'_, '_> {
         line: u64,
     ) -> Result<(), crate::exposition::Error> {
         let mut parser = Parser::fragment(text, format, line);
-        let mut pairs = Vec::new();
+        let (mut pairs, mut tags) = (Vec::new(), Tags::default());
         while let Some(entry) = parser.next_entry()? {
             let Entry::Sample(sample) = entry else {
                 continue;
@@ -146,9 +165,9 @@ impl Samples<'_, '_> {
             let reading = sample.reading;
             match sample.series.to_pairs(&mut pairs) {
                 Ok(()) => {
-                    let labels: Vec<_> = pairs.iter().map(|(k, v)| (&**k, &**v)).collect();
                     let t_ms = self.time(reading.timestamp);
-                    take(self.intake, &labels, t_ms, reading.value);
+                    let at = (t_ms, reading.value);
+                    take(self.intake, pairs.drain(..), at, &mut tags);
                 }
                 Err(name) => self.intake.refuse(Reason::DuplicateLabel, &name),
             }
@@ -176,8 +195,8 @@ impl Samples<'_, '_> {
                 match (sample.name.to_labels(), sample.value) {
                     (Ok(labels), Value::Float(value)) => {
                         let t_ms = self.time(sample.timestamp);
-                        let labels: Vec<_> = labels.iter().collect();
-                        take(self.intake, &labels, t_ms, value);
+                        let labels = borrowed(labels.iter());
+                        take(self.intake, labels, (t_ms, value), &mut Tags::default());
                     }
                     (Err(name), _) => self.intake.refuse(Reason::DuplicateLabel, &name),
                     // Only the forms asked for come, which are floats.

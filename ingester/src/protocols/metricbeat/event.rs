@@ -23,7 +23,7 @@ use super::{Mapping, Options, lookout};
 use crate::exposition::number::parse_value;
 use crate::protocols::json::{Leaf, Malformed, leaves};
 use crate::protocols::names::tag_key;
-use crate::protocols::points::{Points, Reason};
+use crate::protocols::points::{Common, Points, Reason};
 
 /// Numbers of one event: half the refusals that are told apart.
 pub(super) const NUMBERS_MAX: usize = 5000;
@@ -314,18 +314,19 @@ pub(super) fn add_samples<'s>(
     }
     // The name sorts before all names that begin with a small letter.
     let at = labels.partition_point(|(key, _)| *key < METRIC_NAME);
-    let samples: Vec<_> = samples.collect();
-    let mut all = Vec::with_capacity(labels.len() + 1);
-    for (name, value) in &samples {
-        // One that has no value was removed from them.
-        if all.len() != labels.len() + 1 {
-            all.clear();
-            all.extend_from_slice(&labels[..at]);
-            all.push((METRIC_NAME, &**name));
-            all.extend_from_slice(&labels[at..]);
-        }
-        all[at].1 = &**name;
-        if let Err(reason) = points.add(&mut all, t_ms, *value, &context.options.labels) {
+    let limits = &context.options.labels;
+    let nameless = [&labels[..at], &[(METRIC_NAME, "")], &labels[at..]].concat();
+    let common = Common::of(&nameless, at, limits);
+    for (name, value) in samples {
+        let added = match &common {
+            Some(common) => points.add_common(common, &name, t_ms, value),
+            None => {
+                let mut labels: Vec<(&str, &str)> = nameless.clone();
+                labels[at].1 = &name;
+                points.add(&mut labels, t_ms, value, limits)
+            }
+        };
+        if let Err(reason) = added {
             points.refuse(reason, || format!("{name} {value}"));
         }
     }
@@ -368,7 +369,7 @@ fn use_of(path: &str) -> Use {
         },
         "host" => match rest {
             "" | "name" => Use::Label(Rank::Origin),
-            _ if is_name(rest) => Use::None,
+            _ if is_name(last(rest)) => Use::None,
             _ => Use::Sample,
         },
         "fields" | "labels" => Use::Label(Rank::Fields),
@@ -383,10 +384,8 @@ fn use_of(path: &str) -> Use {
 }
 
 fn of_data(path: &str, rank: Rank) -> Use {
-    if is_name(path) {
-        return Use::Label(rank);
-    }
     match last(path) {
+        last if is_name(last) => Use::Label(rank),
         "cmdline" | "command_line" | "args" | "message" | "stack_trace" | "query" | "state"
         | "status" | "start_time" | "created" | "started_at" | "finished_at" => Use::Sample,
         _ => Use::Data(rank),
@@ -394,13 +393,14 @@ fn of_data(path: &str, rank: Rank) -> Use {
 }
 
 fn last(path: &str) -> &str {
-    path.rsplit_once('.').map_or(path, |(_, last)| last)
+    let dot = memchr::memrchr(b'.', path.as_bytes());
+    dot.map_or(path, |at| &path[at + 1..])
 }
 
-/// True for a number that names something and measures nothing.
-fn is_name(path: &str) -> bool {
+/// True for the last key of a number that names something and measures nothing.
+fn is_name(last: &str) -> bool {
     matches!(
-        last(path),
+        last,
         "id" | "pid" | "oid" | "uid" | "gid" | "port" | "partition"
     )
 }

@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use ahash::{HashMap, HashSet, HashSetExt as _};
+use ahash::{HashMap, HashSet, HashSetExt as _, RandomState};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use model::float::push_openmetrics;
 use model::labels::METRIC_NAME;
 use model::{Labels, MetricType};
@@ -168,20 +170,41 @@ pub struct Collector<'k> {
     by_name: HashMap<String, usize>,
     /// The family that was met last: the next sample is mostly of the same.
     last: usize,
-    /// Metrics by their labels, the name of the family among them.
-    known: HashMap<Labels, usize>,
+    /// Labels of the group that have a value, and the name of a family yet to come.
+    group: Vec<(&'k str, &'k str)>,
+    /// Metrics by the hash of their labels, the name of the family among them.
+    known: HashTable<Known>,
+    hasher: RandomState,
+    /// The labels of the metric that is added, encoded. Kept for its memory.
+    encoded: String,
+}
+
+/// Where a metric is.
+#[derive(Debug)]
+struct Known {
+    hash: u64,
+    family: usize,
+    metric: usize,
 }
 
 impl<'k> Collector<'k> {
     /// One for pushes to the group `key`.
     pub fn new(key: &'k GroupKey, check_consistency: bool) -> Self {
+        let labels = key.labels().iter();
+        let labels = labels.map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut group: Vec<_> = labels.filter(|(_, value)| !value.is_empty()).collect();
+        group.push((METRIC_NAME, ""));
+        group.sort_unstable();
         Self {
             key,
             check_consistency,
             families: Vec::new(),
             by_name: HashMap::default(),
             last: 0,
-            known: HashMap::default(),
+            group,
+            known: HashTable::new(),
+            hasher: RandomState::new(),
+            encoded: String::new(),
         }
     }
 
@@ -241,39 +264,60 @@ impl<'k> Collector<'k> {
         value: f64,
     ) -> Result<(), Misfit> {
         let kind = self.families[family].1.kind;
-        labels.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if !labels.is_sorted_by(|(a, _), (b, _)| a < b) {
+            labels.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
         if labels.array_windows().any(|[(a, _), (b, _)]| a == b) {
             let name = model::labels::quoted(&self.families[family].0);
             let reason = format!("duplicate label names for metric {name}");
             return Err(Misfit::Syntax(reason));
         }
         let bound = bound(kind, suffix, labels)?;
-        let (labels, empty) = self.complete(family, labels)?;
-        let metrics = &mut self.families[family].1.metrics;
-        let Some(at) = self.known.get(&labels) else {
-            self.known.insert(labels.clone(), metrics.len());
-            metrics.push(Metric {
-                labels,
+        let empty = self.complete(family, labels)?;
+        let Some(at) = self.find_or_note(family) else {
+            self.families[family].1.metrics.push(Metric {
+                labels: Labels::from_encoded(&self.encoded),
                 empty,
                 value: first(kind, suffix, bound, value),
             });
             return Ok(());
         };
         let is_part = bound.is_some() || !suffix.is_empty();
-        match &mut metrics[*at].value {
+        let metric = &mut self.families[family].1.metrics[at];
+        match &mut metric.value {
             Value::Histogram(of) | Value::Summary(of) if is_part => of.take(suffix, bound, value),
-            _ if self.check_consistency => return Err(collected_before(&labels)),
+            _ if self.check_consistency => return Err(collected_before(&metric.labels)),
             _ => {}
         }
         Ok(())
     }
 
-    /// The labels of a metric, those of its group among them, and the names of those that are empty.
-    fn complete(
-        &self,
-        family: usize,
-        labels: &mut Pairs<'_>,
-    ) -> Result<(Labels, Vec<String>), Misfit> {
+    /// The number of the metric in its family that has the labels that were completed; notes the
+    /// next one when there is none.
+    fn find_or_note(&mut self, family: usize) -> Option<usize> {
+        let hash = self.hasher.hash_one(&self.encoded);
+        let (families, encoded) = (&self.families, &self.encoded);
+        let is_it = |known: &Known| {
+            let metric = &families[known.family].1.metrics[known.metric];
+            known.hash == hash && metric.labels.as_encoded() == encoded
+        };
+        match self.known.entry(hash, is_it, |known| known.hash) {
+            Entry::Occupied(known) => Some(known.get().metric),
+            Entry::Vacant(vacant) => {
+                let metric = families[family].1.metrics.len();
+                vacant.insert(Known {
+                    hash,
+                    family,
+                    metric,
+                });
+                None
+            }
+        }
+    }
+
+    /// Encodes the labels of a metric, those of its group among them, and returns the names of those
+    /// that are empty. `labels` is in order of names.
+    fn complete(&mut self, family: usize, labels: &Pairs<'_>) -> Result<Vec<String>, Misfit> {
         let family = self.families[family].0.as_str();
         let reserved = labels.iter().find(|(name, _)| name.starts_with("__"));
         if let Some((name, _)) = reserved {
@@ -283,19 +327,40 @@ impl<'k> Collector<'k> {
             )));
         }
         let key = self.key.labels();
-        let mut all: Vec<(&str, &str)> = Vec::with_capacity(labels.len() + key.len() + 1);
-        let pushed = labels.iter().map(|(name, value)| (&**name, &**value));
-        all.extend(pushed.filter(|(name, _)| key.iter().all(|(n, _)| n != name)));
-        all.extend(
-            key.iter()
-                .map(|(name, value)| (name.as_str(), value.as_str())),
+        let encoded = &mut self.encoded;
+        encoded.clear();
+        let encode_group = |group: &[(&str, &str)], encoded: &mut String| {
+            let named = group.iter().map(|(name, value)| match *name {
+                METRIC_NAME => (METRIC_NAME, family),
+                name => (name, *value),
+            });
+            Labels::encode_sorted(named.filter(|(_, value)| !value.is_empty()), encoded);
+        };
+        let mut empty = Vec::new();
+        let mut group = &self.group[..];
+        for (name, value) in labels {
+            let (before, rest) = group.split_at(group.partition_point(|(n, _)| *n < &**name));
+            encode_group(before, encoded);
+            group = rest;
+            // What the group says of it counts, were it nothing.
+            if key.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            if value.is_empty() {
+                empty.push(name.as_ref().to_owned());
+            } else {
+                Labels::encode_sorted([(&**name, &**value)], encoded);
+            }
+        }
+        encode_group(group, encoded);
+        let of_key = key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let others = of_key.chain([(METRIC_NAME, family)]);
+        empty.extend(
+            others
+                .filter(|(_, value)| value.is_empty())
+                .map(|(name, _)| name.to_owned()),
         );
-        all.push((METRIC_NAME, family));
-        let empty = all.iter().filter(|(_, value)| value.is_empty());
-        let empty = empty.map(|(name, _)| (*name).to_owned()).collect();
-        all.retain(|(_, value)| !value.is_empty());
-        all.sort_unstable();
-        Ok((Labels::from_sorted(all), empty))
+        Ok(empty)
     }
 
     /// The families that have metrics.
