@@ -271,7 +271,8 @@ impl Points {
             return Err(Reason::Series(LabelReason::LabelValueTooLong));
         }
         let (before, behind) = common.encoded.split_at(common.name_at);
-        self.batch.series_around(before, (METRIC_NAME, name), behind);
+        self.batch
+            .series_around(before, (METRIC_NAME, name), behind);
         self.batch.float(t_ms, value);
         self.origins.push(self.count);
         self.count += 1;

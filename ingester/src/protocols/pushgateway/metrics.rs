@@ -353,7 +353,9 @@ impl<'k> Collector<'k> {
             }
         }
         encode_group(group, encoded);
-        let of_key = key.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let of_key = key
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let others = of_key.chain([(METRIC_NAME, family)]);
         empty.extend(
             others
