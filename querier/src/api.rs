@@ -257,6 +257,9 @@ impl Handler for Api {
                 .answer(&request, tenant.unwrap_or_default());
         }
         if let Some(route) = route(&request.path) {
+            if request.method == Method::DELETE && request.path == series::PATH {
+                return series::delete().respond();
+            }
             return self.call(&route, &request);
         }
         if request.path == federate::PATH {

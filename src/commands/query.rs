@@ -82,6 +82,9 @@ pub(crate) struct InstantArgs {
     /// When, in seconds since the Unix epoch or RFC 3339; by default now.
     #[arg(long, value_name = "TIME", value_parser = time)]
     time: Option<i64>,
+    /// Show how a Promontory or a Thanos would evaluate the expression, not its result.
+    #[arg(long)]
+    explain: bool,
 }
 
 /// Flags of `query range`.
@@ -101,6 +104,9 @@ pub(crate) struct RangeArgs {
     /// Time between steps, such as `15s`; by default a 250th of the range.
     #[arg(long, value_name = "DURATION")]
     step: Option<String>,
+    /// Show how a Promontory or a Thanos would evaluate the expression, not its result.
+    #[arg(long)]
+    explain: bool,
 }
 
 /// Flags of `query series`.
@@ -197,15 +203,26 @@ struct Question {
     show: fn(&Value, &mut dyn Write) -> anyhow::Result<()>,
 }
 
+impl Question {
+    /// An expression's result, or its plan.
+    fn about(path: &str, parameters: Parameters, explain: bool) -> Self {
+        let (path, show): (_, fn(&Value, &mut dyn Write) -> _) = match explain {
+            true => (format!("{path}_explain"), show::plan),
+            false => (path.to_owned(), show::result),
+        };
+        Self {
+            method: Method::POST,
+            path,
+            parameters,
+            show,
+        }
+    }
+}
+
 fn instant(args: InstantArgs) -> (ServerArgs, Question) {
     let mut parameters: Parameters = vec![("query", args.expr)];
     parameters.extend(args.time.map(|ms| ("time", seconds(ms))));
-    let question = Question {
-        method: Method::POST,
-        path: "/api/v1/query".to_owned(),
-        parameters,
-        show: show::result,
-    };
+    let question = Question::about("/api/v1/query", parameters, args.explain);
     (args.server, question)
 }
 
@@ -217,17 +234,13 @@ fn range(args: RangeArgs, now_ms: i64) -> anyhow::Result<(ServerArgs, Question)>
         let whole = (end - start) / 1000 / STEPS_DEFAULT;
         whole.max(1).to_string()
     });
-    let question = Question {
-        method: Method::POST,
-        path: "/api/v1/query_range".to_owned(),
-        parameters: vec![
-            ("query", args.expr),
-            ("start", seconds(start)),
-            ("end", seconds(end)),
-            ("step", step),
-        ],
-        show: show::result,
-    };
+    let parameters = vec![
+        ("query", args.expr),
+        ("start", seconds(start)),
+        ("end", seconds(end)),
+        ("step", step),
+    ];
+    let question = Question::about("/api/v1/query_range", parameters, args.explain);
     Ok((args.server, question))
 }
 

@@ -8,15 +8,17 @@ use crate::evaluator::Task;
 
 pub(super) fn instant(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     check_engine(call)?;
+    let circumstances = query::circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, _) = query::task(api, call, (&expr, text))?;
+    let (task, _) = circumstances.task((&expr, text));
     show(api, &task)
 }
 
 pub(super) fn range(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     check_engine(call)?;
+    let circumstances = query_range::circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, _) = query_range::task(api, call, (&expr, text))?;
+    let (task, _) = circumstances.task((&expr, text));
     show(api, &task)
 }
 

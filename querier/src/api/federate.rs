@@ -72,8 +72,13 @@ fn newest(api: &Api, call: &Call<'_>) -> Result<Newest, ApiError> {
 fn evaluate(api: &Api, call: &Call<'_>, text: &str) -> Result<QueryValue, ApiError> {
     let syntax = api.settings().dialect.syntax();
     let expr = parse_expr(text, syntax).map_err(ApiError::bad_data)?;
-    let options = QueryOptions::default();
-    let task = options.task((&expr, text), Steps::instant(call.now_ms), true, 0);
+    let circumstances = query::Circumstances {
+        steps: Steps::instant(call.now_ms),
+        is_instant: true,
+        max_resolution: 0,
+        options: QueryOptions::default(),
+    };
+    let (task, _) = circumstances.task((&expr, text));
     Ok(query::evaluate(api, call, &task, None)?.result.value)
 }
 

@@ -15,46 +15,51 @@ use crate::evaluator::{Evaluated, Task};
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     params::engine(&call.form)?;
+    let circumstances = circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, options) = task(api, call, (&expr, text))?;
+    let (task, options) = circumstances.task((&expr, text));
     let begin = Instant::now();
     let evaluated = evaluate(api, call, &task, options.timeout)?;
     Ok(show(evaluated, &task, (options, limit), begin))
 }
 
-/// The task that a call describes.
-pub(super) fn task<'a>(
-    api: &Api,
-    call: &Call<'_>,
-    expr: (&'a Expr, &'a str),
-) -> Result<(Task<'a>, QueryOptions), ApiError> {
+/// All of a task but its expression, which is read last: of several parameters that are wrong,
+/// Prometheus names another one.
+pub(super) struct Circumstances {
+    pub(super) steps: Steps,
+    pub(super) is_instant: bool,
+    pub(super) max_resolution: i64,
+    pub(super) options: QueryOptions,
+}
+
+/// The circumstances that a call describes.
+pub(super) fn circumstances(api: &Api, call: &Call<'_>) -> Result<Circumstances, ApiError> {
     let t = params::time(&call.form, "time", call.now_ms)?;
     let default = api.settings().instant_max_resolution;
     let max_resolution = scope::max_resolution(&call.form, default, default)?;
-    let options = params::query_options(&call.form)?;
-    let task = options.task(expr, Steps::instant(t), true, max_resolution);
-    Ok((task, options))
+    Ok(Circumstances {
+        steps: Steps::instant(t),
+        is_instant: true,
+        max_resolution,
+        options: params::query_options(&call.form)?,
+    })
 }
 
-impl QueryOptions {
+impl Circumstances {
     /// The task to evaluate an expression so.
-    pub(super) fn task<'a>(
-        &self,
-        (expr, text): (&'a Expr, &'a str),
-        steps: Steps,
-        is_instant: bool,
-        max_resolution: i64,
-    ) -> Task<'a> {
-        Task {
+    pub(super) fn task<'a>(&self, (expr, text): (&'a Expr, &'a str)) -> (Task<'a>, QueryOptions) {
+        let options = self.options;
+        let task = Task {
             expr,
             text,
-            steps,
-            is_instant,
-            max_resolution,
-            lookback_ms: self.lookback_ms,
-            per_step_stats: self.stats == Stats::PerStep,
-            per_operator_stats: self.analyze,
-        }
+            steps: self.steps,
+            is_instant: self.is_instant,
+            max_resolution: self.max_resolution,
+            lookback_ms: options.lookback_ms,
+            per_step_stats: options.stats == Stats::PerStep,
+            per_operator_stats: options.analyze,
+        };
+        (task, options)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use promql::ast::Expr;
 use promql::columns::Steps;
 use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
@@ -10,6 +9,7 @@ use runtime::http::header;
 
 use super::answer::{Answer, ApiError};
 use super::params::{QueryOptions, Stats};
+use super::query::Circumstances;
 use super::{Api, Call, params, query, scope};
 use crate::evaluator::{Evaluated, INTERVALS_MAX, Task};
 use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
@@ -20,8 +20,9 @@ const POINTS_DEFAULT: i64 = 250;
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     params::engine(&call.form)?;
+    let circumstances = circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, options) = task(api, call, (&expr, text))?;
+    let (task, options) = circumstances.task((&expr, text));
     let steps = task.steps;
     api.figures
         .asked_for(steps.end().saturating_sub(steps.start));
@@ -33,12 +34,8 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(query::show(evaluated, &task, (options, limit), begin))
 }
 
-/// The task that a call describes.
-pub(super) fn task<'a>(
-    api: &Api,
-    call: &Call<'_>,
-    expr: (&'a Expr, &'a str),
-) -> Result<(Task<'a>, QueryOptions), ApiError> {
+/// The circumstances that a call describes, in Prometheus' order.
+pub(super) fn circumstances(api: &Api, call: &Call<'_>) -> Result<Circumstances, ApiError> {
     let form = &call.form;
     let start = params::required_time(form, "start")?;
     let end = params::required_time(form, "end")?;
@@ -73,9 +70,12 @@ pub(super) fn task<'a>(
         0
     };
     let max_resolution = scope::max_resolution(form, auto, default)?;
-    let options = params::query_options(form)?;
-    let task = options.task(expr, Steps::range(start, end, step), false, max_resolution);
-    Ok((task, options))
+    Ok(Circumstances {
+        steps: Steps::range(start, end, step),
+        is_instant: false,
+        max_resolution,
+        options: params::query_options(form)?,
+    })
 }
 
 /// What to look a query up by, if its results may be kept.

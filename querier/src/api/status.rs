@@ -1,8 +1,10 @@
 //! `/api/v1/status/...`: what the process says about itself.
 
 use model::time::Rfc3339;
+use promql::ast::{AggregateOp, BinaryOp, FUNCTIONS};
+use promql::parse::Features;
 use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, ApiError};
 use super::{Api, Call};
@@ -60,33 +62,64 @@ pub(super) fn wal_replay(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
 /// What the API and the engine can do, by category.
 pub(super) fn features(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     let engine = &api.settings().engine;
+    let syntax = api.settings().dialect.syntax().features;
+    let (functions, operators) = language(syntax);
     Ok(Answer::tree(json!({
         "api": {
             "admin": false,
             "exclude_alerts": true,
             "label_values_match": true,
+            "openapi_3.1": false,
+            "openapi_3.2": false,
             "query_stats": true,
             "query_warnings": true,
             "time_range_labels": true,
             "time_range_series": true,
         },
         "promql": {
+            "anchored": syntax.extended_range_selectors,
             "at_modifier": true,
             "bool": true,
             "by": true,
             "delayed_name_removal": engine.delayed_name_removal,
+            "duration_expr": true,
+            "fill": syntax.binop_fill_modifiers,
+            "fill_left": syntax.binop_fill_modifiers,
+            "fill_right": syntax.binop_fill_modifiers,
             "group_left": true,
             "group_right": true,
             "ignoring": true,
             "negative_offset": true,
             "offset": true,
             "on": true,
+            "per_query_lookback_delta": true,
             "per_step_stats": true,
+            "smoothed": syntax.extended_range_selectors,
             "subqueries": true,
             "type_and_unit_labels": engine.type_and_unit_labels,
             "without": true,
         },
+        "promql_functions": functions,
+        "promql_operators": operators,
     })))
+}
+
+/// Functions and operators by name, and whether they are enabled. Matchers and `@` are operators too,
+/// as Prometheus counts them.
+fn language(syntax: Features) -> (Map<String, Value>, Map<String, Value>) {
+    let is_on = |is_experimental: bool| !is_experimental || syntax.experimental_functions;
+    let functions = FUNCTIONS
+        .iter()
+        .map(|f| (f.name.to_owned(), is_on(f.is_experimental).into()));
+    let binary = BinaryOp::ALL.iter().map(|op| (op.as_str(), true));
+    let aggregators = AggregateOp::ALL
+        .iter()
+        .map(|op| (op.as_str(), is_on(op.is_experimental())));
+    let operators = binary
+        .chain(aggregators)
+        .chain(["=~", "!~", "@"].map(|name| (name, true)))
+        .map(|(name, is_on)| (name.to_owned(), is_on.into()));
+    (functions.collect(), operators.collect())
 }
 
 /// How the process runs.

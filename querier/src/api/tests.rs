@@ -231,6 +231,31 @@ const REFUSALS: &[Refusal] = &[
         "bad_data",
         r#"invalid parameter "start": cannot parse "" to a valid timestamp"#,
     ),
+    // Of several that are wrong Prometheus names the one that it reads first, and the query last.
+    (
+        "query_range?query=(&start=1&end=x&step=z",
+        400,
+        "bad_data",
+        r#"invalid parameter "end": cannot parse "x" to a valid timestamp"#,
+    ),
+    (
+        "query_range?query=(&start=1&end=2&step=z",
+        400,
+        "bad_data",
+        r#"invalid parameter "step": cannot parse "z" to a valid duration"#,
+    ),
+    (
+        "query_range?query=(&start=1&end=2&step=1&timeout=x",
+        400,
+        "bad_data",
+        r#"invalid parameter "timeout": cannot parse "x" to a valid duration"#,
+    ),
+    (
+        "query?query=(&time=x",
+        400,
+        "bad_data",
+        r#"invalid parameter "time": Invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
+    ),
     (
         "query_range?query=up&start=1&end=0&step=1",
         400,
@@ -456,7 +481,20 @@ fn what_nobody_has_is_empty() {
         assert_eq!(api.data(target), expected, "{target}");
     }
     assert_eq!(api.data("status/walreplay")["state"], "done");
-    assert_eq!(api.data("features")["api"]["query_stats"], true);
+    let features = api.data("features");
+    for (category, name, is_on) in [
+        ("api", "query_stats", true),
+        ("promql", "anchored", false),
+        ("promql", "duration_expr", true),
+        ("promql_functions", "rate", true),
+        ("promql_functions", "info", false),
+        ("promql_operators", "=~", true),
+        ("promql_operators", "topk", true),
+        ("promql_operators", "limitk", false),
+        ("promql_operators", "</", true),
+    ] {
+        assert_eq!(features[category][name], is_on, "{category}.{name}");
+    }
     for (target, text) in [
         (
             "rules?type=x",
@@ -507,6 +545,10 @@ fn what_is_not_to_be_had_says_so() {
     assert_eq!(status, 500);
     assert!(body.contains("\"errorType\":\"unavailable\""), "{body}");
     assert_eq!(fixture.send(Method::GET, delete).0, 405);
+    let (status, body) = fixture.send(Method::DELETE, "/api/v1/series");
+    assert_eq!(status, 500);
+    assert!(body.contains("\"error\":\"not implemented\""), "{body}");
+    assert_eq!(fixture.send(Method::DELETE, "/api/v1/labels").0, 405);
     let (status, body) = fixture.send(Method::GET, "/version");
     assert_eq!(status, 200);
     assert!(

@@ -43,6 +43,25 @@ pub(super) fn result(data: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The steps of a plan, each step's inputs indented below it.
+pub(super) fn plan(data: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut steps = vec![(0, data)];
+    while let Some((depth, step)) = steps.pop() {
+        let name = text(step.get("name").context("a step has no name")?)?;
+        writeln!(out, "{:depth$}{name}", "")?;
+        let inputs = step.get("children").and_then(Value::as_array);
+        // The last one in is the first one out.
+        steps.extend(
+            inputs
+                .into_iter()
+                .flatten()
+                .rev()
+                .map(|input| (depth + 2, input)),
+        );
+    }
+    Ok(())
+}
+
 /// Label sets, one a line.
 pub(super) fn label_sets(data: &Value, out: &mut dyn Write) -> anyhow::Result<()> {
     for set in list(data)? {

@@ -13,6 +13,7 @@ use super::push::{self, Form};
 use super::refresh::Refresh;
 use super::{Information, Options, Profile};
 use crate::exposition::Format;
+use crate::pipeline::Pipeline;
 use crate::protocols::names::Names;
 use crate::protocols::sink::Limits;
 use crate::protocols::testing::{Bench, NOW_MS, gzip, parts, send};
@@ -464,4 +465,26 @@ proptest! {
         prop_assert_eq!(found, labels);
         prop_assert_eq!((series.floats[0].t, series.floats[0].v), (t, value));
     }
+}
+
+#[test]
+fn a_body_that_is_not_compressed_is_bounded_for_its_tenant() {
+    let pipeline = Pipeline::of_text(
+        "receivers:\n  lookout:\n    tenants: {small: {decompressed_bytes: 10B}}\n",
+    );
+    let bench = Bench::of("lookout", Limits::default(), pipeline);
+    let gateway = gateway(&bench, Options::default());
+    // What is said in the second is nothing that the gateway knows, so it is not compressed.
+    for coding in ["identity", "br"] {
+        for (tenant, is_taken) in [("small", false), ("large", true)] {
+            let said_too = [("thanos-tenant", tenant), ("content-encoding", coding)];
+            let headers = [&CLIENT[..], &said_too].concat();
+            let answer = said(send(&gateway, Method::POST, "/datas", &headers, RECORD));
+            assert_eq!(answer.0 == 200, is_taken, "{coding} {tenant}: {answer:?}");
+        }
+    }
+    assert_eq!(
+        bench.status.figures()["lookout"].failures["body_too_large"],
+        2
+    );
 }
