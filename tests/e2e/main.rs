@@ -19,6 +19,7 @@ mod forwarding;
 mod http_api;
 mod limits;
 mod lookout;
+mod notifications;
 mod prometheus;
 mod promql_differential;
 mod query_command;

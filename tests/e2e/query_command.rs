@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use promontory_tests::peer;
+use promontory_tests::{free_port, peer};
 
+use crate::all_in_one::AllInOne;
 use crate::prometheus::Prometheus;
 
 const INPUT: &str = "# TYPE requests counter
@@ -106,6 +107,33 @@ fn answers_look_as_promtool_shows_them() -> anyhow::Result<()> {
     let nobody = promontory(&["query", "instant", "127.0.0.1:1", "up"])?;
     let errors = String::from_utf8_lossy(&nobody.stderr);
     assert!(errors.contains("cannot be reached"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn plans_are_shown_as_a_tree() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let ours = AllInOne::start(dir.path(), free_port())?;
+    let url = format!("http://127.0.0.1:{}", ours.port);
+    for kind in ["instant", "range"] {
+        let plan = text(&promontory(&[
+            "query",
+            kind,
+            "--explain",
+            &url,
+            "sum(up) / sum(x)",
+        ])?)?;
+        let depths: Vec<_> = plan
+            .lines()
+            .map(|line| line.len() - line.trim_start().len())
+            .collect();
+        assert_eq!(depths, [0, 2, 4, 2, 4], "{plan}");
+        let names: Vec<_> = plan.match_indices("__name__=").collect();
+        assert!(
+            plan.find("\"up\"") < plan.find("\"x\"") && names.len() == 2,
+            "{plan}"
+        );
+    }
     Ok(())
 }
 
