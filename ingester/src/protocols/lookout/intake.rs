@@ -132,15 +132,50 @@ impl<'r> Intake<'r> {
                 into.pairs.insert(at, (key.clone(), value.clone()));
             }
         }
-        into.refused = self.check_tags(&into.pairs);
-        into.bytes = into.pairs.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
+        into.refused = self.check_keys(into.pairs.iter().map(|(key, _)| &**key));
+        into.bytes = bytes_of(&into.pairs);
     }
 
-    fn check_tags(&self, tags: &[Pair<'_>]) -> Option<Reason> {
-        if self.options.profile == Profile::Lookout {
-            return limits::check_keys(tags.iter().map(|(key, _)| &**key));
+    /// Begins metrics with these tags, as [`Intake::tagged`] and [`Intake::at`] do, if nothing of them
+    /// has to be changed; those without a value are left out. False otherwise, and when one is there
+    /// twice.
+    pub fn plain<'t>(
+        &self,
+        tags: impl Iterator<Item = (&'t str, &'t str)>,
+        into: &mut Vec<(&'t str, &'t str)>,
+    ) -> bool
+    where
+        'r: 't,
+    {
+        into.clear();
+        for (key, value) in tags.filter(|(_, value)| !value.is_empty()) {
+            let value = tag_value(value, self.options.profile);
+            let (Cow::Borrowed(key), Cow::Borrowed(value)) = (tag_key(key), value) else {
+                return false;
+            };
+            into.push((key, value));
         }
-        let has_nameless = tags.iter().any(|(key, _)| key.is_empty());
+        into.sort_unstable_by_key(|(key, _)| *key);
+        if into.array_windows().any(|[(a, _), (b, _)]| a == b) {
+            return false;
+        }
+        for added in &self.added {
+            let (Cow::Borrowed(key), Cow::Borrowed(value)) = added else {
+                return false;
+            };
+            if let Err(at) = into.binary_search_by_key(key, |(key, _)| *key) {
+                into.insert(at, (*key, *value));
+            }
+        }
+        // Without a value it counts as a tag, and is no label.
+        into.iter().all(|(_, value)| !value.is_empty())
+    }
+
+    fn check_keys<'k>(&self, mut keys: impl ExactSizeIterator<Item = &'k str>) -> Option<Reason> {
+        if self.options.profile == Profile::Lookout {
+            return limits::check_keys(keys);
+        }
+        let has_nameless = keys.any(str::is_empty);
         has_nameless.then_some(Reason::Series(LabelReason::EmptyLabelName))
     }
 
@@ -169,18 +204,38 @@ impl<'r> Intake<'r> {
 
     /// Takes metrics with these tags at a time, which is aligned.
     pub fn at<'i, 't>(&'i mut self, tags: &'t Tags<'_>, t_ms: i64) -> Series<'i, 'r, 't> {
-        let t_ms = self.step.align(t_ms);
-        let expired =
-            self.options.profile == Profile::Lookout && limits::is_expired(t_ms, self.now_ms);
         let mut labels = Vec::with_capacity(tags.pairs.len() + 1);
         let pairs = tags.pairs.iter().map(|(key, value)| (&**key, &**value));
         // A label without a value is none for us.
         labels.extend(pairs.filter(|(_, value)| !value.is_empty()));
+        self.series(labels, (tags.refused, tags.bytes), t_ms)
+    }
+
+    /// As [`Intake::at`], of what [`Intake::plain`] made.
+    pub fn plain_at<'i, 't>(
+        &'i mut self,
+        tags: Vec<(&'t str, &'t str)>,
+        t_ms: i64,
+    ) -> Series<'i, 'r, 't> {
+        let refused = self.check_keys(tags.iter().map(|(key, _)| *key));
+        let bytes = bytes_of(&tags);
+        self.series(tags, (refused, bytes), t_ms)
+    }
+
+    fn series<'i, 't>(
+        &'i mut self,
+        mut labels: Vec<(&'t str, &'t str)>,
+        (refused, bytes): (Option<Reason>, usize),
+        t_ms: i64,
+    ) -> Series<'i, 'r, 't> {
+        let t_ms = self.step.align(t_ms);
+        let expired =
+            self.options.profile == Profile::Lookout && limits::is_expired(t_ms, self.now_ms);
         let name_at = labels.partition_point(|(key, _)| *key < METRIC_NAME);
         labels.insert(name_at, (METRIC_NAME, ""));
         Series {
-            refused: tags.refused.or(expired.then_some(Reason::Expired)),
-            bytes: tags.bytes,
+            refused: refused.or(expired.then_some(Reason::Expired)),
+            bytes,
             intake: self,
             labels,
             name_at,
@@ -188,6 +243,13 @@ impl<'r> Intake<'r> {
             t_ms,
         }
     }
+}
+
+/// What labels count in what a request comes to.
+fn bytes_of<T: AsRef<str>>(labels: &[(T, T)]) -> usize {
+    let each = labels.iter();
+    each.map(|(k, v)| k.as_ref().len() + v.as_ref().len() + 2)
+        .sum()
 }
 
 /// Tags as they are stored. Its memory is kept from one use to the next.
@@ -242,6 +304,11 @@ impl<'t> Series<'_, '_, 't> {
         }
     }
 
+    /// Its labels, for their memory.
+    pub fn into_labels(self) -> Vec<(&'t str, &'t str)> {
+        self.labels
+    }
+
     /// Notes a metric that is none.
     #[cold]
     pub fn refuse(&mut self, reason: Reason, name: &'t str) {
@@ -291,7 +358,42 @@ fn tag_value(value: &str, profile: Profile) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_tags_are_taken_as_any_others(
+            tags in proptest::collection::vec(("[A-Za-c]{0,2}", "[a-cé]{0,2}"), 0..5),
+            ip in "[0-9]{0,2}",
+            name in "[a-cA.]{0,3}",
+            is_lookout in any::<bool>(),
+        ) {
+            let profile = if is_lookout { Profile::Lookout } else { Profile::General };
+            let options = Options { profile, ..Options::default() };
+            let origin = Origin { ip: Some(ip), tags: Vec::new(), step: Step::NONE, now_ms: 7 };
+            let filled = || {
+                let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                tags.filter(|(_, value)| !value.is_empty())
+            };
+            let (mut quick, mut slow) = (Intake::new(&options, &origin), Intake::new(&options, &origin));
+            let mut plain = Vec::new();
+            if !quick.plain(filled(), &mut plain) {
+                return Ok(());
+            }
+            quick.plain_at(plain, 5).take(&name, Ok(1.5));
+            let mut tags = Tags::default();
+            slow.tagged(filled().map(|(key, value)| (key.into(), value.into())), &mut tags);
+            slow.at(&tags, 5).take(&name, Ok(1.5));
+            let labels = |intake: &Intake<'_>| -> Vec<_> {
+                intake.points.batch().iter().map(|series| series.labels.to_owned()).collect()
+            };
+            prop_assert_eq!(labels(&quick), labels(&slow));
+            prop_assert_eq!(quick.points.refusals(), slow.points.refusals());
+            prop_assert_eq!(quick.expanded, slow.expanded);
+        }
+    }
 
     #[test]
     fn steps_are_seconds_unless_they_cannot_be() {

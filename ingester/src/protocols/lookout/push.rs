@@ -70,11 +70,20 @@ pub fn opentsdb(
     };
     let mut decoded = opentsdb::decode::Decoded::default();
     opentsdb::decode::decode(body, intake.now_ms(), &options, &mut decoded)?;
-    let mut tags = Tags::default();
+    let mut taker = Taker::default();
     for series in decoded.points.batch().iter() {
         for float in series.floats {
-            let labels = Labels::iter_encoded(series.labels);
-            take(intake, borrowed(labels), (float.t, float.v), &mut tags);
+            let (mut name, at) = ("", (float.t, float.v));
+            let tags = Labels::iter_encoded(series.labels).filter(|(key, value)| {
+                let is_name = *key == METRIC_NAME;
+                name = if is_name { *value } else { name };
+                !is_name
+            });
+            let is_plain = intake.plain(tags, &mut taker.plain);
+            if !is_plain || !taker.take_plain(intake, name, at) {
+                let labels = Labels::iter_encoded(series.labels);
+                taker.take(intake, borrowed(labels), at);
+            }
         }
     }
     intake.points.refuse_all(decoded.points.refusals());
@@ -88,25 +97,51 @@ fn borrowed<'l>(
     labels.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
 }
 
-/// Takes a sample of a series with these labels, its metric name among them. `tags` is kept for its
-/// memory.
-fn take<'l, 'r: 'l>(
-    intake: &mut Intake<'r>,
-    labels: impl Iterator<Item = Pair<'l>>,
-    (t_ms, value): (i64, f64),
-    tags: &mut Tags<'l>,
-) {
-    let mut name = Cow::Borrowed("");
-    let others = labels.filter_map(|(key, value)| {
-        if key == METRIC_NAME {
-            name = value;
-            return None;
-        }
-        Some((key, value))
-    });
-    intake.tagged(others, tags);
-    let name = intake.name(&name);
-    intake.at(tags, t_ms).take(&name, Ok(value));
+/// Takes samples one by one. It is memory that is kept from one to the next.
+#[derive(Default)]
+struct Taker<'l> {
+    tags: Tags<'l>,
+    plain: Vec<(&'l str, &'l str)>,
+}
+
+impl<'l> Taker<'l> {
+    /// Takes a sample of a series with these labels, its metric name among them.
+    fn take<'r: 'l>(
+        &mut self,
+        intake: &mut Intake<'r>,
+        labels: impl Iterator<Item = Pair<'l>>,
+        (t_ms, value): (i64, f64),
+    ) {
+        let mut name = Cow::Borrowed("");
+        let others = labels.filter_map(|(key, value)| {
+            if key == METRIC_NAME {
+                name = value;
+                return None;
+            }
+            Some((key, value))
+        });
+        intake.tagged(others, &mut self.tags);
+        let name = intake.name(&name);
+        intake.at(&self.tags, t_ms).take(&name, Ok(value));
+    }
+
+    /// Takes a sample of the metric `name` with the tags of `plain`; false when the name has to be
+    /// changed.
+    #[inline]
+    fn take_plain<'r: 'l>(
+        &mut self,
+        intake: &mut Intake<'r>,
+        name: &'l str,
+        (t_ms, value): (i64, f64),
+    ) -> bool {
+        let Cow::Borrowed(name) = intake.name(name) else {
+            return false;
+        };
+        let mut series = intake.plain_at(std::mem::take(&mut self.plain), t_ms);
+        series.take(name, Ok(value));
+        self.plain = series.into_labels();
+        true
+    }
 }
 
 struct Samples<'i, 'r> {
@@ -157,18 +192,22 @@ impl Samples<'_, '_> {
         line: u64,
     ) -> Result<(), crate::exposition::Error> {
         let mut parser = Parser::fragment(text, format, line);
-        let (mut pairs, mut tags) = (Vec::new(), Tags::default());
+        let (mut pairs, mut taker) = (Vec::new(), Taker::default());
         while let Some(entry) = parser.next_entry()? {
             let Entry::Sample(sample) = entry else {
                 continue;
             };
-            let reading = sample.reading;
+            let at = (self.time(sample.reading.timestamp), sample.reading.value);
+            // What has escapes is changed in any case.
+            let name = sample.series.name.raw();
+            let tags = sample.series.labels.iter();
+            let tags = tags.map(|label| (label.name.raw(), label.value.raw()));
+            let is_plain = !name.is_empty() && self.intake.plain(tags, &mut taker.plain);
+            if is_plain && taker.take_plain(self.intake, name, at) {
+                continue;
+            }
             match sample.series.to_pairs(&mut pairs) {
-                Ok(()) => {
-                    let t_ms = self.time(reading.timestamp);
-                    let at = (t_ms, reading.value);
-                    take(self.intake, pairs.drain(..), at, &mut tags);
-                }
+                Ok(()) => taker.take(self.intake, pairs.drain(..), at),
                 Err(name) => self.intake.refuse(Reason::DuplicateLabel, &name),
             }
         }
@@ -196,7 +235,7 @@ impl Samples<'_, '_> {
                     (Ok(labels), Value::Float(value)) => {
                         let t_ms = self.time(sample.timestamp);
                         let labels = borrowed(labels.iter());
-                        take(self.intake, labels, (t_ms, value), &mut Tags::default());
+                        Taker::default().take(self.intake, labels, (t_ms, value));
                     }
                     (Err(name), _) => self.intake.refuse(Reason::DuplicateLabel, &name),
                     // Only the forms asked for come, which are floats.
