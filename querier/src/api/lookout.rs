@@ -11,6 +11,9 @@
 //! | `useNative` | taken and ignored: nothing is pushed down |
 //! | `q`, `size`, `lk`, `lv` of label values | prefix, limit, and other labels with their values |
 //!
+//! Values of a label are in their own order, of which `size` keeps the first; Lookout's server has those
+//! first that most documents have, which nothing here counts.
+//!
 //! Source: `lookout-server` of SOFALookout 1.6.1.
 
 use std::time::Instant;
@@ -308,6 +311,8 @@ mod tests {
             ("1795226430.9", Some(1_795_226_430)),
             ("1795226430123", Some(1_795_226_430)),
             ("2026-11-21T02:00:30.5Z", Some(1_795_226_430)),
+            ("9999999999", Some(9_999_999_999)),
+            ("10000000000", Some(10_000_000)),
             ("NaN", None),
             ("soon", None),
         ] {
@@ -348,6 +353,17 @@ mod tests {
             of.get("match[]"),
             Some(r#"{"app"="x","__name__"="jvm.gc","host"=~"a\\.b.*"}"#)
         );
+        for (size, limit) in [
+            ("", "10000"),
+            ("0", "1"),
+            ("10000", "10000"),
+            ("10001", "10000"),
+        ] {
+            let mut of = form(&format!("size={size}&instanceId=i"));
+            restrict_values(&mut of, "host", 0).unwrap();
+            assert_eq!(of.get("limit"), Some(limit), "{size}");
+            assert_eq!(of.get("match[]"), None, "{size}");
+        }
         for text in ["lk=a", "lk=a&lk=b&lk=c&lv=1&lv=2&lv=3", "size=x"] {
             assert!(
                 restrict_values(&mut form(text), "host", 0).is_err(),

@@ -1,5 +1,7 @@
 //! Endpoint by endpoint over a small block: 2 series of 10 samples, and one that ended.
 
+mod lookout;
+
 use std::path::Path;
 
 use model::{Labels, TimeRange};
@@ -49,6 +51,10 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::of(Settings::default())
+    }
+
+    fn of(settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_block(dir.path());
         let about = About {
@@ -72,7 +78,7 @@ impl Fixture {
             stores: Arc::<FixedStores>::clone(&stores),
             pool: Arc::new(Pool::start(2).unwrap()),
             runtime: runtime.handle().clone(),
-            settings: Settings::default(),
+            settings,
         };
         Self {
             api: Api::new(Parts {

@@ -128,11 +128,13 @@ impl Handler for Gateway {
                 self.take_beat(&request, below)
             }
             (&Method::GET, "/prom/targets") => self.targets(),
-            (&Method::GET, "/lookout/metrics") => Err(AddressError::NoApp.into()),
+            (&Method::GET, "/lookout/metrics") => {
+                self.check_switch().and(Err(AddressError::NoApp.into()))
+            }
             (&Method::POST, "/opentsdb/api/put" | "/opentsdb/api/put/") => {
                 self.put_opentsdb(&request)
             }
-            (_, "/datas" | "/opentsdb/api/put") => return not_allowed(),
+            (_, "/datas" | "/opentsdb/api/put" | "/opentsdb/api/put/") => return not_allowed(),
             _ => match path.strip_prefix("/lookout/metrics") {
                 Some(tags) if is_below(tags) && *method == Method::POST => {
                     self.report_tagged(&request, tags)

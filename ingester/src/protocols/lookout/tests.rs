@@ -1,6 +1,7 @@
 //! Requests as clients send them, byte for byte, and what must not harm.
 
 mod others;
+mod rules;
 
 use model::ErrorKind;
 use proptest::prelude::*;

@@ -265,6 +265,9 @@ fn the_administration_makes_it_refuse() {
     for (method, target) in [
         (Method::GET, "/datas"),
         (Method::POST, "/datas"),
+        (Method::GET, "/lookout/metrics"),
+        (Method::GET, "/prom/targets"),
+        (Method::GET, "/beat"),
         (Method::POST, "/lookout/metrics/app/x/step/10"),
         (Method::PUT, "/prom/metrics/job/j/app/x/step/10"),
         (Method::POST, "/opentsdb/api/put"),
