@@ -301,7 +301,7 @@ impl Points {
     }
 
     /// Remembers the texts of points whose series the head calls `series`, by series of the batch.
-    pub(super) fn teach(&self, series: &[Option<SeriesRef>], named: &mut Named) {
+    pub fn teach(&self, series: &[Option<SeriesRef>], named: &mut Named) {
         let mut from = 0;
         for (i, end) in &self.news {
             let text = &self.texts[from..*end];

@@ -441,6 +441,15 @@ const MONITORING: &str = r#"{"features":{"monitoring":{"enabled":false}}}"#;
 const IGNORED: &str = r#"{"took":0,"ignored":true,"errors":false}"#;
 const WRONG_METHOD: &str =
     r#"{"error":"Incorrect HTTP method for uri [/_bulk] and method [GET]","status":405}"#;
+const WRONG_METHOD_OF_INDEX: &str =
+    r#"{"error":"Incorrect HTTP method for uri [/i] and method [DELETE]","status":405}"#;
+const HEALTH: &str = concat!(
+    r#"{"cluster_name":"promontory","status":"green","timed_out":false,"number_of_nodes":1,"#,
+    r#""number_of_data_nodes":1,"active_primary_shards":1,"active_shards":1,"#,
+    r#""relocating_shards":0,"initializing_shards":0,"unassigned_shards":0,"#,
+    r#""delayed_unassigned_shards":0,"number_of_pending_tasks":0,"number_of_in_flight_fetch":0,"#,
+    r#""task_max_waiting_in_queue_millis":0,"active_shards_percent_as_number":100.0}"#,
+);
 const NODES: &str = concat!(
     r#"{"error":{"root_cause":[],"type":"resource_not_found_exception","#,
     r#""reason":"no such resource [/_nodes/stats]"},"status":404}"#,
@@ -485,6 +494,14 @@ const ASKED: &[(&str, &str, u16, &str)] = &[
         200,
         IGNORED,
     ),
+    ("GET", "/_xpack/license", 200, LICENSE),
+    ("POST", "/_monitoring/bulk?system_id=beats", 200, IGNORED),
+    ("HEAD", "/_alias/metricbeat", 200, "{}"),
+    ("PUT", "/_component_template/c", 200, ACKNOWLEDGED),
+    ("HEAD", "/metricbeat-6.8.23-2026.11.21", 200, "{}"),
+    ("GET", "/_cluster/health", 200, HEALTH),
+    ("GET", "/_cluster/health/", 200, HEALTH),
+    ("DELETE", "/i", 405, WRONG_METHOD_OF_INDEX),
     ("GET", "/_nodes/stats", 404, NODES),
     ("GET", "/_bulk", 405, WRONG_METHOD),
 ];
@@ -506,8 +523,93 @@ fn what_is_asked_at_the_start_is_answered() {
     }
     let answer = bulk(&bench, "/_cluster/health", "").1;
     assert!(answer.contains("Incorrect HTTP method"), "{answer}");
-    let health = send(&endpoint(&bench), Method::GET, "/_cluster/health", &[], "");
-    assert!(parts(health).1.contains(r#""status":"green""#));
+}
+
+#[test]
+fn the_version_is_the_one_that_is_set() {
+    let bench = Bench::new(Limits::default());
+    let options = Options {
+        version: "7.17.29".to_owned(),
+        ..Options::default()
+    };
+    let endpoint = Endpoint::new(bench.sink.clone(), options);
+    let headers = [
+        ("accept", "application/json"),
+        ("authorization", "Basic bG9va291dDp0b2tlbg=="),
+    ];
+    let answer = parts(send(&endpoint, Method::GET, "/beat", &headers, ""));
+    assert_eq!(answer, (200, ROOT.replace("6.8.23", "7.17.29")));
+}
+
+#[test]
+fn bulk_requests_of_all_clients_have_the_same_answer_with_its_headers() {
+    let bench = Bench::new(Limits::default());
+    let action =
+        r#"{"create":{"_index":"i","_type":"doc","_id":"x","pipeline":"p","routing":null}}"#;
+    let body =
+        format!("{action}\n{{\"@timestamp\":\"2026-11-21T02:00:30.123Z\",\"a\":{{\"b\":1}}}}\n");
+    let item = r#"{"create":{"_index":"i","_type":"doc","_id":"x","_version":1,"result":"created","status":201}}"#;
+    for content_type in [
+        "application/json; charset=UTF-8",
+        "application/x-ndjson",
+        "application/vnd.elasticsearch+x-ndjson; compatible-with=7",
+        "text/plain",
+    ] {
+        let headers = [("content-type", content_type)];
+        let target = "/beat/_bulk?filter_path=items";
+        let response = send(
+            &endpoint(&bench),
+            Method::POST,
+            target,
+            &headers,
+            body.as_str(),
+        );
+        assert_eq!(response.headers()["x-elastic-product"], "Elasticsearch");
+        let json = "application/json; charset=UTF-8";
+        assert_eq!(response.headers()["content-type"], json);
+        let expected = format!(r#"{{"took":0,"errors":false,"items":[{item}]}}"#);
+        assert_eq!(parts(response), (200, expected));
+        let stored = r#"|{__name__="a.b"} 1 @ 1795226430123"#;
+        assert_eq!(bench.recorder.take(), [stored]);
+    }
+    let response = send(&endpoint(&bench), Method::POST, "/_bulk", &[], "{}");
+    assert_eq!(response.headers()["x-elastic-product"], "Elasticsearch");
+    assert_eq!(response.status().as_u16(), 400);
+}
+
+#[test]
+fn what_measures_nothing_is_left_out() {
+    let event = concat!(
+        r#"{"@timestamp":"2026-11-21T02:00:30.000Z","@metadata":{"n":1},"type":"doc","tags":["t",1],"#,
+        r#""metricset":{"name":"pod","module":"kubernetes","host":"h:1","namespace":"ns","rtt":115,"period":10},"#,
+        r#""beat":{"name":"n","hostname":"hn","version":"6.8.23","n":1},"#,
+        r#""meta":{"cloud":{"n":1,"provider":"ec2"}},"error":{"message":"m","n":1},"message":"m","#,
+        r#""kubernetes":{"namespace":"ns1","pod":{"name":"p1","uid":"u"},"labels":{"app":"x"},"#,
+        r#""annotations":{"a":"b"}},"#,
+        r#""fields":{"zone":"a","rack":5,"live":true},"#,
+        r#""m":{"up":true,"down":false,"list":[1,{"n":2}],"none":null,"empty":{},"text":"t","blank":"","n":-1.5e1}}"#,
+    );
+    let labels = concat!(
+        r#"beat_hostname="hn", beat_name="n", fields_live="true", fields_rack="5", fields_zone="a", "#,
+        r#"ip="10.0.0.9", kubernetes_labels_app="x", kubernetes_namespace="ns1", kubernetes_pod_name="p1", "#,
+        r#"kubernetes_pod_uid="u", m_text="t", metricset_host="h:1", metricset_module="kubernetes", "#,
+        r#"metricset_name="pod", metricset_namespace="ns""#,
+    );
+    let of = |(name, value)| format!(r#"{{__name__="{name}", {labels}}} {value} @ 1795226430000"#);
+    let expected = [("m.up", 1), ("m.down", 0), ("m.n", -15)].map(of).to_vec();
+    assert_eq!(by_paths(event), Ok(expected));
+    // By Lookout's rules all of `metricset` but `rtt`, and all of `beat`, are labels, and true is no number.
+    let labels = r#"host="h:1", hostname="hn", ip="10.0.0.9", module="kubernetes", n="1", name="n", namespace="ns", period="10", version="6.8.23""#;
+    let of = |name: &str, value: &str| {
+        format!(r#"{{__name__="{name}", {labels}}} {value} @ 1795226430000"#)
+    };
+    let found = points(Mapping::Lookout, Names::Keep, event).unwrap();
+    assert!(found.contains(&of("m.n", "-15")), "{found:#?}");
+    assert!(
+        !found
+            .iter()
+            .any(|point| point.contains("rtt") || point.contains("m.up"))
+    );
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! Requests and lines as clients send them, byte for byte, and what must not harm.
 
+mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -477,6 +479,15 @@ fn round() -> impl Strategy<Value = Vec<Written>> {
     proptest::collection::vec((0..6_usize, time, value), 0..12)
 }
 
+/// Bytes to be written over those of a body, and where.
+fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    let byte = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(b"0123456789.-e{}[],:\"\\ \x01\x02".to_vec())
+    ];
+    proptest::collection::vec((any::<prop::sample::Index>(), byte), 0..3)
+}
+
 fn json_of((series, time, value): &Written) -> String {
     let is_json = |text: &str| serde_json::from_str::<f64>(text).is_ok();
     let [time, value] = [time, value].map(|text| match is_json(text) {
@@ -658,6 +669,37 @@ proptest! {
             }
             prop_assert_eq!(seen(&slow), seen(&fast));
             teach(&fast, &mut of_lines);
+        }
+    }
+
+    #[test]
+    fn damaged_points_told_by_their_bytes_are_what_they_were(
+        rounds in proptest::collection::vec((round(), damage()), 1..4),
+    ) {
+        for strict in [false, true] {
+            let options = Options { strict, ..Options::default() };
+            let mut named = Named::default();
+            for (points, damage) in &rounds {
+                let json: Vec<_> = points.iter().map(json_of).collect();
+                let sound = format!("[{}]", json.join(",")).into_bytes();
+                let mut body = sound.clone();
+                for (at, byte) in damage {
+                    let at = at.index(body.len());
+                    body[at] = *byte;
+                }
+                // Sound, then damaged where it is known by now, and that again.
+                for body in [&sound, &body, &body] {
+                    let (mut slow, mut fast) = (Decoded::default(), Decoded::default());
+                    let read = decode(body, 7, &options, &mut slow);
+                    let by_bytes = decode_named(body, 7, &options, &named, &mut fast);
+                    prop_assert_eq!(&read, &by_bytes);
+                    if read.is_ok() {
+                        prop_assert_eq!(seen(&slow.points), seen(&fast.points));
+                        prop_assert_eq!(&slow.refused, &fast.refused);
+                        teach(&fast.points, &mut named);
+                    }
+                }
+            }
         }
     }
 

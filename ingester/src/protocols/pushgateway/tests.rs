@@ -508,3 +508,237 @@ fn all_groups_of_a_tenant_are_wiped_where_that_is_allowed() {
     assert_eq!(wipe(&bed), 202);
     assert_eq!(bed.send(Method::GET, "/api/v1/admin/wipe", "").0, 405);
 }
+
+/// The headers of an error.
+const ERROR: &[(&str, &str)] = &[
+    ("content-type", "text/plain; charset=utf-8"),
+    ("x-content-type-options", "nosniff"),
+];
+
+#[test]
+fn errors_are_lines_with_their_headers() {
+    let bed = Bed::new();
+    let not_found = (404, "404 page not found\n");
+    let wrong_method = (405, "Method Not Allowed\n");
+    let of_group = "DELETE, OPTIONS, POST, PUT";
+    for (method, path, (status, line), allow) in [
+        ("PUT", "/metrics/job/", (400, "job name is required\n"), ""),
+        (
+            "PUT",
+            "/metrics/job@base64/=",
+            (400, "job name is required\n"),
+            "",
+        ),
+        (
+            "POST",
+            "/metrics/job/j/x",
+            (400, "odd number of components in label string \"/x\"\n"),
+            "",
+        ),
+        (
+            "DELETE",
+            "/metrics/job/j/__x/1",
+            (400, "improper label name \"__x\"\n"),
+            "",
+        ),
+        ("PUT", "/metrics/jobs/x", not_found, ""),
+        ("PUT", "/metrics/", not_found, ""),
+        ("PUT", "/api/v1/admin/wipe", not_found, ""),
+        ("GET", "/metrics/job/j", wrong_method, of_group),
+        ("PATCH", "/metrics/job@base64/ag", wrong_method, of_group),
+        ("PUT", "/metrics", wrong_method, "GET, OPTIONS"),
+        ("DELETE", "/api/v1/metrics", wrong_method, "GET, OPTIONS"),
+        ("POST", "/api/v1/status", wrong_method, "GET, OPTIONS"),
+        ("GET", "/-/quit", wrong_method, "OPTIONS, POST, PUT"),
+    ] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let response = send(&bed.endpoint, method, path, &[], "m 1\n");
+        for (name, value) in ERROR {
+            assert_eq!(response.headers()[*name], *value, "{path}");
+        }
+        let said = response.headers().get("allow");
+        assert_eq!(
+            said.map_or("", |value| value.to_str().unwrap()),
+            allow,
+            "{path}"
+        );
+        assert_eq!(parts(response), (status, line.to_owned()), "{path}");
+    }
+    let response = send(
+        &bed.endpoint,
+        Method::PUT,
+        "//metrics///job/j",
+        &[],
+        "m 1\n",
+    );
+    assert_eq!(response.headers()["location"], "/metrics/job/j");
+    assert_eq!(parts(response), (301, String::new()));
+    let quit = bed.send(Method::PUT, "/-/quit", "");
+    assert_eq!(quit, (403, "Lifecycle API is not enabled.".to_owned()));
+    assert_eq!(bed.metrics(), "");
+}
+
+#[test]
+fn pages_are_those_of_the_pushgateway() {
+    let bed = Bed::new();
+    let body = "# HELP m Help.\n# TYPE m gauge\nm{a=\"b\"} 1\n";
+    assert_eq!(bed.send(Method::PUT, "/metrics/job/j", body).0, 200);
+    let get = |path| send(&bed.endpoint, Method::GET, path, &[], "");
+    let metrics = get("/metrics");
+    let exposition = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(metrics.headers()["content-type"], exposition);
+    for path in ["/api/v1/metrics", "/api/v1/status"] {
+        let response = get(path);
+        let headers = response.headers();
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(
+            headers["cache-control"],
+            "no-cache, no-store, must-revalidate"
+        );
+    }
+    let of_gateway = |name: &str, outcome: &str, value: &str| {
+        let help = format!("Last Unix time when changing this group in the Pushgateway {outcome}.");
+        let metrics = format!(r#"[{{"labels":{{"instance":"","job":"j"}},"value":"{value}"}}]"#);
+        let rest = r#""time_stamp":"2026-11-21T02:00:30.123Z","type":"GAUGE""#;
+        format!(r#""{name}":{{"help":"{help}","metrics":{metrics},{rest}}}"#)
+    };
+    let list = [
+        r#"{"data":[{"labels":{"job":"j"},"last_push_successful":true,"#,
+        r#""m":{"help":"Help.","metrics":[{"labels":{"a":"b","instance":"","job":"j"},"value":"1"}],"#,
+        r#""time_stamp":"2026-11-21T02:00:30.123Z","type":"GAUGE"},"#,
+        &of_gateway("push_failure_time_seconds", "failed", "0"),
+        ",",
+        &of_gateway("push_time_seconds", "succeeded", "1.795226430123e+09"),
+        r#"}],"status":"success"}"#,
+    ];
+    assert_eq!(parts(get("/api/v1/metrics")), (200, list.concat()));
+    let status = concat!(
+        r#"{"data":{"build_information":{"branch":"","buildDate":"","buildUser":"","goVersion":"","#,
+        r#""revision":"","version":"1.5.1"},"flags":{"persistence.file":"","#,
+        r#""push.disable-consistency-check":"false","web.enable-admin-api":"false","#,
+        r#""web.enable-lifecycle":"false","web.telemetry-path":"/metrics"},"#,
+        r#""start_time":"2026-11-21T02:00:30.123Z"},"status":"success"}"#,
+    );
+    assert_eq!(parts(get("/api/v1/status")), (200, status.to_owned()));
+}
+
+#[test]
+fn a_body_is_text_unless_it_is_said_to_be_messages() {
+    let bed = Bed::new();
+    let put = |headers: &[(&'static str, &str)], body: &[u8]| {
+        parts(send(
+            &bed.endpoint,
+            Method::PUT,
+            "/metrics/job/j",
+            headers,
+            body,
+        ))
+    };
+    for content_type in [
+        "",
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "application/openmetrics-text; version=1.0.0",
+        "application/vnd.google.protobuf",
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text",
+    ] {
+        let said = [("content-type", content_type)];
+        assert_eq!(
+            put(&said, BODY.as_bytes()),
+            (200, String::new()),
+            "{content_type}"
+        );
+    }
+    // Snappy without frames is what remote write has, and no client of this.
+    let block = snap::raw::Encoder::new()
+        .compress_vec(BODY.as_bytes())
+        .unwrap();
+    assert_eq!(put(&[("content-encoding", "snappy")], &block).0, 400);
+    assert_eq!(put(&[("content-encoding", "gzip")], BODY.as_bytes()).0, 400);
+    assert_eq!(put(&[("content-encoding", "br")], BODY.as_bytes()).0, 400);
+}
+
+#[test]
+fn messages_of_all_types_are_the_text_of_them() {
+    let bed = Bed::new();
+    let number = |value| client::Metric {
+        untyped: Some(client::Untyped { value }),
+        ..Default::default()
+    };
+    let untyped = client::MetricFamily {
+        name: "u".to_owned(),
+        help: "H.".to_owned(),
+        r#type: client::MetricType::Untyped.into(),
+        metric: vec![number(-0.5)],
+        ..Default::default()
+    };
+    let summary = client::MetricFamily {
+        name: "s".to_owned(),
+        r#type: client::MetricType::Summary.into(),
+        metric: vec![client::Metric {
+            summary: Some(client::Summary {
+                sample_count: 2,
+                sample_sum: 3.5,
+                quantile: vec![client::Quantile {
+                    quantile: 0.5,
+                    value: 1.5,
+                }],
+            }),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let late = client::MetricFamily {
+        metric: vec![client::Metric {
+            timestamp_ms: 1000,
+            ..number(1.0)
+        }],
+        ..untyped.clone()
+    };
+    let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let put = |families: &[&client::MetricFamily]| {
+        let body: Vec<u8> = (families.iter())
+            .flat_map(|family| family.encode_length_delimited_to_vec())
+            .collect();
+        let said = [("content-type", content_type)];
+        parts(send(
+            &bed.endpoint,
+            Method::PUT,
+            "/metrics/job/j",
+            &said,
+            body,
+        ))
+    };
+    assert_eq!(put(&[&summary, &untyped]), (200, String::new()));
+    let text = bed.metrics();
+    for part in [
+        "# TYPE s summary\ns{instance=\"\",job=\"j\",quantile=\"0.5\"} 1.5\ns_sum{instance=\"\",job=\"j\"} 3.5\ns_count{instance=\"\",job=\"j\"} 2\n",
+        "# HELP u H.\n# TYPE u untyped\nu{instance=\"\",job=\"j\"} -0.5\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let reason = "pushed metrics must not have timestamps";
+    let answer =
+        format!("pushed metrics are invalid or inconsistent with existing metrics: {reason}\n");
+    assert_eq!(put(&[&late]), (400, answer));
+}
+
+#[test]
+fn helps_may_contradict_and_last_names_of_a_key_win() {
+    let bed = Bed::new();
+    let of = |help| format!("# HELP m {help}\n# TYPE m gauge\nm 1\n");
+    assert_eq!(bed.send(Method::PUT, "/metrics/job/a", &of("One.")).0, 200);
+    assert_eq!(
+        bed.send(Method::PUT, "/metrics/job/b/c/1/c/2", &of("Two."))
+            .0,
+        200
+    );
+    let text = bed.metrics();
+    assert_eq!(text.matches("# HELP m ").count(), 1, "{text}");
+    assert!(text.contains("m{instance=\"\",job=\"a\"} 1\n"), "{text}");
+    assert!(
+        text.contains("m{c=\"2\",instance=\"\",job=\"b\"} 1\n"),
+        "{text}"
+    );
+}
