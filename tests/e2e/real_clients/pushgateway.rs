@@ -161,9 +161,14 @@ fn promised(body: &str) -> String {
             .map_or("", |(line, _)| line);
         return format!("{head}{line}");
     }
-    // Which of two came first is chance there.
-    if body.contains(" collides with previously collected ") {
-        return "a collision".to_owned();
+    // Which of two groups comes first is chance there, and so is which of them is wrong, and how often.
+    let conflicts = [
+        (" collides with previously collected ", "a collision"),
+        (" is not a ", "a metric of another type"),
+    ];
+    let found = conflicts.iter().find(|(words, _)| body.contains(words));
+    if let Some((_, conflict)) = found {
+        return (*conflict).to_owned();
     }
     match (body.split_once('{'), body.rsplit_once('}')) {
         (Some((head, _)), Some((_, tail))) => format!("{}{}", head.trim_end(), tail),
