@@ -332,12 +332,8 @@ impl Sink {
     /// As [`Sink::store`]. Storing the same points again does no harm.
     pub fn try_store(&self, tenant: &str, points: &Points) -> Result<Stored, StoreError> {
         let now_ms = self.now_ms();
-        let stage = &self.shared.stage;
-        let refined = stage.refine(tenant, points.batch(), points.names(), now_ms);
-        let batch = refined
-            .as_ref()
-            .map_or(points.batch(), |refined| &refined.batch);
-        let appended = self.append(tenant, batch)?;
+        let refined = self.refine(tenant, points, now_ms);
+        let appended = self.append(tenant, left(points, refined.as_ref()))?;
         let status = &self.shared.status;
         let stored = stored(points, refined.as_ref(), &appended);
         if refined.is_none() {
@@ -366,15 +362,17 @@ impl Sink {
     /// # Errors
     /// [`StoreError::Write`] when nothing of it was taken.
     pub fn repeat(&self, tenant: &str, points: &Points) -> Result<(), StoreError> {
-        let stage = &self.shared.stage;
-        let refined = stage.refine(tenant, points.batch(), points.names(), self.now_ms());
-        let batch = refined
-            .as_ref()
-            .map_or(points.batch(), |refined| &refined.batch);
+        let refined = self.refine(tenant, points, self.now_ms());
+        let batch = left(points, refined.as_ref());
         if !batch.is_empty() {
             self.shared.appender.append(tenant, batch)?;
         }
         Ok(())
+    }
+
+    /// What the pipeline makes of points; nothing where it has nothing to say.
+    fn refine(&self, tenant: &str, points: &Points, now_ms: i64) -> Option<Refined> {
+        (self.shared.stage).refine(tenant, points.batch(), points.names(), now_ms)
     }
 
     fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, StoreError> {
@@ -402,6 +400,11 @@ impl Sink {
             Err(StoreError::Rate { max })
         }
     }
+}
+
+/// What is left of points to be appended.
+fn left<'a>(points: &'a Points, refined: Option<&'a Refined>) -> &'a Batch {
+    refined.map_or(points.batch(), |refined| &refined.batch)
 }
 
 /// What became of points of which those that the pipeline left were appended.

@@ -206,23 +206,8 @@ impl ReceiverStatus {
     }
 
     /// Counts why a request was refused as a whole, and shows it.
-    pub(super) fn failure(
-        &self,
-        (now_ms, tenant): (i64, &str),
-        (reason, error): (&'static str, String),
-    ) {
-        self.count_failure(reason);
-        let refused = RefusedPoints {
-            reason,
-            error,
-            count: 0,
-            point: "",
-        };
-        self.refused(now_ms, tenant, [refused]);
-    }
-
-    fn count_failure(&self, reason: &'static str) {
-        *self.counters.failures.lock().entry(reason).or_default() += 1;
+    pub(super) fn failure(&self, at: (i64, &str), why: (&'static str, String)) {
+        self.lost(at, why, (0, ""));
     }
 
     /// Counts the `count` points of a request that was refused as a whole.
@@ -232,7 +217,7 @@ impl ReceiverStatus {
         (reason, error): (&'static str, String),
         (count, point): (usize, &str),
     ) {
-        self.count_failure(reason);
+        *self.counters.failures.lock().entry(reason).or_default() += 1;
         let refused = RefusedPoints {
             reason,
             error,

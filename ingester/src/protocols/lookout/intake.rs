@@ -27,6 +27,9 @@ impl Step {
     /// Times stay as they are.
     pub const NONE: Self = Self(1);
 
+    /// What a request has that says none.
+    pub const DEFAULT: Self = Self(STEP_DEFAULT_MS);
+
     /// The step that a request says, in seconds; -1 for none.
     ///
     /// # Errors
@@ -35,13 +38,14 @@ impl Step {
         let said: i64 = text.trim().parse()?;
         Ok(match said {
             -1 => Self::NONE,
-            ..1 => Self(STEP_DEFAULT_MS),
+            ..1 => Self::DEFAULT,
             1..=STEP_SECONDS_MAX => Self(said * 1000),
             _ => Self(said),
         })
     }
 
-    fn align(self, t_ms: i64) -> i64 {
+    /// The beginning of the step that a time is in.
+    pub fn align(self, t_ms: i64) -> i64 {
         t_ms.saturating_sub(t_ms.rem_euclid(self.0))
     }
 }

@@ -66,15 +66,11 @@ impl Stats {
         let size = window.importers.entry(importer).or_default();
         size.add(bytes as f64);
         window.times.add(took.as_secs_f64());
-        let is_known = |app: &str| window.uploads.contains_key(&(app.to_owned(), importer));
-        let app = match window.uploads.len() < APPS_MAX || is_known(app) {
-            true => app,
-            false => FURTHER_APPS,
-        };
-        *window
-            .uploads
-            .entry((app.to_owned(), importer))
-            .or_default() += 1;
+        let mut key = (app.to_owned(), importer);
+        if window.uploads.len() >= APPS_MAX && !window.uploads.contains_key(&key) {
+            key.0 = FURTHER_APPS.to_owned();
+        }
+        *window.uploads.entry(key).or_default() += 1;
     }
 
     /// What there is to say at `now_ms` of the window that ends, which began [`WINDOW`] ago; `totals`

@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::event::{Context, EventError, Leaves, Rank, Use, add_samples};
-use crate::protocols::lookout::limits::{self, STEP_DEFAULT_MS};
+use crate::protocols::lookout::intake::Step;
+use crate::protocols::lookout::limits;
 use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
 use crate::protocols::points::{Points, Reason};
 
@@ -30,8 +31,7 @@ pub(super) fn add(
     context: &Context<'_>,
     points: &mut Points,
 ) -> Result<usize, EventError> {
-    let t_ms = event.time().unwrap_or(context.now_ms);
-    let t_ms = t_ms.div_euclid(STEP_DEFAULT_MS) * STEP_DEFAULT_MS;
+    let t_ms = Step::DEFAULT.align(event.time().unwrap_or(context.now_ms));
     let mut tags: BTreeMap<Cow<'_, str>, (Rank, Cow<'_, str>)> = BTreeMap::new();
     for (rank, path, text) in event.texts() {
         let key = path.split_once('.').map_or(path, |(_, key)| key);

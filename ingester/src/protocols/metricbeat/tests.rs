@@ -403,15 +403,16 @@ fn lookouts_mapping_is_the_gateways() {
     };
     let endpoint = Endpoint::new(bench.sink.clone(), options);
     let body = format!(
-        "{ACTION}\n{}\n{ACTION}\n{}\n{ACTION}\n{{}}x\n",
+        "{ACTION}\n{}\n{ACTION}\n{}\n{ACTION}\n{}\n{ACTION}\n{{}}x\n",
         r#"{"m":{"a":1}}"#,
-        r#"{"@timestamp":"2026-11-18T02:00:30Z","beat":{"name":"n"},"m":{"a":1}}"#
+        r#"{"@timestamp":"2026-11-18T02:00:30Z","beat":{"name":"n"},"m":{"a":1}}"#,
+        r#"{"@timestamp":-9223372036854775808,"beat":{"name":"n"},"m":{"a":1}}"#
     );
     let (_, answer) = parts(send(&endpoint, Method::POST, "/_bulk", &[], body));
-    assert_eq!(answer.matches(r#""status":201"#).count(), 2);
+    assert_eq!(answer.matches(r#""status":201"#).count(), 3);
     assert_eq!(answer.matches(r#""status":400"#).count(), 1);
     let refused = &bench.status.figures()["test"].refused;
-    assert_eq!((refused["no_labels"], refused["expired"]), (1, 1));
+    assert_eq!((refused["no_labels"], refused["expired"]), (1, 2));
 }
 
 const ROOT: &str = concat!(

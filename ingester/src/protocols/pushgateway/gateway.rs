@@ -123,9 +123,12 @@ impl Gateway {
         let tenant = self.sink.tenant(&request.headers)?;
         let mut held = self.held.lock();
         let groups = held.tenants.get(tenant).cloned().unwrap_or_default();
-        self.keep(&mut held, |tenants| *tenants.of(tenant) = Groups::default())?;
+        let mut changed = held.tenants.clone();
+        *changed.of(tenant) = Groups::default();
+        self.keep(&mut held, changed)?;
+        let t_ms = held.moment(self.sink.now_ms());
         for (key, group) in groups.iter() {
-            self.mark_ended((tenant, key), Some(group), &mut held);
+            self.mark_ended((tenant, key), Some(group), (&held, t_ms));
         }
         Ok(())
     }
@@ -147,22 +150,28 @@ impl Gateway {
         let mut held = self.held.lock();
         let groups = held.tenants.get(tenant);
         let before = groups.and_then(|groups| groups.get(&key)).cloned();
-        match change {
+        let t_ms = match change {
             Some(change) => self.push(request, (tenant, &key), change, &mut held)?,
-            None => self.keep(&mut held, |tenants| tenants.of(tenant).delete(&key))?,
-        }
-        self.mark_ended((tenant, &key), before.as_ref(), &mut held);
+            None => {
+                let mut changed = held.tenants.clone();
+                changed.of(tenant).delete(&key);
+                self.keep(&mut held, changed)?;
+                held.moment(self.sink.now_ms())
+            }
+        };
+        self.mark_ended((tenant, &key), before.as_deref(), (&held, t_ms));
         Ok(())
     }
 
-    /// Takes a push to the group `key` of a tenant; one that is wrong is noted there.
+    /// Takes a push to the group `key` of a tenant, and returns its time; one that is wrong is noted
+    /// there.
     fn push(
         &self,
         request: &Request,
         (tenant, key): (&str, &GroupKey),
         change: Change,
         held: &mut Held,
-    ) -> Result<(), Refusal> {
+    ) -> Result<i64, Refusal> {
         if held.tenants.is_full_for(tenant, key) {
             let error = "as many groups as there may be";
             self.sink.refused(tenant, "too_many_groups", &error);
@@ -178,8 +187,8 @@ impl Gateway {
                 groups.push(key, change, families, now_ms);
                 let group = groups.get(key).expect("it was pushed to");
                 self.store(tenant, key, (group, &names), now_ms)?;
-                self.keep(held, |tenants| *tenants = changed)?;
-                Ok(())
+                self.keep(held, changed)?;
+                Ok(now_ms)
             }
             Err(refusal) => {
                 match &refusal {
@@ -189,8 +198,9 @@ impl Gateway {
                 }
                 // As the Pushgateway does it: what cannot be read is not noted.
                 if matches!(refusal, Refusal::Push(_)) {
-                    let now_ms = self.sink.now_ms();
-                    self.keep(held, |tenants| tenants.of(tenant).fail(key, now_ms))?;
+                    let mut changed = held.tenants.clone();
+                    changed.of(tenant).fail(key, self.sink.now_ms());
+                    self.keep(held, changed)?;
                 }
                 Err(refusal)
             }
@@ -256,10 +266,9 @@ impl Gateway {
         }
     }
 
-    /// Changes the groups and keeps them in their file; they are as before when that fails.
-    fn keep(&self, held: &mut Held, change: impl FnOnce(&mut Tenants)) -> io::Result<()> {
-        let mut changed = held.tenants.clone();
-        change(&mut changed);
+    /// Puts changed groups in the place of what is held, and into their file; all is as before when
+    /// that fails.
+    fn keep(&self, held: &mut Held, mut changed: Tenants) -> io::Result<()> {
         changed.tidy();
         if let Some(path) = &self.options.file {
             file::write(path, &changed)?;
@@ -268,19 +277,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Marks series of the group `key` as ended that it had `before` and no longer has.
+    /// Marks series of the group `key` as ended at `t_ms` that it had `before` and no longer has.
     fn mark_ended(
         &self,
         (tenant, key): (&str, &GroupKey),
         before: Option<&Group>,
-        held: &mut Held,
+        (held, t_ms): (&Held, i64),
     ) {
         let groups = held.tenants.get(tenant);
         let after = groups.and_then(|groups| groups.get(key));
         let limits = &self.sink.limits().labels;
-        let t_ms = self.sink.now_ms().max(held.written_ms);
-        let points = repeat::ended(key, (before, after), t_ms, limits);
-        held.written_ms = t_ms;
+        let points = repeat::ended(key, (before, after.map(|group| &**group)), t_ms, limits);
         if let Err(error) = self.sink.repeat(tenant, &points) {
             tracing::warn!(tenant, %error, "series of a group that is gone were not marked as ended");
         }
@@ -298,13 +305,13 @@ impl Gateway {
                 group.each_metric(key, |metric| {
                     repeat::add(&mut points, metric, t_ms, limits);
                     if points.len() >= repeat::POINTS_TOGETHER {
-                        failure = self.sink.repeat(tenant, &points).err();
+                        failure = failure.take().or(self.sink.repeat(tenant, &points).err());
                         points.clear();
                     }
                 });
             }
             let last = self.sink.repeat(tenant, &points);
-            if let Some(error) = last.err().or(failure) {
+            if let Some(error) = failure.or(last.err()) {
                 tracing::warn!(tenant, %error, "pushed groups were not stored again");
             }
         }

@@ -115,8 +115,8 @@ impl Groups {
     }
 
     /// The group of a key.
-    pub fn get(&self, key: &GroupKey) -> Option<&Group> {
-        self.groups.get(key).map(|group| &**group)
+    pub fn get(&self, key: &GroupKey) -> Option<&Arc<Group>> {
+        self.groups.get(key)
     }
 
     /// Puts a group in its place.
@@ -161,11 +161,21 @@ impl Groups {
         for family in pushed.values_mut() {
             family.pushed_ms = now_ms;
         }
-        let group = self.group_mut(key);
-        group.pushed_ms = now_ms;
         match change {
-            Change::Replace => group.families = pushed,
-            Change::Merge => group.families.extend(pushed),
+            Change::Replace => {
+                let failed_ms = self.get(key).map_or(0, |group| group.failed_ms);
+                let group = Group {
+                    pushed_ms: now_ms,
+                    failed_ms,
+                    families: pushed,
+                };
+                self.insert(key.clone(), group);
+            }
+            Change::Merge => {
+                let group = self.group_mut(key);
+                group.pushed_ms = now_ms;
+                group.families.extend(pushed);
+            }
         }
     }
 

@@ -87,8 +87,11 @@ pub(super) fn ended(
     t_ms: i64,
     limits: &LabelLimits,
 ) -> Points {
-    let mut kept: HashSet<Labels> = HashSet::new();
     let mut points = Points::new();
+    let Some(before) = before else {
+        return points;
+    };
+    let mut kept: HashSet<Labels> = HashSet::new();
     if let Some(after) = after {
         after.each_metric(key, |metric| {
             metric.each_series(|labels, _| {
@@ -96,16 +99,14 @@ pub(super) fn ended(
             });
         });
     }
-    if let Some(before) = before {
-        before.each_metric(key, |metric| {
-            metric.each_series(|labels, _| {
-                if !kept.contains(&Labels::from_pairs(labels.iter().copied())) {
-                    // As above.
-                    let _ = points.add(labels, t_ms, STALE_NAN, limits);
-                }
-            });
+    before.each_metric(key, |metric| {
+        metric.each_series(|labels, _| {
+            if !kept.contains(&Labels::from_pairs(labels.iter().copied())) {
+                // As above.
+                let _ = points.add(labels, t_ms, STALE_NAN, limits);
+            }
         });
-    }
+    });
     points
 }
 

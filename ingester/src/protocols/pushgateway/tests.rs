@@ -416,6 +416,19 @@ fn pushes_of_one_moment_are_apart_and_what_is_not_stored_is_said() {
     assert!(!gateway.metrics().contains("job=\"k\""));
 }
 
+/// The names of the samples that mark an end.
+fn ended(samples: &[String]) -> Vec<&str> {
+    let marks = samples.iter().filter(|sample| sample.contains(" NaN @ "));
+    marks
+        .map(|sample| sample.split('"').nth(1).unwrap())
+        .collect()
+}
+
+/// The time of a sample.
+fn time(sample: &str) -> i64 {
+    sample.rsplit_once(" @ ").unwrap().1.parse().unwrap()
+}
+
 #[test]
 fn groups_are_stored_again_until_they_are_gone() {
     let bed = Bed::new();
@@ -462,21 +475,24 @@ fn groups_are_stored_again_until_they_are_gone() {
         "# TYPE h gauge\nh 1\n",
     );
     assert_eq!(push.0, 200);
-    let ended = |samples: Vec<String>| -> Vec<String> {
-        let nan = samples.iter().filter(|sample| sample.contains(" NaN @ "));
-        nan.map(|sample| sample.split('"').nth(1).unwrap().to_owned())
-            .collect()
-    };
+    let appended = bed.bench.recorder.take_appended();
     assert_eq!(
-        ended(bed.bench.recorder.take_appended()),
+        ended(&appended),
         ["h_bucket", "h_bucket", "h_sum", "h_count"]
     );
     assert_eq!(
         bed.send(Method::DELETE, "/metrics/job/j/p@base64/=", "").0,
         202
     );
+    let deleted = bed.bench.recorder.take_appended();
+    // A mark at the time of the push would lose to its sample.
+    assert!(
+        deleted
+            .iter()
+            .all(|sample| time(sample) > time(&appended[0]))
+    );
     assert_eq!(
-        ended(bed.bench.recorder.take_appended()),
+        ended(&deleted),
         [
             "gone",
             "h",
