@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::Handler;
@@ -52,6 +52,9 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// How long a socket may be still in both directions.
     pub idle_max: Duration,
+    /// How long a connection that may be of a [`RawProtocol`] may be silent before its first byte, once
+    /// all places are taken; until then as long as `idle_max`.
+    pub first_byte_max: Duration,
     /// How long a client may take nothing of an answer that is being written.
     pub stall_max: Duration,
     /// Small requests answered at once; see [`super::Cost`].
@@ -73,6 +76,7 @@ impl Default for HttpLimits {
             body_time_max: Duration::from_secs(60),
             body_bytes_max: 10 << 20,
             idle_max: Duration::from_secs(300),
+            first_byte_max: Duration::from_secs(5),
             stall_max: Duration::from_secs(30),
             small_max: 32,
             large_max: 20,
@@ -245,29 +249,29 @@ impl Server {
                 Some(_) = connections.join_next() => continue,
             };
             let (stream, place) = stream;
-            let peer = stream.peer_addr().ok().map(|address| address.ip());
+            let peer = stream.peer_addr().ok();
+            let peer = peer.map(|address| address.ip().to_canonical());
             let shared = Arc::clone(&shared);
             let watcher = graceful.watcher();
             let (raw, mut shutdown) = (self.raw.clone(), shutdown.clone());
+            let places = Arc::clone(&places);
             let web = self.web.clone();
             connections.spawn(async move {
                 let _place = place;
                 if let Some(raw) = raw {
-                    // Agents connect when they have a first value, and may fill a buffer before they
-                    // send it: what they send to a connection that was closed meanwhile is lost.
                     let first = tokio::select! {
-                        first = timeout(limits.idle_max, first_byte(&stream)) => first,
+                        first = first_byte(&stream, &limits, &places) => first,
                         () = shutdown.requested() => return,
                     };
                     match first {
-                        Ok(Some(byte)) if raw.begins_with(byte) => {
+                        Some(byte) if raw.begins_with(byte) => {
                             raw.serve(stream, shutdown).await;
                             // Held until here, so that draining waits for this connection too.
                             drop(watcher);
                             return;
                         }
-                        Ok(Some(_)) => {}
-                        Ok(None) | Err(_) => return,
+                        Some(_) => {}
+                        None => return,
                     }
                 }
                 let stream = IdleStream::new(stream, limits.idle_max);
@@ -296,12 +300,24 @@ impl Server {
     }
 }
 
-/// The first byte of a connection, which stays unread; nothing when it ends before.
-async fn first_byte(stream: &TcpStream) -> Option<u8> {
+/// The first byte of a connection, which stays unread; nothing when it ends before, or is silent for too
+/// long.
+///
+/// Agents connect when they have a first value, and may fill a buffer before they send it: what they
+/// send to a connection that was closed meanwhile is lost. So the silent have to go only when they
+/// keep others out. See docs/adr/0250-silence-counts-when-places-are-scarce.md.
+async fn first_byte(stream: &TcpStream, limits: &HttpLimits, places: &Semaphore) -> Option<u8> {
+    let begin = Instant::now();
     let mut byte = [0];
-    match stream.peek(&mut byte).await {
-        Ok(1) => Some(byte[0]),
-        _ => None,
+    loop {
+        match timeout(limits.first_byte_max, stream.peek(&mut byte)).await {
+            Ok(Ok(1)) => return Some(byte[0]),
+            Ok(_) => return None,
+            Err(_) if places.available_permits() == 0 || begin.elapsed() >= limits.idle_max => {
+                return None;
+            }
+            Err(_) => {}
+        }
     }
 }
 

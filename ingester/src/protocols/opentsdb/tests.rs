@@ -411,8 +411,16 @@ async fn serve(bench: &Bench) -> (std::net::SocketAddr, impl Sized) {
 }
 
 async fn serve_with(bench: &Bench, options: Options) -> (std::net::SocketAddr, impl Sized) {
+    serve_within(bench, options, HttpLimits::default()).await
+}
+
+async fn serve_within(
+    bench: &Bench,
+    options: Options,
+    limits: HttpLimits,
+) -> (std::net::SocketAddr, impl Sized) {
     let address = ListenAddress::parse("127.0.0.1:0").unwrap();
-    let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
+    let server = Server::bind(&address, limits).await.unwrap();
     let at = server.local_addr().unwrap();
     let server = server.with_raw(Arc::new(Telnet::new(bench.sink.clone(), options)));
     let service = Service::default();
@@ -468,6 +476,40 @@ async fn one_port_speaks_both() {
     let long = "x".repeat((64 << 10) + 1);
     let answer = exchange(at, &[&long], false).await;
     assert_eq!(answer, "error: line longer than 65536 bytes\n");
+}
+
+/// True when the server closes a connection that says nothing, within a while.
+async fn is_closed(silent: &mut TcpStream, within: Duration) -> bool {
+    let reading = silent.read_u8();
+    matches!(tokio::time::timeout(within, reading).await, Ok(Err(_)))
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_give_way() {
+    let bench = Bench::new(Limits::default());
+    let limits = HttpLimits {
+        connections_max: 3,
+        first_byte_max: Duration::from_millis(50),
+        ..HttpLimits::default()
+    };
+    let (at, _server) = serve_within(&bench, Options::default(), limits).await;
+    let line = "put sys.cpu 1795226430 1.5 host=a\n";
+    // One is no matter, as long as it likes.
+    let mut first = TcpStream::connect(at).await.unwrap();
+    assert!(!is_closed(&mut first, Duration::from_millis(400)).await);
+    assert_eq!(exchange(at, &[line], true).await, "");
+    first.write_all(line.as_bytes()).await.unwrap();
+    first.shutdown().await.unwrap();
+    assert!(is_closed(&mut first, Duration::from_secs(20)).await);
+    assert_eq!(bench.recorder.take(), [POINT_STORED, POINT_STORED]);
+    // So many that nobody else has a place have to go.
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(at).await.unwrap());
+    }
+    assert_eq!(exchange(at, &[line], true).await, "");
+    assert_eq!(bench.recorder.take(), [POINT_STORED]);
+    assert!(is_closed(&mut silent[0], Duration::from_secs(20)).await);
 }
 
 /// A point: its series, its time and its value as they are written.
