@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
             &|intake| _ = push::opentsdb(data, options.labels, intake),
         ];
         for decode in decoders {
-            let mut intake = Intake::new(&options, &origin);
+            let mut intake = Intake::new(&options, options.names, &origin);
             decode(&mut intake);
             check(&intake);
         }

@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     };
     for mapping in [Mapping::Paths, Mapping::Lookout] {
         let options = Options { mapping, ..Options::default() };
-        let context = Context { options: &options, now_ms: 1, extra: &[("ip", "::1")] };
+        let context = Context { options: &options, names: options.names, now_ms: 1, extra: &[("ip", "::1")] };
         let mut documents = Documents::new(&actions);
         let mut chunk = Chunk::default();
         let mut events = 0;

@@ -16,7 +16,6 @@ const COMPRESSED_FROM: usize = 100;
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<TcpStream>,
-    app: String,
     /// What each request begins with after its first line.
     head: String,
 }
@@ -36,14 +35,8 @@ impl Client {
         );
         Ok(Self {
             stream: BufReader::new(stream),
-            app: app.to_owned(),
             head,
         })
-    }
-
-    /// The application that it reports of.
-    pub fn app(&self) -> &str {
-        &self.app
     }
 
     /// Asks whether the gateway is for this client, as it does before it reports.

@@ -161,7 +161,8 @@ impl fmt::Display for Float {
     }
 }
 
-fn push_escaped(out: &mut String, text: &str) {
+/// Appends the value of a label as the text format writes it between its quotes.
+pub fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '\\' => out.push_str(r"\\"),

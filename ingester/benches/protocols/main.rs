@@ -79,7 +79,7 @@ fn lookout(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("lookout, records", |b| {
         b.iter(|| {
-            let mut intake = Intake::new(&options, &origin);
+            let mut intake = Intake::new(&options, options.names, &origin);
             native::decode(black_box(body.as_bytes()), Information::Keep, &mut intake).unwrap();
             assert!(intake.points.batch().len() >= POINTS);
         });
@@ -88,7 +88,7 @@ fn lookout(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("lookout, exposition", |b| {
         b.iter(|| {
-            let mut intake = Intake::new(&options, &origin);
+            let mut intake = Intake::new(&options, options.names, &origin);
             let form = Form::Text(Format::Text);
             lookout_push::exposition(black_box(body.as_bytes()), form, true, &mut intake).unwrap();
             assert_eq!(intake.points.batch().len(), POINTS);
@@ -98,7 +98,7 @@ fn lookout(group: &mut BenchmarkGroup<'_, WallTime>) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("lookout, OpenTSDB's JSON", |b| {
         b.iter(|| {
-            let mut intake = Intake::new(&options, &origin);
+            let mut intake = Intake::new(&options, options.names, &origin);
             lookout_push::opentsdb(black_box(body.as_bytes()), options.labels, &mut intake)
                 .unwrap();
             assert_eq!(intake.points.batch().len(), POINTS);
@@ -119,6 +119,7 @@ fn metricbeat(group: &mut BenchmarkGroup<'_, WallTime>) {
         };
         let context = Context {
             options: &options,
+            names: options.names,
             now_ms: NOW_MS,
             extra: &[],
         };

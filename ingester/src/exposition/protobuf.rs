@@ -93,6 +93,14 @@ pub struct HistogramForms {
     pub always_classic: bool,
 }
 
+impl HistogramForms {
+    /// Classic series only.
+    pub const CLASSIC: Self = Self {
+        native: false,
+        always_classic: true,
+    };
+}
+
 /// The name of one sample: that of its family and a suffix, its labels, and perhaps one more.
 #[derive(Debug, Clone, Copy)]
 pub struct Name<'a> {

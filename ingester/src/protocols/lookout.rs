@@ -9,8 +9,8 @@
 //! Deviations from the gateway, decided on purpose: what is acknowledged is durable; a request of
 //! which nothing can be read is refused instead of acknowledged; every metric of a request is
 //! aligned to its step, not only the first; a step beyond an hour is milliseconds; `step` never
-//! becomes a label; a tag `ip` of a request goes before the address of its connection; labels without
-//! a value in an exposition are none.
+//! becomes a label; labels without a value in an exposition are none. With [`Profile::General`] a tag
+//! `ip` of a request also goes before the address of its connection.
 //!
 //! Source of the protocol: SOFALookout 1.6.1, its gateway and its client.
 

@@ -198,10 +198,9 @@ impl Sink {
         tenant.map_err(|error| self.failure("", error.into()))
     }
 
-    /// Notes why a request was refused as a whole.
+    /// Counts and notes a request that was refused as a whole.
     fn failure(&self, tenant: &str, error: StoreError) -> StoreError {
-        let why = (error.name(), error.to_string());
-        self.shared.status.failure((self.now_ms(), tenant), why);
+        self.refused(tenant, error.name(), &error);
         error
     }
 
@@ -217,20 +216,8 @@ impl Sink {
         snappy: Option<Encoding>,
         body: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
-        let said = headers.get(header::CONTENT_ENCODING);
-        let said = said.map_or(&b""[..], |value| value.as_bytes());
-        let encoding = match said {
-            b"" | b"identity" => Encoding::Identity,
-            b"gzip" | b"x-gzip" => Encoding::Gzip,
-            b"deflate" => Encoding::Deflate,
-            b"zstd" => Encoding::Zstd,
-            b"snappy" if let Some(snappy) = snappy => snappy,
-            other => {
-                let other = String::from_utf8_lossy(&other[..other.len().min(64)]);
-                let error = StoreError::Encoding(model::labels::quoted(&other));
-                return Err(self.failure(tenant, error));
-            }
-        };
+        let encoding = encoding_of(headers, snappy);
+        let encoding = encoding.map_err(|error| self.failure(tenant, error))?;
         self.expand(tenant, encoding, body)
     }
 
@@ -295,18 +282,13 @@ impl Sink {
         self.shared.appender.waiting_bytes()
     }
 
-    /// Counts a request that was refused as a whole, for what was noted already.
-    pub fn failed(&self) {
-        self.shared.status.failed();
-    }
-
     /// Counts and notes a request that was refused as a whole; `reason` is its name as the value of
     /// a label.
     pub fn refused(&self, tenant: &str, reason: &'static str, error: &dyn fmt::Display) {
-        self.failed();
+        let status = &self.shared.status;
         let mut error = error.to_string();
         error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
-        let status = &self.shared.status;
+        status.failed();
         status.failure((self.now_ms(), tenant), (reason, error));
     }
 
@@ -405,6 +387,27 @@ impl Sink {
 /// What is left of points to be appended.
 fn left<'a>(points: &'a Points, refined: Option<&'a Refined>) -> &'a Batch {
     refined.map_or(points.batch(), |refined| &refined.batch)
+}
+
+/// How a body is compressed as its header says, where `snappy` is the form that the protocol means by that
+/// word.
+///
+/// # Errors
+/// [`StoreError::Encoding`] for what is not known here.
+pub fn encoding_of(headers: &HeaderMap, snappy: Option<Encoding>) -> Result<Encoding, StoreError> {
+    let said = headers.get(header::CONTENT_ENCODING);
+    let said = said.map_or(&b""[..], |value| value.as_bytes());
+    Ok(match said {
+        b"" | b"identity" => Encoding::Identity,
+        b"gzip" | b"x-gzip" => Encoding::Gzip,
+        b"deflate" => Encoding::Deflate,
+        b"zstd" => Encoding::Zstd,
+        b"snappy" if let Some(snappy) = snappy => snappy,
+        other => {
+            let other = String::from_utf8_lossy(&other[..other.len().min(64)]);
+            return Err(StoreError::Encoding(model::labels::quoted(&other)));
+        }
+    })
 }
 
 /// What became of points of which those that the pipeline left were appended.

@@ -103,6 +103,12 @@ impl Bench {
         Self::of("test", limits, Pipeline::default())
     }
 
+    /// That of the receiver `name`, of whose tenants each may send so many series.
+    pub(super) fn with_series_max(name: &'static str, series_max: usize) -> Self {
+        let rules = format!("all: {{limits: {{series: {series_max}}}}}\n");
+        Self::of(name, Limits::default(), Pipeline::of_text(&rules))
+    }
+
     /// That of the receiver `name`, since a pipeline knows receivers by name.
     pub(super) fn of(name: &'static str, limits: Limits, pipeline: Pipeline) -> Self {
         let recorder = Arc::<Recorder>::default();

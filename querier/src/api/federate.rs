@@ -14,6 +14,7 @@ use promql::columns::{StepValue, Steps};
 use promql::parse::parse_expr;
 use promql::value::QueryValue;
 use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
+use runtime::metrics::push_escaped;
 
 use super::answer::ApiError;
 use super::params::{self, QueryOptions};
@@ -118,15 +119,4 @@ fn legacy(name: &str) -> String {
         _ => '_',
     });
     legacy.collect()
-}
-
-fn push_escaped(out: &mut String, value: &str) {
-    for c in value.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
-    }
 }

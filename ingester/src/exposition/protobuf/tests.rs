@@ -47,10 +47,6 @@ const BOTH: HistogramForms = HistogramForms {
     native: true,
     always_classic: true,
 };
-const CLASSIC: HistogramForms = HistogramForms {
-    native: false,
-    always_classic: false,
-};
 
 #[test]
 fn simple_types_are_one_sample() {
@@ -146,7 +142,7 @@ fn histograms_are_taken_in_the_forms_that_are_wanted() {
     ];
     let native = r#"{__name__="h"} 7/3 None []"#;
     let family = family("h", client::MetricType::Histogram, metric);
-    assert_eq!(read(&family, CLASSIC), classic);
+    assert_eq!(read(&family, HistogramForms::CLASSIC), classic);
     assert_eq!(read(&family, NATIVE), [native]);
     let mut both = vec![native];
     both.extend(classic);

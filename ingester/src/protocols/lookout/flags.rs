@@ -15,7 +15,8 @@ use crate::receive::LabelLimits;
 #[derive(Debug, Clone, Args)]
 pub struct LookoutFlags {
     /// Which limits hold for what is sent to Lookout's gateway: its own (names of 200 characters, 1
-    /// to 20 tags, two days of age) or those of every other write.
+    /// to 20 tags, two days of age) or those of every other write, where a tag ip of a request also
+    /// goes before the address of its connection.
     #[arg(
         long = "lookout.limits",
         value_name = "WHOSE",

@@ -16,20 +16,18 @@ use super::intake::{Intake, Origin, Step};
 use super::native;
 use super::push::{self, Form};
 use super::stats::{Stats, WINDOW};
-use super::{Options, targets};
+use super::{Options, Profile, targets};
 use crate::exposition::Format;
 use crate::protocols::LateManager;
 use crate::protocols::metricbeat;
 use crate::protocols::points::Reason;
 use crate::protocols::pushgateway::handler::is_protobuf;
 use crate::protocols::rate::{Allowances, Rate};
-use crate::protocols::sink::{Sink, StoreError};
+use crate::protocols::sink::{Sink, StoreError, encoding_of};
 use crate::receive::Encoding;
 
 /// Says that the body tells what to report.
 const CONF_REFRESH: HeaderName = HeaderName::from_static("conf-refresh");
-/// What a body of Lookout's own may be compressed by; the gateway itself knows the last one only.
-const ENCODINGS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"zstd", b"snappy"];
 
 /// Whether the gateway takes anything at all. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -152,11 +150,9 @@ impl Handler for Gateway {
             },
         };
         result.unwrap_or_else(|refusal| {
-            match &refusal {
-                // What the storage refused was counted there.
-                Refusal::Store(StoreError::Write(_) | StoreError::Rate { .. }) => {}
-                Refusal::Store(_) => self.sink.failed(),
-                other => self.sink.refused("", other.name(), other),
+            // What the sink refused was counted there.
+            if !matches!(refusal, Refusal::Store(_)) {
+                self.sink.refused("", refusal.name(), &refusal);
             }
             of_refusal(importer, &refusal)
         })
@@ -246,7 +242,7 @@ impl Gateway {
     fn take_beat(&self, request: &Request, path: &str) -> Result<Response, Refusal> {
         self.check_switch()?;
         self.check_access(request, "")?;
-        let ip = request.peer.map(|ip| ip.to_canonical().to_string());
+        let ip = request.peer.map(|ip| ip.to_string());
         let extra: Vec<_> = ip.iter().map(|ip| ("ip", ip.as_str())).collect();
         let begin = Instant::now();
         let response = self.beats.answer(request, path, &extra);
@@ -323,10 +319,11 @@ impl Gateway {
         let body = self.body(tenant, request, importer)?;
         let said = text_of(request, "client-ip").filter(|_| importer == Importer::Standard);
         let said = said.filter(|ip| !ip.is_empty()).map(str::to_owned);
-        // A tag of the request goes before the address of its connection.
+        // By the gateway's rules the address of the connection is there before the tags of the request.
         let own = address.tags.iter().find(|(key, _)| key == "ip");
+        let own = own.filter(|_| self.options.profile == Profile::General);
         let own = own.map(|(_, ip)| ip.clone());
-        let peer = || request.peer.map(|ip| ip.to_canonical().to_string());
+        let peer = || request.peer.map(|ip| ip.to_string());
         let origin = Origin {
             ip: said.or(own).or_else(peer),
             tags: address.tags,
@@ -334,17 +331,7 @@ impl Gateway {
             now_ms: self.sink.now_ms(),
         };
         let (names, left) = self.sink.names(self.options.names);
-        let renaming;
-        let options = if names == self.options.names {
-            &self.options
-        } else {
-            renaming = Options {
-                names,
-                ..self.options.clone()
-            };
-            &renaming
-        };
-        let mut intake = Intake::new(options, &origin);
+        let mut intake = Intake::new(&self.options, names, &origin);
         intake.points.rename(left);
         let decoded = match importer {
             Importer::Standard => {
@@ -394,10 +381,10 @@ impl Gateway {
             Importer::Prometheus => Encoding::SnappyFramed,
             _ => Encoding::Snappy,
         };
-        let said = request.headers.get(header::CONTENT_ENCODING);
-        let said = said.map_or(&b""[..], |value| value.as_bytes());
-        if importer == Importer::Standard && !ENCODINGS.contains(&said) {
-            return (self.sink).expand(tenant, Encoding::Identity, &request.body);
+        if importer == Importer::Standard {
+            let encoding = encoding_of(&request.headers, Some(snappy));
+            let encoding = encoding.unwrap_or(Encoding::Identity);
+            return self.sink.expand(tenant, encoding, &request.body);
         }
         (self.sink).decompress(tenant, &request.headers, Some(snappy), &request.body)
     }

@@ -9,7 +9,7 @@ use model::labels::METRIC_NAME;
 use super::limits::{self, STEP_DEFAULT_MS};
 use super::{Options, Profile};
 use crate::exposition::Pair;
-use crate::protocols::names::{lookout_metric, lookout_tag_value, tag_key};
+use crate::protocols::names::{Names, lookout_metric, lookout_tag_value, tag_key};
 use crate::protocols::points::{Common, Points, Reason, shown_labels};
 use crate::receive::Reason as LabelReason;
 
@@ -67,6 +67,8 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Intake<'r> {
     options: &'r Options,
+    /// What becomes of metric names here, whatever the options say.
+    names: Names,
     now_ms: i64,
     step: Step,
     /// Labels that are added where a metric has none of that name, as they are stored.
@@ -77,8 +79,8 @@ pub struct Intake<'r> {
 }
 
 impl<'r> Intake<'r> {
-    /// Takes metrics of a request.
-    pub fn new(options: &'r Options, origin: &'r Origin) -> Self {
+    /// Takes metrics of a request; `names` is what becomes of theirs, whatever the options say.
+    pub fn new(options: &'r Options, names: Names, origin: &'r Origin) -> Self {
         let ip = origin.ip.as_deref().map(|ip| ("ip", ip));
         let tags = origin.tags.iter();
         let tags = tags.map(|(key, value)| (key.as_str(), value.as_str()));
@@ -97,6 +99,7 @@ impl<'r> Intake<'r> {
         };
         Self {
             options,
+            names,
             now_ms: origin.now_ms,
             step,
             added,
@@ -186,14 +189,14 @@ impl<'r> Intake<'r> {
     /// The name of a metric as it is stored, of any text.
     pub fn name<'n>(&self, name: &'n str) -> Cow<'n, str> {
         match lookout_metric(name) {
-            Cow::Borrowed(name) => self.options.names.metric(name),
-            Cow::Owned(name) => Cow::Owned(self.options.names.metric(&name).into_owned()),
+            Cow::Borrowed(name) => self.names.metric(name),
+            Cow::Owned(name) => Cow::Owned(self.names.metric(&name).into_owned()),
         }
     }
 
     /// The name of a metric that the gateway does not touch.
     pub fn kept_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        self.options.names.metric(name)
+        self.names.metric(name)
     }
 
     /// Whether a name of so many bytes may be one at all, before it is put together.
@@ -381,7 +384,8 @@ mod tests {
                 let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
                 tags.filter(|(_, value)| !value.is_empty())
             };
-            let (mut quick, mut slow) = (Intake::new(&options, &origin), Intake::new(&options, &origin));
+            let intake = || Intake::new(&options, Names::Keep, &origin);
+            let (mut quick, mut slow) = (intake(), intake());
             let mut plain = Vec::new();
             if !quick.plain(filled(), &mut plain) {
                 return Ok(());

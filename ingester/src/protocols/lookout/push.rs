@@ -215,10 +215,6 @@ impl Samples<'_, '_> {
     }
 
     fn protobuf(&mut self, body: &[u8]) -> Result<(), PushError> {
-        let forms = HistogramForms {
-            native: false,
-            always_classic: true,
-        };
         let mut count = 0;
         for message in protobuf::Families::new(body) {
             let message = match message {
@@ -229,7 +225,7 @@ impl Samples<'_, '_> {
                     return Ok(());
                 }
             };
-            protobuf::samples(&message, forms, |sample| {
+            protobuf::samples(&message, HistogramForms::CLASSIC, |sample| {
                 count += 1;
                 match (sample.name.to_labels(), sample.value) {
                     (Ok(labels), Value::Float(value)) => {

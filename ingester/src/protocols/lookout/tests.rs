@@ -420,7 +420,7 @@ fn decode_all(body: &[u8]) {
         &|intake| _ = push::opentsdb(body, options.labels, intake),
     ];
     for decode in decoders {
-        let mut intake = Intake::new(&options, &origin);
+        let mut intake = Intake::new(&options, options.names, &origin);
         decode(&mut intake);
         check(&intake);
     }
@@ -459,7 +459,7 @@ proptest! {
         labels.sort();
         let options = Options::default();
         let origin = Origin { ip: Some("10.0.0.9".to_owned()), tags: vec![], step: Step::NONE, now_ms: NOW_MS };
-        let mut intake = Intake::new(&options, &origin);
+        let mut intake = Intake::new(&options, options.names, &origin);
         native::decode(record.as_bytes(), Information::Keep, &mut intake).unwrap();
         let series = intake.points.batch().get(0);
         let found: Vec<_> = model::Labels::iter_encoded(series.labels).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();

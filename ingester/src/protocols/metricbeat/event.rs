@@ -22,7 +22,7 @@ use model::time::parse_timestamp;
 use super::{Mapping, Options, lookout};
 use crate::exposition::number::parse_value;
 use crate::protocols::json::{Leaf, Malformed, leaves};
-use crate::protocols::names::tag_key;
+use crate::protocols::names::{Names, tag_key};
 use crate::protocols::points::{Common, Points, Reason};
 
 /// Numbers of one event: half the refusals that are told apart.
@@ -42,6 +42,8 @@ const VALUE_BYTES_MAX: usize = 1024;
 pub struct Context<'c> {
     /// How events are taken.
     pub options: &'c Options,
+    /// What becomes of metric names here, whatever the options say.
+    pub names: Names,
     /// The time of events without one.
     pub now_ms: i64,
     /// Labels of all samples, where the event does not say another value.
@@ -292,7 +294,7 @@ impl<'a> Leaves<'a> {
         let t_ms = self.time.unwrap_or(context.now_ms);
         let mut labels: Vec<(&str, &str)> = (labels.iter()).map(|(k, v)| (&**k, *v)).collect();
         labels.sort_unstable();
-        let names = context.options.names;
+        let names = context.names;
         let samples = (self.numbers()).map(|(path, value)| (names.metric(path), value));
         add_samples(samples, &labels, t_ms, context, points)
     }

@@ -89,13 +89,10 @@ impl Handler for Endpoint {
         let path = request.path.strip_prefix(LOOKOUT_PATH);
         let path = path.filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let path = path.unwrap_or(&request.path);
-        match (self.options.mapping, request.peer) {
-            (Mapping::Lookout, Some(peer)) => {
-                let peer = peer.to_canonical().to_string();
-                self.answer(&request, path, &[("ip", &peer)])
-            }
-            _ => self.answer(&request, path, &[]),
-        }
+        let is_lookout = self.options.mapping == Mapping::Lookout;
+        let ip = request.peer.filter(|_| is_lookout).map(|ip| ip.to_string());
+        let extra: Vec<_> = ip.iter().map(|ip| ("ip", ip.as_str())).collect();
+        self.answer(&request, path, &extra)
     }
 }
 
@@ -137,11 +134,11 @@ impl Endpoint {
         let begun_ms = self.sink.now_ms();
         let tenant = match self.sink.tenant(&request.headers) {
             Ok(tenant) => tenant,
-            Err(error) => return self.refuse(&error),
+            Err(error) => return Self::refuse(&error),
         };
         let body = match (self.sink).decompress(tenant, &request.headers, None, &request.body) {
             Ok(body) => body,
-            Err(error) => return self.refuse(&error),
+            Err(error) => return Self::refuse(&error),
         };
         let actions = match actions(&body) {
             Ok(actions) => actions,
@@ -151,18 +148,9 @@ impl Endpoint {
             }
         };
         let (names, left) = self.sink.names(self.options.names);
-        let renaming;
-        let options = if names == self.options.names {
-            &self.options
-        } else {
-            renaming = Options {
-                names,
-                ..Options::clone(&self.options)
-            };
-            &renaming
-        };
         let context = Context {
-            options,
+            options: &self.options,
+            names,
             now_ms: begun_ms,
             extra,
         };
@@ -266,9 +254,8 @@ impl Endpoint {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Refuses a request that was not looked into.
-    fn refuse(&self, error: &StoreError) -> Response {
-        self.sink.failed();
+    /// The answer to a request that was not looked into.
+    fn refuse(error: &StoreError) -> Response {
         let status = if error.is_too_large() {
             StatusCode::PAYLOAD_TOO_LARGE
         } else {

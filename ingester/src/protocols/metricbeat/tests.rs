@@ -62,11 +62,11 @@ fn bulk(bench: &Bench, target: &str, body: &str) -> (u16, String) {
 fn points(mapping: Mapping, names: Names, event: &str) -> Result<Vec<String>, String> {
     let options = Options {
         mapping,
-        names,
         ..Options::default()
     };
     let context = Context {
         options: &options,
+        names,
         now_ms: NOW_MS,
         extra: &[("ip", "10.0.0.9")],
     };
@@ -306,6 +306,55 @@ fn a_store_that_takes_nothing_is_said_so() {
     assert!(answer.contains(expected), "{answer}");
     bench.clock.advance(1000);
     assert_eq!(status_of(), "201");
+}
+
+#[test]
+fn series_beyond_the_limit_are_throttled_item_by_item() {
+    let bench = Bench::with_series_max("metricbeat", 4);
+    let other = NIC.replace("eth0", "eth1");
+    let body = format!("{ACTION}\n{NIC}\n{ACTION}\n{other}\n{ACTION}\n{NIC}\n");
+    let (status, answer) = bulk(&bench, "/_bulk", &body);
+    let item = |id: &str, rest: &str| {
+        let item = NIC_ITEM.replace("AAAAAAAAA\"", &format!("AAAAAAAA{id}\""));
+        format!(r#"{{"index":{{{item},{rest}}}}}"#)
+    };
+    let created = r#""_version":1,"result":"created","status":201"#;
+    let refused = labels(
+        "system.network.in.bytes",
+        r#"system_network_name="eth1""#,
+        "12345",
+    );
+    let refused = refused[1..].replace('"', r#"\""#);
+    let throttled = format!(
+        r#""status":429,"error":{{"type":"es_rejected_execution_exception","reason":"series limit reached: {refused}"}}"#
+    );
+    let items = [
+        item("A", created),
+        item("B", &throttled),
+        item("C", created),
+    ];
+    let items = items.join(",");
+    let expected = format!(r#"{{"took":0,"errors":true,"items":[{items}]}}"#);
+    assert_eq!((status, answer), (200, expected));
+    let twice = [nic_stored(), nic_stored()].concat();
+    assert_eq!(bench.recorder.take(), twice);
+    let figures = &bench.status.figures()["metricbeat"];
+    assert_eq!((figures.points, figures.refused["series_limit"]), (8, 4));
+}
+
+#[test]
+fn whole_numbers_beyond_what_a_float_holds_are_the_float_next_to_them() {
+    for (number, stored) in [
+        ("9007199254740993", "9007199254740992"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("-9007199254740995", "-9007199254740996"),
+    ] {
+        let stored: f64 = stored.parse().unwrap();
+        let event = format!(r#"{{"@timestamp":5,"a":{{"b":{number}}}}}"#);
+        let expected = format!(r#"{{__name__="a.b", ip="10.0.0.9"}} {stored} @ 5"#);
+        assert_eq!(by_paths(&event), Ok(vec![expected]), "{number}");
+    }
 }
 
 #[test]
@@ -647,7 +696,7 @@ proptest! {
         }).collect();
         let actions = actions(body.as_bytes()).unwrap();
         let options = Options::default();
-        let context = Context { options: &options, now_ms: 1, extra: &[] };
+        let context = Context { options: &options, names: Names::Keep, now_ms: 1, extra: &[] };
         let mut documents = Documents::new(&actions);
         let mut chunk = Chunk::default();
         prop_assert_eq!(actions.len(), kinds.len());

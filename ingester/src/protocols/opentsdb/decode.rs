@@ -120,12 +120,7 @@ impl<'n> Decoder<'_, 'n, '_> {
         let mut is_over = self.reader.is(b']');
         while !is_over {
             self.element()?;
-            self.reader.blanks();
-            is_over = !self.reader.is(b',');
-            if !is_over {
-                self.reader.at += 1;
-                self.reader.blanks();
-            }
+            is_over = !self.reader.comma();
         }
         (self.reader).take(b']', "a comma or the end of the array was expected")
     }
@@ -189,14 +184,8 @@ impl<'n> Decoder<'_, 'n, '_> {
         point.tags.clear();
         (point.metric, point.timestamp, point.value) = Default::default();
         point.numbers = Numbers::default();
-        reader.take(b'{', "a data point was expected")?;
-        reader.blanks();
-        if reader.is(b'}') {
-            reader.at += 1;
-            return Ok(());
-        }
-        loop {
-            let key = reader.key()?;
+        let end = "a comma or the end of the data point was expected";
+        reader.object("a data point was expected", end, |reader, key| {
             match &*key {
                 "metric" => point.metric = Scalar::read(reader)?,
                 "timestamp" => {
@@ -208,14 +197,8 @@ impl<'n> Decoder<'_, 'n, '_> {
                 "tags" => read_tags(reader, &mut point.tags)?,
                 _ => drop(Scalar::read(reader)?),
             }
-            reader.blanks();
-            if !reader.is(b',') {
-                break;
-            }
-            reader.at += 1;
-            reader.blanks();
-        }
-        reader.take(b'}', "a comma or the end of the data point was expected")
+            Ok(())
+        })
     }
 
     /// The time of the point that was read, in milliseconds.
@@ -306,27 +289,15 @@ fn read_tags<'a>(
         return reader.scalar().map(drop);
     }
     tags.clear();
-    reader.take(b'{', "an object of tags was expected")?;
-    reader.blanks();
-    if reader.is(b'}') {
-        reader.at += 1;
-        return Ok(());
-    }
-    loop {
-        let key = reader.key()?;
+    let end = "a comma or the end of the tags was expected";
+    reader.object("an object of tags was expected", end, |reader, key| {
         let value = Scalar::read(reader)?;
         if matches!(value, Scalar::Nested) {
             return Err(reader.wrong("the value of a tag that is not text"));
         }
         tags.push((key, value));
-        reader.blanks();
-        if !reader.is(b',') {
-            break;
-        }
-        reader.at += 1;
-        reader.blanks();
-    }
-    reader.take(b'}', "a comma or the end of the tags was expected")
+        Ok(())
+    })
 }
 
 /// A point as the answer shows it: OpenTSDB keeps the value as text.

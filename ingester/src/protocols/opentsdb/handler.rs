@@ -122,10 +122,7 @@ impl Endpoint {
 
     /// Stores the points of a request; an error is an answer too.
     fn store(&self, request: &Request) -> Result<(Decoded, Stored), Box<Response>> {
-        let refused = |error: StoreError| {
-            self.sink.failed();
-            Box::new(of_error(&error))
-        };
+        let refused = |error: StoreError| Box::new(of_error(&error));
         let tenant = self.sink.tenant(&request.headers).map_err(refused)?;
         let body = (self.sink).decompress(tenant, &request.headers, None, &request.body);
         let body = body.map_err(refused)?;
@@ -146,7 +143,7 @@ impl Endpoint {
             Box::new(answer)
         })?;
         let stored = self.sink.store(tenant, &decoded.points);
-        let stored = stored.map_err(|error| Box::new(of_error(&error)))?;
+        let stored = stored.map_err(refused)?;
         Ok((decoded, stored))
     }
 }

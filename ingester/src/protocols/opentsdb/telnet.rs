@@ -21,11 +21,13 @@ use runtime::process::{Shutdown, blocking};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
+use tsdb::batch::Reject;
 
 use super::Options;
 use super::line::{Command, NamedLines};
-use crate::protocols::points::Points;
+use crate::protocols::points::{Points, Reason};
 use crate::protocols::sink::{Sink, StoreError};
+use crate::receive::Reason as LabelReason;
 
 /// Bytes of a line; OpenTSDB's own limit is 1024.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -145,7 +147,11 @@ impl Telnet {
         let by_storage = stored.refusals.kept().iter();
         for refused in by_storage.filter(|refused| refused.series.is_some()) {
             let (reason, shown) = (refused.reason, &refused.shown);
-            reply.line(format_args!("put: storage exception: {reason}: {shown}"));
+            let what = match reason {
+                Reason::Series(LabelReason::Head(Reject::SeriesLimit)) => "Please throttle writes",
+                _ => "storage exception",
+            };
+            reply.line(format_args!("put: {what}: {reason}: {shown}"));
         }
         Ok(())
     }

@@ -142,17 +142,13 @@ impl Push<'_> {
     }
 
     fn protobuf(&mut self, body: &[u8]) -> Result<(), DecodeError> {
-        let forms = HistogramForms {
-            native: false,
-            always_classic: true,
-        };
         for family in protobuf::Families::new(body) {
             let family = family?;
             let number = self.collector.family(&family.name);
             let described = self.collector.family_mut(number);
             described.kind = kind_of(family.r#type());
             described.help.clone_from(&family.help);
-            protobuf::samples(&family, forms, |sample| {
+            protobuf::samples(&family, HistogramForms::CLASSIC, |sample| {
                 self.check_time(sample.timestamp)?;
                 // Only the forms asked for come, which are floats.
                 let Value::Float(value) = sample.value else {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use model::float::{G, push_g, push_plain};
+use runtime::metrics::push_escaped;
 use serde_json::{Map, Value as Json, json};
 use storeapi::catalog::When;
 
@@ -75,14 +76,7 @@ fn push_metric(out: &mut String, name: &str, labels: &[(&str, &str)], metric: &M
             before = ',';
             out.push_str(name);
             out.push_str("=\"");
-            for c in value.chars() {
-                match c {
-                    '\\' => out.push_str(r"\\"),
-                    '"' => out.push_str("\\\""),
-                    '\n' => out.push_str(r"\n"),
-                    c => out.push(c),
-                }
-            }
+            push_escaped(out, value);
             out.push('"');
         };
         for (name, value) in labels {

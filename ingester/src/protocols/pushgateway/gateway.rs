@@ -12,8 +12,11 @@ use super::metrics::Families;
 use super::path::GroupKey;
 use super::{Options, file, repeat};
 use crate::protocols::points::{Points, Reason};
-use crate::protocols::sink::{Sink, StoreError};
+use crate::protocols::sink::{Sink, StoreError, encoding_of};
 use crate::receive::Encoding;
+
+/// What snappy's stream of frames begins with.
+const SNAPPY_FRAMES: &[u8] = b"\xff\x06\0\0sNaPpY";
 
 /// A gateway.
 #[derive(Debug)]
@@ -145,8 +148,7 @@ impl Gateway {
             self.sink.malformed("", &error);
             Refusal::Body(error.to_string())
         })?;
-        let tenant = self.sink.tenant(&request.headers);
-        let tenant = tenant.inspect_err(|_| self.sink.failed())?;
+        let tenant = self.sink.tenant(&request.headers)?;
         let mut held = self.held.lock();
         let groups = held.tenants.get(tenant);
         let before = groups.and_then(|groups| groups.get(&key)).cloned();
@@ -216,9 +218,15 @@ impl Gateway {
         tenants: &Tenants,
     ) -> Result<Families, Refusal> {
         let headers = &request.headers;
-        let snappy = Some(Encoding::SnappyFramed);
-        let body = (self.sink.decompress(tenant, headers, snappy, &request.body))
-            .inspect_err(|_| self.sink.failed())?;
+        let body = &request.body;
+        // What the Pushgateway does not know it takes for not compressed, and its older versions do not
+        // know snappy.
+        let snappy = match body.starts_with(SNAPPY_FRAMES) {
+            true => Encoding::SnappyFramed,
+            false => Encoding::Identity,
+        };
+        let encoding = encoding_of(headers, Some(snappy)).unwrap_or(Encoding::Identity);
+        let body = self.sink.expand(tenant, encoding, body)?;
         let check = self.options.check_consistency;
         let families =
             decode(&body, is_protobuf(headers), key, check).map_err(|error| match error {

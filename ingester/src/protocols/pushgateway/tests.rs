@@ -672,7 +672,39 @@ fn a_body_is_text_unless_it_is_said_to_be_messages() {
         .unwrap();
     assert_eq!(put(&[("content-encoding", "snappy")], &block).0, 400);
     assert_eq!(put(&[("content-encoding", "gzip")], BODY.as_bytes()).0, 400);
-    assert_eq!(put(&[("content-encoding", "br")], BODY.as_bytes()).0, 400);
+    // What it does not know the Pushgateway takes for not compressed.
+    for encoding in ["br", "GZIP", "gzip, gzip", "snappy", "identity", ""] {
+        let said = [("content-encoding", encoding)];
+        let answer = put(&said, BODY.as_bytes());
+        assert_eq!(answer, (200, String::new()), "{encoding}");
+        assert_eq!(put(&said, &gzip(BODY.as_bytes())).0, 400, "{encoding}");
+    }
+}
+
+#[test]
+fn series_beyond_the_limit_are_said_and_the_others_kept() {
+    // Two for what is known of the group's pushes.
+    let bench = Bench::with_series_max("pushgateway", 3);
+    let gateway = Gateway::open(bench.sink.clone(), Options::default()).unwrap();
+    let endpoint = Endpoint::new(Arc::new(gateway));
+    let put = |body: &str| {
+        let answer = send(&endpoint, Method::PUT, "/metrics/job/j", &[], body);
+        (parts(answer), bench.recorder.take())
+    };
+    let of =
+        |name: &str, value: &str| format!(r#"|{{__name__="{name}", job="j"}} {value} @ {NOW_MS}"#);
+    let (answer, stored) = put("a 1\n");
+    assert_eq!((answer, stored.len()), ((200, String::new()), 3));
+    bench.clock.advance(1);
+    let (answer, stored) = put("a 1\nb 2\n");
+    let refused = of("b", "2").replace(&NOW_MS.to_string(), &(NOW_MS + 1).to_string());
+    let said = format!(
+        "1 samples were not stored; the first: series limit reached: {}\n",
+        &refused[1..]
+    );
+    assert_eq!((answer, stored.len()), ((429, said), 3));
+    let figures = &bench.status.figures()["pushgateway"];
+    assert_eq!(figures.refused["series_limit"], 1);
 }
 
 #[test]

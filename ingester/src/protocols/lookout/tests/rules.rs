@@ -9,7 +9,7 @@ use runtime::http::{
 
 use super::super::access::{Access, parse_tokens};
 use super::{CLIENT, RECORD, STORED, T, gateway, refused, report, said, stored};
-use crate::protocols::lookout::Options;
+use crate::protocols::lookout::{Options, Profile};
 use crate::protocols::sink::Limits;
 use crate::protocols::testing::{Bench, send};
 
@@ -175,29 +175,37 @@ fn snappy_is_a_block_of_clients_and_a_stream_of_pushes() {
     assert_eq!(bench.recorder.take().len(), 1);
 }
 
+/// What is stored of a push from 10.0.0.9.
+fn from_a_peer(
+    options: Options,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+) -> Vec<String> {
+    let bench = Bench::new(Limits::default());
+    let headers: HeaderMap = (headers.iter())
+        .map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        })
+        .collect();
+    let answer = gateway(&bench, options).handle(Request {
+        method: Method::POST,
+        path: path.to_owned(),
+        query: String::new(),
+        headers,
+        body: body.as_bytes().to_vec().into(),
+        peer: Some(IpAddr::from([10, 0, 0, 9])),
+        abandonment: Abandonment::default(),
+    });
+    assert!(answer.status().is_success(), "{path}");
+    bench.recorder.take()
+}
+
 #[test]
 fn the_address_is_what_the_client_says_or_that_of_its_connection() {
-    let peer: IpAddr = "::ffff:10.0.0.9".parse().unwrap();
-    let bench = Bench::new(Limits::default());
-    let gateway = gateway(&bench, Options::default());
     let push = |path: &str, headers: &[(&'static str, &'static str)], body: &str| {
-        let headers: HeaderMap = (headers.iter())
-            .map(|(name, value)| {
-                let name = HeaderName::from_static(name);
-                (name, HeaderValue::from_static(value))
-            })
-            .collect();
-        let answer = gateway.handle(Request {
-            method: Method::POST,
-            path: path.to_owned(),
-            query: String::new(),
-            headers,
-            body: body.as_bytes().to_vec().into(),
-            peer: Some(peer),
-            abandonment: Abandonment::default(),
-        });
-        assert!(answer.status().is_success(), "{path}");
-        bench.recorder.take()
+        from_a_peer(Options::default(), path, headers, body)
     };
     let said = ("client-ip", "10.0.0.7");
     let claimed = STORED.replace("10.0.0.9", "10.0.0.7");
@@ -208,12 +216,88 @@ fn the_address_is_what_the_client_says_or_that_of_its_connection() {
     // Of others the header says nothing.
     assert_eq!(push(PUSH, &[said], "m 1"), [pushed]);
     let headers = [("app", "a"), ("step", "10"), ("ip", "10.0.0.5")];
-    assert_eq!(push(PUT, &headers, POINT), [of_push("10.0.0.5")]);
     assert_eq!(push(PUT, &headers[..2], POINT), [of_push("10.0.0.9")]);
     let record = r#"{"time":1795226430000,"tags":{},"m":1}"#;
     let tagged = "/lookout/metrics/app/a/step/10/ip/10.0.0.6";
-    assert_eq!(push(tagged, &[], record), [of_push("10.0.0.6")]);
+    // The address is there before the tags of a request, which replace nothing.
+    assert_eq!(push(PUT, &headers, POINT), [of_push("10.0.0.9")]);
+    assert_eq!(push(tagged, &[], record), [of_push("10.0.0.9")]);
     assert_eq!(push(tagged, &[said], record), [of_push("10.0.0.7")]);
+    let own = r#"{"time":1795226430000,"tags":{"ip":"10.0.0.4"},"m":1}"#;
+    assert_eq!(push(tagged, &[said], own), [of_push("10.0.0.4")]);
+
+    let general = |path: &str, headers: &[(&'static str, &'static str)], body: &str| {
+        let profile = Profile::General;
+        let options = Options {
+            profile,
+            ..Options::default()
+        };
+        from_a_peer(options, path, headers, body)
+    };
+    assert_eq!(general(PUT, &headers, POINT), [of_push("10.0.0.5")]);
+    assert_eq!(general(tagged, &[], record), [of_push("10.0.0.6")]);
+    assert_eq!(general(tagged, &[said], record), [of_push("10.0.0.7")]);
+}
+
+#[test]
+fn series_beyond_the_limit_are_counted_and_the_others_kept() {
+    let bench = Bench::with_series_max("lookout", 1);
+    let gateway = gateway(&bench, Options::default());
+    let record = |app: &str| format!(r#"{{"time":1795226430000,"tags":{{"app":"{app}"}},"m":1}}"#);
+    let point = |app: &str| POINT.replace("{}", &format!(r#"{{"app":"{app}"}}"#));
+    let put = [("app", "a"), ("step", "10")];
+    for (target, headers, body, status) in [
+        (
+            "/datas",
+            &CLIENT[2..3],
+            [record("a"), record("b")].join("\t"),
+            200,
+        ),
+        (
+            "/lookout/metrics/app/a/step/10",
+            &[],
+            [record("a"), record("b")].join("\t"),
+            200,
+        ),
+        (PUT, &put, format!("[{},{}]", point("a"), point("b")), 202),
+    ] {
+        let answer = said(send(&gateway, Method::POST, target, headers, body));
+        assert_eq!(answer, (status, None, String::new()), "{target}");
+        let kept = r#"|{__name__="m", app="a"} 1 @ 1795226430000"#;
+        assert_eq!(bench.recorder.take(), [kept], "{target}");
+    }
+    // Its job makes the same of an exposition another series.
+    let text = "m{job=\"\",x=\"a\"} 1\nm{job=\"\",x=\"b\"} 1\n";
+    assert_eq!(said(send(&gateway, Method::POST, PUSH, &[], text)).0, 202);
+    assert_eq!(bench.recorder.take(), Vec::<String>::new());
+    let figures = &bench.status.figures()["lookout"];
+    assert_eq!((figures.points, figures.refused["series_limit"]), (3, 5));
+    let last = &bench.status.recent()[0];
+    assert_eq!(
+        (last.reason, &*last.error),
+        ("series_limit", "series limit reached")
+    );
+    let last_point = r#"{__name__="m", app="a", job="j", x="a"} 1 @ 1795226430000"#;
+    assert!(
+        bench
+            .status
+            .recent()
+            .iter()
+            .any(|refused| refused.point == last_point)
+    );
+}
+
+#[test]
+fn whole_numbers_beyond_what_a_float_holds_are_the_float_next_to_them() {
+    for (number, stored_as) in [
+        ("9007199254740993", 9_007_199_254_740_992_f64),
+        ("9223372036854775807", 9_223_372_036_854_775_807_f64),
+        ("-9007199254740995", -9_007_199_254_740_996_f64),
+    ] {
+        let body = format!(r#"{{"time":{T},"tags":{{}},"m":{{"v":{number}}},"w":{number}}}"#);
+        let of = |name| format!(r#"|{{__name__="{name}", ip="10.0.0.9"}} {stored_as} @ {T}"#);
+        assert_eq!(stored(&body), [of("m.v"), of("w")], "{number}");
+    }
 }
 
 #[test]

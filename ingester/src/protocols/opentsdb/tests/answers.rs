@@ -69,8 +69,12 @@ fn values_are_numbers_or_words_for_them() {
         ("0", "0 @ 1000"),
         ("-42", "-42 @ 1000"),
         ("9007199254740991", "9007199254740991 @ 1000"),
-        // As the float next to it, which shows fewer digits.
+        // A sample is a float: the one next to it, an even one if two are, which shows fewer digits.
+        ("9007199254740993", "9007199254740992 @ 1000"),
+        ("-9007199254740995", "-9007199254740996 @ 1000"),
         ("9223372036854775807", "9223372036854776000 @ 1000"),
+        ("18446744073709551615", "18446744073709552000 @ 1000"),
+        (r#""9007199254740993""#, "9007199254740992 @ 1000"),
         ("1.5e3", "1500 @ 1000"),
         (r#""-42""#, "-42 @ 1000"),
         (r#""1.5E-1""#, "0.15 @ 1000"),
@@ -249,6 +253,40 @@ fn failures_of_the_storage_say_when_to_come_again() {
     let details = "more than 1 points a second";
     let expected = envelope(503, ["", "5"], "Please throttle", details);
     assert_eq!(throttled, Some(expected));
+}
+
+#[test]
+fn series_beyond_the_limit_are_throttled_and_the_others_kept() {
+    let point = |host: &str| {
+        format!(
+            r#"{{"metric":"sys.cpu","timestamp":1795226430,"value":1.5,"tags":{{"host":"{host}"}}}}"#
+        )
+    };
+    let body = format!("[{},{}]", point("a"), point("b"));
+    let shown =
+        r#"{"metric":"sys.cpu","timestamp":1795226430000,"value":"1.5","tags":{"host":"b"}}"#;
+    let details = format!(
+        r#"{{"success":1,"failed":1,"errors":[{{"datapoint":{shown},"error":"Please throttle"}}]}}"#
+    );
+    let bench = Bench::with_series_max("opentsdb", 1);
+    let options = Options::default();
+    for (target, answer) in [("/api/put?details", &*details), ("/api/put", HAD_ERRORS)] {
+        let answer = (400, answer.to_owned());
+        assert_eq!(put(&bench, options, target, &body), answer, "{target}");
+        assert_eq!(bench.recorder.take(), [POINT_STORED]);
+    }
+    let telnet = Telnet::new(bench.sink.clone(), options);
+    let mut lines =
+        telnet.lines(b"put sys.cpu 1795226430 1.5 host=b\nput sys.cpu 1795226430 1.5 host=a\n");
+    telnet.try_store(&mut lines).unwrap();
+    assert_eq!(
+        lines.reply.text,
+        "put: Please throttle writes: series limit reached: {__name__=\"sys.cpu\", host=\"b\"} 1.5 @ 1795226430000\n"
+    );
+    assert_eq!(bench.recorder.take(), [POINT_STORED]);
+    let figures = &bench.status.figures()["opentsdb"];
+    assert_eq!((figures.points, figures.refused["series_limit"]), (3, 3));
+    assert_eq!(figures.failed, 0);
 }
 
 #[test]
