@@ -116,6 +116,19 @@ fn what_the_client_reports_is_what_queries_return() -> anyhow::Result<()> {
         let found = lookout.values(selector, t + 30)?;
         ensure!(found == expected, "{selector}: {found} is not {expected}");
     }
+    // Those first that most series have.
+    let range = format!("start={t}&end={}", t + 60);
+    let values = lookout.ask(&format!(
+        "/api/v1/label/__name__/values?q=c&size=20&{range}"
+    ))?;
+    ensure!(values["data"] == json!(["calls.count"]), "{values}");
+    let values = lookout.ask(&format!(
+        "/api/v1/label/__name__/values?lk=app&lv=order-center&size=2&{range}"
+    ))?;
+    ensure!(
+        values["data"] == json!(["calls.count", "jvm.memory.heap.used"]),
+        "{values}"
+    );
     functions_know_dots_and_sets(&lookout, t)
 }
 

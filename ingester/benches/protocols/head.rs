@@ -121,8 +121,9 @@ fn snappy(text: String) -> Vec<u8> {
 /// A receiver, and what it is sent.
 type Case = (&'static str, fn(Sink) -> Receiver, fn(Which) -> Vec<u8>);
 
-fn gateway(sink: Sink, headers: &[(HeaderName, &'static str)]) -> Receiver {
+fn gateway(sink: Sink, path: &str, headers: &[(HeaderName, &'static str)]) -> Receiver {
     let app = (HeaderName::from_static("app"), "order-center");
+    let step = (HeaderName::from_static("step"), "-1");
     let gateway = Gateway::new(
         sink,
         lookout::Options::default(),
@@ -130,10 +131,10 @@ fn gateway(sink: Sink, headers: &[(HeaderName, &'static str)]) -> Receiver {
         Switch::default(),
         Arc::default(),
     );
-    Receiver::http(gateway, "/datas", &[&[app], headers].concat())
+    Receiver::http(gateway, path, &[&[app, step], headers].concat())
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     (
         "opentsdb, lines",
         |sink| Receiver::Lines(Box::new(Telnet::new(sink, opentsdb::Options::default()))),
@@ -160,18 +161,28 @@ const CASES: [Case; 7] = [
     ),
     (
         "lookout, records",
-        |sink| gateway(sink, &[]),
+        |sink| gateway(sink, "/datas", &[]),
         |which| payload::records(which).into_bytes(),
     ),
     (
         "lookout, records by gzip",
-        |sink| gateway(sink, &[(header::CONTENT_ENCODING, "gzip")]),
+        |sink| gateway(sink, "/datas", &[(header::CONTENT_ENCODING, "gzip")]),
         |which| gzip(payload::records(which)),
     ),
     (
         "lookout, records by snappy",
-        |sink| gateway(sink, &[(header::CONTENT_ENCODING, "snappy")]),
+        |sink| gateway(sink, "/datas", &[(header::CONTENT_ENCODING, "snappy")]),
         |which| snappy(payload::records(which)),
+    ),
+    (
+        "lookout, exposition",
+        |sink| gateway(sink, "/prom/metrics/job/backup/app/orders/step/-1", &[]),
+        |which| payload::exposition(which).into_bytes(),
+    ),
+    (
+        "lookout, OpenTSDB's JSON",
+        |sink| gateway(sink, "/opentsdb/api/put", &[]),
+        |which| payload::json(which).into_bytes(),
     ),
     (
         "metricbeat",

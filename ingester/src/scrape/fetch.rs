@@ -165,9 +165,10 @@ mod tests {
             accept_of(""),
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         );
-        assert!(accept_of("  scrape_native_histograms: true\n").starts_with(
-            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
-        ));
+        assert_eq!(
+            accept_of("  scrape_native_histograms: true\n"),
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+        );
         assert_eq!(
             accept_of(
                 "  scrape_protocols: [PrometheusText1.0.0]\n  metric_name_escaping_scheme: dots\n"

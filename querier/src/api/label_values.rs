@@ -13,7 +13,8 @@ pub(super) fn name_in(path: &str) -> Option<&str> {
     (!name.contains('/')).then_some(name)
 }
 
-pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+/// The label that a call asks for the values of.
+pub(super) fn name_of(call: &Call<'_>) -> Result<String, ApiError> {
     let path = call.request.path.strip_prefix(PREFIX);
     let encoded = path.and_then(name_in).unwrap_or_default();
     let name = Form::decode_path(encoded).map_err(ApiError::bad_data)?;
@@ -24,6 +25,11 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
             "invalid label name: {name}"
         )));
     }
+    Ok(name)
+}
+
+pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = name_of(call)?;
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
     let store = api.evaluator.fan_out(&question.stores);

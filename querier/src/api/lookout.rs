@@ -11,23 +11,25 @@
 //! | `useNative` | taken and ignored: nothing is pushed down |
 //! | `q`, `size`, `lk`, `lv` of label values | prefix, limit, and other labels with their values |
 //!
-//! Values of a label are in their own order, of which `size` keeps the first; Lookout's server has those
-//! first that most documents have, which nothing here counts.
+//! Values of a label come in the order of how often they occur, as Lookout's server counts documents. Here
+//! it is series that are counted, whose samples are about as many each; see [`COUNTED_MAX`].
 //!
 //! Source: `lookout-server` of SOFALookout 1.6.1.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
-use model::MatchOp;
 use model::labels::{METRIC_NAME, quoted};
 use model::time::{Rfc3339, parse_timestamp};
+use model::{MatchOp, Matcher};
 use promql::ast::{Expr, VectorSelector};
 use promql::parse::parse_expr;
-use runtime::http::{Form, Response, StatusCode, header};
+use runtime::http::{Form, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use super::answer::{ApiError, ErrorType};
-use super::{Api, Call, PREFIX, Route, label_values};
+use super::answer::{Answer, ApiError, ErrorType};
+use super::{Api, Call, PAGE, PREFIX, Route, label_values, params, scope};
+use crate::store_source::{Scope, StoreSource};
 
 /// From here on a number is milliseconds.
 const MILLISECONDS_FROM: f64 = 1e10;
@@ -37,8 +39,12 @@ const CORRECTED_FROM: i64 = 15 * 60;
 const VALUES_MAX: usize = 10_000;
 /// Labels that restrict values of another.
 const RESTRICTIONS_MAX: usize = 2;
+/// Series that are counted to put values of a label in order. Where there are more, values are in their own
+/// order: a console asks for them at each key, and gets twenty.
+const COUNTED_MAX: usize = 50_000;
 /// How far back values of labels are looked up, in seconds.
 const VALUES_RANGE: i64 = 24 * 3600;
+const HTML: &str = "text/html; charset=utf-8";
 const NO_TAGS: &str = "need to add tag filtering";
 const ONE_REGEX: &str = "when use regex you need to add two tags";
 
@@ -54,7 +60,11 @@ pub(super) fn answer(api: &Api, mut call: Call<'_>, route: &Route) -> Response {
     let path = call.request.path.strip_prefix(PREFIX).unwrap_or_default();
     let mut query = None;
     let translated = translate(api, &mut call, path, &mut query);
-    match translated.and_then(|()| (route.endpoint)(api, &call)) {
+    let answered = translated.and_then(|()| match label_values::name_in(path) {
+        Some(_) => values(api, &call),
+        None => (route.endpoint)(api, &call),
+    });
+    match answered {
         Ok(mut answer) => {
             let wanted = call.form.get("debug").is_some_and(|id| !id.is_empty());
             let info = query.filter(|_| wanted && path == "query_range");
@@ -76,9 +86,17 @@ pub(super) fn answer(api: &Api, mut call: Call<'_>, route: &Route) -> Response {
     }
 }
 
-/// The endpoints that only Lookout's server has.
+/// The endpoints that only Lookout's server has. Its console is at `/index.html`, where `/` leads.
 pub(super) fn other(path: &str) -> Option<Response> {
     let body = match path {
+        "/" => {
+            let console = HeaderValue::from_static("/index.html");
+            let moved = Response::text(StatusCode::FOUND, "the console is at /index.html");
+            return Some(moved.with_header(header::LOCATION, console));
+        }
+        "/index.html" => {
+            return Some(Response::bytes(StatusCode::OK, HTML, PAGE));
+        }
         "/_cat/health" => "true",
         "/index/entries" => "{}",
         _ => return None,
@@ -274,6 +292,48 @@ fn restrict_values(form: &mut Form, name: &str, now: i64) -> Result<(), ApiError
     Ok(())
 }
 
+/// The values of a label, those first that most series have.
+fn values(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
+    let name = label_values::name_of(call)?;
+    let limit = params::limit(&call.form)?;
+    let range = params::metadata_range(&call.form, call.now_ms, api.settings())?;
+    let mut selectors = params::selectors(api, &call.form).map_err(ApiError::bad_data)?;
+    if selectors.is_empty() {
+        selectors.push(Vec::new());
+    }
+    let scope = Scope {
+        // Those that are values too are counted apart.
+        replica_labels: api.settings().hidden_labels.clone(),
+        ..scope::scope(api, call, 0)?
+    };
+    let store = api.evaluator.fan_out(&scope::store_matchers(&call.form)?);
+    let source = StoreSource::new(store, scope, api.leash(call, None).patience().clone());
+    let mut all = Vec::new();
+    for mut matchers in selectors {
+        let has_it = Matcher::new(MatchOp::NotEqual, &name, "").map_err(ApiError::bad_data)?;
+        matchers.push(has_it);
+        let sets = source.label_sets(matchers, range, COUNTED_MAX + 1)?;
+        if sets.len() > COUNTED_MAX {
+            return label_values::answer(api, call);
+        }
+        all.extend(sets);
+    }
+    let values = by_count(all.iter().filter_map(|labels| labels.get(&name)));
+    Ok(Answer::strings(values, limit).with_store_warnings(source.warnings()))
+}
+
+/// Each value once, those first that come most often, and those that come as often in their own order.
+fn by_count<'v>(values: impl Iterator<Item = &'v str>) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_unstable_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+    let values = counts.into_iter().map(|(value, _)| value.to_owned());
+    values.collect()
+}
+
 /// What is said about a query to whoever asks.
 fn debug_info(call: &Call<'_>, query: &Query, begin: Instant) -> serde_json::Value {
     let time = |name| call.form.get(name).and_then(instant).unwrap_or_default();
@@ -373,6 +433,14 @@ mod tests {
         let mut of = form("");
         restrict_values(&mut of, "host", 0).unwrap();
         assert_eq!((of.get("limit"), of.get("match[]")), (Some("10000"), None));
+    }
+
+    #[test]
+    fn values_that_come_most_often_are_first() {
+        let of = |text: &str| by_count(text.split(' ')).join(" ");
+        assert_eq!(of("b a c b b c"), "b c a");
+        assert_eq!(of("z y z y x"), "y z x");
+        assert_eq!(by_count(std::iter::empty()), Vec::<String>::new());
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! leave the same behind. Then what is ours alone: pushed values stay visible to queries.
 
 use std::fmt::Debug;
+use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, http, peer};
 use serde_json::{Value, json};
@@ -272,6 +275,30 @@ fn same_pages(theirs: u16, ours: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is said of how a body is compressed counts alike, or does not.
+fn same_encodings(theirs: u16, ours: u16) -> anyhow::Result<()> {
+    let plain = b"encoded 1\n".to_vec();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&plain)?;
+    let zipped = encoder.finish()?;
+    for (i, encoding) in ["gzip", "GZIP", "gzip, gzip", "br", "identity", "", "snappy"]
+        .into_iter()
+        .enumerate()
+    {
+        for (how, body) in [("plain", &plain), ("zipped", &zipped)] {
+            let path = format!("/metrics/job/{how}/encoded/e{i}");
+            let headers = [("Content-Encoding", encoding)];
+            let send = |port| http::send(port, "PUT", &path, &headers, body);
+            let (expected, answer) = (send(theirs)?, send(ours)?);
+            ensure!(
+                expected.status == answer.status,
+                "{how} as {encoding:?}: {expected:?} and {answer:?}"
+            );
+        }
+    }
+    same_lines(&groups(theirs)?, &groups(ours)?)
+}
+
 #[test]
 fn answers_are_those_of_the_real_gateway() -> anyhow::Result<()> {
     let Some(program) = peer("prometheus-pushgateway") else {
@@ -310,6 +337,7 @@ fn answers_are_those_of_the_real_gateway() -> anyhow::Result<()> {
         same_lines(&expected, &shown).with_context(|| format!("after {method} {path} {body:?}"))?;
     }
     ensure!(unlike.is_empty(), "{}", unlike.join("\n"));
+    same_encodings(theirs, receivers.pushgateway)?;
     same_lines(&list(theirs)?, &list(receivers.pushgateway)?)?;
     same_pages(theirs, receivers.pushgateway)
 }

@@ -7,6 +7,7 @@ mod entry_points;
 mod evaluation;
 mod expressions;
 mod limits;
+mod lookout;
 mod naive;
 mod round_trip;
 mod scripts;

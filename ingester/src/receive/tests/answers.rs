@@ -25,6 +25,8 @@ use crate::append::Appender;
 #[derive(Default)]
 struct Recorder {
     log: Mutex<Vec<String>>,
+    /// Samples that were taken: labels, value in bits, time.
+    samples: Mutex<Vec<String>>,
     failure: Option<ErrorKind>,
 }
 
@@ -40,7 +42,10 @@ impl Appender for Recorder {
                 let reason = match float.t {
                     13 => Reject::OutOfOrder,
                     14 => Reject::SeriesLimit,
-                    _ => {
+                    t => {
+                        let labels = model::Labels::from_encoded(series.labels);
+                        let sample = format!("{labels} {:016x} @ {t}", float.v.to_bits());
+                        self.samples.lock().push(sample);
                         appended.floats += 1;
                         continue;
                     }
@@ -152,6 +157,141 @@ fn writes_are_acknowledged_after_they_are_durable() {
         "promontory_receive_refused_samples_total{reason=\"out_of_order\"} 0\n",
     ] {
         assert!(figures.contains(line), "{line} {figures}");
+    }
+}
+
+/// `WriteRequest` with one series of two samples, the second a stale marker, and metadata of its family, as
+/// Prometheus sends them, but in one request.
+const V1: &[u8] = b"\
+    \x0a\x36\
+        \x0a\x0e\x0a\x08__name__\x12\x02up\
+        \x0a\x08\x0a\x03job\x12\x01a\
+        \x12\x0c\x09\0\0\0\0\0\0\xf8\x3f\x10\xe8\x07\
+        \x12\x0c\x09\x02\0\0\0\0\0\xf0\x7f\x10\xd0\x0f\
+    \x1a\x0c\x08\x02\x12\x02up\x22\x01h\x2a\x01s";
+
+/// The same as `io.prometheus.write.v2.Request`.
+const V2: &[u8] = b"\
+    \x22\0\x22\x08__name__\x22\x02up\x22\x03job\x22\x01a\x22\x01h\x22\x01s\
+    \x2a\x2a\
+        \x0a\x04\x01\x02\x03\x04\
+        \x12\x0c\x09\0\0\0\0\0\0\xf8\x3f\x10\xe8\x07\
+        \x12\x0c\x09\x02\0\0\0\0\0\xf0\x7f\x10\xd0\x0f\
+        \x2a\x06\x08\x02\x18\x05\x20\x06";
+
+const V2_TYPE: (&str, &str) = (
+    "content-type",
+    "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+);
+
+/// A block of snappy that is one literal of less than 256 bytes.
+fn literal(bytes: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(bytes.len()).unwrap();
+    assert!((61..128).contains(&len));
+    [&[len, 60 << 2, len - 1], bytes].concat()
+}
+
+/// What was written, as every answer says it.
+fn written(response: &Response) -> [&str; 3] {
+    ["samples", "histograms", "exemplars"].map(|what| {
+        let name = format!("x-prometheus-remote-write-{what}-written");
+        response.headers()[name.as_str()].to_str().unwrap()
+    })
+}
+
+#[test]
+fn requests_of_both_versions_are_read_byte_for_byte() {
+    let stored = [
+        r#"{__name__="up", job="a"} 3ff8000000000000 @ 1000"#,
+        r#"{__name__="up", job="a"} 7ff0000000000002 @ 2000"#,
+    ];
+    for (body, content_type, version) in [
+        (V1, ("content-type", "application/x-protobuf"), "0.1.0"),
+        (
+            V1,
+            (
+                "content-type",
+                "application/x-protobuf;proto=prometheus.WriteRequest",
+            ),
+            "0.1.0",
+        ),
+        (V2, V2_TYPE, "2.0.0"),
+    ] {
+        let fixture = Fixture::new(Recorder::default(), "");
+        let headers = [
+            content_type,
+            ("content-encoding", "snappy"),
+            ("user-agent", "Prometheus/2.42.0+ds"),
+            ("x-prometheus-remote-write-version", version),
+        ];
+        let response = fixture.send(Manner::Prometheus, literal(body), &headers);
+        assert_eq!(response.status(), StatusCode::NO_CONTENT, "{version}");
+        assert_eq!(written(&response), ["2", "0", "0"]);
+        assert_eq!(text(response), "");
+        assert_eq!(*fixture.recorder.samples.lock(), stored, "{version}");
+    }
+}
+
+#[test]
+fn metadata_alone_is_taken() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let at = V1.len() - 14;
+    // A literal of up to 60 bytes has its length in its tag.
+    let block = [&[14, 13 << 2], &V1[at..]].concat();
+    let response = fixture.send(Manner::Prometheus, block, &[]);
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert_eq!(written(&response), ["0", "0", "0"]);
+}
+
+#[test]
+fn references_that_lead_nowhere_refuse_their_series() {
+    // Beyond the table; a name without a value.
+    let at = V2
+        .windows(4)
+        .position(|bytes| bytes == b"\x01\x02\x03\x04")
+        .unwrap();
+    let mut beyond = V2.to_vec();
+    beyond[at + 3] = 9;
+    let mut odd = V2.to_vec();
+    odd[at - 1] = 3;
+    odd.remove(at + 3);
+    odd[at - 3] -= 1;
+    for body in [beyond, odd] {
+        let fixture = Fixture::new(Recorder::default(), "");
+        let response = fixture.send(Manner::Prometheus, literal(&body), &[V2_TYPE]);
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(written(&response), ["0", "0", "0"]);
+        let said = text(response);
+        assert!(said.contains("not stored: 2 bad_symbol"), "{said}");
+    }
+}
+
+#[test]
+fn every_answer_says_what_was_written() {
+    let fixture = Fixture::new(Recorder::default(), "");
+    let half = body(vec![up(&[(1, 1.0), (13, 1.0)])]);
+    for (body, headers, status, samples) in [
+        (half, vec![], 400, "1"),
+        (b"no snappy".to_vec(), vec![], 400, "0"),
+        (
+            literal(V2),
+            vec![(
+                "content-type",
+                "application/x-protobuf;proto=io.prometheus.write.v3.Request",
+            )],
+            415,
+            "0",
+        ),
+        (
+            literal(V2),
+            vec![V2_TYPE, ("content-encoding", "gzip")],
+            415,
+            "0",
+        ),
+    ] {
+        let response = fixture.send(Manner::Prometheus, body, &headers);
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(written(&response), [samples, "0", "0"], "{headers:?}");
     }
 }
 

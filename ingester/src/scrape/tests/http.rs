@@ -167,6 +167,59 @@ fn answers_become_samples_or_say_why_not() {
     );
 }
 
+/// What Lookout's client shows on port 9494: no word about types, values of tags as JSON has them, and the tag
+/// that says which kind of metric it is.
+const REGISTRY: &str = concat!(
+    "jvm_threads_active{app=\"order-center\",_type_=\"g\",path=\"C:\\\\a \\\"b\\\"\"} 12\n",
+    "rpc_stats_count{_type_=\"c\",} 3.0 1795226437123\n",
+    "rpc_stats_rate{_type_=\"c\"} NaN\n",
+);
+
+#[test]
+fn a_registry_of_lookout_is_pulled_at_whole_intervals() {
+    let fake = Fake::start(|_, _| {
+        answer(
+            "200 OK",
+            "Content-Type: text/plain\r\n",
+            REGISTRY.as_bytes(),
+        )
+    });
+    let Hand {
+        recorder, scraped, ..
+    } = Hand::at(
+        "lookout_compatible: true\nscrape_interval: 15s",
+        &fake.address,
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(Arc::new(scraped).scrape(1_795_226_437_123));
+    let lines = recorder.lines().into_iter();
+    let lines: Vec<_> = lines
+        .map(|line| line.replace(&fake.address, "i"))
+        .filter(|line| !line.contains("\"scrape_"))
+        .collect();
+    let of = |name: &str, labels: &str, app: &str, value: &str| {
+        format!(
+            r#"{{__name__="{name}", {labels}app="{app}", instance="i", ip="i", job="j"}} {value} @1795226430000"#
+        )
+    };
+    let threads = concat!(
+        r#"{__name__="jvm_threads_active", _type_="g", app="order-center", instance="i", ip="i", job="j", "#,
+        r#"path="C:\\a \"b\""} 12 @1795226430000"#,
+    );
+    assert_eq!(
+        lines,
+        [
+            threads.to_owned(),
+            of("rpc_stats_count", r#"_type_="c", "#, "j", "3"),
+            of("rpc_stats_rate", r#"_type_="c", "#, "j", "NaN"),
+            of("up", "", "j", "1"),
+        ]
+    );
+}
+
 #[test]
 fn requests_are_prometheus() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -39,12 +39,14 @@ fn every_answer_has_a_place_for_debugging_and_whole_seconds() {
         let body = format!(r#"{{"status":"success","data":{data},"debugInfo":null}}"#);
         check(&f, &format!("{PREFIX}{target}"), 200, &body);
     }
+    check(&f, "/", 302, "the console is at /index.html\n");
+    check(&f, "/index.html", 200, PAGE);
     check(&f, "/_cat/health", 200, "true");
     check(&f, "/index/entries", 200, "{}");
 }
 
 #[test]
-fn values_of_a_label_are_restricted_and_in_their_own_order() {
+fn values_of_a_label_are_restricted_and_those_of_most_series_first() {
     let f = fixture(false);
     for (target, data) in [
         ("job/values", r#"["x","y"]"#),
@@ -52,6 +54,8 @@ fn values_of_a_label_are_restricted_and_in_their_own_order() {
         ("job/values?lk=__name__&lv=up", r#"["x","y"]"#),
         ("job/values?lk=a.b&lv=z", "[]"),
         ("__name__/values?lk=job&lv=x&q=u&size=20", r#"["up"]"#),
+        ("__name__/values", r#"["up"]"#),
+        ("none/values", "[]"),
     ] {
         let body = format!(r#"{{"status":"success","data":{data},"debugInfo":null}}"#);
         check(&f, &format!("{PREFIX}label/{target}"), 200, &body);
