@@ -106,8 +106,8 @@ const LOOKOUT_JOBS: &str = "metric_scrape_configs";
 /// Elasticsearch and OpenSearch that samples are written to; a section of ours.
 const ELASTICSEARCHES: &str = "elasticsearch_write";
 
-/// Reads a list of where samples are forwarded to.
-type ReadExports = fn(&Node, &Path, &mut Vec<String>) -> Result<Vec<Export>, Error>;
+/// Reads one of those that samples are forwarded to.
+type ReadExport = fn(&Node, &Path, &mut Vec<String>) -> Result<Export, Error>;
 
 /// The section `global`.
 #[derive(Debug, Clone, PartialEq)]
@@ -220,12 +220,16 @@ impl Config {
 
     fn add_exports(&mut self, section: &mut Section<'_>, dir: &Path) -> Result<(), Error> {
         for (name, read) in [
-            ("remote_write", remote_write::remote_writes as ReadExports),
-            (ELASTICSEARCHES, elasticsearch::elasticsearches),
+            ("remote_write", remote_write::export as ReadExport),
+            (ELASTICSEARCHES, elasticsearch::export),
         ] {
-            if let Some(list) = section.field(name) {
-                self.exports.extend(read(list, dir, &mut self.warnings)?);
-                export::check_names(&self.exports, list)?;
+            let Some(list) = section.field(name) else {
+                continue;
+            };
+            for node in list.list()? {
+                let export = read(node, dir, &mut self.warnings)?;
+                export::check_name(&self.exports, &export, node)?;
+                self.exports.push(export);
             }
         }
         Ok(())

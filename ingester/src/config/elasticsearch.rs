@@ -107,13 +107,8 @@ pub struct Elasticsearch {
     pub request_bytes_max: usize,
 }
 
-pub(super) fn elasticsearches(
-    list: &Node,
-    dir: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Export>, Error> {
-    let one = |node: &Node| Ok(Export::Elasticsearch(elasticsearch(node, dir, warnings)?));
-    list.list()?.iter().map(one).collect()
+pub(super) fn export(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<Export, Error> {
+    elasticsearch(node, dir, warnings).map(Export::Elasticsearch)
 }
 
 fn elasticsearch(

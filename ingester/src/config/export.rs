@@ -115,15 +115,24 @@ pub(super) fn check_url(url: &str, section: &Section<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses two exporters of one name, which would share a queue.
-pub(super) fn check_names(exports: &[Export], list: &Node) -> Result<(), Error> {
-    for (i, export) in exports.iter().enumerate() {
-        let name = export.name();
-        if name.is_some() && exports[..i].iter().any(|other| other.name() == name) {
-            let name = name.unwrap_or_default();
-            let reason = format!("found multiple remote write configs with job name {name:?}");
-            return Err(Error::at(list.at, reason));
+/// Refuses an exporter that has the name of one of `others`, and so its queue.
+pub(super) fn check_name(others: &[Export], export: &Export, node: &Node) -> Result<(), Error> {
+    let Some(name) = export.name() else {
+        return Ok(());
+    };
+    let Some(other) = others.iter().find(|other| other.name() == Some(name)) else {
+        return Ok(());
+    };
+    let reason = match (other, export) {
+        (Export::RemoteWrite(_), Export::RemoteWrite(_)) => {
+            format!("found multiple remote write configs with job name {name:?}")
         }
-    }
-    Ok(())
+        (Export::Elasticsearch(_), Export::Elasticsearch(_)) => {
+            format!("found multiple elasticsearch_write configs with name {name:?}")
+        }
+        _ => format!(
+            "found multiple exporters with name {name:?}: remote_write and elasticsearch_write would share a queue"
+        ),
+    };
+    Err(Error::at(node.at, reason))
 }

@@ -42,13 +42,8 @@ pub struct RemoteWrite {
     pub send: SendConfig,
 }
 
-pub(super) fn remote_writes(
-    list: &Node,
-    dir: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Export>, Error> {
-    let one = |node: &Node| Ok(Export::RemoteWrite(remote_write(node, dir, warnings)?));
-    list.list()?.iter().map(one).collect()
+pub(super) fn export(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<Export, Error> {
+    remote_write(node, dir, warnings).map(Export::RemoteWrite)
 }
 
 fn remote_write(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<RemoteWrite, Error> {

@@ -365,3 +365,26 @@ fn an_elasticsearch_is_configured_beside_remote_write() {
         assert!(error.contains(expected), "{error} does not say {expected}");
     }
 }
+
+#[test]
+fn exporters_of_one_name_are_refused_where_the_second_stands() {
+    let remote = "remote_write:\n- url: http://x\n  name: a\n- url: http://y\n  name: ";
+    let elastic =
+        "elasticsearch_write:\n- urls: [http://x]\n  name: b\n- urls: [http://y]\n  name: ";
+    check_refused(&[
+        (
+            &format!("{remote}a\n"),
+            "line 4: found multiple remote write configs with job name \"a\"",
+        ),
+        (
+            &format!("{elastic}b\n"),
+            "line 4: found multiple elasticsearch_write configs with name \"b\"",
+        ),
+        (
+            &format!("{remote}b\n{elastic}c\n"),
+            "line 7: found multiple exporters with name \"b\": remote_write and elasticsearch_write would share a queue",
+        ),
+    ]);
+    let unnamed = "remote_write:\n- url: http://x\n- url: http://x\n";
+    assert_eq!(parse(unnamed).unwrap().exports.len(), 2);
+}
