@@ -70,16 +70,23 @@ impl RemoteWriteTarget {
             Ok(answer) => answer,
             Err(error) => return Sent::nothing(error.to_string(), None),
         };
-        let taken = batch.iter().map(|s| s.floats.len()).sum::<usize>()
-            + usize::from(contents.histograms)
-                * batch.iter().map(|s| s.histograms.len()).sum::<usize>();
-        if answer.status().is_success() {
-            return Sent {
-                taken,
+        let unsayable = match contents.histograms {
+            true => 0,
+            false => batch.iter().map(|s| s.histograms.len()).sum(),
+        };
+        let said = batch.sample_count() - unsayable;
+        let mut sent = match answer.status().is_success() {
+            true => Sent {
+                taken: said,
                 ..Sent::default()
-            };
+            },
+            false => self.refusal(answer, said).await,
+        };
+        // Those of a batch that comes again are counted then.
+        if sent.left.is_none() {
+            sent.unsayable = unsayable;
         }
-        self.refusal(answer, batch.sample_count()).await
+        sent
     }
 
     /// What an answer other than success means for so many samples.

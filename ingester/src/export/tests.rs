@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use model::Labels;
+use model::{Histogram, Labels};
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::flags::ListenAddress;
 use runtime::http::{Cost, Handler, HttpLimits, Request, Response, Server, Service, StatusCode};
 use runtime::process::Shutdown;
 use runtime::tasks::Owned;
-use tsdb::batch::{Batch, Reject, Rejection};
+use tsdb::batch::{Batch, Reject, Rejection, TimedHistogram};
 
 use super::window::Windows;
 use super::*;
@@ -252,6 +252,20 @@ fn only_what_the_storage_took_is_exported() {
     assert!(accepted(&batch, &Appended::default()).is_none());
 }
 
+/// Serves until what is returned beside the port is dropped.
+pub(super) async fn serve(handler: Arc<dyn Handler>) -> (u16, impl Sized) {
+    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+    let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let service = Service::default();
+    service.ready(handler);
+    let (trigger, shutdown) = Shutdown::new();
+    (
+        port,
+        (Owned::spawn(server.serve(service, shutdown)), trigger),
+    )
+}
+
 /// A receiver of remote write that answers with these codes first.
 struct Peer {
     codes: Mutex<Vec<u16>>,
@@ -288,14 +302,7 @@ async fn exporters_follow_the_configuration_and_the_answers() {
         codes: Mutex::new(vec![429, 503]),
         received: Mutex::default(),
     });
-    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
-    let server = Server::bind(&address, HttpLimits::default()).await.unwrap();
-    let port = server.local_addr().unwrap().port();
-    let service = Service::default();
-    service.ready(Arc::<Peer>::clone(&peer));
-    let (_trigger, shutdown) = Shutdown::new();
-    let _serving = Owned::spawn(server.serve(service, shutdown));
-
+    let (port, _serving) = serve(Arc::<Peer>::clone(&peer)).await;
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::new(5));
     let label = "tenant_id".to_owned();
@@ -331,4 +338,35 @@ async fn exporters_follow_the_configuration_and_the_answers() {
     exporters.set(&[]).unwrap();
     write(4);
     assert_eq!(exporters.shown(), serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn histograms_that_are_not_sent_are_counted_as_such() {
+    let peer = Arc::new(Peer {
+        codes: Mutex::new(vec![400, 503]),
+        received: Mutex::default(),
+    });
+    let (port, _serving) = serve(Arc::<Peer>::clone(&peer)).await;
+    let mut batch = Batch::new();
+    batch.series([("__name__", "m")]);
+    batch.float(1, 1.0);
+    batch.histogram(TimedHistogram::Integer(1, Histogram::default()));
+    let send = async |sends_histograms: bool| {
+        let text = format!(
+            "remote_write: [{{url: 'http://127.0.0.1:{port}/', headers: {{x-own: '1'}}, \
+             send_native_histograms: {sends_histograms}}}]"
+        );
+        let config = Config::parse(&text, std::path::Path::new(".")).unwrap();
+        let [Export::RemoteWrite(config)] = &config.exports[..] else {
+            panic!("{text}");
+        };
+        let target = RemoteWriteTarget::new(config, &Clients::default()).unwrap();
+        let sent = target.send(&batch).await;
+        let refused: usize = sent.refused.iter().map(|refusal| refusal.samples).sum();
+        (sent.taken, refused, sent.unsayable, sent.left.is_some())
+    };
+    assert_eq!(send(false).await, (0, 0, 0, true));
+    assert_eq!(send(false).await, (0, 1, 1, false));
+    assert_eq!(send(false).await, (1, 0, 1, false));
+    assert_eq!(send(true).await, (2, 0, 0, false));
 }
