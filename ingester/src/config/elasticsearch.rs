@@ -141,8 +141,8 @@ fn elasticsearch(
         index: "promontory-metrics".to_owned(),
         rotation: Rotation::Daily,
         format: DocumentFormat::Labels,
-        template: template_defaults(),
-        lifecycle: lifecycle_defaults(),
+        template: TemplateConfig::default(),
+        lifecycle: LifecycleConfig::default(),
         send: SendConfig {
             samples_max: 5000,
             shards_max: 2,
@@ -159,19 +159,9 @@ fn elasticsearch(
     section.set("write_relabel_configs", &mut config.relabel, |node| {
         relabel::rules(node, NameScheme::Utf8)
     })?;
-    if let Some(node) = section.field("template").filter(|node| !node.is_null()) {
-        template(node, &mut config.template)?;
-    }
-    if let Some(node) = section.field("lifecycle").filter(|node| !node.is_null()) {
-        lifecycle(node, &mut config.lifecycle)?;
-    }
-    if let Some(node) = section.field("queue_config").filter(|node| !node.is_null()) {
-        let mut queue = node.section("config.plain")?;
-        config.send.read(&mut queue)?;
-        let bytes = |node: &Node| Ok(usize::try_from(node.bytes()?.max(1)).unwrap_or(usize::MAX));
-        queue.set("max_bytes_per_send", &mut config.request_bytes_max, bytes)?;
-        queue.finish()?;
-    }
+    section.set("template", &mut config.template, template)?;
+    section.set("lifecycle", &mut config.lifecycle, lifecycle)?;
+    section.optional("queue_config", |node| queue(node, &mut config))?;
     let is_mixed =
         config.format == DocumentFormat::Lookout && config.rotation == Rotation::DataStream;
     if is_mixed {
@@ -201,30 +191,43 @@ fn authorization(
     }
 }
 
-fn template_defaults() -> TemplateConfig {
-    TemplateConfig {
-        enabled: true,
-        overwrite: true,
-        // Above those that come with Elasticsearch.
-        priority: 200,
-        shards: 1,
-        replicas: None,
-        refresh_ms: None,
+impl Default for TemplateConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            overwrite: true,
+            // Above those that come with Elasticsearch.
+            priority: 200,
+            shards: 1,
+            replicas: None,
+            refresh_ms: None,
+        }
     }
 }
 
-fn lifecycle_defaults() -> LifecycleConfig {
-    LifecycleConfig {
-        enabled: true,
-        overwrite: true,
-        rollover_age_ms: DAY_MS,
-        rollover_bytes: Some(50 << 30),
-        rollover_docs: 100_000_000,
-        delete_after_ms: Some(30 * DAY_MS),
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            overwrite: true,
+            rollover_age_ms: DAY_MS,
+            rollover_bytes: Some(50 << 30),
+            rollover_docs: 100_000_000,
+            delete_after_ms: Some(30 * DAY_MS),
+        }
     }
 }
 
-fn template(node: &Node, template: &mut TemplateConfig) -> Result<(), Error> {
+fn queue(node: &Node, config: &mut Elasticsearch) -> Result<(), Error> {
+    let mut section = node.section("config.plain")?;
+    config.send.read(&mut section)?;
+    let bytes = |node: &Node| Ok(usize::try_from(node.bytes()?.max(1)).unwrap_or(usize::MAX));
+    section.set("max_bytes_per_send", &mut config.request_bytes_max, bytes)?;
+    section.finish()
+}
+
+fn template(node: &Node) -> Result<TemplateConfig, Error> {
+    let mut template = TemplateConfig::default();
     let mut section = node.section("config.plain")?;
     section.set("enabled", &mut template.enabled, Node::bool)?;
     section.set("overwrite", &mut template.overwrite, Node::bool)?;
@@ -234,10 +237,12 @@ fn template(node: &Node, template: &mut TemplateConfig) -> Result<(), Error> {
     })?;
     template.replicas = section.optional("replicas", Node::unsigned)?;
     template.refresh_ms = section.optional("refresh_interval", Node::duration_ms)?;
-    section.finish()
+    section.finish()?;
+    Ok(template)
 }
 
-fn lifecycle(node: &Node, lifecycle: &mut LifecycleConfig) -> Result<(), Error> {
+fn lifecycle(node: &Node) -> Result<LifecycleConfig, Error> {
+    let mut lifecycle = LifecycleConfig::default();
     let mut section = node.section("config.plain")?;
     section.set("enabled", &mut lifecycle.enabled, Node::bool)?;
     section.set("overwrite", &mut lifecycle.overwrite, Node::bool)?;
@@ -255,7 +260,8 @@ fn lifecycle(node: &Node, lifecycle: &mut LifecycleConfig) -> Result<(), Error> 
         &mut lifecycle.delete_after_ms,
         whole_seconds,
     )?;
-    section.finish()
+    section.finish()?;
+    Ok(lifecycle)
 }
 
 /// A duration as policies say it: seconds; nothing for 0.

@@ -96,9 +96,9 @@ fn remote_write(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<R
     section.set("write_relabel_configs", &mut remote.relabel, |node| {
         relabel::rules(node, NameScheme::Utf8)
     })?;
-    if let Some(queue) = section.field("queue_config").filter(|node| !node.is_null()) {
-        remote.send = send(queue.section("config.plain")?, warnings)?;
-    }
+    section.set("queue_config", &mut remote.send, |node| {
+        send(node.section("config.plain")?, warnings)
+    })?;
     section.finish()?;
     Ok(remote)
 }
