@@ -28,7 +28,7 @@ use tsdb::batch::Batch;
 
 use self::bulk::{Fate, fates};
 use self::connection::{Answer, Connection};
-use self::document::{Place, Request, Writer, only};
+use self::document::{Place, Writer, only, sayable};
 use self::setup::{Ready, Setup};
 use super::{Left, Sent, Target};
 use crate::config::{Elasticsearch, Rotation};
@@ -134,21 +134,21 @@ impl ElasticsearchTarget {
             doc_type: ready.server.doc_type(),
             bytes_max: self.request_bytes_max.load(Ordering::Relaxed),
         };
-        let mut unsayable = 0;
-        let mut requests = writer.requests(batch, &mut unsayable);
+        let (places, unsayable) = sayable(batch);
+        sent.unsayable = unsayable;
         let mut left = Unfinished::default();
-        for request in requests.by_ref() {
-            let again = self
-                .post(batch, request, ready, (&mut sent, &mut left))
-                .await;
-            if let Again::Later = again {
+        let mut rest = &places[..];
+        while !rest.is_empty() {
+            let request = writer.request(batch, rest);
+            let (those, behind) = rest.split_at(request.documents);
+            rest = behind;
+            let post = self.post(batch, (those, request.body), ready, (&mut sent, &mut left));
+            if let Again::Later = post.await {
                 break;
             }
         }
         // Those behind a request that nobody took now.
-        left.places
-            .extend(requests.flat_map(|request| request.places));
-        sent.unsayable = unsayable;
+        left.places.extend_from_slice(rest);
         if !left.places.is_empty() {
             self.forget().await;
             sent.left = Some(Left {
@@ -164,11 +164,11 @@ impl ElasticsearchTarget {
     async fn post(
         &self,
         batch: &Batch,
-        request: Request,
+        (places, body): (&[Place], Vec<u8>),
         ready: Ready,
         (sent, left): (&mut Sent, &mut Unfinished),
     ) -> Again {
-        let body = Bytes::from(request.body);
+        let body = Bytes::from(body);
         let mut path = BULK_PATH.to_owned();
         if self.config.rotation == Rotation::Rollover && ready.server.can_require_alias() {
             // An index of the alias' name would be made otherwise.
@@ -177,23 +177,20 @@ impl ElasticsearchTarget {
         let lines = ("application/x-ndjson", body.clone());
         let answer = match self.connection.ask(Method::POST, &path, Some(lines)).await {
             Ok(answer) => answer,
-            Err(reason) => return left.all(request.places, reason, None),
+            Err(reason) => return left.all(places, reason, None),
         };
         match answer.status {
-            StatusCode::OK => {
-                self.read(batch, (request.places, &answer), (sent, left))
-                    .await
-            }
-            StatusCode::PAYLOAD_TOO_LARGE if request.places.len() > 1 => {
+            StatusCode::OK => self.read(batch, (places, &answer), (sent, left)).await,
+            StatusCode::PAYLOAD_TOO_LARGE if places.len() > 1 => {
                 let smaller = (body.len() / 2).max(1);
                 self.request_bytes_max.fetch_min(smaller, Ordering::Relaxed);
-                left.all(request.places, answer.said(), Some(0))
+                left.all(places, answer.said(), Some(0))
             }
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-                sent.refuse(answer.status.as_str(), request.places.len(), &answer.said());
+                sent.refuse(answer.status.as_str(), places.len(), &answer.said());
                 Again::Now
             }
-            _ => left.all(request.places, answer.said(), answer.after_ms),
+            _ => left.all(places, answer.said(), answer.after_ms),
         }
     }
 
@@ -201,7 +198,7 @@ impl ElasticsearchTarget {
     async fn read(
         &self,
         batch: &Batch,
-        (places, answer): (Vec<Place>, &Answer),
+        (places, answer): (&[Place], &Answer),
         (sent, left): (&mut Sent, &mut Unfinished),
     ) -> Again {
         let fates = match fates(&answer.body, places.len()) {
@@ -209,27 +206,27 @@ impl ElasticsearchTarget {
             Err(reason) => return left.all(places, reason, None),
         };
         let mut missing = Vec::new();
-        for (place, fate) in places.into_iter().zip(fates) {
+        for (place, fate) in places.iter().zip(fates) {
             match fate {
                 Fate::Taken => sent.taken += 1,
                 Fate::Refused { reason, said } => sent.refuse(&reason, 1, &said),
-                Fate::Later { reason } => left.add(place, reason),
+                Fate::Later { reason } => left.add(*place, reason),
                 Fate::NoIndex { reason } => {
-                    let index = document::index_of(&self.config, place.t_ms(batch));
-                    if !missing.contains(&index) {
-                        missing.push(index);
+                    if self.config.rotation.is_by_date() {
+                        let index = document::index_of(&self.config, place.t_ms(batch));
+                        if !missing.contains(&index) {
+                            missing.push(index);
+                        }
                     }
-                    left.add(place, reason);
+                    left.add(*place, reason);
                 }
             }
         }
-        if self.config.rotation.is_by_date() {
-            // Not every server makes indices that documents ask for.
-            for index in missing {
-                let path = format!("/{index}");
-                // Whether it is there is seen when documents come again.
-                let _ = self.connection.ask(Method::PUT, &path, None).await;
-            }
+        // Not every server makes indices that documents ask for.
+        for index in missing {
+            let path = format!("/{index}");
+            // Whether it is there is seen when documents come again.
+            let _ = self.connection.ask(Method::PUT, &path, None).await;
         }
         Again::Now
     }
@@ -265,8 +262,8 @@ impl Unfinished {
         self.reason = reason;
     }
 
-    fn all(&mut self, places: Vec<Place>, reason: String, after_ms: Option<u64>) -> Again {
-        self.places.extend(places);
+    fn all(&mut self, places: &[Place], reason: String, after_ms: Option<u64>) -> Again {
+        self.places.extend_from_slice(places);
         (self.reason, self.after_ms) = (reason, after_ms);
         Again::Later
     }

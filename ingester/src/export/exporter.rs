@@ -127,8 +127,7 @@ impl Exporter {
         match inner.settings.queue.append(now_ms, samples, record) {
             Ok(_) => inner.wake.notify_one(),
             Err(error) => {
-                let lost = &inner.counters.not_queued;
-                lost.fetch_add(u64::from(samples), Ordering::Relaxed);
+                add(&inner.counters.not_queued, samples as usize);
                 inner.counters.note(&error.to_string());
             }
         }
@@ -224,12 +223,13 @@ impl Exporter {
     }
 }
 
+fn add(counter: &AtomicU64, samples: usize) {
+    counter.fetch_add(samples as u64, Ordering::Relaxed);
+}
+
 impl Counters {
     /// Counts what became of samples.
     fn count(&self, sent: &Sent) {
-        let add = |counter: &AtomicU64, samples: usize| {
-            counter.fetch_add(samples as u64, Ordering::Relaxed);
-        };
         add(&self.sent, sent.taken);
         add(&self.filtered, sent.unsayable);
         let mut refused = self.refused.lock();
@@ -281,9 +281,6 @@ impl Inner {
 
     /// Sends a window until all of it was taken or refused for good, and forgets it.
     async fn deliver(self: &Arc<Self>, window: Window) {
-        let add = |counter: &AtomicU64, count: usize| {
-            counter.fetch_add(count as u64, Ordering::Relaxed);
-        };
         add(&self.counters.filtered, window.filtered);
         add(&self.counters.damaged, window.damaged);
         let shards = window.shards.iter().map(async |requests| {

@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-/// Bytes of a refusal that are kept.
-const SAID_CHARS_MAX: usize = 300;
+use super::connection::shortened;
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +82,7 @@ pub(super) fn fates(body: &[u8], documents: usize) -> Result<Vec<Fate>, String> 
 fn fate(action: Action) -> Fate {
     let status = action.status;
     let error = action.error.unwrap_or_default();
-    let shown: String = error.reason.chars().take(SAID_CHARS_MAX).collect();
-    let said = format!("{status}: {}: {shown}", error.r#type);
+    let said = format!("{status}: {}: {}", error.r#type, shortened(&error.reason));
     match (status, &*error.r#type) {
         (0..300, _) => Fate::Taken,
         // Ids follow from what documents say.

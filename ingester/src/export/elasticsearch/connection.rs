@@ -17,6 +17,11 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Characters of an answer that are shown.
 const SAID_CHARS_MAX: usize = 300;
 
+/// As much of what a server says as is shown.
+pub(super) fn shortened(said: &str) -> String {
+    said.trim().chars().take(SAID_CHARS_MAX).collect()
+}
+
 /// An answer, whatever it says.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -43,8 +48,7 @@ impl Answer {
                 str::to_owned,
             ),
         };
-        let words: String = words.trim().chars().take(SAID_CHARS_MAX).collect();
-        format!("{}: {words}", self.status)
+        format!("{}: {}", self.status, shortened(&words))
     }
 
     /// True where the server does not know what was asked for, rather than having refused it: such
@@ -114,10 +118,15 @@ impl Connection {
         Err(reason)
     }
 
-    /// Sends JSON.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Answer, String> {
+    /// As [`Connection::ask`], with JSON.
+    pub(super) async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer, String> {
         let json = ("application/json", Bytes::from(body.to_string()));
-        self.ask(Method::PUT, path, Some(json)).await
+        self.ask(method, path, Some(json)).await
     }
 
     async fn ask_node(

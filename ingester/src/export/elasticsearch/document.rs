@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::Labels;
+use model::labels::METRIC_NAME;
 use model::time::{Civil, Rfc3339};
 use tsdb::batch::Batch;
 use twox_hash::XxHash3_128;
@@ -14,10 +15,9 @@ use crate::config::{DocumentFormat, Elasticsearch, Rotation};
 use crate::pipeline::push_series;
 
 const DAY_MS: i64 = 86_400_000;
-const METRIC_NAME: &str = "__name__";
 
 /// A sample of a batch: its series, and its place among the floats of that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     series: usize,
     float: usize,
@@ -30,11 +30,12 @@ impl Place {
     }
 }
 
-/// A bulk request, and the sample of each of its documents.
+/// A bulk request.
 #[derive(Debug, Default)]
 pub(super) struct Request {
     pub(super) body: Vec<u8>,
-    pub(super) places: Vec<Place>,
+    /// Samples that it holds.
+    pub(super) documents: usize,
 }
 
 /// What writes documents.
@@ -47,42 +48,40 @@ pub(super) struct Writer<'a> {
     pub(super) bytes_max: usize,
 }
 
-impl<'a> Writer<'a> {
-    /// The requests of a batch, written one by one. JSON has no numbers that are not finite, and no
-    /// native histograms; those are counted in `unsayable`.
-    pub(super) fn requests(
-        self,
-        batch: &'a Batch,
-        unsayable: &'a mut usize,
-    ) -> impl Iterator<Item = Request> + 'a {
+impl Writer<'_> {
+    /// Writes as many of the samples at `places` as one request takes, from the first on.
+    pub(super) fn request(self, batch: &Batch, places: &[Place]) -> Request {
         let mut lines = Lines::new(self);
-        *unsayable += batch.iter().map(|s| s.histograms.len()).sum::<usize>();
-        let mut samples = (0..batch.len())
-            .flat_map(move |series| {
-                let floats = batch.get(series).floats.len();
-                (0..floats).map(move |float| Place { series, float })
-            })
-            .filter(move |place| {
-                let is_finite = batch.get(place.series).floats[place.float].v.is_finite();
-                *unsayable += usize::from(!is_finite);
-                is_finite
-            })
-            .peekable();
-        std::iter::from_fn(move || {
-            samples.peek()?;
-            let mut request = Request::default();
-            while let Some(place) = samples.peek() {
-                let lines = lines.of(batch, *place);
-                if !request.places.is_empty() && request.body.len() + lines.len() > self.bytes_max {
-                    break;
-                }
-                request.body.extend_from_slice(lines);
-                request.places.push(*place);
-                samples.next();
+        let mut request = Request::default();
+        for place in places {
+            let lines = lines.of(batch, *place);
+            if request.documents > 0 && request.body.len() + lines.len() > self.bytes_max {
+                break;
             }
-            Some(request)
-        })
+            request.body.extend_from_slice(lines);
+            request.documents += 1;
+        }
+        request
     }
+}
+
+/// The samples of a batch that can be said, in their order, and how many cannot: JSON has no numbers
+/// that are not finite, and documents no native histograms.
+pub(super) fn sayable(batch: &Batch) -> (Vec<Place>, usize) {
+    let mut places = Vec::new();
+    for (number, series) in batch.iter().enumerate() {
+        let floats = series.floats.iter().enumerate();
+        places.extend(
+            floats
+                .filter(|(_, float)| float.v.is_finite())
+                .map(|(float, _)| Place {
+                    series: number,
+                    float,
+                }),
+        );
+    }
+    let unsayable = batch.sample_count() - places.len();
+    (places, unsayable)
 }
 
 /// Memory for the two lines of a document, and what documents of one series have in common.
@@ -228,10 +227,8 @@ pub(super) fn index_of(config: &Elasticsearch, t_ms: i64) -> String {
     name
 }
 
-/// The samples at `places` of a batch.
+/// The samples at `places` of a batch, which are in the order of the batch.
 pub(super) fn only(batch: &Batch, places: &[Place]) -> Batch {
-    let mut places = places.to_vec();
-    places.sort_unstable();
     let mut kept = Batch::new();
     for of_series in places.chunk_by(|a, b| a.series == b.series) {
         let mut series = batch.get(of_series[0].series);

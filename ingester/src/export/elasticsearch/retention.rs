@@ -30,17 +30,15 @@ pub(super) fn expired(config: &Elasticsearch, indices: Vec<Index>, oldest_ms: i6
 }
 
 fn is_ours(config: &Elasticsearch, name: &str) -> bool {
-    let prefix = match config.rotation {
-        Rotation::DataStream => return name.starts_with(&format!(".ds-{}-", config.index)),
-        _ => format!("{}-", config.index),
-    };
-    let Some(rest) = name.strip_prefix(&prefix) else {
-        return false;
-    };
     let lengths: &[usize] = match config.rotation {
         Rotation::Daily => &[4, 2, 2],
         Rotation::Monthly => &[4, 2],
-        Rotation::Rollover | Rotation::DataStream => &[6],
+        Rotation::Rollover => &[6],
+        Rotation::DataStream => return name.starts_with(&format!(".ds-{}-", config.index)),
+    };
+    let rest = name.strip_prefix(&config.index);
+    let Some(rest) = rest.and_then(|rest| rest.strip_prefix('-')) else {
+        return false;
     };
     let parts: Vec<_> = rest.split('.').collect();
     let is_number = |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());

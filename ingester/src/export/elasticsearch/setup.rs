@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -17,6 +16,10 @@ const FIELDS_MAX: u64 = 10_000;
 const KEYWORD_CHARS_MAX: u64 = 1024;
 /// Names of a request that removes indices: paths may have 4096 bytes.
 const REMOVED_AT_ONCE: usize = 10;
+/// What Elasticsearch calls age, documents and bytes at which the next index is begun.
+const ROLLOVER_CONDITIONS: [&str; 3] = ["max_age", "max_docs", "max_size"];
+/// What policies of OpenSearch call them.
+const ISM_CONDITIONS: [&str; 3] = ["min_index_age", "min_doc_count", "min_size"];
 
 /// What a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +110,8 @@ impl Setup<'_> {
     /// # Errors
     /// What the server says, or that it does not answer.
     pub(super) async fn run(&self) -> Result<Ready, String> {
-        let root = self.connection.ask(Method::GET, "/", None).await?;
-        let server = Server::parse(&expect_success("GET /", root)?.json())?;
+        let root = self.must(Method::GET, "/", None).await?;
+        let server = Server::parse(&root.json())?;
         if self.config.rotation == Rotation::DataStream && !server.has_data_streams() {
             return Err(format!(
                 "{server} has no data streams; choose another rotation"
@@ -122,6 +125,20 @@ impl Setup<'_> {
             self.make_first_index().await?;
         }
         Ok(Ready { server, has_policy })
+    }
+
+    /// Asks for what has to be granted.
+    async fn must(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, String> {
+        let answer = match body {
+            Some(body) => self.connection.send_json(method.clone(), path, body).await,
+            None => self.connection.ask(method.clone(), path, None).await,
+        };
+        granted(&method, path, answer?)
     }
 
     /// Sets up the policy; false where the server knows none.
@@ -147,11 +164,12 @@ impl Setup<'_> {
                 path.push_str(&format!("?if_seq_no={number}&if_primary_term={term}"));
             }
         }
-        let answer = self.connection.put(&path, &policy).await?;
+        let put = self.connection.send_json(Method::PUT, &path, &policy);
+        let answer = put.await?;
         if answer.is_unknown_path() {
             return Ok(false);
         }
-        expect_success(&format!("PUT {path}"), answer).map(|_| true)
+        granted(&Method::PUT, &path, answer).map(|_| true)
     }
 
     async fn put_template(&self, server: Server, has_policy: bool) -> Result<(), String> {
@@ -167,8 +185,8 @@ impl Setup<'_> {
             }
         }
         let template = template(self.config, server, has_policy);
-        let answer = self.connection.put(&path, &template).await?;
-        expect_success(&format!("PUT {path}"), answer).map(|_| ())
+        self.must(Method::PUT, &path, Some(&template)).await?;
+        Ok(())
     }
 
     /// Makes the index that the alias stands for at first.
@@ -177,12 +195,12 @@ impl Setup<'_> {
         let path = format!("/_alias/{alias}");
         let there = self.connection.ask(Method::GET, &path, None).await?;
         if there.status != StatusCode::NOT_FOUND {
-            return expect_success(&format!("GET {path}"), there).map(|_| ());
+            return granted(&Method::GET, &path, there).map(|_| ());
         }
         let path = format!("/{alias}-000001");
         let index = json!({ "aliases": { alias.as_str(): { "is_write_index": true } } });
-        let answer = self.connection.put(&path, &index).await?;
-        expect_success(&format!("PUT {path}"), answer).map(|_| ())
+        self.must(Method::PUT, &path, Some(&index)).await?;
+        Ok(())
     }
 
     /// Rolls over and removes indices, as a policy would.
@@ -193,13 +211,12 @@ impl Setup<'_> {
         let (name, lifecycle) = (&self.config.index, &self.config.lifecycle);
         if !self.config.rotation.is_by_date() {
             let path = format!("/{name}/_rollover");
-            let conditions =
-                json!({ "conditions": rollover(lifecycle, ["max_age", "max_docs", "max_size"]) });
-            let json = ("application/json", Bytes::from(conditions.to_string()));
-            let answer = self.connection.ask(Method::POST, &path, Some(json)).await?;
+            let conditions = json!({ "conditions": rollover(lifecycle, ROLLOVER_CONDITIONS) });
+            let post = self.connection.send_json(Method::POST, &path, &conditions);
+            let answer = post.await?;
             // A data stream comes to be with its first document.
             if answer.status != StatusCode::NOT_FOUND {
-                expect_success(&format!("POST {path}"), answer)?;
+                granted(&Method::POST, &path, answer)?;
             }
         }
         let Some(after_ms) = lifecycle.delete_after_ms else {
@@ -208,8 +225,7 @@ impl Setup<'_> {
         let old = retention::expired(self.config, self.indices().await?, now_ms - after_ms);
         for names in old.chunks(REMOVED_AT_ONCE) {
             let path = format!("/{}", names.join(","));
-            let answer = self.connection.ask(Method::DELETE, &path, None).await?;
-            expect_success(&format!("DELETE {path}"), answer)?;
+            self.must(Method::DELETE, &path, None).await?;
             tracing::info!(indices = names.join(","), "old indices were removed");
         }
         Ok(())
@@ -228,7 +244,7 @@ impl Setup<'_> {
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Vec::new());
         }
-        let found = expect_success(&format!("GET {path}"), answer)?.json();
+        let found = granted(&Method::GET, &path, answer)?.json();
         let index = |(name, index): (&String, &Value)| {
             let made = index["settings"]["index"]["creation_date"].as_str()?;
             Some(Index {
@@ -245,10 +261,11 @@ impl Setup<'_> {
     }
 }
 
-fn expect_success(what: &str, answer: Answer) -> Result<Answer, String> {
+/// An answer, unless it is a refusal of what was asked.
+fn granted(method: &Method, path: &str, answer: Answer) -> Result<Answer, String> {
     match answer.status.is_success() {
         true => Ok(answer),
-        false => Err(format!("{what}: {}", answer.said())),
+        false => Err(format!("{method} {path}: {}", answer.said())),
     }
 }
 
@@ -273,7 +290,7 @@ pub(super) fn ilm_policy(config: &Elasticsearch) -> Value {
     let lifecycle = &config.lifecycle;
     let mut hot = json!({});
     if !config.rotation.is_by_date() {
-        hot = json!({ "rollover": rollover(lifecycle, ["max_age", "max_docs", "max_size"]) });
+        hot = json!({ "rollover": rollover(lifecycle, ROLLOVER_CONDITIONS) });
     }
     let mut phases = json!({ "hot": { "min_age": "0ms", "actions": hot } });
     if let Some(ms) = lifecycle.delete_after_ms {
@@ -287,8 +304,7 @@ pub(super) fn ism_policy(config: &Elasticsearch) -> Value {
     let lifecycle = &config.lifecycle;
     let mut actions = json!([]);
     if !config.rotation.is_by_date() {
-        let names = ["min_index_age", "min_doc_count", "min_size"];
-        actions = json!([{ "rollover": rollover(lifecycle, names) }]);
+        actions = json!([{ "rollover": rollover(lifecycle, ISM_CONDITIONS) }]);
     }
     let (mut transitions, mut states) = (json!([]), Vec::new());
     if let Some(ms) = lifecycle.delete_after_ms {

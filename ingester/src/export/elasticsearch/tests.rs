@@ -1,21 +1,24 @@
+use std::any::Any;
 use std::collections::VecDeque;
 
 use parking_lot::Mutex as Lock;
 use runtime::ManualClock;
-use runtime::flags::ListenAddress;
-use runtime::http::{Cost, Handler, HttpLimits, Request, Response, Server, Service, StatusCode};
-use runtime::process::Shutdown;
-use runtime::tasks::Owned;
+use runtime::http::{Cost, Handler, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{Config, Export};
+use crate::export::tests::serve;
 
 /// 2026-11-21T02:00:30.123Z.
 const T_MS: i64 = 1_795_226_430_123;
 
 fn config(yaml: &str) -> Elasticsearch {
-    let text = format!("elasticsearch_write:\n- {{urls: ['http://h:9200/'], {yaml}}}\n");
+    config_of("'http://h:9200/'", yaml)
+}
+
+fn config_of(urls: &str, yaml: &str) -> Elasticsearch {
+    let text = format!("elasticsearch_write:\n- {{urls: [{urls}], {yaml}}}\n");
     let config = Config::parse(&text, std::path::Path::new(".")).expect(yaml);
     assert_eq!(config.warnings, Vec::<String>::new());
     match &config.exports[..] {
@@ -38,17 +41,19 @@ fn written(
     doc_type: Option<&'static str>,
     batch: &Batch,
 ) -> (String, usize) {
-    let mut unsayable = 0;
     let bytes_max = config.request_bytes_max;
     let writer = Writer {
         config,
         doc_type,
         bytes_max,
     };
-    let requests = writer.requests(batch, &mut unsayable);
-    let bodies: Vec<_> = requests
-        .map(|r| String::from_utf8(r.body).unwrap())
-        .collect();
+    let (places, unsayable) = sayable(batch);
+    let (mut rest, mut bodies) = (&places[..], Vec::new());
+    while !rest.is_empty() {
+        let request = writer.request(batch, rest);
+        bodies.push(String::from_utf8(request.body).unwrap());
+        rest = &rest[request.documents..];
+    }
     (bodies.join("--\n"), unsayable)
 }
 
@@ -148,7 +153,7 @@ struct Scene {
     server: Arc<Scripted>,
     clock: Arc<ManualClock>,
     target: ElasticsearchTarget,
-    _serving: (Owned<()>, Box<dyn std::any::Any>),
+    _serving: Box<dyn Any>,
 }
 
 impl Scene {
@@ -158,28 +163,18 @@ impl Scene {
             let answers = answers.iter().cloned().collect();
             server.answers.lock().push((path, answers));
         }
-        let address = ListenAddress::parse("127.0.0.1:0").unwrap();
-        let http = Server::bind(&address, HttpLimits::default()).await.unwrap();
-        let port = http.local_addr().unwrap().port();
-        let service = Service::default();
-        service.ready(Arc::<Scripted>::clone(&server));
-        let (trigger, shutdown) = Shutdown::new();
-        let serving = Owned::spawn(http.serve(service, shutdown));
+        let (port, serving) = serve(Arc::<Scripted>::clone(&server)).await;
         // Nobody listens at the first address.
-        let urls = format!("urls: ['http://127.0.0.1:1', 'http://127.0.0.1:{port}'], ");
-        let text = format!("elasticsearch_write:\n- {{{urls}{yaml}}}\n");
-        let config = Config::parse(&text, std::path::Path::new(".")).expect(yaml);
-        let [Export::Elasticsearch(config)] = &config.exports[..] else {
-            panic!("{text}");
-        };
+        let urls = format!("'http://127.0.0.1:1', 'http://127.0.0.1:{port}'");
+        let config = config_of(&urls, yaml);
         let clock = Arc::new(ManualClock::new(T_MS));
         let given: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let target = ElasticsearchTarget::new(config, &Clients::default(), given).unwrap();
+        let target = ElasticsearchTarget::new(&config, &Clients::default(), given).unwrap();
         Self {
             server,
             clock,
             target,
-            _serving: (serving, Box::new(trigger)),
+            _serving: Box::new(serving),
         }
     }
 
