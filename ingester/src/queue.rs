@@ -117,6 +117,9 @@ pub struct Queue {
     dir: PathBuf,
     options: QueueOptions,
     state: Mutex<State>,
+    /// What the file says of how far the queue is read. Held while that is written, and taken before
+    /// the state: appends do not wait for it.
+    noted: Mutex<Mark>,
     /// Until where it is durable. Held while that is made so.
     synced: Mutex<Position>,
 }
@@ -129,7 +132,8 @@ impl Queue {
     /// When the directory or a segment cannot be read or written.
     pub fn open(dir: &Path, options: QueueOptions) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let Mark { consumed, given } = cursor::read(dir);
+        let noted = cursor::read(dir);
+        let Mark { consumed, given } = noted;
         let mut numbers = segment::numbers(dir)?;
         numbers.retain(|number| {
             let is_left = *number >= consumed.segment;
@@ -162,6 +166,7 @@ impl Queue {
             dir: dir.to_owned(),
             options,
             state: Mutex::new(state),
+            noted: Mutex::new(noted),
             synced: Mutex::new(synced),
         })
     }
@@ -267,6 +272,11 @@ impl Queue {
 
     /// Forgets what is before `upto`.
     pub fn consume(&self, upto: Position) {
+        self.remove(upto);
+        self.note();
+    }
+
+    fn remove(&self, upto: Position) {
         let state = &mut *self.state.lock();
         let Some(last) = state.segments.back() else {
             return;
@@ -292,17 +302,16 @@ impl Queue {
             }
             self.remove_front(state);
         }
-        self.note(state);
     }
 
     /// Notes that what is before `upto` is given away. A run that is killed then can give away exactly
     /// the same again: see [`Queue::given`].
     pub fn give(&self, upto: Position) {
-        let state = &mut *self.state.lock();
-        if state.given < upto {
-            state.given = upto;
-            self.note(state);
+        {
+            let state = &mut *self.state.lock();
+            state.given = state.given.max(upto);
         }
+        self.note();
     }
 
     /// The place up to which records may have arrived, though they were not consumed.
@@ -310,14 +319,22 @@ impl Queue {
         self.state.lock().given
     }
 
-    fn note(&self, state: &State) {
-        let mark = Mark {
-            consumed: state.consumed,
-            given: state.given,
+    fn note(&self) {
+        let mut noted = self.noted.lock();
+        let mark = {
+            let state = self.state.lock();
+            Mark {
+                consumed: state.consumed,
+                given: state.given,
+            }
         };
-        if let Err(error) = cursor::write(&self.dir, mark) {
-            tracing::warn!(dir = %self.dir.display(), %error,
-                "cannot note how far a queue was read; records will come again after a restart");
+        if *noted == mark {
+            return;
+        }
+        match cursor::write(&self.dir, mark) {
+            Ok(()) => *noted = mark,
+            Err(error) => tracing::warn!(dir = %self.dir.display(), %error,
+                "cannot note how far a queue was read; records will come again after a restart"),
         }
     }
 
