@@ -11,6 +11,7 @@ use promontory_tests::{free_port, http};
 use serde_json::Value;
 
 use crate::block_data;
+use crate::component::wait_until;
 use crate::prometheus::Prometheus;
 use crate::promql_differential::peer::ask;
 use crate::promql_differential::{generate, is_hidden_by_plan, is_newer_refusal, when};
@@ -63,6 +64,26 @@ impl AllInOne {
         let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
         let found: Vec<_> = answer.body.lines().filter(is_metric).collect();
         Ok((!found.is_empty()).then(|| found.into_iter().filter_map(value).sum()))
+    }
+
+    /// Waits until all of these metrics are there and 0.
+    pub(crate) fn wait_zero(&self, what: &str, names: &[&str]) -> anyhow::Result<()> {
+        let is_zero = || {
+            for name in names {
+                if self.figure(name)? != Some(0.0) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        wait_until(what, is_zero)
+    }
+
+    /// What its status page says of what it takes and sends on.
+    pub(crate) fn ingest(&self) -> anyhow::Result<Value> {
+        let answer = http::get(self.port, "/api/v1/status/ingest")?;
+        let mut body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+        Ok(body["data"].take())
     }
 }
 

@@ -10,7 +10,6 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use promontory_tests::remote_write::{self, Series};
 use promontory_tests::{free_port, http};
-use serde_json::Value;
 
 use crate::all_in_one::AllInOne;
 use crate::component::wait_until;
@@ -48,21 +47,15 @@ fn check(oracles: &[Oracle], port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the status page says of the buffer.
-fn buffer(ours: &AllInOne) -> anyhow::Result<Value> {
-    let answer = http::get(ours.port, "/api/v1/status/ingest")?;
-    let mut body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
-    Ok(body["data"]["buffer"].take())
-}
-
 fn wait_drained(ours: &AllInOne) -> anyhow::Result<()> {
-    let is_drained = || {
-        let samples = ours.figure("promontory_buffer_samples")?;
-        let lag = ours.figure("promontory_buffer_lag_seconds")?;
-        let tenants = ours.figure("promontory_buffer_holding_tenants")?;
-        Ok((samples, lag, tenants) == (Some(0.0), Some(0.0), Some(0.0)))
-    };
-    wait_until("an empty buffer", is_drained)
+    ours.wait_zero(
+        "an empty buffer",
+        &[
+            "promontory_buffer_samples",
+            "promontory_buffer_lag_seconds",
+            "promontory_buffer_holding_tenants",
+        ],
+    )
 }
 
 /// A configuration that a process waits for: it is read from a pipe, when the data is opened. Receivers take pushes before that, as while logs are replayed.
@@ -158,11 +151,8 @@ fn pushes_to_a_full_disk_outlive_the_process_and_are_stored_once() -> anyhow::Re
     let held = ours.figure("promontory_buffer_held_samples_total")?;
     ensure!(held >= Some(pushed), "{held:?} of {pushed}");
     ensure!(ours.figure("promontory_buffer_samples")? == held);
-    ensure!(
-        buffer(&ours)?["samples"].as_f64() == held,
-        "{}",
-        buffer(&ours)?
-    );
+    let ingest = ours.ingest()?;
+    ensure!(ingest["buffer"]["samples"].as_f64() == held, "{ingest}");
     drop(ours);
 
     let ours = AllInOne::start_with(dir.path(), port, &flags)?;

@@ -112,12 +112,13 @@ fn config(dir: &Path, port: u16) -> anyhow::Result<String> {
 }
 
 pub(crate) fn wait_forwarded(ours: &AllInOne) -> anyhow::Result<()> {
-    let is_done = || {
-        let waiting = ours.figure("promontory_export_queue_samples")?;
-        let lag = ours.figure("promontory_export_lag_seconds")?;
-        Ok((waiting, lag) == (Some(0.0), Some(0.0)))
-    };
-    wait_until("an empty queue", is_done)
+    ours.wait_zero(
+        "an empty queue",
+        &[
+            "promontory_export_queue_samples",
+            "promontory_export_lag_seconds",
+        ],
+    )
 }
 
 #[test]
@@ -185,12 +186,11 @@ fn a_prometheus_gets_all_that_was_written_whoever_was_down() -> anyhow::Result<(
         let name = format!("promontory_export_{lost}_samples_total");
         ensure!(ours.figure(&name)?.unwrap_or(0.0) == 0.0, "{name}");
     }
-    let status = http::get(port, "/api/v1/status/ingest")?;
-    let status: Value = serde_json::from_str(&status.body)?;
-    let exporter = &status["data"]["exporters"][0];
+    let ingest = ours.ingest()?;
+    let exporter = &ingest["exporters"][0];
     ensure!(
         exporter["name"] == "peer" && exporter["lag_ms"] == 0,
-        "{status}"
+        "{ingest}"
     );
     Ok(())
 }

@@ -12,6 +12,7 @@ use promontory_tests::process::Server;
 use promontory_tests::{free_port, http, peer};
 use serde_json::Value;
 
+use crate::all_in_one::AllInOne;
 use crate::block_data;
 use crate::component::{Component, wait_until};
 
@@ -307,13 +308,7 @@ fn one_process_keeps_to_its_web_configuration_and_follows_it() -> anyhow::Result
     let tls = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
     std::fs::write(&web, tls)?;
     let port = free_port();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
-    command
-        .arg(format!("--data-dir={}", at.join("data").display()))
-        .arg(format!("--http-address=127.0.0.1:{port}"))
-        .arg("--grpc-address=127.0.0.1:0")
-        .arg(format!("--http.config={}", web.display()));
-    let server = Server::start(&mut command, &at.join("promontory.log"))?;
+    let ours = AllInOne::begin(at, port, &[format!("--http.config={}", web.display())])?;
     let (old_authority, new_authority) = (ca.path("crt"), new.path("crt"));
     let status = |authority: &str, more: &[&str]| {
         let output = curl(port, "/-/ready", &[&["--cacert", authority], more].concat())?;
@@ -333,7 +328,11 @@ fn one_process_keeps_to_its_web_configuration_and_follows_it() -> anyhow::Result
     })?;
     // A new certificate, shown from the next connection on.
     new.issue("server")?;
-    ensure!(status(&new_authority, &[])? == "200", "{}", server.log());
+    ensure!(
+        status(&new_authority, &[])? == "200",
+        "{}",
+        ours.server.log()
+    );
     ensure!(
         status(&old_authority, &[])? == "000",
         "the old one is shown"
@@ -342,8 +341,12 @@ fn one_process_keeps_to_its_web_configuration_and_follows_it() -> anyhow::Result
     let users =
         "basic_auth_users: {alice: $2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW}\n";
     std::fs::write(&web, format!("{tls}{users}"))?;
-    ensure!(status(&new_authority, &[])? == "401", "{}", server.log());
+    ensure!(
+        status(&new_authority, &[])? == "401",
+        "{}",
+        ours.server.log()
+    );
     let alice = status(&new_authority, &["--user", "alice:secret"])?;
-    ensure!(alice == "200", "{alice}: {}", server.log());
+    ensure!(alice == "200", "{alice}: {}", ours.server.log());
     Ok(())
 }

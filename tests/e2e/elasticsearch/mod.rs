@@ -234,9 +234,8 @@ fn refuses_what_it_cannot_hold(
     let answer = remote_write::send(ours.port, "/api/v1/write", &[odd])?;
     ensure!(answer.status / 100 == 2, "{answer:?}");
     wait_forwarded(ours)?;
-    let status = http::get(ours.port, "/api/v1/status/ingest")?;
-    let status: Value = serde_json::from_str(&status.body)?;
-    let exporter = &status["data"]["exporters"][0];
+    let ingest = ours.ingest()?;
+    let exporter = &ingest["exporters"][0];
     ensure!(
         exporter["refused_by_reason"] == json!({ "mapper_parsing_exception": 1 }),
         "{exporter}"
