@@ -27,7 +27,7 @@ use runtime::http::{PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
-use runtime::{About, Clock, Error, Notifications, SystemClock};
+use runtime::{About, Clock, Error, Notifications, Reloads, SystemClock};
 use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
@@ -75,6 +75,7 @@ struct Parts {
     compactor: compactor::Compactor,
     registry: Registry,
     notifications: Notifications,
+    reloads: Reloads,
 }
 
 async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
@@ -98,6 +99,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         let deps = Deps {
             clock: Arc::clone(&clock),
             notifications: Notifications::shown_by(&registry),
+            reloads: Reloads::shown_by(&registry, clock.now_ms()),
             registry,
             replay,
         };
@@ -148,6 +150,7 @@ fn open(
         clock,
         registry,
         notifications,
+        reloads,
         ..
     } = deps.clone();
     let main = Arc::new(Core::open(&config.ingester, front, deps)?);
@@ -158,6 +161,7 @@ fn open(
             registry: Registry::default(),
             replay: Arc::default(),
             notifications: Notifications::default(),
+            reloads: Reloads::default(),
         };
         let front = Front::open(&own, &deps)?;
         Core::open(&own, front, deps).map(Arc::new)
@@ -196,6 +200,7 @@ fn open(
         syncer,
         registry,
         notifications,
+        reloads,
     })
 }
 
@@ -241,6 +246,7 @@ fn querier(
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),
+            reloads: parts.reloads.clone(),
         },
     })
 }

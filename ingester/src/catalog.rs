@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use model::{ErrorKind, Labels};
 use promql::parse::{Options, parse_expr};
-use runtime::Clock;
 use runtime::notifications::{Notifications, RELOAD_FAILED};
 use runtime::process::blocking;
+use runtime::{Clock, Reloads};
 use storeapi::StoreError;
 use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{
@@ -41,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) exporters: Arc<Exporters>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) notifications: Notifications,
+    pub(crate) reloads: Reloads,
 }
 
 impl std::fmt::Debug for Parts {
@@ -66,9 +67,11 @@ impl Control for Parts {
 
     fn reload(&self) -> Result<(), String> {
         let reloaded = self.read_again();
+        let now_ms = self.clock.now_ms();
+        self.reloads.note(reloaded.is_ok(), now_ms);
         match &reloaded {
             Ok(()) => self.notifications.withdraw(RELOAD_FAILED),
-            Err(_) => (self.notifications).raise(RELOAD_FAILED, self.clock.now_ms()),
+            Err(_) => self.notifications.raise(RELOAD_FAILED, now_ms),
         }
         reloaded
     }

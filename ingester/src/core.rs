@@ -13,7 +13,7 @@ use model::Labels;
 use runtime::http::{PathPattern, Routes};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{About, BucketConfig, Clock, Error, Notifications};
+use runtime::{About, BucketConfig, Clock, Error, Notifications, Reloads};
 use storeapi::Store;
 use storeapi::catalog::Catalog;
 use storeapi::remote_read::RemoteRead;
@@ -46,6 +46,8 @@ pub struct Deps {
     pub replay: Arc<ReplayProgress>,
     /// Told of what an operator should know at once.
     pub notifications: Notifications,
+    /// Told how reading the configuration again went.
+    pub reloads: Reloads,
 }
 
 /// An ingester with its data open.
@@ -127,12 +129,14 @@ impl Core {
             exporters: Arc::clone(&exporters),
             clock: Arc::clone(&deps.clock),
             notifications: deps.notifications.clone(),
+            reloads: deps.reloads.clone(),
         });
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: deps.clock.now_ms(),
             flags: effective_flags(config),
+            reloads: deps.reloads.clone(),
         };
         let api = Api::new(Arc::clone(&store), control, Arc::clone(&deps.clock), about);
         Ok(Self {

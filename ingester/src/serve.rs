@@ -7,7 +7,7 @@ use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
 use runtime::http::{HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{Clock as _, Error, Notifications, SystemClock};
+use runtime::{Clock as _, Error, Notifications, Reloads, SystemClock};
 use storeapi::Store;
 use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -90,8 +90,9 @@ impl Ingester {
             );
         };
         let deps = Deps {
-            clock,
             notifications: Notifications::shown_by(&registry),
+            reloads: Reloads::shown_by(&registry, clock.now_ms()),
+            clock,
             registry,
             replay: replay::shown_by(&http_service),
         };

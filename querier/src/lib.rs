@@ -40,7 +40,7 @@ use runtime::http::{PathPattern, Routes, Server};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
-use runtime::{About, Clock, Error, Notifications, SystemClock};
+use runtime::{About, Clock, Error, Notifications, Reloads, SystemClock};
 use tsdb::db::DataDir;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -96,6 +96,7 @@ impl Querier {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),
+            reloads: Reloads::new(clock.now_ms()),
         };
         let http = Server::bind(&config.servers.http, config.http)
             .await?

@@ -40,6 +40,11 @@ fn a_reload_that_failed_is_told_until_one_succeeds() -> anyhow::Result<()> {
         let listed = http::get(ours.port, "/api/v1/notifications")?;
         let is_so = status != 200;
         ensure!(listed.body.contains(FAILED) == is_so, "{listed:?}");
+        let info = http::get(ours.port, "/api/v1/status/runtimeinfo")?.body;
+        let told = format!("\"reloadConfigSuccess\":{}", !is_so);
+        ensure!(info.contains(&told), "{info}");
+        let figure = ours.figure("prometheus_config_last_reload_successful")?;
+        ensure!(figure == Some(f64::from(u8::from(!is_so))), "{figure:?}");
         let event = line_with(FAILED)?;
         ensure!(event.contains(&format!("\"active\":{is_so}")), "{event}");
     }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use model::time::Rfc3339;
 use serde_json::{Value, json};
+
+use crate::Reloads;
 
 /// The Prometheus whose API this is. Clients such as Grafana compare it to learn what they may ask.
 const PROMETHEUS_VERSION: &str = "3.14.0";
 
 /// What the API says about the process it runs in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct About {
     /// Version of this build.
     pub version: &'static str,
@@ -16,6 +19,8 @@ pub struct About {
     pub started_ms: i64,
     /// The flags, by name, as they took effect.
     pub flags: BTreeMap<String, String>,
+    /// How reading its configuration again went.
+    pub reloads: Reloads,
 }
 
 impl About {
@@ -31,6 +36,26 @@ impl About {
             "goVersion": "",
             "application": "Promontory",
             "applicationVersion": self.version,
+        })
+    }
+
+    /// The data of `/api/v1/status/runtimeinfo`; what is said of storage is that there is none.
+    pub fn runtime_info(&self, now_ms: i64) -> Value {
+        let last = self.reloads.last();
+        let dir = std::env::current_dir();
+        json!({
+            "startTime": Rfc3339(self.started_ms).to_string(),
+            "serverTime": Rfc3339(now_ms).to_string(),
+            "CWD": dir.map_or_else(|_| String::new(), |dir| dir.display().to_string()),
+            "reloadConfigSuccess": last.succeeded,
+            "lastConfigTime": Rfc3339(last.succeeded_ms).to_string(),
+            "corruptionCount": 0,
+            "goroutineCount": 0,
+            "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
+            "GOMEMLIMIT": i64::MAX,
+            "GOGC": "",
+            "GODEBUG": "",
+            "storageRetention": "",
         })
     }
 }

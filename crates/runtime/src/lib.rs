@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
 //! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
-//! [`process`] (threads, signals, shutdown), [`readiness`], [`notifications`], [`tasks`] (background work), [`http`] (the HTTP server),
-//! [`grpc`] (gRPC servers and clients), [`tls`], [`web_config`] (whom the HTTP server
+//! [`process`] (threads, signals, shutdown), [`readiness`], [`notifications`], [`reload`], [`tasks`]
+//! (background work), [`http`] (the HTTP server), [`grpc`] (gRPC servers and clients), [`tls`], [`web_config`] (whom the HTTP server
 //! lets in), [`metrics`] (the process' own figures).
 
 pub mod about;
@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notifications;
 pub mod process;
 pub mod readiness;
+pub mod reload;
 pub mod tasks;
 pub mod tls;
 pub mod web_config;
@@ -28,6 +29,7 @@ pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, Se
 pub use foreign::ForeignFlags;
 pub use notifications::Notifications;
 pub use readiness::Readiness;
+pub use reload::Reloads;
 
 /// Why a component could not be configured, built or run.
 #[derive(Debug, thiserror::Error)]

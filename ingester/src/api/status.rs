@@ -1,7 +1,6 @@
 //! What the process says about itself, and what it scrapes.
 
 use model::Labels;
-use model::time::Rfc3339;
 use promql::parse::{Options, parse_selector};
 use runtime::http::{Form, Response};
 use serde_json::{Value, json};
@@ -33,24 +32,10 @@ pub(super) fn ingest(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError>
 }
 
 pub(super) fn runtime_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
-    let started = Rfc3339(api.about.started_ms).to_string();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut info = api.about.runtime_info(api.clock.now_ms());
     let retention = api.about.flags.get("tsdb.retention");
-    let data = json!({
-        "startTime": started,
-        "serverTime": Rfc3339(api.clock.now_ms()).to_string(),
-        "CWD": std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string()),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": started,
-        "corruptionCount": 0,
-        "goroutineCount": 0,
-        "GOMAXPROCS": threads,
-        "GOMEMLIMIT": i64::MAX,
-        "GOGC": "",
-        "GODEBUG": "",
-        "storageRetention": retention.map_or("", String::as_str),
-    });
-    Ok(success(data, &[]))
+    info["storageRetention"] = retention.map_or("", String::as_str).into();
+    Ok(success(info, &[]))
 }
 
 /// Figures of the heads together; with `all_tenants`, as Thanos has it, one entry a tenant.

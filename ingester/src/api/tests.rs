@@ -2,8 +2,8 @@
 
 use model::{Labels, TimeRange};
 use parking_lot::Mutex;
-use runtime::ManualClock;
 use runtime::http::{Abandonment, HeaderMap};
+use runtime::{ManualClock, Reloads};
 use serde_json::{Value, json};
 use storeapi::catalog::{ActiveTarget, DroppedTarget, MetricMetadata};
 use storeapi::memory::{MemoryStore, float_chunk};
@@ -94,6 +94,7 @@ impl Control for Fixed {
 
 struct Fixture {
     api: Api,
+    reloads: Reloads,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -104,14 +105,17 @@ impl Fixture {
             let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]);
             store.insert(labels, [float_chunk(&[(1000, 1.0)])]);
         }
+        let reloads = Reloads::new(2000);
         let about = About {
             version: "1.2.3",
             started_ms: 0,
             flags: [("tsdb.path".to_owned(), "./data".to_owned())].into(),
+            reloads: reloads.clone(),
         };
         let clock = Arc::new(ManualClock::new(2000));
         Self {
             api: Api::new(Arc::new(store), Arc::new(Fixed::default()), clock, about),
+            reloads,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .build()
                 .unwrap(),
@@ -198,6 +202,11 @@ fn the_process_says_what_it_is() {
         api.data("status/runtimeinfo")["startTime"],
         "1970-01-01T00:00:00Z"
     );
+    assert_eq!(api.data("status/runtimeinfo")["reloadConfigSuccess"], true);
+    api.reloads.note(false, 9000);
+    let info = api.data("status/runtimeinfo");
+    assert_eq!(info["reloadConfigSuccess"], false);
+    assert_eq!(info["lastConfigTime"], "1970-01-01T00:00:02Z");
     let head = &api.data("status/tsdb")["headStats"];
     assert_eq!(
         (&head["numSeries"], &head["minTime"], &head["maxTime"]),

@@ -1,6 +1,5 @@
 //! `/api/v1/status/...`: what the process says about itself.
 
-use model::time::Rfc3339;
 use promql::ast::{AggregateOp, BinaryOp, FUNCTIONS};
 use promql::parse::Features;
 use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
@@ -124,24 +123,9 @@ fn language(syntax: Features) -> (Map<String, Value>, Map<String, Value>) {
 
 /// How the process runs.
 pub(super) fn runtime_info(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
-    let started = Rfc3339(api.about.started_ms).to_string();
-    let unreadable = api
-        .local
-        .as_ref()
-        .map(|local| &local.report().unreadable_blocks);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Answer::tree(json!({
-        "startTime": started,
-        "serverTime": Rfc3339(call.now_ms).to_string(),
-        "CWD": std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string()),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": started,
-        "corruptionCount": unreadable.map_or(0, Vec::len),
-        "goroutineCount": 0,
-        "GOMAXPROCS": threads,
-        "GOMEMLIMIT": i64::MAX,
-        "GOGC": "",
-        "GODEBUG": "",
-        "storageRetention": "",
-    })))
+    let mut info = api.about.runtime_info(call.now_ms);
+    if let Some(local) = &api.local {
+        info["corruptionCount"] = local.report().unreadable_blocks.len().into();
+    }
+    Ok(Answer::tree(info))
 }

@@ -5,8 +5,8 @@ mod lookout;
 use std::path::Path;
 
 use model::{Labels, TimeRange};
-use runtime::ManualClock;
 use runtime::http::{Abandonment, HeaderMap};
+use runtime::{ManualClock, Reloads};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tsdb::block::{BlockWriter, Meta};
@@ -61,6 +61,7 @@ impl Fixture {
             version: "1.2.3",
             started_ms: 0,
             flags: [("data-dir".to_owned(), "x".to_owned())].into(),
+            reloads: Reloads::new(2000),
         };
         let local = LocalStore::new(DataDir::open(dir.path(), 0).unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -386,6 +387,9 @@ fn status() {
         f.data("status/runtimeinfo")["startTime"],
         "1970-01-01T00:00:00Z"
     );
+    let info = f.data("status/runtimeinfo");
+    assert_eq!(info["reloadConfigSuccess"], true);
+    assert_eq!(info["lastConfigTime"], "1970-01-01T00:00:02Z");
     assert_eq!(f.data("status/tsdb")["headStats"]["numSeries"], 0);
     let blocks = f.data("status/tsdb/blocks");
     assert_eq!(blocks["blocks"][0]["stats"]["numSeries"], 3);

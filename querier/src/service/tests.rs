@@ -8,12 +8,12 @@ use model::{Labels, Matcher, TimeRange};
 use proto::thanos::QueryRequest;
 use proto::thanos::query_client::QueryClient;
 use proto::thanos::query_response::Result as Say;
-use runtime::ManualClock;
 use runtime::flags::ListenAddress;
 use runtime::grpc::{GrpcClientConfig, GrpcServerConfig, Server};
 use runtime::http::{Abandonment, HeaderMap, Method, Request};
 use runtime::process::{Shutdown, ShutdownTrigger};
 use runtime::tasks::Owned;
+use runtime::{ManualClock, Reloads};
 use serde_json::{Value, json};
 use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
@@ -55,6 +55,7 @@ fn about() -> About {
         version: "1.2.3",
         started_ms: 0,
         flags: [].into(),
+        reloads: Reloads::default(),
     }
 }
 
