@@ -64,7 +64,7 @@ impl Watch {
                 http,
             } => Some(match clients.client(&http, true) {
                 Ok(client) => {
-                    let source = http::Source::new(url, client, *http);
+                    let source = http::Source::new(url, client);
                     Owned::spawn(source.watch(millis(refresh_ms), sink))
                 }
                 Err(error) => {

@@ -2,13 +2,15 @@
 
 mod config;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use model::{ErrorKind, Matcher, TimeRange};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
-use runtime::tls::Protocol;
+use runtime::followed::{Followed, Made};
+use runtime::tls::{ClientTls, Protocol};
 use runtime::{Error, process};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +31,7 @@ const ERROR_BYTES_MAX: usize = 16 << 10;
 /// A Prometheus, or whatever answers as one.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: Arc<Followed<reqwest::Client>>,
     url: String,
     config: ClientConfig,
     /// Sent with every request.
@@ -50,23 +52,20 @@ struct Envelope<T> {
 pub type Parameters = Vec<(&'static str, String)>;
 
 impl Client {
-    /// A client of the Prometheus at `url`, which has no slash at its end. Nothing is sent yet.
+    /// A client of the Prometheus at `url`, which has no slash at its end. Certificates and keys are
+    /// read now, and again when their files change. Nothing is sent yet.
     ///
     /// # Errors
     /// [`Error::Start`] when certificates cannot be read.
     pub fn new(url: &str, config: &ClientConfig) -> Result<Self, Error> {
-        let builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME_MAX)
-            .read_timeout(SILENCE_MAX)
-            .no_proxy();
         let mut tls = config.tls();
         // Without TLS nothing is verified, so the system's authorities need not be there.
         tls.skip_verify |= url.starts_with("http://");
-        let tls = tls.load(Protocol::Http1)?;
-        let builder = builder.tls_backend_preconfigured((*tls).clone());
-        let http = builder.build().map_err(|source| Error::Start {
-            action: "set up the client of Prometheus".to_owned(),
-            source: Box::new(source),
+        let http = Followed::new("TLS of the client of Prometheus", move || {
+            Ok(Made {
+                value: speaking(&tls)?,
+                files: tls.files(),
+            })
         })?;
         Ok(Self {
             http,
@@ -172,7 +171,8 @@ impl Client {
         if let Some(value) = self.authorization()? {
             headers.insert(AUTHORIZATION, value);
         }
-        let request = self.http.request(method, format!("{}{path}", self.url));
+        let http = self.http.now().await;
+        let request = http.request(method, format!("{}{path}", self.url));
         let request = request.headers(self.headers.clone());
         let response = request.headers(headers).body(body).send().await;
         let response = response.map_err(|error| unreachable(&error))?;
@@ -201,6 +201,20 @@ impl Client {
         }
         Ok(value)
     }
+}
+
+/// A client that speaks TLS so.
+fn speaking(tls: &ClientTls) -> Result<reqwest::Client, Error> {
+    let tls = tls.load(Protocol::Http1)?;
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIME_MAX)
+        .read_timeout(SILENCE_MAX)
+        .no_proxy()
+        .tls_backend_preconfigured((*tls).clone());
+    builder.build().map_err(|source| Error::Start {
+        action: "set up the client of Prometheus".to_owned(),
+        source: Box::new(source),
+    })
 }
 
 fn encoded(parameters: &[(&'static str, String)]) -> String {

@@ -58,7 +58,7 @@ pub enum TlsVersion {
 pub enum Pem {
     /// Given in the configuration.
     Inline(Secret),
-    /// The path of the file, which is read when clients are made.
+    /// The path of the file, which is read when clients are made, and again when it changes.
     File(PathBuf),
 }
 
@@ -79,6 +79,18 @@ pub struct TlsConfig {
     pub min_version: Option<TlsVersion>,
     /// The newest version that is spoken.
     pub max_version: Option<TlsVersion>,
+}
+
+impl TlsConfig {
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = [&self.ca, &self.cert, &self.key].into_iter().flatten();
+        let file = |pem: &Pem| match pem {
+            Pem::File(path) => Some(path.clone()),
+            Pem::Inline(_) => None,
+        };
+        files.filter_map(file).collect()
+    }
 }
 
 /// How requests are made.

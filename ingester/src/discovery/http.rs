@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use model::Labels;
+use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 
 use super::{Error, LIST_BYTES_MAX, Sink, json_groups, labels};
-use crate::config::HttpConfig;
-use crate::scrape::client::{self, read_body};
+use crate::scrape::client::{self, HttpClient, read_body};
 
 /// A server may take as long as Prometheus lets it.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -16,13 +16,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Source {
     url: String,
-    client: reqwest::Client,
-    http: HttpConfig,
+    client: HttpClient,
 }
 
 impl Source {
-    pub(super) fn new(url: String, client: reqwest::Client, http: HttpConfig) -> Self {
-        Self { url, client, http }
+    pub(super) fn new(url: String, client: HttpClient) -> Self {
+        Self { url, client }
     }
 
     pub(super) async fn watch(self, refresh: Duration, mut sink: Sink) {
@@ -46,14 +45,11 @@ impl Source {
     async fn ask(&self, refresh: Duration) -> Result<Vec<Labels>, Error> {
         let failed = |error: client::Error| Error(error.to_string());
         let seconds = refresh.as_secs_f64().to_string();
-        let request = self
-            .client
-            .get(&self.url)
+        let request = self.client.request(Method::GET, &self.url).await;
+        let request = request
+            .map_err(failed)?
             .header(ACCEPT, "application/json")
             .header("X-Prometheus-Refresh-Interval-Seconds", seconds);
-        let request = client::authorize(request, &self.http)
-            .await
-            .map_err(failed)?;
         let response = request.send().await.map_err(|e| failed(e.into()))?;
         if response.status() != reqwest::StatusCode::OK {
             let status = response.status();

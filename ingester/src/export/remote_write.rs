@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use tsdb::batch::Batch;
 
 use super::{Sent, Target};
 use crate::config::{MessageVersion, RemoteWrite};
 use crate::messages::{Contents, encode_v1, encode_v2};
-use crate::scrape::client::{self, Clients, authorize, read_body};
+use crate::scrape::client::{self, Clients, HttpClient, read_body};
 
 /// Bytes of an answer that are read, for what it says is wrong.
 const ANSWER_BYTES_MAX: usize = 512;
@@ -22,7 +22,7 @@ const ANSWER_BYTES_MAX: usize = 512;
 #[derive(Debug)]
 pub(super) struct RemoteWriteTarget {
     config: RemoteWrite,
-    client: Client,
+    client: HttpClient,
 }
 
 impl RemoteWriteTarget {
@@ -56,14 +56,15 @@ impl RemoteWriteTarget {
         let body = snap::raw::Encoder::new().compress_vec(&message);
         let body = body.expect("a message of one request is smaller than 4 GiB");
         let timeout = self.config.timeout_ms.unsigned_abs();
-        let request = (self.client.post(&self.config.url))
-            .timeout(Duration::from_millis(timeout))
-            .header(CONTENT_ENCODING, "snappy")
-            .header(CONTENT_TYPE, content_type)
-            .header("X-Prometheus-Remote-Write-Version", version)
-            .body(body);
         let answer = async {
-            Ok::<_, client::Error>(authorize(request, &self.config.http).await?.send().await?)
+            let request = self.client.request(Method::POST, &self.config.url).await?;
+            let request = request
+                .timeout(Duration::from_millis(timeout))
+                .header(CONTENT_ENCODING, "snappy")
+                .header(CONTENT_TYPE, content_type)
+                .header("X-Prometheus-Remote-Write-Version", version)
+                .body(body);
+            Ok::<_, client::Error>(request.send().await?)
         };
         // What could not be asked may be asked later; a secret in a file may come to be.
         let answer = match answer.await {

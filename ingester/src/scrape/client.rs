@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, IntoUrl, Method, RequestBuilder, Response};
+use runtime::followed::{Followed, Made};
 use runtime::tls::AnyCertificate;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -64,16 +65,73 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
-/// Makes clients; holds what they share.
-#[derive(Debug, Default)]
+/// Makes clients; clones share what clients do.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Clients {
-    system_roots: OnceLock<Arc<RootCertStore>>,
+    system_roots: Arc<OnceLock<Arc<RootCertStore>>>,
+}
+
+/// What makes requests as a configuration says, with what its files say when they are made.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpClient {
+    config: HttpConfig,
+    client: Current,
+}
+
+#[derive(Debug, Clone)]
+enum Current {
+    /// No file says anything about it.
+    Fixed(Client),
+    Followed(Arc<Followed<Client>>),
+}
+
+impl HttpClient {
+    /// A request with credentials and the further headers that are configured; files with secrets are
+    /// read each time.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        url: impl IntoUrl,
+    ) -> Result<RequestBuilder, Error> {
+        let request = match &self.client {
+            Current::Fixed(client) => client.request(method, url),
+            Current::Followed(client) => client.now().await.request(method, url),
+        };
+        authorize(request, &self.config).await
+    }
 }
 
 impl Clients {
-    /// A client for requests as `http` says; reads the files that it names. With `compression`,
-    /// answers may come compressed.
-    pub(crate) fn client(&self, http: &HttpConfig, compression: bool) -> Result<Client, Error> {
+    /// A client for requests as `http` says. Certificates and keys are read from the files that it
+    /// names, and again when these change; what cannot be used then changes nothing. With
+    /// `compression`, answers may come compressed.
+    pub(crate) fn client(&self, http: &HttpConfig, compression: bool) -> Result<HttpClient, Error> {
+        let config = http.clone();
+        let files = http.tls.files();
+        if files.is_empty() {
+            let client = Current::Fixed(self.made(http, compression)?);
+            return Ok(HttpClient { config, client });
+        }
+        let (clients, http) = (self.clone(), http.clone());
+        let followed = Followed::new("TLS of an HTTP client", move || {
+            let made = clients.made(&http, compression);
+            Ok(Made {
+                value: made.map_err(|source| runtime::Error::Start {
+                    action: "make an HTTP client".to_owned(),
+                    source: Box::new(source),
+                })?,
+                files: files.clone(),
+            })
+        });
+        let why = |error: runtime::Error| {
+            let source = error.source().map(ToString::to_string);
+            Error::Config(source.unwrap_or_else(|| error.to_string()))
+        };
+        let client = Current::Followed(followed.map_err(why)?);
+        Ok(HttpClient { config, client })
+    }
+
+    fn made(&self, http: &HttpConfig, compression: bool) -> Result<Client, Error> {
         let secret_headers = !http.headers.is_empty();
         let redirects = if http.follow_redirects {
             Policy::custom(move |attempt| {
@@ -263,8 +321,7 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// Adds credentials and further headers to a request; files with secrets are read each time.
-pub(crate) async fn authorize(
+async fn authorize(
     mut request: RequestBuilder,
     http: &HttpConfig,
 ) -> Result<RequestBuilder, Error> {

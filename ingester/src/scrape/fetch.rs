@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::{Method, Url};
 
-use super::client::{self, authorize, read_body};
+use super::client::{self, HttpClient, read_body};
 use super::error::Error;
 use crate::config::{Job, Protocol};
 use crate::exposition::Format;
@@ -33,12 +33,12 @@ pub(super) struct Answer {
 /// Asks the targets of a job.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    client: Client,
+    client: HttpClient,
     accept: HeaderValue,
 }
 
 impl Fetcher {
-    pub(super) fn new(client: Client, job: &Job) -> Self {
+    pub(super) fn new(client: HttpClient, job: &Job) -> Self {
         let accept = accept(job);
         Self {
             client,
@@ -62,15 +62,14 @@ impl Fetcher {
             },
         };
         let ask = async {
-            let mut request = self
-                .client
-                .get(url.clone())
+            let request = self.client.request(Method::GET, url.clone()).await;
+            let mut request = request
+                .map_err(failed)?
                 .header(ACCEPT, self.accept.clone())
                 .header("X-Prometheus-Scrape-Timeout-Seconds", seconds(timeout));
             if !job.compression {
                 request = request.header(ACCEPT_ENCODING, "identity");
             }
-            let request = authorize(request, &job.http).await.map_err(failed)?;
             let response = request.send().await.map_err(|e| failed(e.into()))?;
             if response.status() != reqwest::StatusCode::OK {
                 return Err(Error::Status(response.status()));

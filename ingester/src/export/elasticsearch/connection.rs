@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::config::{Elasticsearch, HttpConfig};
+use crate::config::Elasticsearch;
 use crate::export::remote_write::retry_after_ms;
-use crate::scrape::client::{Clients, Error, authorize, read_body};
+use crate::scrape::client::{Clients, Error, HttpClient, read_body};
 
 /// Bytes of an answer: one that lists what became of each document of a request.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -72,8 +72,7 @@ pub(super) struct Connection {
     urls: Vec<String>,
     /// The node that is asked first.
     current: AtomicUsize,
-    client: Client,
-    http: HttpConfig,
+    client: HttpClient,
     timeout: Duration,
 }
 
@@ -83,7 +82,6 @@ impl Connection {
             urls: config.urls.clone(),
             current: AtomicUsize::new(0),
             client: clients.client(&config.http, true)?,
-            http: config.http.clone(),
             timeout: Duration::from_millis(config.timeout_ms.unsigned_abs()),
         })
     }
@@ -135,11 +133,12 @@ impl Connection {
         url: String,
         body: Option<(&'static str, Bytes)>,
     ) -> Result<Answer, Error> {
-        let mut request = self.client.request(method, url).timeout(self.timeout);
+        let request = self.client.request(method, url).await?;
+        let mut request = request.timeout(self.timeout);
         if let Some((content_type, body)) = body {
             request = request.header(CONTENT_TYPE, content_type).body(body);
         }
-        let answer = authorize(request, &self.http).await?.send().await?;
+        let answer = request.send().await?;
         let (status, after_ms) = (answer.status(), retry_after_ms(answer.headers()));
         Ok(Answer {
             status,
