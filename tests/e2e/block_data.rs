@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use bucket::{Bucket, Origin, upload_block};
 use model::{Labels, TimeRange, sample};
 use promontory_tests::remote_write;
 use tsdb::block::{BlockWriter, Meta};
@@ -102,6 +103,27 @@ pub(crate) fn send(port: u16, seed: u64, shift_ms: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The block that [`write_block`] writes.
+pub(crate) fn block_id() -> Ulid {
+    Ulid::from_parts(START_MS as u64, 1)
+}
+
+/// The configuration of a bucket in `dir/bucket` that has the block, as by the sidecar of replica `a`.
+pub(crate) fn bucket(dir: &Path) -> anyhow::Result<String> {
+    let (block, folder) = (dir.join("block"), dir.join("bucket"));
+    std::fs::create_dir_all(&block)?;
+    write_block(&block, 1)?;
+    let bucket = Bucket::in_directory(&folder)?;
+    let origin = Origin::new("sidecar", [("replica".to_owned(), "a".to_owned())].into());
+    let block = block.join(block_id().to_string());
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(upload_block(&bucket, &block, &origin, 0))?;
+    let folder = folder.display();
+    Ok(format!(
+        "{{type: FILESYSTEM, config: {{directory: '{folder}'}}}}"
+    ))
+}
+
 /// Writes the block into `dir`.
 pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
     let series = series(seed, BLOCK);
@@ -112,7 +134,7 @@ pub(crate) fn write_block(dir: &Path, seed: u64) -> anyhow::Result<()> {
         .collect();
     symbols.sort_unstable();
     symbols.dedup();
-    let ulid = Ulid::from_parts(START_MS as u64, 1);
+    let ulid = block_id();
     let mut writer = BlockWriter::create(dir, ulid)?;
     for symbol in symbols {
         writer.add_symbol(symbol)?;

@@ -6,6 +6,7 @@
 
 mod all_in_one;
 mod block_data;
+mod bucket_command;
 mod buffer;
 mod catalog;
 mod compactor;
@@ -15,6 +16,7 @@ mod create_blocks;
 mod elasticsearch;
 mod faults;
 mod federation;
+mod figures;
 mod forwarding;
 mod http_api;
 mod limits;

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use promontory_tests::{free_port, peer};
+use promontory_tests::remote_write::{self, Series};
+use promontory_tests::{free_port, now_ms, peer};
+use serde_json::{Value, json};
 
 use crate::all_in_one::AllInOne;
 use crate::prometheus::Prometheus;
@@ -17,15 +19,34 @@ requests_total{code=\"500\",job=\"x\"} NaN 1600000060
 # EOF
 ";
 
-fn promontory(args: &[&str]) -> anyhow::Result<Output> {
+/// Runs the binary.
+pub(crate) fn promontory(args: &[&str]) -> anyhow::Result<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
     Ok(command.args(args).output()?)
 }
 
-fn text(output: &Output) -> anyhow::Result<String> {
+/// What a tool printed that succeeded.
+pub(crate) fn text(output: &Output) -> anyhow::Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "{errors}");
     Ok(String::from_utf8(output.stdout.clone())?)
+}
+
+/// Runs a program that reads `input` from its standard input.
+pub(crate) fn piped(program: &Path, args: &[&str], input: &str) -> anyhow::Result<Output> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().expect("piped");
+    // On a thread: a program may print before it has read everything.
+    let input = input.to_owned();
+    let writing = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output()?;
+    writing.join().expect("writing does not panic")?;
+    Ok(output)
 }
 
 /// Lines in any order, which Prometheus does not promise; of nothing promtool prints an empty one.
@@ -107,6 +128,129 @@ fn answers_look_as_promtool_shows_them() -> anyhow::Result<()> {
     let nobody = promontory(&["query", "instant", "127.0.0.1:1", "up"])?;
     let errors = String::from_utf8_lossy(&nobody.stderr);
     assert!(errors.contains("cannot be reached"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn answers_are_json_for_programs() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let ours = AllInOne::start(dir.path(), free_port())?;
+    let url = format!("http://127.0.0.1:{}", ours.port);
+    let t = now_ms() / 1000 - 60;
+    let known = [("__name__", "known"), ("job", "a")];
+    let series = Series {
+        labels: known.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+        samples: vec![(t * 1000, 1.5), (t * 1000 + 15_000, 2.0)],
+    };
+    let sent = remote_write::send(ours.port, "/api/v1/write", &[series])?;
+    anyhow::ensure!(sent.status / 100 == 2, "{sent:?}");
+    let metric = json!({ "__name__": "known", "job": "a" });
+    let at = |seconds: i64| format!("--time={}", t + seconds);
+    let (start, end) = (format!("--start={t}"), format!("--end={}", t + 15));
+    let values = json!([[t, "1.5"], [t + 15, "2"]]);
+    for (args, expected) in [
+        (
+            &["instant", &at(20), &url, "known"][..],
+            json!([{ "metric": metric, "value": [t + 20, "2"] }]),
+        ),
+        (
+            &["instant", &at(20), &url, "known[1m]"],
+            json!([{ "metric": metric, "values": values }]),
+        ),
+        (&["instant", &at(0), &url, "1 + 1"], json!([t, "2"])),
+        (&["instant", &at(0), &url, "nothing"], json!([])),
+        (
+            &["range", &start, &end, "--step=15s", &url, "known"],
+            json!([{ "metric": metric, "values": values }]),
+        ),
+        (
+            &["series", "--match=known", &start, &end, &url],
+            json!([metric]),
+        ),
+        (
+            &["labels", "--match=known", &start, &end, &url],
+            json!(["__name__", "job"]),
+        ),
+        (
+            &["labels", "--match=known", &start, &end, &url, "job"],
+            json!(["a"]),
+        ),
+    ] {
+        for format in ["--output=json", "--format=json"] {
+            let printed = text(&promontory(&[&["query"], args, &[format]].concat())?)?;
+            let found: Value = serde_json::from_str(&printed)?;
+            assert_eq!(found, expected, "{args:?}");
+        }
+    }
+    for (args, code, said) in [
+        (&["range", &url, "sum("][..], 1, "parse error"),
+        (&["series", "--match={", &url], 1, "parse error"),
+        (&["labels", "127.0.0.1:1"], 1, "cannot be reached"),
+        (&["series", &url], 2, "--match"),
+        (&["instant", &url, "known", "-o", "yaml"], 2, "yaml"),
+        (&["range", "--start=x", &url, "known"], 2, "--start"),
+    ] {
+        let output = promontory(&[&["query"], args].concat())?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
+        assert!(errors.contains(said), "{args:?}: {errors}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn checks_tell_by_the_exit_code() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = |name: &str, text: &str| -> anyhow::Result<String> {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text)?;
+        Ok(file.display().to_string())
+    };
+    let good = file("good.yml", "scrape_configs: [{job_name: a}]\n")?;
+    let bad = file("bad.yml", "scrape_configs:\n- job: a\n")?;
+    let missing = dir.path().join("none.yml").display().to_string();
+    for (tool, files, code, said) in [
+        ("config", &[&*good][..], 0, &["good.yml", "SUCCESS"][..]),
+        (
+            "config",
+            &[&good, &bad],
+            1,
+            &["good.yml", "bad.yml", "line 2"],
+        ),
+        ("config", &[&missing], 1, &["none.yml"]),
+        ("config", &[], 2, &["FILE"]),
+        ("web-config", &[&bad], 1, &["bad.yml"]),
+        ("web-config", &[&missing], 1, &["none.yml"]),
+    ] {
+        let output = promontory(&[&["check", tool], files].concat())?;
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed)?;
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{tool} {files:?}: {printed}"
+        );
+        for word in said {
+            assert!(printed.contains(word), "{tool} {files:?}: {printed}");
+        }
+    }
+    let ours = Path::new(env!("CARGO_BIN_EXE_promontory"));
+    for (metrics, code, said) in [
+        (
+            "# HELP a_total Things.\n# TYPE a_total counter\na_total 1\n",
+            0,
+            "",
+        ),
+        ("# TYPE requests counter\nrequests 1\n", 3, "requests"),
+        ("a{ 1\n", 1, "cannot be read"),
+    ] {
+        let output = piped(ours, &["check", "metrics"], metrics)?;
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed)?;
+        assert_eq!(output.status.code(), Some(code), "{metrics}: {printed}");
+        assert!(printed.contains(said), "{metrics}: {printed}");
+    }
     Ok(())
 }
 
@@ -222,18 +366,7 @@ fn files_and_metrics_are_checked() -> anyhow::Result<()> {
     ])?)?;
 
     let lint = |program: &Path, metrics: &str| -> anyhow::Result<(Vec<String>, Option<i32>)> {
-        let mut child = Command::new(program)
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        child
-            .stdin
-            .take()
-            .expect("piped")
-            .write_all(metrics.as_bytes())?;
-        let output = child.wait_with_output()?;
+        let output = piped(program, &["check", "metrics"], metrics)?;
         // promtool says on standard error what we say on standard output.
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8(said)?;

@@ -1,15 +1,13 @@
 //! TLS between components and to clients: certificates of one authority are taken, all else is
 //! refused.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use bucket::{Bucket, Origin, upload_block};
 use promontory_tests::process::Server;
-use promontory_tests::{free_port, http, peer};
+use promontory_tests::{free_port, http, now_ms, peer};
 use serde_json::Value;
 
 use crate::all_in_one::AllInOne;
@@ -105,25 +103,12 @@ fn path(dir: &Path, name: &str, extension: &str) -> String {
 
 /// A store gateway over one block that demands certificates of `ca`.
 fn store(dir: &Path, ca: &Authority) -> anyhow::Result<Component> {
-    let block = dir.join("block");
-    std::fs::create_dir_all(&block)?;
-    block_data::write_block(&block, 1)?;
-    let bucket = Bucket::in_directory(&dir.join("bucket"))?;
-    let labels = BTreeMap::from([("replica".to_owned(), "a".to_owned())]);
-    let runtime = tokio::runtime::Runtime::new()?;
-    for entry in std::fs::read_dir(&block)? {
-        let origin = Origin::new("sidecar", labels.clone());
-        runtime.block_on(upload_block(&bucket, &entry?.path(), &origin, 0))?;
-    }
-    let folder = dir.join("bucket");
+    let bucket = block_data::bucket(dir)?;
     Component::start(
         dir,
         "store",
         &[
-            format!(
-                "--objstore.config={{type: FILESYSTEM, config: {{directory: '{}'}}}}",
-                folder.display()
-            ),
+            format!("--objstore.config={bucket}"),
             format!("--data-dir={}", dir.join("store").display()),
             format!("--grpc-server-tls-cert={}", path(dir, "server", "crt")),
             format!("--grpc-server-tls-key={}", path(dir, "server", "key")),
@@ -348,5 +333,130 @@ fn one_process_keeps_to_its_web_configuration_and_follows_it() -> anyhow::Result
     );
     let alice = status(&new_authority, &["--user", "alice:secret"])?;
     ensure!(alice == "200", "{alice}: {}", ours.server.log());
+    Ok(())
+}
+
+/// Asks a process that speaks TLS, as `client` of the authority `ca` in `dir`.
+struct Asking<'a> {
+    dir: &'a Path,
+    port: u16,
+}
+
+impl Asking<'_> {
+    fn get(&self, path: &str) -> anyhow::Result<String> {
+        let file = |name: &str, extension: &str| self::path(self.dir, name, extension);
+        let [ca, cert, key] = [
+            file("ca", "crt"),
+            file("client", "crt"),
+            file("client", "key"),
+        ];
+        let known = ["--cacert", &ca, "--cert", &cert, "--key", &key];
+        let output = curl(self.port, path, &known)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn is_ready(&self) -> anyhow::Result<bool> {
+        Ok(self.get("/-/ready")?.ends_with("\n200"))
+    }
+
+    /// Whether it has a series that satisfies `query`.
+    fn has(&self, query: &str) -> anyhow::Result<bool> {
+        let path = format!("/api/v1/query?query={}", http::encode(query));
+        Ok(self.get(&path)?.contains("\"value\""))
+    }
+}
+
+/// Whether a process without TLS has a series that satisfies `query`.
+fn has(ours: &AllInOne, query: &str) -> anyhow::Result<bool> {
+    let path = format!("/api/v1/query?query={}", http::encode(query));
+    Ok(http::get(ours.port, &path)?.body.contains("\"value\""))
+}
+
+#[test]
+fn clients_of_http_follow_their_certificates() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let (Some(old), Some(new)) = (Authority::new(at, "old")?, Authority::new(at, "new")?) else {
+        return Ok(());
+    };
+    if peer("curl").is_none() {
+        return Ok(());
+    }
+    // Both sides name the same files, which are replaced.
+    let come_from = |authority: &Authority| {
+        authority.issue("server")?;
+        authority.issue("client")?;
+        std::fs::copy(authority.path("crt"), path(at, "ca", "crt"))?;
+        anyhow::Ok(())
+    };
+    come_from(&old)?;
+    let web = at.join("web.yml");
+    std::fs::write(
+        &web,
+        "tls_server_config: {cert_file: server.crt, key_file: server.key, \
+         client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}\n",
+    )?;
+    let theirs = at.join("theirs");
+    std::fs::create_dir(&theirs)?;
+    let their_config = theirs.join("prometheus.yml");
+    std::fs::write(&their_config, "global: {external_labels: {replica: a}}\n")?;
+    let their_flags = [
+        format!("--http.config={}", web.display()),
+        format!("--config.file={}", their_config.display()),
+    ];
+    let port = free_port();
+    let start_theirs = || AllInOne::begin(&theirs, port, &their_flags);
+    let theirs = start_theirs()?;
+    let asking = Asking { dir: at, port };
+    wait_until("an answer over TLS", || asking.is_ready())?;
+
+    let tls = "tls_config: {ca_file: ca.crt, cert_file: client.crt, key_file: client.key}";
+    let config = at.join("prometheus.yml");
+    let text = format!(
+        "scrape_configs:\n\
+         - {{job_name: theirs, scheme: https, scrape_interval: 200ms, scrape_timeout: 200ms, {tls}, \
+         static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n\
+         remote_write:\n\
+         - {{url: 'https://127.0.0.1:{port}/api/v1/write', {tls}, queue_config: {{max_backoff: 200ms}}}}\n"
+    );
+    std::fs::write(&config, text)?;
+    let flag = format!("--config.file={}", config.display());
+    let ours = AllInOne::start_with(at, free_port(), &[flag])?;
+    let [ca, cert, key] = [("ca", "crt"), ("client", "crt"), ("client", "key")]
+        .map(|(name, extension)| path(at, name, extension));
+    let sidecar = Component::start(
+        at,
+        "sidecar",
+        &[
+            format!("--prometheus.url=https://127.0.0.1:{port}"),
+            format!(
+                "--prometheus.http-client={{tls_config: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}}}}}"
+            ),
+            format!("--tsdb.path={}", at.join("none").display()),
+            "--prometheus.get_config_interval=200ms".to_owned(),
+        ],
+    )?;
+    let is_up = |expected: &str| {
+        let metrics = http::get(sidecar.http, "/metrics")?.body;
+        let line = format!("thanos_sidecar_prometheus_up {expected}");
+        Ok(metrics.lines().any(|found| found == line))
+    };
+    wait_until("a scrape", || has(&ours, "up{job=\"theirs\"} == 1"))?;
+    wait_until("samples", || asking.has("up{job=\"theirs\"} == 1"))?;
+    wait_until("a sidecar's Prometheus", || is_up("1"))?;
+
+    // Everybody has to connect again, and the old authority is none any more.
+    come_from(&new)?;
+    drop(theirs);
+    wait_until("a failed scrape", || has(&ours, "up{job=\"theirs\"} == 0"))?;
+    wait_until("a sidecar without Prometheus", || is_up("0"))?;
+    let restarted = now_ms() / 1000 + 1;
+    let _theirs = start_theirs()?;
+    wait_until("an answer with the new certificate", || asking.is_ready())?;
+    let since = format!("timestamp(up{{job=\"theirs\"}} == 1) > {restarted}");
+    wait_until("a scrape", || has(&ours, &since))?;
+    wait_until("samples", || asking.has(&since))?;
+    wait_until("a sidecar's Prometheus", || is_up("1"))?;
+    ensure!(!ours.server.log().contains("panicked"));
     Ok(())
 }
