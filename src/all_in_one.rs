@@ -96,13 +96,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
     let starting = async {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(figures);
-        let deps = Deps {
-            clock: Arc::clone(&clock),
-            notifications: Notifications::shown_by(&registry),
-            reloads: Reloads::shown_by(&registry, clock.now_ms()),
-            registry,
-            replay,
-        };
+        let deps = Deps::new(Arc::clone(&clock), registry, replay);
         let (settings, given) = (config.ingester.clone(), deps.clone());
         let front = process::blocking(move || Front::open(&settings, &given)).await?;
         // Before the data is there, what is pushed is held.
@@ -156,13 +150,7 @@ fn open(
     let main = Arc::new(Core::open(&config.ingester, front, deps)?);
     let own = own.map(|own| {
         // Its figures would be mistaken for those of the main one.
-        let deps = Deps {
-            clock: Arc::clone(&clock),
-            registry: Registry::default(),
-            replay: Arc::default(),
-            notifications: Notifications::default(),
-            reloads: Reloads::default(),
-        };
+        let deps = Deps::new(Arc::clone(&clock), Registry::default(), Arc::default());
         let front = Front::open(&own, &deps)?;
         Core::open(&own, front, deps).map(Arc::new)
     });

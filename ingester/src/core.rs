@@ -50,6 +50,19 @@ pub struct Deps {
     pub reloads: Reloads,
 }
 
+impl Deps {
+    /// All that is counted and told is shown by `registry`.
+    pub fn new(clock: Arc<dyn Clock>, registry: Registry, replay: Arc<ReplayProgress>) -> Self {
+        Self {
+            notifications: Notifications::shown_by(&registry),
+            reloads: Reloads::shown_by(&registry, clock.now_ms()),
+            clock,
+            registry,
+            replay,
+        }
+    }
+}
+
 /// An ingester with its data open.
 #[derive(Debug)]
 pub struct Core {

@@ -7,7 +7,7 @@ use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
 use runtime::http::{HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
-use runtime::{Clock as _, Error, Notifications, Reloads, SystemClock};
+use runtime::{Clock as _, Error, SystemClock};
 use storeapi::Store;
 use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -89,13 +89,7 @@ impl Ingester {
                 writes.serve(write_service.clone(), shutdown.clone()),
             );
         };
-        let deps = Deps {
-            notifications: Notifications::shown_by(&registry),
-            reloads: Reloads::shown_by(&registry, clock.now_ms()),
-            clock,
-            registry,
-            replay: replay::shown_by(&http_service),
-        };
+        let deps = Deps::new(clock, registry, replay::shown_by(&http_service));
         let working = async {
             let opened = Arc::new(config);
             let to_open = Arc::clone(&opened);
