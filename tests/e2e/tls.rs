@@ -372,6 +372,63 @@ fn has(ours: &AllInOne, query: &str) -> anyhow::Result<bool> {
     Ok(http::get(ours.port, &path)?.body.contains("\"value\""))
 }
 
+/// Has both sides show and trust what comes of `authority` from now on: the files that they name are
+/// replaced.
+fn come_from(at: &Path, authority: &Authority) -> anyhow::Result<()> {
+    authority.issue("server")?;
+    authority.issue("client")?;
+    std::fs::copy(authority.path("crt"), path(at, "ca", "crt"))?;
+    Ok(())
+}
+
+/// Flags of a process that lets in who shows a certificate.
+fn demanding(at: &Path) -> anyhow::Result<[String; 2]> {
+    let (web, config) = (at.join("web.yml"), at.join("theirs.yml"));
+    std::fs::write(
+        &web,
+        "tls_server_config: {cert_file: server.crt, key_file: server.key, \
+         client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}\n",
+    )?;
+    std::fs::write(&config, "global: {external_labels: {replica: a}}\n")?;
+    Ok([
+        format!("--http.config={}", web.display()),
+        format!("--config.file={}", config.display()),
+    ])
+}
+
+/// A process that scrapes what is at `port`, and sends it what it scraped.
+fn scraping(at: &Path, port: u16) -> anyhow::Result<AllInOne> {
+    let tls = "tls_config: {ca_file: ca.crt, cert_file: client.crt, key_file: client.key}";
+    let config = at.join("ours.yml");
+    let text = format!(
+        "scrape_configs:\n\
+         - {{job_name: theirs, scheme: https, scrape_interval: 200ms, scrape_timeout: 200ms, {tls}, \
+         static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n\
+         remote_write:\n\
+         - {{url: 'https://127.0.0.1:{port}/api/v1/write', {tls}, queue_config: {{max_backoff: 200ms}}}}\n"
+    );
+    std::fs::write(&config, text)?;
+    let flag = format!("--config.file={}", config.display());
+    AllInOne::start_with(at, free_port(), &[flag])
+}
+
+/// A sidecar of what is at `port`.
+fn sidecar(at: &Path, port: u16) -> anyhow::Result<Component> {
+    let [ca, cert, key] = [("ca", "crt"), ("client", "crt"), ("client", "key")]
+        .map(|(name, extension)| path(at, name, extension));
+    let tls = format!("{{ca_file: {ca}, cert_file: {cert}, key_file: {key}}}");
+    Component::start(
+        at,
+        "sidecar",
+        &[
+            format!("--prometheus.url=https://127.0.0.1:{port}"),
+            format!("--prometheus.http-client={{tls_config: {tls}}}"),
+            "--prometheus.get_config_interval=200ms".to_owned(),
+            format!("--tsdb.path={}", at.join("none").display()),
+        ],
+    )
+}
+
 #[test]
 fn clients_of_http_follow_their_certificates() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -382,60 +439,16 @@ fn clients_of_http_follow_their_certificates() -> anyhow::Result<()> {
     if peer("curl").is_none() {
         return Ok(());
     }
-    // Both sides name the same files, which are replaced.
-    let come_from = |authority: &Authority| {
-        authority.issue("server")?;
-        authority.issue("client")?;
-        std::fs::copy(authority.path("crt"), path(at, "ca", "crt"))?;
-        anyhow::Ok(())
-    };
-    come_from(&old)?;
-    let web = at.join("web.yml");
-    std::fs::write(
-        &web,
-        "tls_server_config: {cert_file: server.crt, key_file: server.key, \
-         client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}\n",
-    )?;
-    let theirs = at.join("theirs");
-    std::fs::create_dir(&theirs)?;
-    let their_config = theirs.join("prometheus.yml");
-    std::fs::write(&their_config, "global: {external_labels: {replica: a}}\n")?;
-    let their_flags = [
-        format!("--http.config={}", web.display()),
-        format!("--config.file={}", their_config.display()),
-    ];
+    come_from(at, &old)?;
+    let (their_flags, their_dir) = (demanding(at)?, at.join("theirs"));
+    std::fs::create_dir(&their_dir)?;
     let port = free_port();
-    let start_theirs = || AllInOne::begin(&theirs, port, &their_flags);
+    let start_theirs = || AllInOne::begin(&their_dir, port, &their_flags);
     let theirs = start_theirs()?;
     let asking = Asking { dir: at, port };
     wait_until("an answer over TLS", || asking.is_ready())?;
 
-    let tls = "tls_config: {ca_file: ca.crt, cert_file: client.crt, key_file: client.key}";
-    let config = at.join("prometheus.yml");
-    let text = format!(
-        "scrape_configs:\n\
-         - {{job_name: theirs, scheme: https, scrape_interval: 200ms, scrape_timeout: 200ms, {tls}, \
-         static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n\
-         remote_write:\n\
-         - {{url: 'https://127.0.0.1:{port}/api/v1/write', {tls}, queue_config: {{max_backoff: 200ms}}}}\n"
-    );
-    std::fs::write(&config, text)?;
-    let flag = format!("--config.file={}", config.display());
-    let ours = AllInOne::start_with(at, free_port(), &[flag])?;
-    let [ca, cert, key] = [("ca", "crt"), ("client", "crt"), ("client", "key")]
-        .map(|(name, extension)| path(at, name, extension));
-    let sidecar = Component::start(
-        at,
-        "sidecar",
-        &[
-            format!("--prometheus.url=https://127.0.0.1:{port}"),
-            format!(
-                "--prometheus.http-client={{tls_config: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}}}}}"
-            ),
-            format!("--tsdb.path={}", at.join("none").display()),
-            "--prometheus.get_config_interval=200ms".to_owned(),
-        ],
-    )?;
+    let (ours, sidecar) = (scraping(at, port)?, sidecar(at, port)?);
     let is_up = |expected: &str| {
         let metrics = http::get(sidecar.http, "/metrics")?.body;
         let line = format!("thanos_sidecar_prometheus_up {expected}");
@@ -446,7 +459,7 @@ fn clients_of_http_follow_their_certificates() -> anyhow::Result<()> {
     wait_until("a sidecar's Prometheus", || is_up("1"))?;
 
     // Everybody has to connect again, and the old authority is none any more.
-    come_from(&new)?;
+    come_from(at, &new)?;
     drop(theirs);
     wait_until("a failed scrape", || has(&ours, "up{job=\"theirs\"} == 0"))?;
     wait_until("a sidecar without Prometheus", || is_up("0"))?;
