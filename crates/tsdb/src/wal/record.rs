@@ -2,7 +2,7 @@
 //!
 //! The first byte of a record is its type. Types 1 to 10 are read and written; the enhanced types
 //! 11 to 13, which carry start timestamps, are read without those; everything else is skipped by
-//! readers, so that a newer writer's log stays readable. Type 80 is our own: float samples in a quarter
+//! readers, so that a newer writer's log stays readable. Type 80 is our own: float samples in a seventh
 //! of the bytes ([`changes`]).
 //!
 //! Source: Prometheus' `tsdb/record`. The structs here are the disk's view and hold series by the
@@ -17,7 +17,7 @@ use model::{FloatHistogram, Histogram, Labels};
 
 use crate::error::Corruption;
 
-pub use changes::{Changes, check_changes, encode_changes};
+pub use changes::{CHANGES_MAX, Changes, check_changes, encode_changes};
 pub use histograms::{
     decode_float_histograms, decode_histograms, encode_float_histograms, encode_histograms,
 };
