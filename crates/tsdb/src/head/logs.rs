@@ -215,8 +215,9 @@ impl Logs {
     /// Flushes both logs, first the one that has the series of the other; returns how many appends
     /// are durable then.
     fn flush_now(&self) -> Result<u64> {
-        let open = self.open.lock();
+        let mut open = self.open.lock();
         let written = open.written;
+        open.end_blocks()?;
         let logs: Vec<_> = [Some(&open.wal), open.wbl.as_ref()]
             .into_iter()
             .flatten()
@@ -229,8 +230,7 @@ impl Logs {
             self.syncs.lock().add(started.elapsed());
             if let Err(e) = synced {
                 let error = Error::io("sync", &path, e);
-                let again = Error::Invalid(format!("{error}; nothing is written any longer"));
-                self.open.lock().failed = Some(Arc::new(again));
+                self.open.lock().fail(&error);
                 return Err(error);
             }
         }
@@ -302,6 +302,24 @@ impl OpenLogs {
         self.wal
             .log(&self.wal_rows.records(FloatForm::WholeChanges))?;
         Ok(true)
+    }
+
+    /// Lets flushes write few blocks twice, unless the log is to be as Prometheus writes it.
+    fn end_blocks(&mut self) -> Result<()> {
+        if self.float_records == FloatRecords::Samples {
+            return Ok(());
+        }
+        let ended = [Some(&mut self.wal), self.wbl.as_mut()]
+            .into_iter()
+            .flatten()
+            .try_for_each(Writer::end_block);
+        ended.inspect_err(|error| self.fail(error))
+    }
+
+    /// Lets nobody write any longer.
+    fn fail(&mut self, error: &Error) {
+        let again = Error::Invalid(format!("{error}; nothing is written any longer"));
+        self.failed = Some(Arc::new(again));
     }
 
     /// The data directory.

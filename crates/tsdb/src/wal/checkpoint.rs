@@ -188,7 +188,7 @@ impl<K: Fn(u64) -> bool> Filter<K> {
                 self.metadata
                     .extend(rows.into_iter().map(|m| (m.series, m)));
             }
-            Some(T::MmapMarkers | T::MinValidTime) | None => {}
+            Some(T::MmapMarkers | T::MinValidTime | T::Filler) | None => {}
         }
         if !out.is_empty() {
             self.push(out);

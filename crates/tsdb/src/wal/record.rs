@@ -62,6 +62,8 @@ pub enum RecordType {
     MinValidTime = 14,
     /// Float samples, each relative to the one before of its series. Not known to Prometheus.
     Changes = 80,
+    /// Nothing but bytes up to the end of a block. Not known to Prometheus.
+    Filler = 81,
 }
 
 impl RecordType {
@@ -83,6 +85,7 @@ impl RecordType {
             13 => Self::FloatHistogramsV2,
             14 => Self::MinValidTime,
             80 => Self::Changes,
+            81 => Self::Filler,
             _ => return None,
         })
     }
@@ -200,7 +203,7 @@ impl Checker {
             }
             Some(T::Changes) => check_changes(record),
             Some(T::MinValidTime) => decode_min_valid_time(record).map(drop),
-            None => Ok(()),
+            Some(T::Filler) | None => Ok(()),
         }
     }
 }

@@ -12,8 +12,19 @@ use std::path::{Path, PathBuf};
 use super::compression::{Compression, Compressor};
 use super::dir::{LogDir, SegmentFile, SegmentStore};
 use super::fragment::{self, HEADER_SIZE, Part};
+use super::record::RecordType;
 use super::{PAGE_SIZE, SEGMENT_SIZE};
 use crate::error::{Error, Result};
+
+/// What the operating system writes at least, and writes again when a flush ended within it.
+const BLOCK_SIZE: usize = 4096;
+/// A record that says nothing, cut to the length that is needed. No snappy block goes on with its second
+/// byte.
+const FILLER: [u8; BLOCK_SIZE] = {
+    let mut filler = [0; BLOCK_SIZE];
+    (filler[0], filler[1]) = (RecordType::Filler as u8, 1);
+    filler
+};
 
 /// How a log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +172,15 @@ impl<S: SegmentStore> Writer<S> {
         })
     }
 
+    /// Fills the block of 4 KiB that the next flush ends in, so that the one after does not write it
+    /// again, if less than half of it is left: what fillers add to the log is less than what they save.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the writer then refuses everything that follows.
+    pub fn end_block(&mut self) -> Result<()> {
+        self.guarded("write", |writer| writer.pages.end_block())
+    }
+
     /// Makes everything logged so far durable.
     ///
     /// # Errors
@@ -261,6 +281,16 @@ impl<S: SegmentStore> Pages<S> {
             self.pages_done += 1;
         }
         Ok(())
+    }
+
+    fn end_block(&mut self) -> io::Result<()> {
+        let left = BLOCK_SIZE - self.page.len() % BLOCK_SIZE;
+        if left > BLOCK_SIZE / 2 || left <= HEADER_SIZE {
+            return Ok(());
+        }
+        let filler = &FILLER[..left - HEADER_SIZE];
+        fragment::encode(&mut self.page, Part::Full, Compression::None, filler);
+        self.flush_page(self.page_is_full())
     }
 
     fn cut_segment(&mut self) -> io::Result<()> {

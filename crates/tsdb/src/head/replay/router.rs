@@ -136,9 +136,9 @@ impl<'scope> Router<'scope> {
                 record::decode_metadata(bytes, &mut scratch.metadata)?;
                 scratch.metadata.drain(..).for_each(|m| self.metadata(m));
             }
-            // Markers belong into a WBL, and the least valid time only says what a checkpoint
-            // dropped.
-            RecordType::MmapMarkers | RecordType::MinValidTime => {}
+            // Markers belong into a WBL, the least valid time only says what a checkpoint dropped,
+            // and fillers say nothing.
+            RecordType::MmapMarkers | RecordType::MinValidTime | RecordType::Filler => {}
             _ => self.sample_record(record_type, bytes, scratch, false)?,
         }
         Ok(())
@@ -159,7 +159,8 @@ impl<'scope> Router<'scope> {
             | RecordType::Tombstones
             | RecordType::Exemplars
             | RecordType::Metadata
-            | RecordType::MinValidTime => {}
+            | RecordType::MinValidTime
+            | RecordType::Filler => {}
             _ => self.sample_record(record_type, bytes, scratch, true)?,
         }
         Ok(())

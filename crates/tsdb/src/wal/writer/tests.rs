@@ -45,6 +45,7 @@ proptest! {
             writer.log(&batch).unwrap();
             logged.extend(batch);
             if sync {
+                writer.end_block().unwrap();
                 writer.sync().unwrap();
                 synced = logged.len();
             }
@@ -59,6 +60,7 @@ proptest! {
             let mut reader = SegmentReader::new(&segment[..]);
             loop {
                 match reader.next_record() {
+                    Ok(Some(record)) if record.first() == Some(&FILLER[0]) => {}
                     Ok(Some(record)) => found.push(record.to_vec()),
                     Ok(None) => break,
                     Err(SegmentError::Damaged { torn, .. }) => {
@@ -98,6 +100,31 @@ fn pages_are_written_once_and_filled_up_to_the_last_header() {
     assert_eq!(bytes.len(), PAGE_SIZE + HEADER_SIZE + 6);
     assert_eq!(bytes[PAGE_SIZE - 6..PAGE_SIZE], [0; 6]);
     assert_eq!(count(bytes), 2);
+}
+
+#[test]
+fn a_block_of_which_little_is_left_is_filled() {
+    let store = MemoryStore::default();
+    let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+    let mut expected = 0;
+    let mut log = |bytes: usize, filled_to: Option<usize>| {
+        writer.log(&[vec![1; bytes - HEADER_SIZE]]).unwrap();
+        writer.end_block().unwrap();
+        expected = filled_to.unwrap_or(expected + bytes);
+        assert_eq!(store.segments()[0].len(), expected);
+        // What is filled or not will not be filled again.
+        writer.end_block().unwrap();
+        assert_eq!(store.segments()[0].len(), expected);
+    };
+    log(BLOCK_SIZE / 2 - 1, None);
+    log(1 + HEADER_SIZE, Some(BLOCK_SIZE));
+    log(BLOCK_SIZE - HEADER_SIZE, None);
+    log(HEADER_SIZE, None);
+    log(BLOCK_SIZE - HEADER_SIZE - 1, Some(3 * BLOCK_SIZE));
+    // The rest of the page, and the first of the next.
+    log(PAGE_SIZE - 3 * BLOCK_SIZE - 100, Some(PAGE_SIZE));
+    log(BLOCK_SIZE, None);
+    assert_eq!(count(&store.segments()[0]), 7 + 3);
 }
 
 #[test]
