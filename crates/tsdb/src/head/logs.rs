@@ -306,7 +306,7 @@ impl OpenLogs {
 
     /// Lets flushes write few blocks twice, unless the log is to be as Prometheus writes it.
     fn end_blocks(&mut self) -> Result<()> {
-        if self.float_records == FloatRecords::Samples {
+        if self.float_records == FloatRecords::Samples || self.failed.is_some() {
             return Ok(());
         }
         let ended = [Some(&mut self.wal), self.wbl.as_mut()]
