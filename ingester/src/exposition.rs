@@ -14,13 +14,14 @@
 //! Targets expose the same series again and again, so a reader that keeps the text of each line can
 //! skip what it knows: [`Parser::take_known`].
 //!
-//! Reading order: here (the entries), [`number`], `lexer` (tokens), [`parser`], [`strict`];
+//! Reading order: here (the entries), [`number`], `scan`, `lexer` (tokens), [`parser`], [`strict`];
 //! [`protobuf`] reads the third format.
 
 mod lexer;
 pub mod number;
 pub mod parser;
 pub mod protobuf;
+mod scan;
 pub mod strict;
 
 use std::borrow::Cow;

@@ -4,7 +4,7 @@
 
 use memchr::{memchr2, memchr3};
 
-use super::{Error, Format, RawStr};
+use super::{Error, Format, RawLabel, RawStr, scan};
 
 /// Which bytes may be part of a bare name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,26 +14,6 @@ pub(super) enum NameKind {
     /// `[a-zA-Z_][a-zA-Z0-9_]*`.
     Label,
 }
-
-const START: u8 = 1;
-const DIGIT: u8 = 2;
-const COLON: u8 = 4;
-
-/// What each byte may be within a name.
-static CLASS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = match b as u8 {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START,
-            b'0'..=b'9' => DIGIT,
-            b':' => COLON,
-            _ => 0,
-        };
-        b += 1;
-    }
-    table
-};
 
 /// Position in the input, and the number of the line there.
 #[derive(Debug, Clone)]
@@ -119,21 +99,45 @@ impl<'a> Lexer<'a> {
     /// A bare name, or `None` when the next byte cannot start one.
     #[inline]
     pub(super) fn name(&mut self, kind: NameKind) -> Option<RawStr<'a>> {
-        let (first, more) = match kind {
-            NameKind::Metric => (START | COLON, START | COLON | DIGIT),
-            NameKind::Label => (START, START | DIGIT),
-        };
         let rest = self.rest();
-        if CLASS[usize::from(*rest.first()?)] & first == 0 {
+        let first = *rest.first()?;
+        let colon = kind == NameKind::Metric;
+        let len = scan::name_len(rest, colon);
+        if len == 0 || first.is_ascii_digit() {
             return None;
         }
-        let len = rest
-            .iter()
-            .position(|b| CLASS[usize::from(*b)] & more == 0)
-            .unwrap_or(rest.len());
         let start = self.pos;
         self.pos += len;
         self.str(start, self.pos).map(RawStr)
+    }
+
+    /// A label as nearly all are written: a bare name, text without escapes in quotes, and behind it
+    /// a comma or the closing brace, which is given back. Anything else is left where it is.
+    #[inline]
+    pub(super) fn plain_label(&mut self) -> Option<(RawLabel<'a>, u8)> {
+        let start = self.pos;
+        let rest = self.rest();
+        let name_len = scan::name_len(rest, false);
+        if rest.first()?.is_ascii_digit() {
+            return None;
+        }
+        let (equals, value) = rest[name_len..].split_first_chunk()?;
+        if name_len == 0 || equals != b"=\"" {
+            return None;
+        }
+        let value_len = scan::text_end(value)?;
+        let [b'"', next @ (b',' | b'}'), ..] = value[value_len..] else {
+            return None;
+        };
+        let text = self.text?;
+        let value_start = start + name_len + 2;
+        let value_end = value_start + value_len;
+        let label = RawLabel {
+            name: RawStr(text.get(start..start + name_len)?),
+            value: RawStr(text.get(value_start..value_end)?),
+        };
+        self.pos = value_end + 2;
+        Some((label, next))
     }
 
     /// A quoted string; call where a `"` is next. Only the text format lets it span lines.
@@ -146,7 +150,7 @@ impl<'a> Lexer<'a> {
         let mut lines = 0;
         loop {
             let rest = &self.input[at.min(self.input.len())..];
-            let Some(next) = memchr3(b'"', b'\\', b'\n', rest) else {
+            let Some(next) = scan::text_end(rest) else {
                 return Err(self.error(format!("the quotes of the {what} are not closed")));
             };
             at += next;

@@ -1,7 +1,7 @@
 //! The grammar of both formats.
 
 use super::lexer::{Lexer, NameKind};
-use super::number::{parse_ms, parse_seconds, parse_value, seconds_to_ms};
+use super::number::{parse_ms, parse_seconds, parse_value, plain, seconds_to_ms};
 use super::{
     Entry, Error, Exemplar, Format, MetricType, RawLabel, RawStr, Reading, SampleEntry, Series,
 };
@@ -389,6 +389,14 @@ fn labels<'a>(
 ) -> Result<bool, Error> {
     let mut after_comma = false;
     loop {
+        if let Some((label, next)) = lexer.plain_label() {
+            labels.push(label);
+            after_comma = next == b',';
+            if after_comma {
+                continue;
+            }
+            return Ok(false);
+        }
         lexer.skip_blank();
         if lexer.take(b'}') {
             return Ok(after_comma);
@@ -433,12 +441,25 @@ fn value(lexer: &mut Lexer<'_>) -> Result<f64, Error> {
         return value_after_space(lexer);
     }
     lexer.skip_blank();
-    number(lexer, "a value", parse_value)
+    value_here(lexer)
 }
 
 fn value_after_space(lexer: &mut Lexer<'_>) -> Result<f64, Error> {
     if !lexer.take(b' ') {
         return Err(lexer.expected("one space and a value"));
+    }
+    value_here(lexer)
+}
+
+/// The value of a sample, where it begins.
+#[inline]
+fn value_here(lexer: &mut Lexer<'_>) -> Result<f64, Error> {
+    let rest = lexer.rest();
+    if let Some((plain, len)) = plain(rest)
+        && matches!(rest.get(len), Some(b' ' | b'\n'))
+    {
+        lexer.pos += len;
+        return Ok(plain.value());
     }
     number(lexer, "a value", parse_value)
 }

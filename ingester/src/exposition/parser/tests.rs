@@ -156,6 +156,27 @@ proptest! {
     }
 
     #[test]
+    fn text_that_is_not_all_utf8_is_read_alike(
+        lines in proptest::collection::vec("a\\{([a-c1]{1,2}=\"[x\\\\\n\u{e9}]{0,2}\"[, ]?){0,3}\\} ?[0-9.e+-]{1,4}", 1..4),
+    ) {
+        // Labels of such text are not read the quick way.
+        for (format, damaged) in [(Format::Text, &b"\n\xff"[..]), (Format::OpenMetrics, b"\n# \xff")] {
+            let entries = |input: &[u8]| {
+                let mut parser = Parser::fragment(input, format, 1);
+                let mut out = Vec::new();
+                while let Ok(Some(entry)) = parser.next_entry() {
+                    out.push(format!("{entry:?}"));
+                }
+                out
+            };
+            let text = lines.join("\n");
+            let sound = [text.as_bytes(), b"\n"].concat();
+            let damaged = [text.as_bytes(), damaged].concat();
+            prop_assert_eq!(entries(&sound), entries(&damaged));
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read(
         name in "[a-z_:][a-z0-9_:]{0,8}",
         pairs in proptest::collection::btree_map("[a-z_][a-z0-9_]{0,5}", "\\PC{0,8}", 0..4),
