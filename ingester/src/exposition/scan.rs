@@ -29,23 +29,29 @@ pub(super) fn name_len(s: &[u8], colon: bool) -> usize {
     at + first(!name_bytes(u64::from_le_bytes(word), colon) & HIGH)
 }
 
+/// A word of this byte.
+#[inline]
+const fn eight(byte: u8) -> u64 {
+    byte as u64 * LOW
+}
+
 /// Sets the high bit of each byte that may be part of a name. No step carries.
 #[inline]
 const fn name_bytes(word: u64, colon: bool) -> u64 {
     let low = word & !HIGH;
-    let lower = low | (0x20 * LOW);
+    let lower = low | eight(0x20);
     let letters = at_least(lower, b'a') & !at_least(lower, b'z' + 1);
     // The colon follows the nine.
     let after = if colon { b':' } else { b'9' } + 1;
     let digits = at_least(low, b'0') & !at_least(low, after);
-    let underscores = !at_least(low ^ (b'_' as u64 * LOW), 1);
+    let underscores = !at_least(low ^ eight(b'_'), 1);
     (letters | digits | underscores) & !word & HIGH
 }
 
 /// Sets the high bit of each byte that is `min` or more; high bits are not set before.
 #[inline]
 const fn at_least(word: u64, min: u8) -> u64 {
-    word + (0x80 - min as u64) * LOW
+    word + eight(0x80 - min)
 }
 
 /// Where the first quote, backslash or end of a line is.
@@ -56,9 +62,8 @@ pub(super) fn text_end(s: &[u8]) -> Option<usize> {
         && let Some(word) = s[at..].first_chunk()
     {
         let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ (b'"' as u64 * LOW))
-            | zeros(word ^ (b'\\' as u64 * LOW))
-            | zeros(word ^ (b'\n' as u64 * LOW));
+        let found =
+            zeros(word ^ eight(b'"')) | zeros(word ^ eight(b'\\')) | zeros(word ^ eight(b'\n'));
         if found != 0 {
             return Some(at + first(found));
         }

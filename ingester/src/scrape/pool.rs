@@ -251,18 +251,19 @@ impl State {
         let mut targets = self.targets.lock();
         targets.dropped = found.dropped;
         targets.dropped_count = found.dropped_count;
+        // Sources that were not asked yet have named none of those that run.
+        let gone = targets
+            .running
+            .extract_if(|hash, _| !found.active.contains_key(hash));
+        let mut gone: Vec<_> = gone.map(|(_, running)| running.scraped).collect();
         if found.complete {
-            let gone = targets
-                .running
-                .extract_if(|hash, _| !found.active.contains_key(hash));
-            let mut gone: Vec<_> = gone.map(|(_, running)| running.scraped).collect();
             let lost = targets
                 .inherited
                 .extract_if(|hash, _| !found.active.contains_key(hash));
             gone.extend(lost.map(|(_, scraped)| scraped));
-            for scraped in gone {
-                self.end(scraped);
-            }
+        }
+        for scraped in gone {
+            self.end(scraped);
         }
         for (hash, target) in found.active {
             if let Some(running) = targets.running.get_mut(&hash) {

@@ -32,6 +32,8 @@ pub(super) struct Report {
     pub(super) counts: Counts,
     /// Bytes of the body; -1 when there were too many.
     pub(super) body_bytes: i64,
+    /// How long the scrape might have taken, which relabelling may set for each target.
+    pub(super) timeout_ms: i64,
 }
 
 impl Report {
@@ -42,7 +44,7 @@ impl Report {
             self.counts.scraped as f64,
             self.counts.kept as f64,
             self.counts.added as f64,
-            job.timeout_ms as f64 / 1000.0,
+            self.timeout_ms as f64 / 1000.0,
             job.shared.limits.samples as f64,
             self.body_bytes as f64,
         ]

@@ -249,12 +249,14 @@ impl<'a> Round<'a> {
             return None;
         }
         self.appended += 1;
-        if self.is_over_limit() {
-            return None;
-        }
+        let is_over_limit = self.is_over_limit();
         let round = self.cache.round;
         let series = self.cache.series(number);
+        // Also of a sample that is not taken: its line is remembered, and names the series.
         series.seen = round;
+        if is_over_limit {
+            return None;
+        }
         if timestamp.is_none() || self.rules.track_timestamps_staleness {
             series.tracked = round;
         }

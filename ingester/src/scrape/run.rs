@@ -166,6 +166,7 @@ impl Scraped {
                 Some(Error::BodySize) => -1,
                 _ => i64::try_from(bytes).unwrap_or(i64::MAX),
             },
+            timeout_ms: self.target.timeout_ms,
         };
         let about = (&self.context.job, &self.target.labels);
         report::fill(&mut batch, &cache, about, Some(&report), t);

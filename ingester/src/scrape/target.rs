@@ -124,13 +124,10 @@ fn url(builder: &LabelsBuilder, address: &str, job: &Job) -> Result<Url, String>
         return Err(format!("invalid scheme {scheme:?}: it is http or https"));
     }
     let path = builder.get(METRICS_PATH).unwrap_or_default();
-    let slash = if path.is_empty() || path.starts_with('/') {
-        ""
-    } else {
-        "/"
-    };
-    let mut url = Url::parse(&format!("{scheme}://{address}{slash}{path}"))
+    let mut url = Url::parse(&format!("{scheme}://{address}"))
         .map_err(|e| format!("{address:?} is not a valid address: {e}"))?;
+    // A path is not escaped yet: whatever is in it stays in it.
+    url.set_path(&path.replace('%', "%25"));
     // Labels override the first value of each parameter.
     let mut params: Vec<(String, Vec<String>)> = job.params.clone();
     for (name, value) in builder.iter() {
@@ -295,6 +292,22 @@ mod tests {
             Labels::from_pairs([("instance", "mine"), ("job", "j")])
         );
         assert_eq!(target.interval_ms, 20_000);
+    }
+
+    #[test]
+    fn a_path_is_a_path() {
+        for (path, url) in [
+            ("probe", "http://h:1/probe"),
+            ("/a/b", "http://h:1/a/b"),
+            ("/a?b=c#d", "http://h:1/a%3Fb=c%23d"),
+            ("/50%25", "http://h:1/50%2525"),
+        ] {
+            let target = active(
+                &format!("  metrics_path: '{path}'\n"),
+                &[("__address__", "h:1")],
+            );
+            assert_eq!(target.url.as_str(), url);
+        }
     }
 
     #[test]

@@ -155,13 +155,16 @@ impl Hand {
     }
 
     fn at(lines: &str, address: &str) -> Self {
+        Self::of(lines, &Labels::from_pairs([("__address__", address)]))
+    }
+
+    fn of(lines: &str, discovered: &Labels) -> Self {
         let recorder = Arc::new(Recorder::default());
         let shared = Arc::clone(&Manager::new(settings(&recorder, 0)).shared);
         let job = config(lines).jobs.remove(0);
         let context = Arc::new(Context::new(&job, shared).expect(lines));
-        let discovered = Labels::from_pairs([("__address__", address)]);
-        let Populated::Active(target) = populate(&discovered, &job, &[]) else {
-            panic!("{address}");
+        let Populated::Active(target) = populate(discovered, &job, &[]) else {
+            panic!("{discovered}");
         };
         let scraped = Scraped::new(*target, Arc::clone(&context), None);
         Self {

@@ -17,9 +17,9 @@ fn manager(recorder: &Arc<Recorder>) -> Manager {
     })
 }
 
-/// Waits until `done`, which must be soon.
+/// Waits until `done`; on a busy machine that may take its time.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if done() {
             return;
         }
@@ -29,8 +29,16 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn jobs(list: &[&str]) -> Config {
+    jobs_every("100ms", list)
+}
+
+/// An interval that a scrape takes on no machine.
+const SLOW: &str = "2s";
+
+/// As [`jobs`]; the interval is also how long a scrape may take, and one that fails ends its series.
+fn jobs_every(interval: &str, list: &[&str]) -> Config {
     let text = format!(
-        "global: {{scrape_interval: 100ms}}\nscrape_configs:\n{}",
+        "global: {{scrape_interval: {interval}}}\nscrape_configs:\n{}",
         list.iter()
             .map(|job| format!("- {job}\n"))
             .collect::<String>()
@@ -104,7 +112,9 @@ async fn a_reload_touches_what_changed() {
         format!("{{job_name: {name}, static_configs: [{{targets: ['{target}']}}]{more}}}")
     };
     let (kept, changed) = (job("kept", ""), job("changed", ""));
-    manager.reload(&jobs(&[&kept, &changed])).unwrap();
+    manager
+        .reload(&jobs_every(SLOW, &[&kept, &changed]))
+        .unwrap();
     until("both are scraped", || up(&manager) == 2).await;
     let loops = |name: &str| {
         let pools = manager.pools.lock();
@@ -121,7 +131,7 @@ async fn a_reload_touches_what_changed() {
     let dropping =
         ", metric_relabel_configs: [{action: drop, source_labels: [__name__], regex: b}]";
     manager
-        .reload(&jobs(&[&kept, &job("changed", dropping)]))
+        .reload(&jobs_every(SLOW, &[&kept, &job("changed", dropping)]))
         .unwrap();
     let stale = |line: &String| {
         line.contains("changed") && line.contains("\"b\"") && line.contains("stale")
@@ -158,12 +168,14 @@ async fn what_is_gone_ends_and_what_is_wrong_does_not_start() {
         format!("{{job_name: {name}, static_configs: [{{targets: ['{target}']}}]{more}}}")
     };
     let kept = job("kept", "");
-    manager.reload(&jobs(&[&kept, &job("gone", "")])).unwrap();
+    manager
+        .reload(&jobs_every(SLOW, &[&kept, &job("gone", "")]))
+        .unwrap();
     until("both are scraped", || up(&manager) == 2).await;
 
     let wrong = job("wrong", ", tls_config: {ca_file: /does/not/exist}");
     let error = manager
-        .reload(&jobs(&[&kept, &wrong]))
+        .reload(&jobs_every(SLOW, &[&kept, &wrong]))
         .unwrap_err()
         .to_string();
     assert!(
@@ -186,9 +198,9 @@ async fn what_is_gone_ends_and_what_is_wrong_does_not_start() {
     );
 
     drop(manager);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let before = asked.load(Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(2200)).await;
     assert_eq!(
         asked.load(Ordering::SeqCst),
         before,
@@ -231,6 +243,33 @@ async fn files_and_http_servers_name_targets() {
     );
     let url = format!("http://{}/sd", fake.address);
     assert_eq!(targets[0].discovered_labels.get("__meta_url"), Some(&*url));
+}
+
+#[tokio::test]
+async fn a_source_that_fails_keeps_no_targets_of_others() {
+    let is_less = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let less = Arc::clone(&is_less);
+    let fake = Fake::start(move |path, _| match path {
+        "/sd" => {
+            let list: &[u8] = match less.load(Ordering::SeqCst) {
+                true => br#"[{"targets": ["a:1"]}]"#,
+                false => br#"[{"targets": ["a:1", "b:1"]}]"#,
+            };
+            answer("200 OK", "Content-Type: application/json\r\n", list)
+        }
+        _ => answer("500 Internal Server Error", "", b""),
+    });
+    let job = format!(
+        "{{job_name: j, http_sd_configs: [{{url: 'http://{0}/sd', refresh_interval: 50ms}}, {{url: 'http://{0}/broken', refresh_interval: 50ms}}]}}",
+        fake.address
+    );
+    let recorder = Arc::new(Recorder::default());
+    let manager = manager(&recorder);
+    manager.reload(&jobs(&[&job])).unwrap();
+    let active = |count: usize| manager.targets(None).active_targets.len() == count;
+    until("both targets are found", || active(2)).await;
+    is_less.store(true, Ordering::SeqCst);
+    until("one goes", || active(1)).await;
 }
 
 #[tokio::test]

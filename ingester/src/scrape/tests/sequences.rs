@@ -209,6 +209,32 @@ fn limits_fail_the_whole_scrape() {
 }
 
 #[test]
+fn the_timeout_is_the_targets() {
+    let labels = [("__address__", "i"), ("__scrape_timeout__", "3s")];
+    let hand = Hand::of("extra_scrape_metrics: true", &Labels::from_pairs(labels));
+    let lines = hand.text("", 1000);
+    assert!(
+        lines.contains(&"scrape_timeout_seconds 3 @1000".to_owned()),
+        "{lines:?}"
+    );
+}
+
+/// Many scrapes over the limit make the memory of lines be cleared; what is remembered after that
+/// belongs together.
+#[test]
+fn lines_beyond_the_limit_keep_their_series() {
+    let hand = Hand::new("sample_limit: 2");
+    hand.text("a 1\n", 1000);
+    let many: String = (0..2000).map(|i| format!("m{{x=\"{i}\"}} 1\n")).collect();
+    for t in [2000, 3000, 4000] {
+        hand.text(&many, t);
+        assert_eq!(hand.last_error(), "sample limit exceeded");
+    }
+    let lines = hand.text("b 3\nm{x=\"1999\"} 7\n", 5000);
+    assert_eq!(lines[..2], ["b 3 @5000", "m {x=\"1999\"} 7 @5000"]);
+}
+
+#[test]
 fn bounds_are_canonical() {
     let hand = Hand::new("");
     let body = concat!(
