@@ -294,9 +294,12 @@ impl OpenLogs {
             FloatRecords::Changes => FloatForm::Changes,
         };
         let records = self.wal_rows.records(form);
+        if records.is_empty() {
+            return Ok(false);
+        }
         if form == FloatForm::Samples || self.wal.has_room(&records) {
             self.wal.log(&records)?;
-            return Ok(!records.is_empty());
+            return Ok(true);
         }
         self.wal.next_segment()?;
         self.wal
@@ -374,5 +377,33 @@ impl Drop for Flusher {
             // The thread does not panic, and there is nobody to tell.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::{Compression, PAGE_SIZE};
+
+    #[test]
+    fn an_append_of_nothing_but_samples_out_of_order_leaves_the_wal_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = WriterOptions {
+            segment_size: PAGE_SIZE,
+            compression: Compression::None,
+        };
+        let options = HeadOptions {
+            wal,
+            ..HeadOptions::default()
+        };
+        let logs = Logs::open(dir.path(), &options).unwrap();
+        let mut open = logs.lock().unwrap();
+        // Leaves three bytes, too few for anything.
+        open.wal.log(&[vec![0; PAGE_SIZE - 10]]).unwrap();
+        open.wbl_rows.float(SeriesRef(1), 5, 1.0, None);
+        assert_eq!(open.write().unwrap(), CommitPoint(1));
+        assert_eq!(open.wal.segment(), 0);
+        assert_eq!(open.write().unwrap(), CommitPoint(1));
+        assert_eq!(open.wal.segment(), 0);
     }
 }

@@ -148,11 +148,11 @@ impl<S: SegmentStore> Writer<S> {
 
     /// True when records are sure to go into the current segment, whatever compression makes of them.
     pub fn has_room<B: AsRef<[u8]>>(&self, records: &[B]) -> bool {
-        // What does not fit into the rest of a page begins the next one, with a header there.
-        let headers = (records.len() + self.pages.segment_size / PAGE_SIZE) * HEADER_SIZE;
-        let ends = records.len() * HEADER_SIZE;
+        // The room has no headers in it, but for those of fragments that leave something of their page:
+        // each record ends in one of these at most, with the next header or the padding behind it.
+        let headers = records.len() * HEADER_SIZE;
         let bytes: usize = records.iter().map(|record| record.as_ref().len()).sum();
-        bytes + headers + ends <= self.pages.room()
+        bytes + headers <= self.pages.room()
     }
 
     /// Appends records and hands them to the operating system. They survive a crash of the

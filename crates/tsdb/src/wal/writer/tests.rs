@@ -77,6 +77,41 @@ proptest! {
 }
 
 #[test]
+fn there_is_room_up_to_the_last_byte() {
+    let writer = || Writer::create(MemoryStore::default(), 0, OPTIONS).unwrap();
+    let room = 2 * (PAGE_SIZE - HEADER_SIZE);
+    // A record alone may fill both pages; has_room leaves it the header of one that follows.
+    assert!(writer().has_room(&[vec![1; room - HEADER_SIZE]]));
+    assert!(!writer().has_room(&[vec![1; room + 1]]));
+    let mut full = writer();
+    full.log(&[vec![1; room]]).unwrap();
+    assert!(full.has_room::<Vec<u8>>(&[]));
+    assert!(!full.has_room(&[b""]));
+}
+
+proptest! {
+    #[test]
+    fn records_that_have_room_go_into_their_segment(
+        batches in prop::collection::vec(
+            prop::collection::vec(
+                prop_oneof![3 => 0usize..30, 1 => 0usize..20_000, 1 => 32_740usize..32_780],
+                0..12,
+            ),
+            1..12,
+        ),
+    ) {
+        let options = WriterOptions { segment_size: 3 * PAGE_SIZE, ..OPTIONS };
+        let mut writer = Writer::create(MemoryStore::default(), 0, options).unwrap();
+        for sizes in batches {
+            let batch: Vec<_> = sizes.iter().map(|&size| vec![1; size]).collect();
+            let (segment, has_room) = (writer.segment(), writer.has_room(&batch));
+            writer.log(&batch).unwrap();
+            prop_assert!(!has_room || writer.segment() == segment);
+        }
+    }
+}
+
+#[test]
 fn a_segment_is_durable_before_the_next_one_begins() {
     let store = MemoryStore::default();
     let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
