@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::rows::{FloatForm, Rows};
+use super::rows::Rows;
 use super::{FloatRecords, HeadOptions, SyncMode};
 use crate::batch::{CommitPoint, SeriesRef, WriteError};
 use crate::error::{Error, Result};
@@ -114,8 +114,8 @@ impl Logs {
                 wbl: wbl.transpose()?,
                 dir: dir.to_owned(),
                 options,
-                wal_rows: Rows::default(),
-                wbl_rows: Rows::default(),
+                wal_rows: Rows::new(head.float_records),
+                wbl_rows: Rows::new(FloatRecords::Samples),
                 float_records: head.float_records,
                 written: 0,
                 expiring: HashMap::new(),
@@ -275,7 +275,7 @@ impl OpenLogs {
     /// True when there was something to write.
     fn write_rows(&mut self) -> Result<bool> {
         let has_wal = self.write_wal()?;
-        let wbl = self.wbl_rows.records(FloatForm::Samples);
+        let wbl = self.wbl_rows.records();
         if !wbl.is_empty() {
             let log = match &mut self.wbl {
                 Some(log) => log,
@@ -289,21 +289,18 @@ impl OpenLogs {
     /// Writes what was gathered for the WAL. What is relative to values in the open segment goes into
     /// that; when it does not fit, everything is written whole, into the next.
     fn write_wal(&mut self) -> Result<bool> {
-        let form = match self.float_records {
-            FloatRecords::Samples => FloatForm::Samples,
-            FloatRecords::Changes => FloatForm::Changes,
-        };
-        let records = self.wal_rows.records(form);
+        let are_relative = self.wal_rows.are_relative();
+        let records = self.wal_rows.records();
         if records.is_empty() {
             return Ok(false);
         }
-        if form == FloatForm::Samples || self.wal.has_room(&records) {
+        if !are_relative || self.wal.has_room(&records) {
             self.wal.log(&records)?;
             return Ok(true);
         }
         self.wal.next_segment()?;
-        self.wal
-            .log(&self.wal_rows.records(FloatForm::WholeChanges))?;
+        self.wal_rows.make_whole();
+        self.wal.log(&self.wal_rows.records())?;
         Ok(true)
     }
 

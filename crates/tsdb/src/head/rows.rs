@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use model::{Exemplar, FloatHistogram, Histogram, Labels, Metadata};
 
+use super::FloatRecords;
 use crate::batch::SeriesRef;
 use crate::wal::record::{self, RecordType};
 use crate::wal::{
@@ -21,17 +22,6 @@ const SERIES_BYTES_MAX: usize = 4 << 20;
 /// Memory that is kept from one append to the next.
 const BYTES_KEPT: usize = 4 << 20;
 
-/// How floats are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FloatForm {
-    /// As Prometheus does.
-    Samples,
-    /// Relative to the value before, where that is in the same segment.
-    Changes,
-    /// In a record of changes, but each whole: it can be read in any segment.
-    WholeChanges,
-}
-
 /// A record, or what becomes one.
 #[derive(Debug, Clone)]
 enum Piece {
@@ -42,12 +32,13 @@ enum Piece {
 }
 
 /// Rows on their way into a log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rows {
+    float_records: FloatRecords,
     /// A record of series, with its type byte.
     series: Vec<u8>,
     floats: Vec<RefSample>,
-    /// For each float the value before it, if its segment has that.
+    /// For each float that is logged as a change the value before it, if its segment has that.
     before: Vec<Option<f64>>,
     histograms: Vec<RefHistogram>,
     float_histograms: Vec<RefFloatHistogram>,
@@ -63,6 +54,24 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// None yet, whose floats become records as `float_records` says.
+    pub(super) fn new(float_records: FloatRecords) -> Self {
+        Self {
+            float_records,
+            series: Vec::new(),
+            floats: Vec::new(),
+            before: Vec::new(),
+            histograms: Vec::new(),
+            float_histograms: Vec::new(),
+            exemplars: Vec::new(),
+            metadata: Vec::new(),
+            bytes: Vec::new(),
+            pieces: Vec::new(),
+            sealed: 0,
+            float_bytes: Vec::new(),
+        }
+    }
+
     pub(super) fn series(&mut self, series: SeriesRef, labels: &Labels) {
         if self.series.len() > SERIES_BYTES_MAX {
             self.seal();
@@ -84,7 +93,9 @@ impl Rows {
         }
         let series = series.0;
         self.floats.push(RefValue { series, t, value });
-        self.before.push(before);
+        if self.float_records == FloatRecords::Changes {
+            self.before.push(before);
+        }
     }
 
     pub(super) fn histogram(&mut self, series: SeriesRef, t: i64, value: Histogram) {
@@ -180,20 +191,30 @@ impl Rows {
         }
     }
 
+    /// True when there are floats that can be read in the segment being written only.
+    pub(super) fn are_relative(&self) -> bool {
+        self.before.iter().any(Option::is_some)
+    }
+
+    /// Takes away what floats are relative to: their records can be read in any segment then.
+    pub(super) fn make_whole(&mut self) {
+        self.before.clear();
+    }
+
     /// The records of everything gathered.
-    pub(super) fn records(&mut self, form: FloatForm) -> Vec<&[u8]> {
+    pub(super) fn records(&mut self) -> Vec<&[u8]> {
         self.seal();
         self.float_bytes.clear();
         let mut ends = Vec::new();
         for piece in &self.pieces {
             if let Piece::Floats(rows) = piece {
                 let (floats, out) = (&self.floats[rows.clone()], &mut self.float_bytes);
-                match form {
-                    FloatForm::Samples => record::encode_samples(floats, out),
-                    FloatForm::Changes => {
-                        record::encode_changes(floats, &self.before[rows.clone()], out);
+                match self.float_records {
+                    FloatRecords::Samples => record::encode_samples(floats, out),
+                    FloatRecords::Changes => {
+                        let before = self.before.get(rows.clone()).unwrap_or_default();
+                        record::encode_changes(floats, before, out);
                     }
-                    FloatForm::WholeChanges => record::encode_changes(floats, &[], out),
                 }
                 ends.push(self.float_bytes.len());
             }
