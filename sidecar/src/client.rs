@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use model::{ErrorKind, Matcher, TimeRange};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
-use runtime::followed::{Followed, Made};
+use runtime::followed::{Followed, Seen};
 use runtime::tls::{ClientTls, Protocol};
 use runtime::{Error, process};
 use serde::Deserialize;
@@ -61,11 +61,8 @@ impl Client {
         let mut tls = config.tls();
         // Without TLS nothing is verified, so the system's authorities need not be there.
         tls.skip_verify |= url.starts_with("http://");
-        let http = Followed::new("TLS of the client of Prometheus", move || {
-            Ok(Made {
-                value: speaking(&tls)?,
-                files: tls.files(),
-            })
+        let http = Followed::new("TLS of the client of Prometheus", move |seen| {
+            speaking(&tls, seen)
         })?;
         Ok(Self {
             http,
@@ -204,13 +201,13 @@ impl Client {
 }
 
 /// A client that speaks TLS so.
-fn speaking(tls: &ClientTls) -> Result<reqwest::Client, Error> {
-    let tls = tls.load(Protocol::Http1)?;
+fn speaking(tls: &ClientTls, seen: &mut Seen) -> Result<reqwest::Client, Error> {
+    let tls = tls.load(Protocol::Http1, seen)?;
     let builder = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIME_MAX)
         .read_timeout(SILENCE_MAX)
         .no_proxy()
-        .tls_backend_preconfigured((*tls).clone());
+        .tls_backend_preconfigured(tls);
     builder.build().map_err(|source| Error::Start {
         action: "set up the client of Prometheus".to_owned(),
         source: Box::new(source),

@@ -2,30 +2,52 @@
 //!
 //! Files are looked at when somebody asks, as servers of Prometheus and Thanos do with certificates
 //! at each handshake: nothing watches them. While new files cannot be used, what was made of the old
-//! ones stays, so that a certificate and its key can be replaced one after the other.
+//! ones stays, so that a certificate and its key can be replaced one after the other; they are not read
+//! again before they change again, or at most once a minute.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::Error;
 use crate::process;
 
-/// Something made of files.
-#[derive(Debug)]
-pub struct Made<T> {
-    /// What it is.
-    pub value: T,
-    /// The files that it was made of.
-    pub files: Vec<PathBuf>,
+/// Files that could not be used are tried again after so long even if they look the same: what kept
+/// them from being read may have been something else, as file handles that ran out.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// The files that something is made of, as they were before each was read.
+#[derive(Debug, Default)]
+pub struct Seen(Vec<(PathBuf, Stamp)>);
+
+impl Seen {
+    /// Notes a file that is about to be read, so that a change while it is read is seen the next time.
+    pub fn note(&mut self, path: &Path) {
+        self.0.push((path.to_owned(), stamp(path)));
+    }
+
+    fn are_same(&self) -> bool {
+        self.0.iter().all(|(path, was)| stamp(path) == *was)
+    }
 }
 
-/// Makes it of the files as they are.
-type Make<T> = Box<dyn Fn() -> Result<Made<T>, Error> + Send + Sync>;
+/// Tells a file from what it was: device and number, size, and times of change of its content and of
+/// its inode, in seconds and nanoseconds. Nothing for a file that is not there.
+type Stamp = Option<([u64; 3], [i64; 4])>;
+
+fn stamp(path: &Path) -> Stamp {
+    let of = fs::metadata(path).ok()?;
+    let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
+    Some(([of.dev(), of.ino(), of.size()], times))
+}
+
+/// Makes it of the files as they are, and notes each before it reads it.
+type Make<T> = Box<dyn Fn(&mut Seen) -> Result<T, Error> + Send + Sync>;
 
 /// Something that is made anew when its files change.
 pub struct Followed<T> {
@@ -37,51 +59,43 @@ pub struct Followed<T> {
 
 struct State<T> {
     value: Arc<T>,
-    files: Vec<(PathBuf, Stamp)>,
-    /// Why the files as they are cannot be used.
-    failure: Option<String>,
+    /// What the last attempt read, which may have failed.
+    seen: Seen,
+    failure: Option<Failure>,
 }
 
-/// Tells a file from what it was: device and number, size, and time of change in nanoseconds.
-/// Nothing for a file that is not there.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
-fn stamp(path: &PathBuf) -> Stamp {
-    let of = fs::metadata(path).ok()?;
-    Some((of.dev(), of.ino(), of.size(), of.mtime(), of.mtime_nsec()))
+/// Why files cannot be used.
+struct Failure {
+    reason: String,
+    at: Instant,
 }
 
-fn stamped(files: Vec<PathBuf>) -> Vec<(PathBuf, Stamp)> {
-    let stamped = files.into_iter().map(|path| {
-        let stamp = stamp(&path);
-        (path, stamp)
-    });
-    stamped.collect()
+impl<T> State<T> {
+    /// True when making it again could come to something else.
+    fn is_due(&self) -> bool {
+        let failed_long_ago = |failure: &Failure| failure.at.elapsed() >= RETRY_PAUSE;
+        self.failure.as_ref().is_some_and(failed_long_ago) || !self.seen.are_same()
+    }
 }
 
 impl<T: Send + Sync + 'static> Followed<T> {
-    /// Makes it for the first time; `what` names it in the log.
+    /// Makes it for the first time; `what` names it in the log. `make` is not called again before a
+    /// file that it noted changes.
     ///
     /// # Errors
     /// What `make` fails with.
     pub fn new(
         what: &'static str,
-        make: impl Fn() -> Result<Made<T>, Error> + Send + Sync + 'static,
+        make: impl Fn(&mut Seen) -> Result<T, Error> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, Error> {
-        let mut made = make()?;
-        let mut files = Vec::new();
-        // Which files there are is known only after they were read. They are read again until their
-        // stamps are older than what was read.
-        while stamped(made.files.clone()) != files {
-            files = stamped(made.files);
-            made = make()?;
-        }
+        let mut seen = Seen::default();
+        let value = Arc::new(make(&mut seen)?);
         Ok(Arc::new(Self {
             what,
             make: Box::new(make),
             state: Mutex::new(State {
-                value: Arc::new(made.value),
-                files,
+                value,
+                seen,
                 failure: None,
             }),
         }))
@@ -97,46 +111,35 @@ impl<T: Send + Sync + 'static> Followed<T> {
     /// As [`Followed::now`], on this thread.
     pub fn look(&self) -> Arc<T> {
         let mut state = self.state.lock();
-        let is_same = state.files.iter().all(|(path, was)| stamp(path) == *was);
-        if is_same && state.failure.is_none() {
-            return Arc::clone(&state.value);
-        }
-        // Taken before, so that a change while they are read is seen the next time.
-        let before = stamped(state.files.iter().map(|(path, _)| path.clone()).collect());
-        match (self.make)() {
-            Ok(made) => {
-                let known = |path: &PathBuf| before.iter().find(|(of, _)| of == path);
-                let files = made.files.into_iter().map(|path| {
-                    let stamp = known(&path).map_or_else(|| stamp(&path), |(_, stamp)| *stamp);
-                    (path, stamp)
-                });
-                *state = State {
-                    value: Arc::new(made.value),
-                    files: files.collect(),
-                    failure: None,
-                };
-                tracing::info!(what = self.what, "changed files are in force");
-            }
-            Err(error) => {
-                let failure = error.chain();
-                if state.failure.as_ref() != Some(&failure) {
-                    tracing::warn!(
-                        what = self.what,
-                        error = failure,
-                        "changed files cannot be used; what they said before stays in force"
-                    );
-                }
-                state.failure = Some(failure);
-            }
+        if state.is_due() {
+            self.renew(&mut state);
         }
         Arc::clone(&state.value)
     }
-}
 
-impl<T> Followed<T> {
-    /// True while files that changed cannot be used.
-    pub fn is_stale(&self) -> bool {
-        self.state.lock().failure.is_some()
+    fn renew(&self, state: &mut State<T>) {
+        let mut seen = Seen::default();
+        let made = (self.make)(&mut seen);
+        state.seen = seen;
+        let before = state.failure.take();
+        match made {
+            Ok(value) => {
+                state.value = Arc::new(value);
+                tracing::info!(what = self.what, "changed files are in force");
+            }
+            Err(error) => {
+                let reason = error.chain();
+                if before.is_none_or(|before| before.reason != reason) {
+                    tracing::warn!(
+                        what = self.what,
+                        error = reason,
+                        "changed files cannot be used; what they said before stays in force"
+                    );
+                }
+                let at = Instant::now();
+                state.failure = Some(Failure { reason, at });
+            }
+        }
     }
 }
 
@@ -150,26 +153,27 @@ impl<T> fmt::Debug for Followed<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 
     /// Both files' text, which must not differ.
-    fn pair(dir: &Path) -> Result<Made<String>, Error> {
-        let files = [dir.join("a"), dir.join("b")];
-        let read = |path: &PathBuf| fs::read_to_string(path).unwrap_or_default();
-        let (a, b) = (read(&files[0]), read(&files[1]));
+    fn pair(dir: &Path, seen: &mut Seen) -> Result<String, Error> {
+        let [a, b] = ["a", "b"].map(|name| {
+            let path = dir.join(name);
+            seen.note(&path);
+            fs::read_to_string(path).unwrap_or_default()
+        });
         if a != b {
             return Err(Error::Flag {
                 flag: "pair",
-                reason: "the files differ".to_owned(),
+                reason: format!("{a:?} is not {b:?}"),
             });
         }
-        Ok(Made {
-            value: a,
-            files: files.to_vec(),
-        })
+        Ok(a)
     }
 
     fn write(dir: &Path, name: &str, text: &str) {
@@ -177,35 +181,116 @@ mod tests {
         fs::rename(dir.join("new"), dir.join(name)).unwrap();
     }
 
+    /// A pair in `dir`, called `what`, and how often it was made.
+    fn follow(what: &'static str, dir: &Path) -> (Arc<Followed<String>>, Arc<AtomicUsize>) {
+        let (at, made) = (dir.to_owned(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&made);
+        let followed = Followed::new(what, move |seen| {
+            count.fetch_add(1, Ordering::Relaxed);
+            pair(&at, seen)
+        });
+        (followed.unwrap(), made)
+    }
+
     #[test]
     fn one_of_two_new_files_changes_nothing_until_the_other_comes() {
         let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().to_owned();
-        write(&at, "a", "old");
-        write(&at, "b", "old");
-        let followed = Followed::new("pair", move || pair(&at)).unwrap();
+        write(dir.path(), "a", "old");
+        write(dir.path(), "b", "old");
+        let (followed, _) = follow("pair", dir.path());
         assert_eq!(*followed.look(), "old");
         write(dir.path(), "a", "new");
         assert_eq!(*followed.look(), "old");
-        assert!(followed.is_stale());
         write(dir.path(), "b", "new");
         assert_eq!(*followed.look(), "new");
-        assert!(!followed.is_stale());
     }
 
     #[test]
     fn nothing_is_made_while_nothing_changes() {
         let dir = tempfile::tempdir().unwrap();
-        let (at, made) = (dir.path().to_owned(), Arc::new(AtomicUsize::new(0)));
-        let count = Arc::clone(&made);
-        let followed = Followed::new("pair", move || {
-            count.fetch_add(1, Ordering::Relaxed);
-            pair(&at)
+        let (followed, made) = follow("pair", dir.path());
+        followed.look();
+        followed.look();
+        assert_eq!(made.load(Ordering::Relaxed), 1);
+        write(dir.path(), "a", "new");
+        write(dir.path(), "b", "new");
+        followed.look();
+        followed.look();
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_change_while_files_are_read_is_seen_the_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_owned();
+        write(&at, "a", "old");
+        let followed = Followed::new("file", move |seen| {
+            let path = at.join("a");
+            seen.note(&path);
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            if text == "old" {
+                write(&at, "a", "new");
+            }
+            Ok(text)
         });
-        let followed = followed.unwrap();
-        let first = made.load(Ordering::Relaxed);
-        followed.look();
-        followed.look();
-        assert_eq!(made.load(Ordering::Relaxed), first);
+        assert_eq!(*followed.unwrap().look(), "new");
+    }
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What all tests log. The subscriber of a thread may miss events that another one meets first.
+    fn log() -> &'static Log {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Log::default();
+            let subscriber = tracing_subscriber::fmt().with_writer(log.clone());
+            tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+            log
+        })
+    }
+
+    #[test]
+    fn broken_files_are_read_and_warned_about_once_for_each_change() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a", "old");
+        write(dir.path(), "b", "old");
+        let log = log();
+        let warnings = || {
+            let log = String::from_utf8(log.0.lock().clone()).unwrap();
+            let is_ours = |line: &&str| line.contains("WARN") && line.contains("a broken pair");
+            log.lines().filter(is_ours).count()
+        };
+        let (followed, made) = follow("a broken pair", dir.path());
+        for (n, text) in [(1, "broken"), (2, "worse")] {
+            write(dir.path(), "a", text);
+            for _ in 0..3 {
+                assert_eq!(*followed.look(), "old");
+            }
+            assert_eq!(made.load(Ordering::Relaxed), 1 + n);
+            assert_eq!(warnings(), n);
+        }
+        write(dir.path(), "a", "old");
+        assert_eq!(*followed.look(), "old");
+        assert_eq!((made.load(Ordering::Relaxed), warnings()), (4, 2));
     }
 }

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::Error;
-use crate::followed::{Followed, Made};
-
-/// What a server or a client of rustls works with.
-type ServerConfig = Arc<rustls::ServerConfig>;
-type ClientConfig = Arc<rustls::ClientConfig>;
+use crate::followed::{Followed, Seen};
 
 /// The protocol that both sides of a connection agree on while they set up TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,23 +120,15 @@ impl ServerTls {
     /// [`Error::Start`] when one cannot be read, or does not hold what it should.
     pub fn follow(&self, protocol: Protocol) -> Result<Arc<Followed<ServerConfig>>, Error> {
         let tls = self.clone();
-        Followed::new("TLS of a server", move || {
-            Ok(Made {
-                value: tls.load(protocol)?,
-                files: tls.files(),
-            })
-        })
+        Followed::new("TLS of a server", move |seen| tls.load(protocol, seen))
     }
 
-    /// The files that are read.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let identity = [self.identity.cert.clone(), self.identity.key.clone()];
-        identity.into_iter().chain(self.client_ca.clone()).collect()
-    }
-
-    /// What the files say now.
-    pub(crate) fn load(&self, protocol: Protocol) -> Result<ServerConfig, Error> {
-        let builder = rustls::ServerConfig::builder_with_provider(provider())
+    /// What the files say now, which are noted before they are read.
+    pub(crate) fn load(&self, protocol: Protocol, seen: &mut Seen) -> Result<ServerConfig, Error> {
+        for file in self.identity.files().chain(self.client_ca.as_ref()) {
+            seen.note(file);
+        }
+        let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;
         let builder = match &self.client_ca {
@@ -156,7 +147,7 @@ impl ServerTls {
             .with_single_cert(certs, key)
             .map_err(|e| start(format!("use {}", self.identity.cert.display()), e))?;
         config.alpn_protocols = protocol.names();
-        Ok(Arc::new(config))
+        Ok(config)
     }
 }
 
@@ -167,26 +158,19 @@ impl ClientTls {
     /// As [`ServerTls::follow`].
     pub fn follow(&self, protocol: Protocol) -> Result<Arc<Followed<ClientConfig>>, Error> {
         let tls = self.clone();
-        Followed::new("TLS of a client", move || {
-            let value = tls.load(protocol)?;
-            let files = tls.files();
-            Ok(Made { value, files })
-        })
+        Followed::new("TLS of a client", move |seen| tls.load(protocol, seen))
     }
 
-    /// The files that are read.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let identity = self.identity.iter();
-        let identity = identity.flat_map(|of| [of.cert.clone(), of.key.clone()]);
-        identity.chain(self.ca.clone()).collect()
-    }
-
-    /// What the files say now.
+    /// What the files say now, which are noted before they are read.
     ///
     /// # Errors
     /// As [`ServerTls::follow`].
-    pub fn load(&self, protocol: Protocol) -> Result<ClientConfig, Error> {
-        let builder = rustls::ClientConfig::builder_with_provider(provider())
+    pub fn load(&self, protocol: Protocol, seen: &mut Seen) -> Result<ClientConfig, Error> {
+        let identity = self.identity.iter().flat_map(Identity::files);
+        for file in identity.chain(&self.ca) {
+            seen.note(file);
+        }
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(self.min_version.versions())
             .map_err(|e| start("set up TLS", e))?;
         let builder = if self.skip_verify {
@@ -209,11 +193,15 @@ impl ClientTls {
             }
         };
         config.alpn_protocols = protocol.names();
-        Ok(Arc::new(config))
+        Ok(config)
     }
 }
 
 impl Identity {
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key].into_iter()
+    }
+
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
         let certs = read_certs(&self.cert)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)

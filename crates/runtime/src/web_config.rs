@@ -29,7 +29,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::Error;
-use crate::followed::{Followed, Made};
+use crate::followed::Followed;
 use crate::tls::{Identity, MinVersion, Protocol, ServerTls};
 
 const FLAG: &str = "http.config";
@@ -45,6 +45,17 @@ pub struct WebConfig {
     pub users: Users,
     /// Headers of every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Fields that it has in vain. They are logged when it comes in force.
+    pub ignored: Vec<Ignored>,
+}
+
+/// A field of a web configuration that has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ignored {
+    /// Its name.
+    pub field: &'static str,
+    /// Why it has none.
+    pub reason: &'static str,
 }
 
 /// Names with the bcrypt hashes of their passwords.
@@ -147,21 +158,28 @@ impl WebConfig {
             return Ok(None);
         };
         let (file, has_tls) = (file.clone(), self.tls.is_some());
-        let followed = Followed::new("the web configuration", move || {
+        let followed = Followed::new("the web configuration", move |seen| {
+            seen.note(&file);
             let config = Self::read(&file.to_string_lossy())?;
             if config.tls.is_some() != has_tls {
                 let reason = "a restart switches TLS on or off, nothing else does";
                 return Err(refused(reason.to_owned()));
             }
             let tls = config.tls.as_ref();
-            let mut files = tls.map_or_else(Vec::new, ServerTls::files);
-            files.push(file.clone());
-            let value = Web {
-                tls: tls.map(|tls| tls.load(Protocol::Http1)).transpose()?,
+            let tls = tls.map(|tls| tls.load(Protocol::Http1, seen));
+            let tls = tls.transpose()?.map(Arc::new);
+            for Ignored { field, reason } in config.ignored {
+                tracing::warn!(
+                    field,
+                    reason,
+                    "field of the web configuration has no effect"
+                );
+            }
+            Ok(Web {
+                tls,
                 users: config.users,
                 headers: config.headers,
-            };
-            Ok(Made { value, files })
+            })
         });
         followed.map(Some)
     }
@@ -179,8 +197,15 @@ impl WebConfig {
         let headers = file.http_server_config.headers.iter();
         let headers = headers.map(|(name, value)| security_header(name, value));
         let headers = headers.collect::<Result<_, _>>()?;
+        let mut ignored = file
+            .tls_server_config
+            .as_ref()
+            .map_or_else(Vec::new, Tls::ignored);
         if file.http_server_config.http2 == Some(true) {
-            tracing::warn!("http2 of the web configuration has no effect; HTTP/1.1 is spoken");
+            ignored.push(Ignored {
+                field: "http2",
+                reason: "HTTP/1.1 is spoken",
+            });
         }
         let tls = file.tls_server_config.map(|tls| tls.resolve(dir));
         Ok(Self {
@@ -188,11 +213,26 @@ impl WebConfig {
             tls: tls.transpose()?,
             users: file.basic_auth_users,
             headers,
+            ignored,
         })
     }
 }
 
 impl Tls {
+    /// What is said of ciphers.
+    fn ignored(&self) -> Vec<Ignored> {
+        let has_preference = self.prefer_server_cipher_suites.is_some();
+        let tuned = [
+            ("max_version", !self.max_version.is_empty()),
+            ("cipher_suites", !self.cipher_suites.is_empty()),
+            ("curve_preferences", !self.curve_preferences.is_empty()),
+            ("prefer_server_cipher_suites", has_preference),
+        ];
+        let reason = "only sound ciphers are spoken";
+        let said = tuned.into_iter().filter(|(_, is_said)| *is_said);
+        said.map(|(field, _)| Ignored { field, reason }).collect()
+    }
+
     fn resolve(self, dir: &Path) -> Result<ServerTls, String> {
         let of = |name: &str, field: &str| match name {
             "" => Err(format!("tls_server_config lacks {field}")),
@@ -213,21 +253,6 @@ impl Tls {
         };
         if !self.client_allowed_sans.is_empty() {
             return Err("client_allowed_sans is not supported".to_owned());
-        }
-        let tuned = [
-            ("max_version", !self.max_version.is_empty()),
-            ("cipher_suites", !self.cipher_suites.is_empty()),
-            ("curve_preferences", !self.curve_preferences.is_empty()),
-            (
-                "prefer_server_cipher_suites",
-                self.prefer_server_cipher_suites.is_some(),
-            ),
-        ];
-        for (field, _) in tuned.into_iter().filter(|(_, is_said)| *is_said) {
-            tracing::warn!(
-                field,
-                "field of the web configuration has no effect; only sound ciphers are spoken"
-            );
         }
         Ok(ServerTls {
             client_ca: self.client_ca(&of)?,
@@ -296,6 +321,15 @@ mod tests {
             WebConfig::parse(" \n", Path::new("")),
             Ok(WebConfig::default())
         );
+    }
+
+    #[test]
+    fn what_has_no_effect_is_known() {
+        let text = "{tls_server_config: {cert_file: a, key_file: b, max_version: TLS13}, \
+                    http_server_config: {http2: true}}";
+        let config = WebConfig::parse(text, Path::new("")).unwrap();
+        let fields: Vec<_> = config.ignored.iter().map(|of| of.field).collect();
+        assert_eq!(fields, ["max_version", "http2"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, IntoUrl, Method, RequestBuilder, Response};
-use runtime::followed::{Followed, Made};
+use runtime::followed::Followed;
 use runtime::tls::AnyCertificate;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -113,14 +113,14 @@ impl Clients {
             return Ok(HttpClient { config, client });
         }
         let (clients, http) = (self.clone(), http.clone());
-        let followed = Followed::new("TLS of an HTTP client", move || {
+        let followed = Followed::new("TLS of an HTTP client", move |seen| {
+            for file in &files {
+                seen.note(file);
+            }
             let made = clients.made(&http, compression);
-            Ok(Made {
-                value: made.map_err(|source| runtime::Error::Start {
-                    action: "make an HTTP client".to_owned(),
-                    source: Box::new(source),
-                })?,
-                files: files.clone(),
+            made.map_err(|source| runtime::Error::Start {
+                action: "make an HTTP client".to_owned(),
+                source: Box::new(source),
             })
         });
         let why = |error: runtime::Error| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ingester::config::Config;
-use runtime::web_config::WebConfig;
+use runtime::web_config::{Ignored, WebConfig};
 
 /// Flags of the check.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,12 @@ pub(super) fn run_web(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCo
     for file in &args.files {
         let name = file.display().to_string();
         match WebConfig::read(&name) {
-            Ok(_) => writeln!(out, "{name} SUCCESS")?,
+            Ok(config) => {
+                for Ignored { field, reason } in config.ignored {
+                    writeln!(out, "  WARNING: {field} has no effect: {reason}")?;
+                }
+                writeln!(out, "{name} SUCCESS")?;
+            }
             Err(error) => {
                 writeln!(out, "{name} FAILED: {error}")?;
                 code = ExitCode::FAILURE;

@@ -31,7 +31,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Makes channels to endpoints, all with the same TLS configuration.
 #[derive(Clone)]
 pub struct Connector {
-    tls: Option<Arc<Followed<Arc<rustls::ClientConfig>>>>,
+    tls: Option<Arc<Followed<rustls::ClientConfig>>>,
     server_name: Option<String>,
 }
 
@@ -129,7 +129,7 @@ async fn dial(connector: Connector, uri: Uri) -> io::Result<Connection> {
     };
     let name = connector.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::clone(&*tls.now().await))
+    let stream = TlsConnector::from(tls.now().await)
         .connect(name, stream)
         .await?;
     Ok(TokioIo::new(Box::new(stream)))

@@ -29,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The connections of a listener. A handshake that fails ends its connection only.
 pub(super) fn connections(
     listener: TcpListener,
-    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
+    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accepted = futures::stream::unfold((listener, places), async |(listener, places)| {
@@ -67,13 +67,13 @@ async fn accept(
 async fn handshake(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
+    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
 ) -> Option<Connection> {
     let Some(tls) = tls else {
         let io = Io::Plain(stream);
         return Some(Connection { io, _place: place });
     };
-    let acceptor = TlsAcceptor::from(Arc::clone(&*tls.now().await));
+    let acceptor = TlsAcceptor::from(tls.now().await);
     match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(Connection {
             io: Io::Tls(Box::new(stream)),

@@ -38,7 +38,7 @@ pub struct Server {
     listener: TcpListener,
     config: GrpcServerConfig,
     metrics: Arc<GrpcMetrics>,
-    tls: Option<Arc<Followed<Arc<rustls::ServerConfig>>>>,
+    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
 }
 
 impl fmt::Debug for Server {

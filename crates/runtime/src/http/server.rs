@@ -163,6 +163,8 @@ pub struct Server {
     limits: HttpLimits,
     raw: Option<Arc<dyn RawProtocol>>,
     web: Option<Arc<Followed<Web>>>,
+    /// The web configuration speaks TLS, which only a restart changes.
+    has_tls: bool,
     metrics: Arc<HttpMetrics>,
 }
 
@@ -192,6 +194,7 @@ impl Server {
             limits,
             raw: None,
             web: None,
+            has_tls: false,
             metrics: Arc::default(),
         })
     }
@@ -202,6 +205,7 @@ impl Server {
     /// As [`ServerTls::follow`](crate::tls::ServerTls::follow).
     pub fn with_web(mut self, web: &WebConfig) -> Result<Self, Error> {
         self.web = web.follow()?;
+        self.has_tls = web.tls.is_some();
         Ok(self)
     }
 
@@ -238,6 +242,7 @@ impl Server {
             passwords: Passwords::default(),
             shutdown: shutdown.clone(),
         });
+        let tls = self.web.filter(|_| self.has_tls);
         let places = Arc::new(Semaphore::new(limits.connections_max));
         let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -255,7 +260,7 @@ impl Server {
             let watcher = graceful.watcher();
             let (raw, mut shutdown) = (self.raw.clone(), shutdown.clone());
             let places = Arc::clone(&places);
-            let web = self.web.clone();
+            let tls = tls.clone();
             connections.spawn(async move {
                 let _place = place;
                 if let Some(raw) = raw {
@@ -275,11 +280,7 @@ impl Server {
                     }
                 }
                 let stream = IdleStream::new(stream, limits.idle_max);
-                let tls = match web {
-                    Some(web) => web.now().await.tls.clone(),
-                    None => None,
-                };
-                let Some(tls) = tls.map(TlsAcceptor::from) else {
+                let Some(tls) = acceptor(tls).await else {
                     return connection(stream, (shared, peer), watcher).await;
                 };
                 match timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
@@ -319,6 +320,12 @@ async fn first_byte(stream: &TcpStream, limits: &HttpLimits, places: &Semaphore)
             Err(_) => {}
         }
     }
+}
+
+/// How TLS is spoken now, if it is.
+async fn acceptor(web: Option<Arc<Followed<Web>>>) -> Option<TlsAcceptor> {
+    let web = web?.now().await;
+    web.tls.clone().map(TlsAcceptor::from)
 }
 
 /// Answers the requests of a connection from `peer`, one after the other.
