@@ -169,14 +169,7 @@ fn strings(found: Result<Vec<String>, SourceError>, limit: usize) -> Result<Stri
 }
 
 fn failed(error: &SourceError) -> StoreError {
-    let mut message = error.message.clone();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
-    }
-    StoreError::new(error.kind, message)
+    StoreError::new(error.kind, model::error::chain(error))
 }
 
 /// The labels but for some.

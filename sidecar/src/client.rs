@@ -263,12 +263,8 @@ async fn refusal(mut response: Response) -> StoreError {
 
 /// A failure on the way to Prometheus, with its cause, which the error itself leaves out.
 pub(crate) fn unreachable(error: &reqwest::Error) -> StoreError {
-    let mut text = format!("Prometheus cannot be reached: {error}");
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
+    let causes = model::error::chain(error);
+    let text = format!("Prometheus cannot be reached: {causes}");
     StoreError::new(ErrorKind::Unavailable, text)
 }
 

@@ -141,20 +141,9 @@ impl Error {
         }
     }
 
-    /// The error with all that led to it, as one line. Errors of stores say what led to them
-    /// themselves, which is not repeated.
+    /// The error with all that led to it, as one line.
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            if !line.contains(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            source = cause.source();
-        }
-        line
+        model::error::chain(self)
     }
 }
 

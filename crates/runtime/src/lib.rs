@@ -63,14 +63,7 @@ pub enum Error {
 impl Error {
     /// The error and what it comes from, in one line, for a log.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text
+        model::error::chain(self)
     }
 }
 

@@ -240,13 +240,8 @@ pub(super) fn tolerate(
 
 /// An error of a tenant's TSDB as one of the store.
 pub(super) fn store_error(tenant: &str, error: &Error) -> StoreError {
-    let mut message = format!("tenant {tenant}: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    StoreError::new(error.kind(), message)
+    let causes = model::error::chain(error);
+    StoreError::new(error.kind(), format!("tenant {tenant}: {causes}"))
 }
 
 /// As many as a request asks for; 0 stands for all.

@@ -58,7 +58,7 @@ impl Dial for GrpcDial {
     fn dial(&self, address: &str, tls: Option<&ClientTls>) -> Result<Arc<dyn Peer>, StoreError> {
         let own = tls.map(|tls| Connector::new(&client_config(tls)));
         let own = own.transpose();
-        let own = own.map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
+        let own = own.map_err(|error| StoreError::new(ErrorKind::Invalid, error.chain()))?;
         let connector = own.as_ref().unwrap_or(&self.connector);
         let store = GrpcStore::new(address, connector, self.config)?;
         Ok(Arc::new(GrpcPeer {
@@ -89,5 +89,25 @@ impl Peer for GrpcPeer {
 
     fn catalog(&self) -> Arc<dyn Catalog> {
         Arc::new(self.store.catalog())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_said_with_the_reason() {
+        let time = Duration::from_secs(1);
+        let dial = GrpcDial::new(&GrpcClientConfig { tls: None }, time, time).unwrap();
+        let tls = ClientTls {
+            enabled: true,
+            ca_file: Some("/nowhere/ca.pem".into()),
+            ..ClientTls::default()
+        };
+        let error = dial.dial("localhost:1", Some(&tls)).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.message.contains("/nowhere/ca.pem"), "{error}");
+        assert!(error.message.contains("No such file"), "{error}");
     }
 }

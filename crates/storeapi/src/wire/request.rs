@@ -180,10 +180,8 @@ pub fn matchers_from_wire(matchers: &[LabelMatcher]) -> Result<Vec<Matcher>, Sto
         )));
     }
     let decode = |matcher| {
-        Matcher::try_from(matcher).map_err(|error: proto::ConvertError| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            invalid(format!("{error}{}", cause.unwrap_or_default()))
-        })
+        Matcher::try_from(matcher)
+            .map_err(|error: proto::ConvertError| invalid(model::error::chain(&error)))
     };
     matchers.iter().map(decode).collect()
 }
