@@ -12,8 +12,7 @@ use std::sync::Arc;
 
 use model::Labels;
 use runtime::http::{
-    Cost, Form, Handler, HeaderValue, Method, PathPattern, Request, Response, Routes, StatusCode,
-    header,
+    Cost, Form, Handler, Method, PathPattern, Request, Response, Routes, StatusCode,
 };
 use runtime::{About, Clock};
 use serde_json::Value;
@@ -130,7 +129,7 @@ impl Api {
             || request.method == Method::HEAD
             || takes_post && request.method == Method::POST;
         if !is_taken {
-            return Ok(not_allowed(if takes_post {
+            return Ok(Response::not_allowed(if takes_post {
                 "GET, OPTIONS, POST"
             } else {
                 "GET, OPTIONS"
@@ -144,7 +143,7 @@ impl Api {
 
     fn reload(&self, method: &Method) -> Response {
         if *method != Method::POST && *method != Method::PUT {
-            return not_allowed("POST, PUT");
+            return Response::not_allowed("POST, PUT");
         }
         match self.control.reload() {
             Ok(()) => Response::text(StatusCode::OK, ""),
@@ -154,11 +153,6 @@ impl Api {
             }
         }
     }
-}
-
-fn not_allowed(methods: &'static str) -> Response {
-    Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        .with_header(header::ALLOW, HeaderValue::from_static(methods))
 }
 
 impl Handler for Api {

@@ -222,8 +222,7 @@ impl Api {
             } else {
                 "GET, OPTIONS"
             };
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with_header(header::ALLOW, HeaderValue::from_static(methods));
+            return Response::not_allowed(methods);
         }
         let call = match self.described(request) {
             Ok(call) => call,
@@ -275,11 +274,7 @@ impl Handler for Api {
         }
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.path.as_str() {
-            "/" | "/graph" | "/version" if !is_read => {
-                let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
-                Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                    .with_header(header::ALLOW, methods)
-            }
+            "/" | "/graph" | "/version" if !is_read => Response::not_allowed("GET, HEAD, OPTIONS"),
             "/version" => status::version(self),
             path if status::ADMIN.contains(&path) => status::admin_disabled(&request.method),
             "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),

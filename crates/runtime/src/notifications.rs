@@ -214,8 +214,7 @@ impl Handler for Notifications {
         match (request.method, request.path.as_str()) {
             (Method::GET, LIVE_PATH) => self.live(),
             (Method::GET, _) => self.listed(),
-            _ => Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with_header(header::ALLOW, HeaderValue::from_static("GET, OPTIONS")),
+            _ => Response::not_allowed("GET, OPTIONS"),
         }
     }
 }

@@ -77,8 +77,7 @@ impl WriteEndpoint {
     /// Answers a write. Called on a thread that may block; returns after the write is durable.
     pub fn answer(&self, request: &Request, manner: Manner) -> Response {
         if request.method != Method::POST {
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with_header(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+            return Response::not_allowed("OPTIONS, POST");
         }
         let (version, encoding) = match negotiate(&request.headers) {
             Ok(agreed) => agreed,

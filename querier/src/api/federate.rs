@@ -13,7 +13,7 @@ use model::labels::is_legacy_metric_name;
 use promql::columns::{StepValue, Steps};
 use promql::parse::parse_expr;
 use promql::value::QueryValue;
-use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
+use runtime::http::{Method, Response, StatusCode};
 use runtime::metrics::push_escaped;
 
 use super::answer::ApiError;
@@ -29,8 +29,7 @@ type Newest = BTreeMap<(String, Labels), (i64, f64)>;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Response {
     if call.request.method != Method::GET {
-        return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-            .with_header(header::ALLOW, HeaderValue::from_static("GET, OPTIONS"));
+        return Response::not_allowed("GET, OPTIONS");
     }
     if let Err(reason) = params::selectors(api, &call.form) {
         return Response::text(StatusCode::BAD_REQUEST, &reason);

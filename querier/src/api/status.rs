@@ -2,7 +2,7 @@
 
 use promql::ast::{AggregateOp, BinaryOp, FUNCTIONS};
 use promql::parse::Features;
-use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
+use runtime::http::{Method, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, ApiError};
@@ -29,10 +29,7 @@ pub(super) const ADMIN: [&str; 3] = [
 /// Says of one of [`ADMIN`] that it is not to be had, as Prometheus does unless told otherwise.
 pub(super) fn admin_disabled(method: &Method) -> Response {
     if !matches!(*method, Method::POST | Method::PUT) {
-        return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").with_header(
-            header::ALLOW,
-            HeaderValue::from_static("OPTIONS, POST, PUT"),
-        );
+        return Response::not_allowed("OPTIONS, POST, PUT");
     }
     Response::bytes(
         StatusCode::INTERNAL_SERVER_ERROR,

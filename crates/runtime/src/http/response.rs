@@ -65,6 +65,12 @@ impl Response {
         Self::bytes(status, "text/plain; charset=utf-8", format!("{line}\n"))
     }
 
+    /// Refuses a request's method; `methods` are those that it may have, with `", "` between them.
+    pub fn not_allowed(methods: &'static str) -> Self {
+        Self::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+            .with_header(header::ALLOW, HeaderValue::from_static(methods))
+    }
+
     /// The same answer with one more header.
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {

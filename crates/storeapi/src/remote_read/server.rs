@@ -83,8 +83,7 @@ impl RemoteRead {
     /// HTTP server calls handlers.
     pub fn answer(&self, request: &Request, tenant: &str) -> Response {
         if request.method != Method::POST {
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-                .with_header(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+            return Response::not_allowed("OPTIONS, POST");
         }
         match self.try_answer(request, tenant) {
             Ok(response) => response,
