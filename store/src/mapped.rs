@@ -260,23 +260,9 @@ impl MappedAnswer {
         if self.parts.len() > 1 {
             in_order(&mut chunks);
         }
-        let mut left = &chunks[..];
         // Of downsampled chunks nothing may be left.
-        let mut is_wanted = wanted.skip_chunks || !left.is_empty();
-        while is_wanted {
-            let mut bytes = 0;
-            let fits = |chunk: &&ChunkRef<'_>| {
-                let fits = bytes < MESSAGE_BYTES;
-                bytes += chunk.bytes();
-                fits
-            };
-            let (now, later) = left.split_at(left.iter().take_while(fits).count());
-            writer.push(&self.labels, now)?;
-            if writer.is_full() {
-                out.extend(writer.take());
-            }
-            left = later;
-            is_wanted = !left.is_empty();
+        if wanted.skip_chunks || !chunks.is_empty() {
+            writer.push_split(&self.labels, &chunks, out)?;
         }
         drop(chunks);
         drop(found);

@@ -14,9 +14,9 @@ use tonic::Status;
 
 use super::limits::{Limits, Usage};
 use super::status::to_status;
-use crate::store::{Frame, Series, SeriesChunk, SeriesRequest, Store, StoreError};
+use crate::store::{Frame, Series, SeriesRequest, Store, StoreError};
 use crate::wire::encode::{ChunkRef, Encoder, Message};
-use crate::wire::message::{MESSAGE_BYTES, Written, written};
+use crate::wire::message::{MessageWriter, Written, written};
 
 /// Most series in a message, whatever the asker says.
 const BATCH_MAX: usize = 4_096;
@@ -43,24 +43,20 @@ pub(super) fn messages(
         };
         return ready.map(counted).boxed();
     }
-    let mut encoder = Encoder::default();
-    let messages = Messages::new(store.series(request), batch, usage);
-    let encoded = move |message: Result<Message, Status>| {
-        written(&mut encoder, &message?).map_err(|error| to_status(&error))
-    };
-    messages.map(encoded).boxed()
+    Messages::new(store.series(request), batch, usage).boxed()
 }
 
 /// The messages of an answer in frames.
 struct Messages {
     frames: BoxStream<'static, Result<Frame, StoreError>>,
     usage: Usage,
-    /// Series in a message.
-    batch: usize,
-    /// Series that were not sent yet.
+    /// Series that were not written yet.
     waiting: VecDeque<Series>,
-    /// What comes after them.
-    after: Option<Result<Message, Status>>,
+    writer: MessageWriter,
+    /// Messages that are full.
+    full: VecDeque<Written>,
+    /// What comes after them, and the series that were written.
+    after: Option<Result<Bytes, Status>>,
     is_done: bool,
 }
 
@@ -73,90 +69,72 @@ impl Messages {
         Self {
             frames,
             usage,
-            batch,
             waiting: VecDeque::new(),
+            writer: MessageWriter::new(batch),
+            full: VecDeque::new(),
             after: None,
             is_done: false,
         }
     }
 
     /// Takes in a frame.
-    fn accept(&mut self, frame: Option<Result<Frame, StoreError>>) {
+    fn accept(&mut self, frame: Option<Result<Frame, StoreError>>) -> Result<(), StoreError> {
         match frame {
             Some(Ok(Frame::Series(series))) => {
                 let chunks = series.iter().flat_map(|series| &series.chunks);
                 let samples = chunks.map(|chunk| ChunkRef::from(chunk).samples()).sum();
-                match self.usage.count(series.len() as u64, samples) {
-                    Ok(()) => self.waiting.extend(series),
-                    Err(error) => self.end(&error),
-                }
+                self.usage.count(series.len() as u64, samples)?;
+                self.waiting.extend(series);
             }
-            Some(Ok(Frame::Warning(text))) => self.after = Some(Ok(Message::Warning(text))),
-            Some(Err(error)) => self.end(&error),
+            Some(Ok(Frame::Warning(text))) => {
+                let warning = written(&mut Encoder::default(), &Message::Warning(text))?;
+                self.after = Some(Ok(warning));
+            }
+            Some(Err(error)) => return Err(error),
             None => self.is_done = true,
         }
+        Ok(())
     }
 
+    fn write(&mut self, series: &Series) -> Result<(), StoreError> {
+        let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
+        (self.writer).push_split(&series.labels, &chunks, &mut self.full)
+    }
+
+    /// Ends the answer after what was written.
     fn end(&mut self, error: &StoreError) {
         self.after = Some(Err(to_status(error)));
+        self.waiting.clear();
         self.is_done = true;
-    }
-
-    /// The next message of the series that wait.
-    fn next_message(&mut self) -> Option<Message> {
-        if self.batch == 1 {
-            return self.next_part().map(|(series, _)| Message::Series(series));
-        }
-        let mut batch = Vec::with_capacity(self.batch.min(self.waiting.len()));
-        let mut bytes = 0;
-        while batch.len() < self.batch && bytes < MESSAGE_BYTES {
-            let Some((series, len)) = self.next_part() else {
-                break;
-            };
-            bytes += len;
-            batch.push(series);
-        }
-        (!batch.is_empty()).then_some(Message::Batch(batch))
-    }
-
-    /// The first series that waits, or as much of it as fits a message; and the bytes of its chunks.
-    fn next_part(&mut self) -> Option<(Series, usize)> {
-        let first = self.waiting.front_mut()?;
-        let mut bytes = 0;
-        let mut fits = |chunk: &SeriesChunk| {
-            let fits = bytes < MESSAGE_BYTES;
-            bytes += chunk.data.bytes();
-            fits
-        };
-        let fitting = first.chunks.iter().take_while(|chunk| fits(chunk)).count();
-        if fitting == first.chunks.len() {
-            return self.waiting.pop_front().map(|series| (series, bytes));
-        }
-        let rest = first.chunks.split_off(fitting);
-        let chunks = std::mem::replace(&mut first.chunks, rest);
-        let labels = first.labels.clone();
-        Some((Series { labels, chunks }, bytes))
     }
 }
 
 impl Stream for Messages {
-    type Item = Result<Message, Status>;
+    type Item = Result<Bytes, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut is_pending = false;
         // Small frames are gathered to full messages while the store has them at hand.
-        while !self.is_done
-            && !is_pending
-            && self.after.is_none()
-            && self.waiting.len() < self.batch
-        {
-            match self.frames.as_mut().poll_next(cx) {
-                Poll::Ready(frame) => self.accept(frame),
-                Poll::Pending => is_pending = true,
+        let mut is_pending = false;
+        while self.full.is_empty() && !is_pending {
+            let done = if let Some(series) = self.waiting.pop_front() {
+                self.write(&series)
+            } else if self.is_done || self.after.is_some() {
+                break;
+            } else {
+                match self.frames.as_mut().poll_next(cx) {
+                    Poll::Ready(frame) => self.accept(frame),
+                    Poll::Pending => {
+                        is_pending = true;
+                        Ok(())
+                    }
+                }
+            };
+            if let Err(error) = done {
+                self.end(&error);
             }
         }
-        if let Some(message) = self.next_message() {
-            return Poll::Ready(Some(Ok(message)));
+        if let Some(message) = self.full.pop_front().or_else(|| self.writer.take()) {
+            return Poll::Ready(Some(Ok(message.bytes)));
         }
         if let Some(after) = self.after.take() {
             return Poll::Ready(Some(after));

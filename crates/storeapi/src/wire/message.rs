@@ -1,7 +1,7 @@
 //! Messages of series as a connection takes them: with gRPC's length in front, in one piece.
 //!
-//! A [`MessageWriter`] is for stores whose series lie in memory: each is written once, from there
-//! to the message, without becoming a [`Series`](crate::Series) in between.
+//! A [`MessageWriter`] writes each series once, from where it lies to the message: stores whose series
+//! lie in memory need not make a [`Series`](crate::Series) of each.
 
 use bytes::Bytes;
 use model::Labels;
@@ -76,11 +76,8 @@ impl MessageWriter {
         }
     }
 
-    /// Adds a series, or a part of one.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode`]; nothing is added then.
-    pub fn push(&mut self, labels: &Labels, chunks: &[ChunkRef<'_>]) -> Result<(), StoreError> {
+    /// Adds a series, or a part of one; nothing when that fails.
+    fn push(&mut self, labels: &Labels, chunks: &[ChunkRef<'_>]) -> Result<(), StoreError> {
         if self.out.is_empty() {
             self.out.reserve(self.usual);
             self.out.resize(HEAD_BYTES, 0);
@@ -95,8 +92,39 @@ impl MessageWriter {
         Ok(())
     }
 
+    /// Adds a series, in parts where it has more chunks than a message should; full messages go to
+    /// `out`.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`]; parts before the one that fails are added.
+    pub fn push_split(
+        &mut self,
+        labels: &Labels,
+        chunks: &[ChunkRef<'_>],
+        out: &mut impl Extend<Written>,
+    ) -> Result<(), StoreError> {
+        let mut left = chunks;
+        loop {
+            let mut bytes = 0;
+            let fits = |chunk: &&ChunkRef<'_>| {
+                let fits = bytes < MESSAGE_BYTES;
+                bytes += chunk.bytes();
+                fits
+            };
+            let (now, later) = left.split_at(left.iter().take_while(fits).count());
+            self.push(labels, now)?;
+            if self.is_full() {
+                out.extend(self.take());
+            }
+            if later.is_empty() {
+                return Ok(());
+            }
+            left = later;
+        }
+    }
+
     /// True when no more should be added.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.series >= self.batch as u64 || self.bytes >= MESSAGE_BYTES
     }
 

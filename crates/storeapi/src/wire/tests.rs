@@ -127,10 +127,7 @@ proptest! {
             let mut written = Vec::new();
             for series in &series {
                 let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
-                writer.push(&series.labels, &chunks).unwrap();
-                if writer.is_full() {
-                    written.extend(writer.take());
-                }
+                writer.push_split(&series.labels, &chunks, &mut written).unwrap();
             }
             written.extend(writer.take());
             prop_assert_eq!(writer.take(), None);
