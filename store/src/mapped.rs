@@ -206,7 +206,7 @@ impl MappedAnswer {
         error
     }
 
-    /// Makes the next series the one at hand; false when there is none.
+    /// Makes the next series the one at hand; false when there is none, or enough were sent.
     fn next_series(&mut self) -> Result<bool, StoreError> {
         self.parts.clear();
         if !std::mem::replace(&mut self.has_begun, true) {
@@ -229,15 +229,14 @@ impl MappedAnswer {
         if self.parts.is_empty() {
             return Ok(false);
         }
+        Ok(true)
+    }
+
+    /// Counts a series that is sent with so many chunks.
+    fn count(&mut self, chunks: usize) {
         self.left -= 1;
-        let chunks = self
-            .parts
-            .iter()
-            .map(|(_, chunks)| chunks.len())
-            .sum::<usize>();
         self.deps.stats.series.add(1);
         self.deps.stats.chunks.add(chunks as u64);
-        Ok(true)
     }
 
     /// Adds the series at hand to the messages; full ones go to `out`.
@@ -261,11 +260,15 @@ impl MappedAnswer {
             in_order(&mut chunks);
         }
         // Of downsampled chunks nothing may be left.
-        if wanted.skip_chunks || !chunks.is_empty() {
+        let sent = (wanted.skip_chunks || !chunks.is_empty()).then_some(chunks.len());
+        if sent.is_some() {
             writer.push_split(&self.labels, &chunks, out)?;
         }
         drop(chunks);
         drop(found);
+        if let Some(chunks) = sent {
+            self.count(chunks);
+        }
         match failed {
             Some((input, error)) => self.fail(input, &error),
             None => Ok(()),
@@ -279,6 +282,7 @@ impl MappedAnswer {
             chunks: Vec::new(),
         };
         if self.skips_chunks() {
+            self.count(0);
             return Ok(Some(series));
         }
         for (input, metas) in std::mem::take(&mut self.parts) {
@@ -288,7 +292,11 @@ impl MappedAnswer {
             }
         }
         // Of downsampled chunks nothing may be left.
-        Ok((!series.chunks.is_empty()).then_some(series))
+        if series.chunks.is_empty() {
+            return Ok(None);
+        }
+        self.count(series.chunks.len());
+        Ok(Some(series))
     }
 }
 
