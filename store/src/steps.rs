@@ -4,10 +4,10 @@
 //! taken, so that one is always being made ahead; an answer that nobody takes from holds the
 //! results of two steps and no thread. Dropping it drops the step that has not begun.
 
-use std::panic::resume_unwind;
 use std::vec;
 
 use futures::stream::{self, Stream, StreamExt as _};
+use runtime::process::joined;
 use storeapi::StoreError;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -51,14 +51,7 @@ impl<S: Steps> Job<S> {
     }
 
     async fn done(&mut self) -> (S, Step<S::Item>) {
-        match (&mut self.0).await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                // Only a runtime that shuts down cancels, and that polls nothing any more.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        joined(&mut self.0).await
     }
 }
 
