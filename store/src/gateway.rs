@@ -11,7 +11,7 @@ use bucket::Bucket;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
-use model::{ErrorKind, TimeRange};
+use model::ErrorKind;
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
 use storeapi::wire::message::Written;
@@ -295,7 +295,7 @@ impl Store for Gateway {
     }
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        if is_empty(request.range) {
+        if request.range.is_empty() {
             return stream::empty().boxed();
         }
         if !self.opener().is_local() {
@@ -315,7 +315,7 @@ impl Store for Gateway {
         request: &SeriesRequest,
         batch: usize,
     ) -> Option<BoxStream<'static, Result<Written, StoreError>>> {
-        if is_empty(request.range) || !self.opener().is_local() {
+        if request.range.is_empty() || !self.opener().is_local() {
             return None;
         }
         let answer = self.clone().start_mapped(request.clone());
@@ -349,10 +349,6 @@ impl Collect for Gateway {
     fn collect(&self, out: &mut Exposition) {
         self.stats().collect(out);
     }
-}
-
-fn is_empty(range: TimeRange) -> bool {
-    range == TimeRange::new(range.min, range.min)
 }
 
 /// The cache on disk, if there is to be one, and can be.

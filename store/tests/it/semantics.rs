@@ -187,6 +187,23 @@ async fn a_limit_is_of_series_that_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn there_is_nothing_in_an_empty_range() {
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[]).put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let middle = TWO_HOURS.min + 3_600_000;
+        for before in [0, 1, 600_000] {
+            let request = SeriesRequest {
+                range: TimeRange::new(middle, middle - before),
+                ..everything()
+            };
+            let answer = setup.series(request).await.unwrap();
+            assert!(answer.series.is_empty(), "{before}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn matchers_decide_by_external_labels_and_series() {
     for (bucket, _dir) in buckets() {
         recipe(1, &[("c", "x")]).put(&bucket).await;
