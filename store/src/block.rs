@@ -239,7 +239,7 @@ impl Opener {
 
     /// True when blocks are files here, which are mapped.
     pub fn is_local(&self) -> bool {
-        self.bucket.local_path(HEADER_FILE).is_some()
+        self.bucket.is_local()
     }
 
     /// Opens a block, unless it is open; many callers at once wait for one opening.

@@ -354,8 +354,7 @@ impl Collect for Gateway {
 /// The cache on disk, if there is to be one, and can be.
 fn disk_cache(bucket: &Bucket, options: &Options, stats: &Stats) -> Option<Arc<DiskCache>> {
     // What is in a directory already is not copied to another.
-    let is_local = bucket.local_path(PAGES_DIR).is_some();
-    if is_local || options.disk_cache_bytes == 0 {
+    if bucket.is_local() || options.disk_cache_bytes == 0 {
         return None;
     }
     let dir = options.data_dir.join(PAGES_DIR);

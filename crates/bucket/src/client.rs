@@ -69,6 +69,11 @@ impl Bucket {
         self
     }
 
+    /// True when it is a local directory.
+    pub fn is_local(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// The file that is the object `key`, in a bucket that is a local directory. Objects are written
     /// once and never changed, so that their files can be mapped.
     pub fn local_path(&self, key: &str) -> Option<PathBuf> {

@@ -140,7 +140,7 @@ async fn shards_and_limits_cut_the_answer() {
                 "--store.grpc.downloaded-bytes-limit",
             ),
         ] {
-            if limits.bytes_max > 0 && bucket.local_path("").is_some() {
+            if limits.bytes_max > 0 && bucket.is_local() {
                 // What is mapped is not downloaded.
                 continue;
             }

@@ -85,7 +85,7 @@ impl Setup {
     /// The whole answer to a request, checked for its order. As messages it must be the same.
     pub(crate) async fn series(&self, request: SeriesRequest) -> Result<Answer, StoreError> {
         let frames = Answer::of(&self.gateway, request.clone()).await;
-        if self.bucket.local_path("").is_none() {
+        if !self.bucket.is_local() {
             return frames;
         }
         let messages = Answer::of(&ByMessages(self.gateway.clone()), request).await;
