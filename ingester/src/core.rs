@@ -4,7 +4,6 @@
 mod data;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bucket::Bucket;
@@ -305,20 +304,11 @@ fn start<E: std::error::Error + Send + Sync + 'static>(
 }
 
 fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {
-    let yaml = match config {
-        BucketConfig::None => return Ok(None),
-        BucketConfig::Inline(yaml) => yaml.clone(),
-        BucketConfig::File(file) => read(file)?,
+    let Some(yaml) = config.read()? else {
+        return Ok(None);
     };
     let bucket = Bucket::open(&yaml, Patience::Background);
     bucket.map(Some).map_err(start("open the bucket"))
-}
-
-fn read(file: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(file).map_err(|source| Error::System {
-        action: format!("read {}", file.display()),
-        source,
-    })
 }
 
 /// The flags under their names, for the API to show. A sidecar looks for the block durations.

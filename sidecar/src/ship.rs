@@ -10,7 +10,7 @@ use model::{ErrorKind, Labels};
 use reqwest::Method;
 use runtime::metrics::{Collect, Exposition};
 use runtime::process::Shutdown;
-use runtime::{BucketConfig, Clock, Error};
+use runtime::{Clock, Error};
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
@@ -29,15 +29,8 @@ pub(crate) struct Shipping {
 impl Shipping {
     /// A shipper into the bucket that is configured, if one is.
     pub(crate) fn new(config: &Config) -> Result<Option<Self>, Error> {
-        let yaml = match &config.bucket {
-            BucketConfig::None => return Ok(None),
-            BucketConfig::Inline(yaml) => yaml.clone(),
-            BucketConfig::File(file) => {
-                std::fs::read_to_string(file).map_err(|source| Error::System {
-                    action: format!("read {}", file.display()),
-                    source,
-                })?
-            }
+        let Some(yaml) = config.bucket.read()? else {
+            return Ok(None);
         };
         let bucket = Bucket::open(&yaml, Patience::Background).map_err(|source| Error::Start {
             action: "open the bucket".to_owned(),

@@ -169,11 +169,7 @@ fn open_bucket(config: &BucketConfig) -> Result<Bucket, Error> {
         flag: "objstore.config-file",
         reason,
     };
-    let text = match config {
-        BucketConfig::Inline(text) => text.clone(),
-        BucketConfig::File(path) => std::fs::read_to_string(path)
-            .map_err(|e| refused(format!("cannot read {}: {e}", path.display())))?,
-        BucketConfig::None => return Err(refused("name a bucket".to_owned())),
-    };
+    let text = config.read().map_err(|e| refused(e.chain()))?;
+    let text = text.ok_or_else(|| refused("name a bucket".to_owned()))?;
     Bucket::open(&text, Patience::Interactive).map_err(|e| refused(e.chain()))
 }
