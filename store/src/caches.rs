@@ -8,13 +8,12 @@
 //! What was read is kept in memory and, for buckets that are not folders here, on disk. No server of
 //! caches is asked: where one is configured, that is said and the sizes of the flags hold.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use runtime::Error;
 use serde::Deserialize;
 
-use crate::flags::ByteSize;
+use crate::flags::{ByteSize, document, refused};
 
 /// What Thanos keeps in memory unless told otherwise.
 const MEMORY_DEFAULT: u64 = 250 << 20;
@@ -73,7 +72,7 @@ impl CacheFlags {
     /// # Errors
     /// [`Error::Flag`] for a configuration that cannot be read, or of an unknown type.
     pub fn index_bytes(&self) -> Result<Option<u64>, Error> {
-        let file = self.index_cache_config_file.as_ref();
+        let file = self.index_cache_config_file.as_deref();
         configured(
             "index-cache.config",
             file,
@@ -86,7 +85,7 @@ impl CacheFlags {
     /// # Errors
     /// As [`CacheFlags::index_bytes`].
     pub fn chunk_bytes(&self) -> Result<Option<u64>, Error> {
-        let file = self.caching_bucket_config_file.as_ref();
+        let file = self.caching_bucket_config_file.as_deref();
         let text = self.caching_bucket_config.as_deref();
         configured("store.caching-bucket.config", file, text)
     }
@@ -94,21 +93,12 @@ impl CacheFlags {
 
 fn configured(
     flag: &'static str,
-    file: Option<&PathBuf>,
+    file: Option<&Path>,
     text: Option<&str>,
 ) -> Result<Option<u64>, Error> {
-    let refused = |reason: String| Error::Flag { flag, reason };
-    let text = match (file, text) {
-        (Some(file), _) => fs::read_to_string(file)
-            .map_err(|error| refused(format!("cannot read {}: {error}", file.display())))?,
-        (None, Some(text)) => text.to_owned(),
-        (None, None) => return Ok(None),
-    };
-    if text.trim().is_empty() {
+    let Some(document) = document::<Document>(flag, file, text)? else {
         return Ok(None);
-    }
-    let document: Document =
-        serde_saphyr::from_str(&text).map_err(|error| refused(error.to_string()))?;
+    };
     match document.kind.to_ascii_uppercase().as_str() {
         "IN-MEMORY" => {}
         kind @ ("MEMCACHED" | "REDIS") => {
@@ -123,7 +113,7 @@ fn configured(
         _ => {
             let kind = &document.kind;
             let reason = format!("type {kind:?} is not known; use IN-MEMORY");
-            return Err(refused(reason));
+            return Err(refused(flag, &reason));
         }
     }
     match document.config.unwrap_or_default().max_size {
@@ -131,7 +121,7 @@ fn configured(
         Some(Size::Bytes(bytes)) => Ok(Some(bytes)),
         Some(Size::Text(text)) => {
             let size = text.parse::<ByteSize>();
-            let size = size.map_err(|error| refused(format!("max_size: {error}")))?;
+            let size = size.map_err(|error| refused(flag, &format!("max_size: {error}")))?;
             Ok(Some(size.0))
         }
     }
@@ -171,7 +161,7 @@ mod tests {
             assert!(error.starts_with("--index-cache.config: "), "{error}");
             assert!(error.contains(named), "{text}: {error}");
         }
-        let missing = PathBuf::from("/nowhere/cache.yml");
-        assert!(configured("index-cache.config", Some(&missing), None).is_err());
+        let missing = Path::new("/nowhere/cache.yml");
+        assert!(configured("index-cache.config", Some(missing), None).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Flags of the store, under Thanos' names, and what they resolve to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use model::relabel::{RelabelConfig, RelabelRule};
 use model::time::{DurationMs, parse_timestamp};
 use runtime::http::HttpLimits;
 use runtime::{BucketConfig, BucketFlags, Error, ServerConfig, ServerFlags};
+use serde::de::DeserializeOwned;
 use storeapi::grpc::Limits as AnswerLimits;
 
 use crate::caches::CacheFlags;
@@ -281,17 +282,9 @@ impl SelectionFlags {
 
     fn relabel_rules(&self) -> Result<Vec<RelabelRule>, Error> {
         let flag = "selector.relabel-config-file";
-        let text = match (&self.relabel_config_file, &self.relabel_config) {
-            (Some(file), _) => std::fs::read_to_string(file)
-                .map_err(|e| refused(flag, &format!("cannot read {}: {e}", file.display())))?,
-            (None, Some(text)) => text.clone(),
-            (None, None) => return Ok(Vec::new()),
-        };
-        if text.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        let configs: Vec<RelabelConfig> =
-            serde_saphyr::from_str(&text).map_err(|e| refused(flag, &e.to_string()))?;
+        let (file, text) = (&self.relabel_config_file, &self.relabel_config);
+        let configs = document::<Vec<RelabelConfig>>(flag, file.as_deref(), text.as_deref())?;
+        let configs = configs.unwrap_or_default();
         let rules = configs.iter().map(|c| c.compile(NameScheme::Utf8));
         rules
             .collect::<Result<_, _>>()
@@ -299,7 +292,28 @@ impl SelectionFlags {
     }
 }
 
-fn refused(flag: &'static str, reason: &str) -> Error {
+/// The YAML of a file, or else of the text that is said instead of one; nothing when that is empty.
+pub(crate) fn document<T: DeserializeOwned>(
+    flag: &'static str,
+    file: Option<&Path>,
+    text: Option<&str>,
+) -> Result<Option<T>, Error> {
+    let text = match (file, text) {
+        (Some(file), _) => std::fs::read_to_string(file)
+            .map_err(|e| refused(flag, &format!("cannot read {}: {e}", file.display())))?,
+        (None, Some(text)) => text.to_owned(),
+        (None, None) => return Ok(None),
+    };
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let document = serde_saphyr::from_str(&text);
+    document
+        .map(Some)
+        .map_err(|e| refused(flag, &e.to_string()))
+}
+
+pub(crate) fn refused(flag: &'static str, reason: &str) -> Error {
     Error::Flag {
         flag,
         reason: reason.to_owned(),
