@@ -10,7 +10,7 @@ pub(super) fn instant(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     check_engine(call)?;
     let circumstances = query::circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, _) = circumstances.task((&expr, text));
+    let task = circumstances.task((&expr, text));
     show(api, &task)
 }
 
@@ -18,7 +18,7 @@ pub(super) fn range(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     check_engine(call)?;
     let circumstances = query_range::circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, _) = circumstances.task((&expr, text));
+    let task = circumstances.task((&expr, text));
     show(api, &task)
 }
 

@@ -78,7 +78,7 @@ fn evaluate(api: &Api, call: &Call<'_>, text: &str) -> Result<QueryValue, ApiErr
         max_resolution: 0,
         options: QueryOptions::default(),
     };
-    let (task, _) = circumstances.task((&expr, text));
+    let task = circumstances.task((&expr, text));
     Ok(query::evaluate(api, call, &task, None)?.result.value)
 }
 

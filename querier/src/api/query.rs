@@ -17,7 +17,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     params::engine(&call.form)?;
     let circumstances = circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, options) = circumstances.task((&expr, text));
+    let (task, options) = (circumstances.task((&expr, text)), circumstances.options);
     let begin = Instant::now();
     let evaluated = evaluate(api, call, &task, options.timeout)?;
     Ok(show(evaluated, &task, (options, limit), begin))
@@ -47,9 +47,9 @@ pub(super) fn circumstances(api: &Api, call: &Call<'_>) -> Result<Circumstances,
 
 impl Circumstances {
     /// The task to evaluate an expression so.
-    pub(super) fn task<'a>(&self, (expr, text): (&'a Expr, &'a str)) -> (Task<'a>, QueryOptions) {
-        let options = self.options;
-        let task = Task {
+    pub(super) fn task<'a>(&self, (expr, text): (&'a Expr, &'a str)) -> Task<'a> {
+        let options = &self.options;
+        Task {
             expr,
             text,
             steps: self.steps,
@@ -58,8 +58,7 @@ impl Circumstances {
             lookback_ms: options.lookback_ms,
             per_step_stats: options.stats == Stats::PerStep,
             per_operator_stats: options.analyze,
-        };
-        (task, options)
+        }
     }
 }
 

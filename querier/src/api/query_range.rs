@@ -22,7 +22,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     params::engine(&call.form)?;
     let circumstances = circumstances(api, call)?;
     let (expr, text) = params::expression(api, &call.form)?;
-    let (task, options) = circumstances.task((&expr, text));
+    let (task, options) = (circumstances.task((&expr, text)), circumstances.options);
     let steps = task.steps;
     api.figures
         .asked_for(steps.end().saturating_sub(steps.start));
