@@ -1,11 +1,10 @@
 //! How a stream of series is read from a connection: by [`crate::wire`], directly.
 
-use std::marker::PhantomData;
-
 use bytes::Buf as _;
 use proto::thanos::SeriesRequest;
 use tonic::Status;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
+use tonic_prost::ProstEncoder;
 
 use super::status::to_status;
 use crate::store::Frame;
@@ -26,7 +25,7 @@ impl Codec for ClientCodec {
     type Decoder = SeriesDecoder;
 
     fn encoder(&mut self) -> ProstEncoder<SeriesRequest> {
-        ProstEncoder(PhantomData)
+        ProstEncoder::default()
     }
 
     fn decoder(&mut self) -> SeriesDecoder {
@@ -53,19 +52,5 @@ impl Decoder for SeriesDecoder {
 
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
-    }
-}
-
-/// Writes generated messages.
-#[derive(Debug)]
-pub struct ProstEncoder<T>(PhantomData<T>);
-
-impl<T: prost::Message> Encoder for ProstEncoder<T> {
-    type Item = T;
-    type Error = Status;
-
-    fn encode(&mut self, message: T, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        let encoded = message.encode(out);
-        encoded.map_err(|error| Status::internal(error.to_string()))
     }
 }
