@@ -9,15 +9,14 @@ use std::sync::Arc;
 use std::vec;
 
 use futures::stream::{self, Stream};
-use model::{ErrorKind, Matcher};
+use model::Matcher;
 use runtime::Clock;
 use runtime::tasks::Owned;
 use storeapi::{Frame, PartialResponse, Series, SeriesChunk, StoreError};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use crate::block::Block;
-use crate::limits::Usage;
+use crate::limits::{Place, Usage};
 use crate::select::{BlockSelect, Deps, Wanted};
 
 /// Series of a frame.
@@ -27,7 +26,7 @@ const FRAME_SERIES: usize = 512;
 const FRAME_CHUNKS: usize = 8192;
 
 /// What an answer is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Question {
     /// The blocks to read, and the matchers for the series of each.
     pub blocks: Vec<(Arc<Block>, Vec<Matcher>)>,
@@ -85,25 +84,12 @@ pub struct Answer {
     partial_response: PartialResponse,
     /// Series that may still be sent.
     left: usize,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.deps.stats.queries_running.sub(1);
-    }
+    _place: Place,
 }
 
 impl Answer {
     /// Starts to read the blocks. `place` is given back when the answer ends.
-    pub fn start(
-        deps: Arc<Deps>,
-        clock: Arc<dyn Clock>,
-        question: Question,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        deps.stats.queries.add(1);
-        deps.stats.queries_running.add(1);
+    pub fn start(deps: Arc<Deps>, clock: Arc<dyn Clock>, question: Question, place: Place) -> Self {
         let inputs: Vec<Input> = question
             .blocks
             .into_iter()
@@ -249,20 +235,11 @@ impl Answer {
                 from.batch = batch.into_iter();
                 Ok(())
             }
-            Err(e) if e.kind == ErrorKind::Exhausted => {
-                self.deps.stats.queries_limited.add(1);
-                Err(e)
-            }
             Err(e) => {
-                let now_ms = self.clock.now_ms();
-                let message = from.block.lacking(&e, &self.deps.stats, now_ms);
-                match self.partial_response {
-                    PartialResponse::Abort => Err(StoreError::new(e.kind, message)),
-                    PartialResponse::Warn => {
-                        self.warnings.push_back(message);
-                        Ok(())
-                    }
-                }
+                let noted = (&*self.deps.stats, self.clock.now_ms());
+                let lacking = from.block.lacking(&e, self.partial_response, noted)?;
+                self.warnings.push_back(lacking);
+                Ok(())
             }
         }
     }

@@ -11,7 +11,7 @@ use moka::future::Cache;
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::process::blocking;
-use storeapi::StoreError;
+use storeapi::{PartialResponse, StoreError};
 use tsdb::block::segments::CHUNK_GUESS;
 use tsdb::block::{ChunkReader, Meta};
 use tsdb::index::{Reader, SERIES_GUESS};
@@ -143,11 +143,28 @@ impl Block {
         }
     }
 
-    /// Counts that the block could not be read, sets it aside when it is damaged, and says so.
-    pub fn lacking(&self, error: &StoreError, stats: &Stats, now_ms: i64) -> String {
+    /// The warning of an answer that lacks the block because of `error`. The failure is counted, and
+    /// the block set aside when it is damaged.
+    ///
+    /// # Errors
+    /// The failure, when nothing may be lacking, or a limit was reached.
+    pub fn lacking(
+        &self,
+        error: &StoreError,
+        partial: PartialResponse,
+        (stats, now_ms): (&Stats, i64),
+    ) -> Result<String, StoreError> {
+        if error.kind == ErrorKind::Exhausted {
+            stats.queries_limited.add(1);
+            return Err(error.clone());
+        }
         stats.block_failures.add(1);
         self.note(error, now_ms);
-        format!("block {}: {error}", self.id())
+        let message = format!("block {}: {error}", self.id());
+        match partial {
+            PartialResponse::Abort => Err(StoreError::new(error.kind, message)),
+            PartialResponse::Warn => Ok(message),
+        }
     }
 
     fn check_quarantine(&self, now_ms: i64) -> Result<(), StoreError> {

@@ -15,15 +15,13 @@ use model::ErrorKind;
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
 use storeapi::wire::message::Written;
-use storeapi::{
-    Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
+use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
 use crate::disk_cache::DiskCache;
-use crate::limits::{Limits, Usage};
+use crate::limits::{Limits, Place, Usage};
 use crate::mapped::{InFrames, InMessages, MappedAnswer};
 use crate::names::LabelsOf;
 use crate::pages::Pages;
@@ -176,13 +174,10 @@ impl Gateway {
     }
 
     /// What a request asks, once there is a place for it.
-    async fn question(
-        &self,
-        request: SeriesRequest,
-    ) -> Result<(Question, OwnedSemaphorePermit), StoreError> {
+    async fn question(&self, request: SeriesRequest) -> Result<(Question, Place), StoreError> {
         let shared = &self.shared;
-        let place = Arc::clone(&shared.places).acquire_owned().await;
-        let place = place.expect("never closed");
+        let permit = Arc::clone(&shared.places).acquire_owned().await;
+        let permit = permit.expect("never closed");
         let set = self.asked();
         let blocks = set.select(request.range, &request.matchers, request.max_resolution);
         if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
@@ -207,7 +202,8 @@ impl Gateway {
             partial_response: request.partial_response,
             limit: request.limit,
         };
-        Ok((question, place))
+        let stats = Arc::clone(&shared.deps.stats);
+        Ok((question, Place::new(permit, stats)))
     }
 
     async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
@@ -267,14 +263,9 @@ impl Gateway {
         while let Some((block, answer)) = answers.next().await {
             match answer {
                 Ok(more) => values.extend(more),
-                Err(e) if e.kind == ErrorKind::Exhausted => return Err(e),
                 Err(e) => {
-                    let now_ms = shared.clock.now_ms();
-                    let message = block.lacking(&e, &shared.deps.stats, now_ms);
-                    match request.partial_response {
-                        PartialResponse::Abort => return Err(StoreError::new(e.kind, message)),
-                        PartialResponse::Warn => warnings.push(message),
-                    }
+                    let noted = (&*shared.deps.stats, shared.clock.now_ms());
+                    warnings.push(block.lacking(&e, request.partial_response, noted)?);
                 }
             }
         }

@@ -1,9 +1,13 @@
 //! What one request may cost.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::ErrorKind;
 use storeapi::StoreError;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::stats::Stats;
 
 /// Samples that a chunk is taken to hold, as by Thanos: counting them would mean decoding.
 const SAMPLES_PER_CHUNK: u64 = 120;
@@ -17,6 +21,31 @@ pub struct Limits {
     pub samples_max: u64,
     /// Bytes that are read of a bucket which is not local.
     pub bytes_max: u64,
+}
+
+/// A request's place among those that are answered at once, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    stats: Arc<Stats>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Counts a query that is answered from now on.
+    pub fn new(permit: OwnedSemaphorePermit, stats: Arc<Stats>) -> Self {
+        stats.queries.add(1);
+        stats.queries_running.add(1);
+        Self {
+            stats,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stats.queries_running.sub(1);
+    }
 }
 
 /// What a request has used of its limits.

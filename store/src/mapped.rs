@@ -11,18 +11,18 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
-use model::{ErrorKind, Labels};
+use model::Labels;
 use runtime::Clock;
 use storeapi::wire::encode::{ChunkRef, DataRef, Encoder, Message};
 use storeapi::wire::message::{MESSAGE_BYTES, MessageWriter, Written, written};
-use storeapi::{Frame, PartialResponse, Series, SeriesChunk, StoreError};
-use tokio::sync::OwnedSemaphorePermit;
+use storeapi::{Frame, Series, SeriesChunk, StoreError};
 use tsdb::ChunkMeta;
 use tsdb::block::segments::ChunkView;
 
 use crate::answer::{Question, join};
 use crate::block::Block;
 use crate::error::of_block;
+use crate::limits::Place;
 use crate::select::Deps;
 use crate::steps::{Step, Steps};
 use block::MappedBlock;
@@ -78,13 +78,7 @@ pub struct MappedAnswer {
     warnings: VecDeque<String>,
     /// Series that may still be sent.
     left: usize,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Drop for MappedAnswer {
-    fn drop(&mut self) {
-        self.deps.stats.queries_running.sub(1);
-    }
+    _place: Place,
 }
 
 impl MappedAnswer {
@@ -96,10 +90,8 @@ impl MappedAnswer {
         deps: Arc<Deps>,
         clock: Arc<dyn Clock>,
         mut question: Question,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Self, StoreError> {
-        deps.stats.queries.add(1);
-        deps.stats.queries_running.add(1);
         let blocks = std::mem::take(&mut question.blocks);
         let mut answer = Self {
             deps: Arc::clone(&deps),
@@ -159,7 +151,10 @@ impl MappedAnswer {
                     true => Ok(()),
                     false => usage.chunks(chunks.len()),
                 });
-                counted.map_err(|e| self.limited(e))?;
+                if let Err(error) = counted {
+                    self.deps.stats.queries_limited.add(1);
+                    return Err(error);
+                }
                 self.heads.push(Reverse(Head {
                     labels,
                     chunks,
@@ -188,22 +183,10 @@ impl MappedAnswer {
 
     /// Notes that the answer lacks what a block has; an error when it must not.
     fn lacks(&mut self, block: &Block, error: &StoreError) -> Result<(), StoreError> {
-        if error.kind == ErrorKind::Exhausted {
-            return Err(self.limited(error.clone()));
-        }
-        let lacking = block.lacking(error, &self.deps.stats, self.clock.now_ms());
-        match self.question.partial_response {
-            PartialResponse::Abort => Err(StoreError::new(error.kind, lacking)),
-            PartialResponse::Warn => {
-                self.warnings.push_back(lacking);
-                Ok(())
-            }
-        }
-    }
-
-    fn limited(&self, error: StoreError) -> StoreError {
-        self.deps.stats.queries_limited.add(1);
-        error
+        let noted = (&*self.deps.stats, self.clock.now_ms());
+        let lacking = block.lacking(error, self.question.partial_response, noted)?;
+        self.warnings.push_back(lacking);
+        Ok(())
     }
 
     /// Makes the next series the one at hand; false when there is none, or enough were sent.
