@@ -6,8 +6,9 @@
 //!
 //! Reading order: [`set`] (which blocks answer), [`block`] (opening them), [`header`] (what is kept
 //! of an index), [`pages`], [`disk_cache`] and [`sparse`] (reading ranges), [`postings`] and [`select`] (series of
-//! one block), [`order`], [`answer`] (many blocks as one stream), [`gateway`] (the store), [`sync`]
-//! (what the bucket holds), [`api`] (HTTP).
+//! one block), [`order`], [`answer`] (many blocks as one stream), [`steps`] and [`mapped`] (the same of blocks
+//! that are files here), [`gateway`] (the store), [`sync`] (what the bucket holds), [`api`] (HTTP); beside them
+//! [`flags`] and [`caches`] (what was said).
 
 pub mod answer;
 pub mod api;

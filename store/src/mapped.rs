@@ -1,8 +1,10 @@
 //! Answers from blocks that are mapped: their series are merged and sent from where they lie.
 //!
 //! Nothing is read ahead of its place in the answer, so that an answer holds the labels of one
-//! series of each block, and what is on its way. The work is done in steps of a message each,
-//! see [`crate::steps`].
+//! series of each block, and what is on its way. Only of a block whose series change their order, since
+//! the request or the external labels take away or replace labels of theirs, are the labels and the places of
+//! the chunks of all selected series held and sorted first. The work is done in steps of a message each, see
+//! [`crate::steps`].
 
 mod block;
 
