@@ -22,7 +22,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use model::Labels;
 use tsdb::head::{ReplayOptions, replay};
-use tsdb::wal::record::{decode_samples, encode_samples, encode_series};
+use tsdb::wal::record::{Changes, decode_samples, encode_changes, encode_samples, encode_series};
 use tsdb::wal::{Compression, RefSample, RefSeries, Writer, WriterOptions};
 
 const TARGETS: u64 = 100;
@@ -136,6 +136,26 @@ fn bench_records(c: &mut Criterion) {
             record.clear();
             encode_samples(black_box(&samples), &mut record);
             record.len()
+        });
+    });
+    let before: Vec<_> = scrape(3, 99).iter().map(|row| Some(row.value)).collect();
+    let mut record = Vec::new();
+    group.bench_function("encode changes", |b| {
+        b.iter(|| {
+            record.clear();
+            encode_changes(black_box(&samples), &before, &mut record);
+            record.len()
+        });
+    });
+    let mut first = Vec::new();
+    encode_changes(&scrape(3, 99), &[], &mut first);
+    let (mut changes, mut out) = (Changes::default(), Vec::new());
+    changes.decode(&first, &mut out).unwrap();
+    group.bench_function("decode changes", |b| {
+        b.iter(|| {
+            out.clear();
+            changes.decode(black_box(&record), &mut out).unwrap();
+            out.len()
         });
     });
     group.finish();
