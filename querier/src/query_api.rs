@@ -197,7 +197,7 @@ fn series(value: QueryValue, t: i64) -> Vec<TimeSeries> {
         QueryValue::Matrix(matrix) => {
             let matrix = matrix.into_iter();
             matrix
-                .map(|series| one(&series.labels, series.points))
+                .map(|series| one(&series.labels, series.points.iter()))
                 .collect()
         }
     }

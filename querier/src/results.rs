@@ -14,6 +14,7 @@ mod join;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::TimeRange;
 use moka::sync::Cache;
 use promql::columns::Steps;
 use promql::value::MatrixSeries;
@@ -72,8 +73,7 @@ impl Piece {
 
 fn weight(series: &[MatrixSeries]) -> u64 {
     let bytes = |series: &MatrixSeries| {
-        let points = series.points.len() * size_of::<(i64, promql::columns::StepValue)>();
-        points + series.labels.heap_bytes() + 64
+        series.points.heap_bytes() + series.labels.heap_bytes() + size_of::<MatrixSeries>()
     };
     series.iter().map(bytes).sum::<usize>() as u64
 }
@@ -156,11 +156,11 @@ impl ResultsCache {
         let mut segments: Vec<Segment<'_>> = Vec::with_capacity(kept.len() + fresh.len());
         for piece in &kept {
             let (from, to) = (from.max(piece.from), to.min(piece.to));
-            let times = (grid.time(from), grid.time(to));
+            let times = grid.range_of(from, to);
             segments.push(Segment::new(&piece.series, times, &piece.infos));
         }
         for (from, series, infos) in &fresh {
-            let times = (grid.time(*from), i64::MAX);
+            let times = TimeRange::new(grid.time(*from), i64::MAX);
             segments.push(Segment::new(series, times, infos));
         }
         segments.sort_by_key(Segment::start);
@@ -193,11 +193,11 @@ impl ResultsCache {
             let number = begin.div_euclid(PIECE_STEPS);
             let end = to.min((number + 1) * PIECE_STEPS);
             let key = grid.key(number);
-            let times = (grid.time(begin), grid.time(end));
+            let times = grid.range_of(begin, end);
             let fresh = Segment::new(&matrix.series, times, &matrix.infos);
             let piece = match self.pieces.get(&key) {
                 Some(old) if old.to == begin || end == old.from => {
-                    let times = (grid.time(old.from), grid.time(old.to));
+                    let times = grid.range_of(old.from, old.to);
                     let mut segments = [Segment::new(&old.series, times, &old.infos), fresh];
                     segments.sort_by_key(Segment::start);
                     let (series, infos) = join(&segments);
@@ -273,6 +273,11 @@ impl Grid {
     /// The time of a step.
     fn time(&self, number: i64) -> i64 {
         number.saturating_mul(self.step).saturating_add(self.phase)
+    }
+
+    /// The times of the steps from `from` to before `to`.
+    fn range_of(&self, from: i64, to: i64) -> TimeRange {
+        TimeRange::new(self.time(from), self.time(to))
     }
 
     /// The first step after a time.

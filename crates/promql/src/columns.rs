@@ -87,6 +87,14 @@ impl Bitmap {
         }
     }
 
+    /// Appends zero bits until there are `len`, if there are fewer.
+    pub(crate) fn grow(&mut self, len: usize) {
+        if len > self.len {
+            self.words.resize(len.div_ceil(64), 0);
+            self.len = len;
+        }
+    }
+
     /// Number of bits.
     pub const fn len(&self) -> usize {
         self.len
@@ -165,8 +173,27 @@ impl Bitmap {
 
     /// The indices of the one bits, ascending.
     pub fn ones(&self) -> impl Iterator<Item = usize> + '_ {
-        self.words.iter().enumerate().flat_map(|(i, &word)| {
-            let mut rest = word;
+        self.ones_from(0)
+    }
+
+    /// Number of one bits before bit `i`.
+    pub(crate) fn rank(&self, i: usize) -> usize {
+        let i = i.min(self.len);
+        let whole = self.words[..i / 64].iter().map(|w| w.count_ones());
+        let part = self.words.get(i / 64);
+        let part = part.map_or(0, |w| (w & ((1 << (i % 64)) - 1)).count_ones());
+        (whole.sum::<u32>() + part) as usize
+    }
+
+    /// The indices of the one bits from bit `first` on, ascending.
+    pub(crate) fn ones_from(&self, first: usize) -> impl Iterator<Item = usize> + '_ {
+        let from = (first / 64).min(self.words.len());
+        let words = self.words.iter().enumerate().skip(from);
+        words.flat_map(move |(i, &word)| {
+            let mut rest = match i == first / 64 {
+                true => word & (u64::MAX << (first % 64)),
+                false => word,
+            };
             std::iter::from_fn(move || {
                 if rest == 0 {
                     return None;

@@ -1,18 +1,18 @@
 //! Runs queries: from an expression to a result.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use model::Labels;
+use model::{Labels, TimeRange};
 
 use crate::annotations::Notes;
 use crate::ast::Expr;
-use crate::columns::{StepSeries, StepValue, Steps};
+use crate::columns::{StepSeries, Steps};
 use crate::error::Error;
-use crate::exec::{self, Context, Held, RangeSeries, eval_scalar, merge, range_source};
+use crate::exec::{self, Context, RangeSeries, eval_scalar, merge, range_source};
 use crate::executor::{Executor, Sequential};
-use crate::limits::{Cancellation, Limits, Pace, Tracker};
+use crate::limits::{Cancellation, Limits, Tracker};
 use crate::plan::{self, Plan, PlanContext, RangeNode, VectorNode};
+use crate::points::Points;
 use crate::source::Source;
 use crate::stats::{QueryStats, Recorder};
 use crate::value::{MatrixSeries, QueryResult, QueryValue};
@@ -224,60 +224,52 @@ fn evaluate(plan: &Plan, query: &Query<'_>, ctx: &Context<'_>) -> Result<QueryVa
             if query.is_instant {
                 return Ok(QueryValue::Scalar(column.at(0)));
             }
-            let point = |i| (steps.at(i), StepValue::Float(column.at(i)));
+            let mut series = StepSeries::default();
+            series.column.floats = (0..steps.count).map(|i| column.at(i)).collect();
+            series.column.valid.fill(steps.count);
             Ok(QueryValue::Matrix(vec![MatrixSeries {
                 labels: Labels::empty(),
-                points: (0..steps.count).map(point).collect(),
+                points: Points::of_column(&series.column, steps),
             }]))
         }
-        Plan::Vector(node) => {
-            let all = vector(node, steps, ctx)?;
-            if query.is_instant {
-                return Ok(QueryValue::Vector(
-                    all.into_iter()
-                        .filter_map(|s| s.column.get(0).map(|v| (s.labels, v)))
-                        .collect(),
-                ));
-            }
-            matrix(all, steps, ctx)
-        }
+        Plan::Vector(node) if query.is_instant => vector(node, steps, ctx),
+        Plan::Vector(node) => matrix(node, steps, ctx),
     }
 }
 
-/// All series of the result, names dropped that were marked to be, each label set once.
-fn vector(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<Vec<StepSeries>, Error> {
+/// The labels of a series of the result: without the name where it was marked to be dropped.
+fn result_labels(labels: &mut Labels, drop_name: bool) -> Labels {
+    match drop_name {
+        true => exec::labels::drop_reserved(labels),
+        false => std::mem::take(labels),
+    }
+}
+
+/// The series of an instant query, each label set once.
+fn vector(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
     let operator = exec::vector(node, steps, ctx)?;
-    merge::collect_changed(operator, ctx, |series| {
-        if std::mem::take(&mut series.drop_name) {
-            series.labels = exec::labels::drop_reserved(&series.labels);
-        }
-    })
+    let all = merge::collect_as(operator, ctx, |series| {
+        merge::acquire(series, ctx)?;
+        let value = series.column.get(0).expect("a series has a value");
+        Ok((result_labels(&mut series.labels, series.drop_name), value))
+    })?;
+    Ok(QueryValue::Vector(all))
 }
 
-/// The series as they are returned, sorted by labels.
-fn matrix(all: Vec<StepSeries>, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
-    let pace = Pace::new(&ctx.tracker);
-    let mut series = Held::new(Vec::with_capacity(all.len()), ctx);
-    let mut rest = Held::new(all.into_iter(), ctx);
-    for next in rest.by_ref() {
-        pace.spend(next.column.len())?;
-        series.push(matrix_series(next, steps));
-    }
-    drop(rest.into_inner());
-    let mut series = series.into_inner();
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(QueryValue::Matrix(series))
-}
-
-fn matrix_series(series: StepSeries, steps: Steps) -> MatrixSeries {
-    let column = series.column;
-    let points = (0..column.len())
-        .filter_map(|i| column.get(i).map(|v| (steps.at(i), v)))
-        .collect();
-    MatrixSeries {
-        labels: series.labels,
-        points,
-    }
+/// The series of a range query, each label set once, sorted by labels.
+fn matrix(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
+    let operator = exec::vector(node, steps, ctx)?;
+    let mut all = merge::collect_as(operator, ctx, |series| {
+        let kept = MatrixSeries {
+            labels: result_labels(&mut series.labels, series.drop_name),
+            points: Points::of_column(&series.column, steps),
+        };
+        let bytes = kept.points.heap_bytes() + kept.labels.heap_bytes();
+        (ctx.tracker).acquire(series.column.sample_count(), bytes as u64)?;
+        Ok(kept)
+    })?;
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(QueryValue::Matrix(all))
 }
 
 /// The samples of an instant query for a range vector.
@@ -287,25 +279,16 @@ fn range_vector(node: &RangeNode, steps: Steps, ctx: &Context<'_>) -> Result<Que
     let mut all: Vec<MatrixSeries> = Vec::new();
     let end = node.reference(steps.start);
     let start = end.saturating_sub(node.range_ms());
+    let range = TimeRange::new(start.saturating_add(1), end.saturating_add(1));
     while source.next(&mut series)? {
         let samples = &series.samples;
         ctx.tracker
             .acquire(samples.len() as u64, samples.heap_bytes() as u64)?;
         ctx.stats.add_samples(samples.len() as u64);
-        let floats = samples.ts.iter().zip(&samples.values);
-        let mut points: Vec<_> = floats.map(|(&t, &v)| (t, StepValue::Float(v))).collect();
-        for (&t, h) in samples.hist_ts.iter().zip(&samples.hists) {
-            points.push((t, StepValue::Histogram(Arc::clone(h))));
-        }
-        points.retain(|(t, _)| (start + 1..=end).contains(t));
-        points.sort_by_key(|(t, _)| *t);
-        let drop_name = std::mem::take(&mut series.drop_name);
-        let labels = if drop_name {
-            exec::labels::drop_reserved(&series.labels)
-        } else {
-            std::mem::take(&mut series.labels)
-        };
-        all.push(MatrixSeries { labels, points });
+        all.push(MatrixSeries {
+            labels: result_labels(&mut series.labels, series.drop_name),
+            points: Points::of_samples(samples, range),
+        });
     }
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(QueryValue::Matrix(all))

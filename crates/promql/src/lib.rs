@@ -24,6 +24,7 @@ mod functions;
 pub mod limits;
 pub mod parse;
 mod plan;
+pub mod points;
 pub mod print;
 pub mod source;
 pub mod stats;

@@ -3,6 +3,7 @@
 use model::Labels;
 
 use crate::columns::StepValue;
+use crate::points::Points;
 use crate::stats::QueryStats;
 
 /// What a query yields.
@@ -36,6 +37,6 @@ pub enum QueryValue {
 pub struct MatrixSeries {
     /// Its labels.
     pub labels: Labels,
-    /// Times in milliseconds, ascending, with values.
-    pub points: Vec<(i64, StepValue)>,
+    /// Its values.
+    pub points: Points,
 }

@@ -57,7 +57,7 @@ fn newest(api: &Api, call: &Call<'_>) -> Result<Newest, ApiError> {
         };
         for series in samples {
             let last = series.points.last();
-            if let Some(&(t, StepValue::Float(v))) = last
+            if let Some((t, StepValue::Float(v))) = last
                 && alive.contains(&series.labels)
                 && !series.labels.metric_name().is_empty()
             {

@@ -137,32 +137,24 @@ fn write_series(
 ) -> io::Result<()> {
     buffer.extend_from_slice(b"{\"metric\":");
     push_labels(buffer, &series.labels);
-    let mut first = true;
-    let mut histograms = 0;
-    for (t, value) in &series.points {
-        let StepValue::Float(v) = value else {
-            histograms += 1;
-            continue;
-        };
-        let before: &[u8] = if first { b",\"values\":[" } else { b"," };
+    let mut before: &[u8] = b",\"values\":[";
+    for (t, v) in series.points.floats() {
         buffer.extend_from_slice(before);
-        first = false;
-        push_point(buffer, *t, *v);
+        before = b",";
+        push_point(buffer, t, v);
         pass_on(out, buffer)?;
     }
-    if !first {
+    if before == b"," {
         buffer.push(b']');
     }
-    if histograms > 0 {
-        let mut before: &[u8] = b",\"histograms\":[";
-        for (t, value) in &series.points {
-            if let StepValue::Histogram(h) = value {
-                buffer.extend_from_slice(before);
-                before = b",";
-                push_histogram_point(buffer, *t, h);
-                pass_on(out, buffer)?;
-            }
-        }
+    let mut before: &[u8] = b",\"histograms\":[";
+    for (t, h) in series.points.histograms() {
+        buffer.extend_from_slice(before);
+        before = b",";
+        push_histogram_point(buffer, *t, h);
+        pass_on(out, buffer)?;
+    }
+    if before == b"," {
         buffer.push(b']');
     }
     buffer.push(b'}');

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
-use model::Labels;
+use model::{Labels, TimeRange};
+use promql::points::Points;
 use promql::value::MatrixSeries;
 
 /// The part of a matrix inside a range of time.
 pub(super) struct Segment<'a> {
     series: &'a [MatrixSeries],
-    /// First time, and the time after the last.
-    times: (i64, i64),
+    times: TimeRange,
     infos: &'a [String],
 }
 
 impl<'a> Segment<'a> {
     pub(super) const fn new(
         series: &'a [MatrixSeries],
-        times: (i64, i64),
+        times: TimeRange,
         infos: &'a [String],
     ) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl<'a> Segment<'a> {
     }
 
     pub(super) const fn start(&self) -> i64 {
-        self.times.0
+        self.times.min
     }
 }
 
@@ -37,21 +37,19 @@ pub(super) fn join(segments: &[Segment<'_>]) -> (Vec<MatrixSeries>, Vec<String>)
     let mut all: Vec<MatrixSeries> = Vec::new();
     let mut infos: Vec<String> = Vec::new();
     for segment in segments {
-        let (first, after) = segment.times;
+        let times = segment.times;
         for series in segment.series {
-            let from = series.points.partition_point(|(t, _)| *t < first);
-            let to = series.points.partition_point(|(t, _)| *t < after);
-            let Some(points) = series.points.get(from..to).filter(|p| !p.is_empty()) else {
+            if !series.points.any_in(times) {
                 continue;
-            };
+            }
             let place = *places.entry(&series.labels).or_insert_with(|| {
                 all.push(MatrixSeries {
                     labels: series.labels.clone(),
-                    points: Vec::new(),
+                    points: Points::default(),
                 });
                 all.len() - 1
             });
-            all[place].points.extend_from_slice(points);
+            all[place].points.append(&series.points, times);
         }
         for info in segment.infos {
             if !infos.contains(info) {

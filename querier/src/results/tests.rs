@@ -28,7 +28,7 @@ fn question(text: &str, step: i64) -> Question {
 
 /// A series for every remainder of 3 and 1000, whose values are the times.
 fn evaluate(steps: Steps) -> Matrix {
-    let mut series: Vec<MatrixSeries> = Vec::new();
+    let mut series: Vec<(Labels, Vec<(i64, StepValue)>)> = Vec::new();
     for i in 0..steps.count {
         let t = steps.at(i);
         for name in [
@@ -37,18 +37,21 @@ fn evaluate(steps: Steps) -> Matrix {
         ] {
             let labels = Labels::from_pairs([("a", name)]);
             let point = (t, StepValue::Float(t as f64));
-            match series.iter_mut().find(|s| s.labels == labels) {
-                Some(series) => series.points.push(point),
-                None => series.push(MatrixSeries {
-                    labels,
-                    points: vec![point],
-                }),
+            match series.iter_mut().find(|s| s.0 == labels) {
+                Some((_, points)) => points.push(point),
+                None => series.push((labels, vec![point])),
             }
         }
     }
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series.sort_by(|a, b| a.0.cmp(&b.0));
+    let series = series.into_iter();
     Matrix {
-        series,
+        series: series
+            .map(|(labels, points)| MatrixSeries {
+                labels,
+                points: points.into_iter().collect(),
+            })
+            .collect(),
         ..Matrix::default()
     }
 }

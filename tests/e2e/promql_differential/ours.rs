@@ -59,7 +59,7 @@ impl Promontory {
             }
             QueryValue::Matrix(matrix) => {
                 for series in matrix {
-                    let points = series.points.iter().map(|(t, v)| Ok((*t, float(v)?)));
+                    let points = series.points.iter().map(|(t, v)| Ok((t, float(&v)?)));
                     all.insert(
                         series.labels.to_string(),
                         points.collect::<anyhow::Result<_>>()?,

@@ -2,9 +2,11 @@
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use model::Labels;
 
-use crate::columns::StepSeries;
+use crate::columns::{StepSeries, StepValue};
 use crate::error::Error;
+use crate::value::MatrixSeries;
 
 use super::distinct::SAME_LABELSET;
 use super::{BoxedOperator, Context, Held, Operator, labels};
@@ -71,23 +73,25 @@ pub(crate) fn collect(
     input: BoxedOperator<'_>,
     ctx: &Context<'_>,
 ) -> Result<Vec<StepSeries>, Error> {
-    collect_changed(input, ctx, |_| ())
+    collect_as(input, ctx, |series| {
+        acquire(series, ctx)?;
+        Ok(std::mem::take(series))
+    })
 }
 
-/// As [`collect`], with each series changed by `change` first.
-pub(crate) fn collect_changed(
+/// As [`collect`], each series that has values in the form that `keep` gives it, which accounts for
+/// it.
+pub(crate) fn collect_as<F: Fragment>(
     mut input: BoxedOperator<'_>,
     ctx: &Context<'_>,
-    change: impl Fn(&mut StepSeries),
-) -> Result<Vec<StepSeries>, Error> {
+    keep: impl Fn(&mut StepSeries) -> Result<F, Error>,
+) -> Result<Vec<F>, Error> {
     let mut merge = Held::new(MergeSet::default(), ctx);
     let mut series = StepSeries::default();
     while input.next(&mut series)? {
         ctx.tracker.check()?;
         if !series.column.is_absent() {
-            change(&mut series);
-            acquire(&series, ctx)?;
-            merge.add(std::mem::take(&mut series))?;
+            merge.add(keep(&mut series)?)?;
         }
     }
     Ok(merge.into_inner().series)
@@ -107,27 +111,77 @@ pub(crate) fn release(series: &StepSeries, ctx: &Context<'_>) {
         .release(series.column.sample_count(), bytes as u64);
 }
 
-/// Series by label set.
-#[derive(Default)]
-pub(crate) struct MergeSet {
-    by_labels: HashMap<u128, usize>,
-    pub(crate) series: Vec<StepSeries>,
+/// A series, or a part of one that has no step in common with the others.
+pub(crate) trait Fragment: Send + 'static {
+    /// What tells to which series it belongs.
+    fn labels(&self) -> &Labels;
+
+    /// Takes over what `other` has; false when they have a step in common.
+    #[must_use]
+    fn join(&mut self, other: Self) -> bool;
 }
 
-impl MergeSet {
-    /// Adds a series or a fragment of one.
-    pub(crate) fn add(&mut self, series: StepSeries) -> Result<(), Error> {
-        match self.by_labels.entry(labels::hash(&series.labels)) {
+impl Fragment for StepSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn join(&mut self, other: Self) -> bool {
+        let is_disjoint = !self.column.present().intersects(&other.column.present());
+        if is_disjoint {
+            self.column.merge(&other.column);
+        }
+        is_disjoint
+    }
+}
+
+impl Fragment for MatrixSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn join(&mut self, other: Self) -> bool {
+        self.points.merge(&other.points)
+    }
+}
+
+/// At the one step of an instant query.
+impl Fragment for (Labels, StepValue) {
+    fn labels(&self) -> &Labels {
+        &self.0
+    }
+
+    fn join(&mut self, _: Self) -> bool {
+        false
+    }
+}
+
+/// Series by label set.
+struct MergeSet<F> {
+    by_labels: HashMap<u128, usize>,
+    series: Vec<F>,
+}
+
+impl<F> Default for MergeSet<F> {
+    fn default() -> Self {
+        Self {
+            by_labels: HashMap::new(),
+            series: Vec::new(),
+        }
+    }
+}
+
+impl<F: Fragment> MergeSet<F> {
+    fn add(&mut self, fragment: F) -> Result<(), Error> {
+        match self.by_labels.entry(labels::hash(fragment.labels())) {
             Entry::Vacant(slot) => {
                 slot.insert(self.series.len());
-                self.series.push(series);
+                self.series.push(fragment);
             }
             Entry::Occupied(slot) => {
-                let whole = &mut self.series[*slot.get()];
-                if whole.column.present().intersects(&series.column.present()) {
+                if !self.series[*slot.get()].join(fragment) {
                     return Err(Error::execution(SAME_LABELSET));
                 }
-                whole.column.merge(&series.column);
             }
         }
         Ok(())

@@ -262,7 +262,7 @@ fn check_result(eval: &Eval, value: &QueryValue) -> Result<(), String> {
 fn by_time(series: &[MatrixSeries]) -> Vec<ActualSeries> {
     series
         .iter()
-        .map(|s| (s.labels.clone(), s.points.clone()))
+        .map(|s| (s.labels.clone(), s.points.iter().collect()))
         .collect()
 }
 

@@ -114,7 +114,7 @@ impl Case {
         };
         let mut points = Points::new();
         for series in matrix {
-            for (t, value) in series.points {
+            for (t, value) in series.points.iter() {
                 points.insert((series.labels.clone(), t), value);
             }
         }

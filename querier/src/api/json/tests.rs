@@ -1,4 +1,5 @@
 use model::Span;
+use promql::points::Points;
 use proptest::prelude::*;
 
 use super::*;
@@ -77,11 +78,11 @@ fn histograms_show_their_populated_buckets() {
     let empty = FloatHistogram::default();
     let series = MatrixSeries {
         labels: Labels::empty(),
-        points: vec![
+        points: Points::from_iter([
             (0, StepValue::Histogram(histogram.into())),
             (1_000, StepValue::Float(7.0)),
             (2_000, StepValue::Histogram(empty.into())),
-        ],
+        ]),
     };
     assert_eq!(
         result(&QueryValue::Matrix(vec![series])),

@@ -175,8 +175,8 @@ fn result_size(value: &QueryValue) -> ResultSize {
         QueryValue::String(_) => {}
         QueryValue::Vector(series) => series.iter().for_each(|(_, value)| add(value)),
         QueryValue::Matrix(series) => {
-            let points = series.iter().flat_map(|s| &s.points);
-            points.for_each(|(_, value)| add(value));
+            let points = series.iter().flat_map(|s| s.points.iter());
+            points.for_each(|(_, value)| add(&value));
         }
     }
     size.series = match value {
