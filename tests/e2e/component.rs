@@ -9,7 +9,7 @@ use promontory_tests::free_port;
 use promontory_tests::process::Server;
 
 /// How long what must come to be may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until something is so.
 pub(crate) fn wait_until(

@@ -173,7 +173,8 @@ fn clients_that_are_slow_many_or_large_harm_nobody() -> anyhow::Result<()> {
     }
     let begin = Instant::now();
     ensure!(http::get(port, "/-/ready")?.status == 200);
-    ensure!(begin.elapsed() < Duration::from_secs(5));
+    // Before the others are given up, which is after ten seconds.
+    ensure!(begin.elapsed() < Duration::from_secs(9));
     let large = "x".repeat(1 << 20);
     let many: String = (0..2000).map(|i| format!("X-{i}: 1\r\n")).collect();
     for (what, request, statuses) in [

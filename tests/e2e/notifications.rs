@@ -20,7 +20,7 @@ fn a_reload_that_failed_is_told_until_one_succeeds() -> anyhow::Result<()> {
     let flag = format!("--config.file={}", file.display());
     let ours = AllInOne::start_with(dir.path(), free_port(), &[flag])?;
     let mut stream = TcpStream::connect(("127.0.0.1", ours.port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.write_all(b"GET /api/v1/notifications/live HTTP/1.0\r\n\r\n")?;
     let mut lines = BufReader::new(stream).lines();
     let mut line_with = |text: &str| -> anyhow::Result<String> {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, peer};
+
+use crate::component::PATIENCE;
 
 /// Everything is kept unless a test says otherwise: its data is of the past.
 const RETENTION: &str = "--storage.tsdb.retention.time";
@@ -47,7 +48,7 @@ impl Prometheus {
             command.arg(format!("{RETENTION}=100y"));
         }
         let mut server = Server::start(&mut command, &dir.join("prometheus.log"))?;
-        server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+        server.wait_ready(port, "/-/ready", PATIENCE);
         Ok(Some(Self {
             port,
             _server: server,

@@ -8,8 +8,7 @@ use promontory_tests::process::Server;
 use promontory_tests::{free_port, http, peer};
 use serde_json::Value;
 
-/// How long writes may be under way.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::component::PATIENCE;
 
 struct Ingester {
     http: u16,
@@ -28,7 +27,7 @@ fn start_ingester(dir: &Path) -> anyhow::Result<Ingester> {
         .arg(format!("--grpc-address=127.0.0.1:{grpc}"))
         .arg(format!("--remote-write.address=127.0.0.1:{write}"));
     let mut server = Server::start(&mut command, &dir.join("ingester.log"))?;
-    server.wait_ready(http, "/-/ready", Duration::from_secs(30));
+    server.wait_ready(http, "/-/ready", PATIENCE);
     Ok(Ingester {
         http,
         write,
@@ -51,7 +50,7 @@ fn start_prometheus(
         .arg(format!("--storage.tsdb.path={}", dir.join(name).display()))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let mut server = Server::start(&mut command, &dir.join(format!("{name}.log")))?;
-    server.wait_ready(port, "/-/ready", Duration::from_secs(60));
+    server.wait_ready(port, "/-/ready", PATIENCE);
     Ok((port, server))
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use promontory_tests::process::Server;
 use promontory_tests::{free_port, peer};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::component::PATIENCE;
+
 /// The bucket that is made at the first start.
 const BUCKET: &str = "blocks";
 

@@ -21,9 +21,9 @@ use storeapi::acceptance::{DataSet, check};
 use storeapi::grpc::{ClientConfig, GrpcStore};
 use tsdb::block::Meta;
 
+use crate::component::PATIENCE;
 use crate::prometheus::Prometheus;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Flags of a Prometheus that merges nothing.
 const NO_MERGING: [&str; 2] = [
     "--storage.tsdb.min-block-duration=2h",

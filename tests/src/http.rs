@@ -67,10 +67,12 @@ pub fn send(
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-    // In one piece: a server that answers without the body and closes would reset what follows.
-    stream.write_all(&[request.as_bytes(), body].concat())?;
+    // A server that answers without the body and closes resets what follows; its answer counts.
+    let written = stream.write_all(&[request.as_bytes(), body].concat());
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let read = stream.read_to_end(&mut answer);
+    written.or_else(|error| parse(&answer).map(drop).ok_or(error))?;
+    read?;
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))
 }
 

