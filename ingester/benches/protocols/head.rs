@@ -177,7 +177,7 @@ const CASES: [Case; 9] = [
     (
         "lookout, exposition",
         |sink| gateway(sink, "/prom/metrics/job/backup/app/orders/step/-1", &[]),
-        |which| payload::exposition(which).into_bytes(),
+        |which| payload::timed_exposition(which).into_bytes(),
     ),
     (
         "lookout, OpenTSDB's JSON",

@@ -80,6 +80,16 @@ pub(crate) fn exposition(which: Which) -> String {
     text
 }
 
+/// The same with the time of each sample, where that of its arrival would be one for all scrapes.
+pub(crate) fn timed_exposition(which: Which) -> String {
+    let at = format!(" {}000\n", which.seconds());
+    let (head, samples) = exposition(which)
+        .split_once('\n')
+        .map(|(head, samples)| (head.to_owned(), samples.replace('\n', &at)))
+        .expect("a line about the type");
+    format!("{head}\n{samples}")
+}
+
 /// Reports of Lookout's client: timers of services, three values each.
 pub(crate) fn records(which: Which) -> String {
     let minute = which.scrape / 4 % 60;
