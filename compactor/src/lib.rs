@@ -158,10 +158,11 @@ impl Compactor {
                 () = &mut serving => return Ok(()),
             }
         };
+        worked?;
         if self.config.wait.is_some() {
             serving.await;
         }
-        worked
+        Ok(())
     }
 
     /// Works as [`Compactor::run`] does, but serves nothing: for who has a server of its own.

@@ -11,7 +11,7 @@ use bucket::config::Patience;
 use model::Labels;
 use runtime::http::{PathPattern, Routes};
 use runtime::metrics::Registry;
-use runtime::process::{self, Shutdown};
+use runtime::process::{self, Hangups, Shutdown};
 use runtime::{About, BucketConfig, Clock, Error, Notifications, Reloads};
 use storeapi::Store;
 use storeapi::catalog::Catalog;
@@ -250,18 +250,31 @@ impl Core {
             self.exporters.stop();
         };
         let draining = self.front.run(shutdown.clone());
-        tokio::join!(maintaining, shipping, scraping, draining);
+        let reloading = self.reload_on_hangup(shutdown.clone());
+        tokio::join!(maintaining, shipping, scraping, draining, reloading);
         shutdown.requested().await;
         self.finish().await;
     }
 
-    /// Reads the configuration file again; a failure is logged, and the old one goes on.
-    pub fn reload(&self) {
-        if let Err(error) = self.parts.reload() {
-            tracing::error!(
-                error,
-                "cannot read the configuration again; going on with the old one"
-            );
+    /// Reads the configuration again whenever the process is sent SIGHUP. A failure is logged, and
+    /// the old one goes on.
+    async fn reload_on_hangup(&self, mut shutdown: Shutdown) {
+        let Ok(mut hangups) = Hangups::listen() else {
+            tracing::warn!("cannot listen for SIGHUP; reload by POST to /-/reload");
+            return;
+        };
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = hangups.next() => {}
+            }
+            let parts = Arc::clone(&self.parts);
+            if let Err(error) = process::blocking(move || parts.reload()).await {
+                tracing::error!(
+                    error,
+                    "cannot read the configuration again; going on with the old one"
+                );
+            }
         }
     }
 

@@ -11,7 +11,6 @@ use runtime::{Clock as _, Error, SystemClock};
 use storeapi::Store;
 use storeapi::grpc::{CatalogService, InfoService, StoreService};
 use storeapi::wire::info::EndpointInfo;
-use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
 
 use crate::catalog::SERVICES;
@@ -111,19 +110,17 @@ impl Ingester {
                     tracing::error!(error = error.chain(), "gRPC is not served any more");
                 }
             };
-            tokio::join!(
-                serving,
-                reload_on_hangup(&core, shutdown.clone()),
-                core.run(core_stopped)
-            );
+            tokio::join!(serving, core.run(core_stopped));
             Ok(())
         };
         let serving = async {
             serving.await;
             stop_core.request();
+            Ok(())
         };
-        let (worked, ()) = Box::pin(futures::future::join(working, serving)).await;
-        worked
+        // What cannot start does not go on to serve that it is not ready.
+        Box::pin(futures::future::try_join(working, serving)).await?;
+        Ok(())
     }
 }
 
@@ -147,21 +144,5 @@ fn endpoint_info(store: &dyn Store) -> EndpointInfo {
         store: Some(store.info()),
         catalog: SERVICES,
         ..EndpointInfo::default()
-    }
-}
-
-/// Reads the configuration again whenever the process is sent SIGHUP.
-async fn reload_on_hangup(core: &Arc<Core>, mut shutdown: Shutdown) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        tracing::warn!("cannot listen for SIGHUP; reload by POST to /-/reload");
-        return;
-    };
-    loop {
-        tokio::select! {
-            () = shutdown.requested() => return,
-            _ = hangups.recv() => {}
-        }
-        let core = Arc::clone(core);
-        process::blocking(move || core.reload()).await;
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Waits until something is so.
 pub(crate) fn wait_until(
     what: &str,
-    is_so: impl Fn() -> anyhow::Result<bool>,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
     while !is_so()? {

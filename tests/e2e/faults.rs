@@ -121,13 +121,8 @@ fn who_is_told_to_stop_ships_everything_first() -> anyhow::Result<()> {
     let at = END_MS - 30_000;
     let before = query(ours.port, "sum(count_over_time(bytes_total[3h]))", at)?;
     ensure!(!before.is_null());
-    let id = ours.server.id().to_string();
-    ensure!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()?
-            .success()
-    );
+    let id = ours.server.id();
+    ours.server.signal("TERM")?;
     let gone = || Ok(http::get(ours.port, "/-/healthy").is_err());
     wait_until("the end of the server", gone)?;
     let data = dir.path().join("promontory-data");

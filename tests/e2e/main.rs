@@ -19,6 +19,7 @@ mod federation;
 mod figures;
 mod forwarding;
 mod http_api;
+mod lifecycle;
 mod limits;
 mod lookout;
 mod notifications;

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -48,8 +47,7 @@ fn a_reload_that_failed_is_told_until_one_succeeds() -> anyhow::Result<()> {
         let event = line_with(FAILED)?;
         ensure!(event.contains(&format!("\"active\":{is_so}")), "{event}");
     }
-    let id = ours.server.id().to_string();
-    ensure!(Command::new("kill").arg(&id).status()?.success(), "SIGTERM");
+    ours.server.signal("TERM")?;
     // Not after the time that a shutdown gives to requests: the stream is ended.
     ensure!(line_with("nothing more").is_err(), "the stream ends");
     Ok(())

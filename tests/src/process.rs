@@ -63,6 +63,27 @@ impl Server {
         self.child.try_wait().map(|status| status.is_some())
     }
 
+    /// What it ended with; `None` while it runs, and when a signal ended it.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn exit_code(&mut self) -> io::Result<Option<i32>> {
+        Ok(self.child.try_wait()?.and_then(|status| status.code()))
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        let (signal, id) = (format!("-{name}"), self.id().to_string());
+        let sent = Command::new("kill").args([signal, id]).status()?;
+        match sent.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("cannot send SIG{name}: {sent}"))),
+        }
+    }
+
     /// What the server printed so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

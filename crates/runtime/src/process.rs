@@ -53,7 +53,8 @@ impl ShutdownTrigger {
 /// Runs a component until it ends, on two async workers and at most `blocking_max` threads for
 /// work that blocks or computes.
 ///
-/// SIGINT or SIGTERM requests the shutdown; another one ends the process at once.
+/// SIGINT or SIGTERM requests the shutdown; another one ends the process at once. SIGHUP never ends
+/// it: what listens by [`Hangups`] acts on it.
 ///
 /// # Errors
 /// [`Error::System`] when threads or signal handlers cannot be had, and what `main` fails with.
@@ -152,6 +153,8 @@ struct Signals {
 
 impl Signals {
     fn install() -> io::Result<Self> {
+        // The handler stays when nobody listens.
+        Hangups::listen()?;
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -163,5 +166,25 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, which asks to read the configuration again.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens from now on; what came before is not heard.
+    ///
+    /// # Errors
+    /// When the system grants no handler.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Returns when the signal came since the last time.
+    pub async fn next(&mut self) {
+        // None only when the runtime is gone, which polls nothing.
+        let _ = self.0.recv().await;
     }
 }
