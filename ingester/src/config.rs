@@ -154,7 +154,7 @@ pub struct Config {
     pub out_of_order_window_ms: Option<i64>,
     /// What in the configuration has no effect, and what to do about it.
     pub warnings: Vec<String>,
-    printed: String,
+    root: Node,
 }
 
 impl Config {
@@ -214,7 +214,7 @@ impl Config {
         for pattern in included.unwrap_or_default() {
             config.include(&http::resolve(dir, &pattern))?;
         }
-        config.printed = print::printed(&root);
+        config.root = root;
         Ok(config)
     }
 
@@ -235,9 +235,9 @@ impl Config {
         Ok(())
     }
 
-    /// The YAML, its secrets hidden.
-    pub fn printed(&self) -> &str {
-        &self.printed
+    /// The YAML with the external labels that are in force, its secrets hidden.
+    pub fn printed(&self, external_labels: &Labels) -> String {
+        print::printed(&self.root, external_labels)
     }
 
     fn warn(&mut self, warning: &str) {

@@ -1,10 +1,9 @@
 //! Scraping by Prometheus' configuration file: reading it, and reading it again.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Labels, labels::quote_into};
+use model::Labels;
 use parking_lot::Mutex;
 use runtime::{Clock, Error};
 
@@ -155,20 +154,7 @@ impl Scraping {
 
     /// The configuration, as a sidecar reads it for external labels.
     pub(crate) fn config_yaml(&self) -> String {
-        if self.file.is_some() && self.config.lock().global.external_labels == self.external_labels
-        {
-            return self.config.lock().printed().to_owned();
-        }
-        let mut yaml = String::from("global:\n  scrape_interval: 1m\n");
-        if !self.external_labels.is_empty() {
-            yaml.push_str("  external_labels:\n");
-        }
-        for (name, value) in self.external_labels.iter() {
-            let mut quoted = String::new();
-            quote_into(&mut quoted, value);
-            writeln!(yaml, "    {name}: {quoted}").expect("writing to a String");
-        }
-        yaml
+        self.config.lock().printed(&self.external_labels)
     }
 }
 

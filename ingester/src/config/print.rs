@@ -1,8 +1,11 @@
 //! The configuration as people and other programs see it: the YAML, without its secrets.
 
+use model::Labels;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::yaml::{Node, Value};
+
+const EXTERNAL_LABELS: &str = "external_labels";
 
 /// What stands where a secret is.
 const SECRET: &str = "<secret>";
@@ -29,13 +32,23 @@ const SECRET_FIELDS: &[&str] = &[
     "token",
 ];
 
-/// Writes the tree as YAML, secrets hidden.
-pub(super) fn printed(root: &Node) -> String {
+/// Writes the tree as YAML with these external labels, secrets hidden.
+pub(super) fn printed(root: &Node, external_labels: &Labels) -> String {
+    let mut root = root.clone();
+    if !external_labels.is_empty() {
+        let labels = external_labels.iter();
+        let labels = labels.map(|(name, value)| {
+            let value = Value::Text(value.to_owned());
+            (name.to_owned(), Node { at: root.at, value })
+        });
+        let labels = Value::Map(labels.collect());
+        root.field_mut("global").field_mut(EXTERNAL_LABELS).value = labels;
+    }
     if root.is_null() {
         return String::new();
     }
     let shown = Shown {
-        node: root,
+        node: &root,
         field: "",
     };
     serde_saphyr::to_string(&shown).unwrap_or_default()
@@ -75,8 +88,14 @@ impl Serialize for Shown<'_> {
             }
             Value::Map(fields) => {
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (field, node) in fields {
-                    map.serialize_entry(field, &Shown { node, field })?;
+                for (name, node) in fields {
+                    // Their names are the user's, and other programs read them.
+                    let field = if self.field == EXTERNAL_LABELS {
+                        ""
+                    } else {
+                        name
+                    };
+                    map.serialize_entry(name, &Shown { node, field })?;
                 }
                 map.end()
             }
@@ -118,12 +137,15 @@ mod tests {
             "  http_headers: {X-A: {secrets: [one, two], values: [three]}}\n",
         ))
         .unwrap();
-        let text = printed(&root);
+        let labels = Labels::from_pairs([("region", "eu"), ("secret", "of all"), ("t", "7")]);
+        let text = printed(&root, &labels);
         for hidden in ["12345", "hidden", "PEM", "one", "two"] {
             assert!(!text.contains(hidden), "{hidden} in {text}");
         }
         for kept in [
             "region: eu",
+            "secret: of all",
+            "t: \"7\"",
             "username: u",
             "me:xxxxx@proxy:3128/x",
             "/k",

@@ -26,7 +26,10 @@ fn only_job(lines: &str) -> Job {
 #[test]
 fn defaults_are_prometheus() {
     let empty = parse("").unwrap();
-    assert_eq!((empty.jobs.len(), empty.printed()), (0, ""));
+    assert_eq!(
+        (empty.jobs.len(), empty.printed(&Labels::empty())),
+        (0, String::new())
+    );
     assert_eq!(parse("# nothing\n\n").unwrap().global, Global::default());
     let job = only_job("");
     assert_eq!((job.interval_ms, job.timeout_ms), (60_000, 10_000));
@@ -235,9 +238,11 @@ fn sections_of_other_parts_are_taken_with_a_warning() {
     .unwrap();
     assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
     assert!(
-        config.printed().contains("http://u:xxxxx@x/"),
+        config
+            .printed(&Labels::empty())
+            .contains("http://u:xxxxx@x/"),
         "{}",
-        config.printed()
+        config.printed(&Labels::empty())
     );
 }
 
@@ -317,9 +322,9 @@ fn an_elasticsearch_is_configured_beside_remote_write() {
         (7, 120_000)
     );
     assert!(
-        !config.printed().contains("topsecret"),
+        !config.printed(&Labels::empty()).contains("topsecret"),
         "{}",
-        config.printed()
+        config.printed(&Labels::empty())
     );
 
     for (fields, expected) in [

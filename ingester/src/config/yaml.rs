@@ -32,6 +32,16 @@ pub(super) enum Value {
     Map(Vec<(String, Node)>),
 }
 
+impl Default for Node {
+    /// What a file without anything is.
+    fn default() -> Self {
+        Self {
+            at: Place { line: 1, column: 1 },
+            value: Value::Null,
+        }
+    }
+}
+
 /// Values that a file may hold: enough for lists of a million targets.
 const NODES_MAX: usize = 8_000_000;
 
@@ -39,10 +49,7 @@ const NODES_MAX: usize = 8_000_000;
 pub(super) fn parse(text: &str) -> Result<Node, Error> {
     let empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     if text.lines().all(empty) {
-        return Ok(Node {
-            at: Place { line: 1, column: 1 },
-            value: Value::Null,
-        });
+        return Ok(Node::default());
     }
     let mut budget = serde_saphyr::Budget::default();
     budget.max_nodes = NODES_MAX;
@@ -178,6 +185,22 @@ impl Value {
 impl Node {
     pub(super) fn is_null(&self) -> bool {
         self.value == Value::Null
+    }
+
+    /// The field of a map, made where there is none yet; what was no map is one afterwards.
+    pub(super) fn field_mut(&mut self, name: &str) -> &mut Self {
+        if !matches!(self.value, Value::Map(_)) {
+            self.value = Value::Map(Vec::new());
+        }
+        let Value::Map(fields) = &mut self.value else {
+            unreachable!("it was made one");
+        };
+        let place = fields.iter().position(|(field, _)| field == name);
+        let place = place.unwrap_or_else(|| {
+            fields.push((name.to_owned(), Self::default()));
+            fields.len() - 1
+        });
+        &mut fields[place].1
     }
 
     fn mismatch(&self, wanted: &str) -> Error {
