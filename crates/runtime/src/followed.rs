@@ -153,7 +153,10 @@ impl<T> fmt::Debug for Followed<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 
@@ -231,5 +234,63 @@ mod tests {
             Ok(text)
         });
         assert_eq!(*followed.unwrap().look(), "new");
+    }
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What all tests log. The subscriber of a thread may miss events that another one meets first.
+    fn log() -> &'static Log {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let log = Log::default();
+            let subscriber = tracing_subscriber::fmt().with_writer(log.clone());
+            tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+            log
+        })
+    }
+
+    #[test]
+    fn broken_files_are_read_and_warned_about_once_for_each_change() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a", "old");
+        write(dir.path(), "b", "old");
+        let log = log();
+        let warnings = || {
+            let log = String::from_utf8(log.0.lock().clone()).unwrap();
+            let is_ours = |line: &&str| line.contains("WARN") && line.contains("a broken pair");
+            log.lines().filter(is_ours).count()
+        };
+        let (followed, made) = follow("a broken pair", dir.path());
+        for (n, text) in [(1, "broken"), (2, "worse")] {
+            write(dir.path(), "a", text);
+            for _ in 0..3 {
+                assert_eq!(*followed.look(), "old");
+            }
+            assert_eq!(made.load(Ordering::Relaxed), 1 + n);
+            assert_eq!(warnings(), n);
+        }
+        write(dir.path(), "a", "old");
+        assert_eq!(*followed.look(), "old");
+        assert_eq!((made.load(Ordering::Relaxed), warnings()), (4, 2));
     }
 }

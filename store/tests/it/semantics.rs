@@ -2,9 +2,9 @@
 
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use store::limits::Limits;
-use storeapi::{LabelsRequest, SeriesRequest, Shard, Store as _};
+use storeapi::{Aggregate, LabelsRequest, SeriesRequest, Shard, Store as _};
 
-use crate::support::{Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, grid};
+use crate::support::{Answer, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, grid};
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
     Recipe {
@@ -149,6 +149,40 @@ async fn shards_and_limits_cut_the_answer() {
             assert_eq!(error.kind, ErrorKind::Exhausted);
             assert!(error.message.contains(flag), "{error}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_of_series_that_are_sent() {
+    for (bucket, _dir) in buckets() {
+        let mut recipe = recipe(1, &[("c", "x")]);
+        recipe.resolution = 300_000;
+        // Of every other series nothing is left where sums alone are wanted.
+        let is_odd = |labels: &Labels| {
+            let i = labels.get("i").unwrap_or_default();
+            i.ends_with(['1', '3', '5', '7', '9'])
+        };
+        recipe.put_downsampled(&bucket, is_odd).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let request = |limit| SeriesRequest {
+            max_resolution: 300_000,
+            aggregates: vec![Aggregate::Sum],
+            limit,
+            ..everything()
+        };
+        for (limit, sent) in [(0, 25), (7, 7)] {
+            let answer = Answer::of(&setup.gateway, request(limit)).await.unwrap();
+            assert_eq!(answer.series.len(), sent);
+            let all = answer.series.iter();
+            assert!(all.clone().all(|s| s.chunks.len() == 1));
+            let same = setup.series(request(limit)).await.unwrap();
+            assert_eq!(same.series.len(), sent);
+        }
+        let stats = setup.gateway.stats();
+        let asked = stats.queries.get();
+        // Two or three answers to each of the two questions.
+        assert_eq!(stats.series.get(), (25 + 7) * asked / 2);
+        assert_eq!(stats.chunks.get(), stats.series.get());
     }
 }
 

@@ -23,6 +23,7 @@ use storeapi::{
 use tempfile::TempDir;
 use tsdb::block::meta::{Downsample, Thanos};
 use tsdb::block::{BlockWriter, Meta};
+use tsdb::chunk::aggregate::{self, Aggregate};
 use tsdb::chunk::{SeriesEncoder, TimedChunk};
 use ulid::Ulid;
 
@@ -291,12 +292,31 @@ impl Recipe {
         chunks
     }
 
+    /// A downsampled chunk, which has counts, and sums if told so.
+    fn downsampled(&self, has_sums: bool) -> TimedChunk {
+        let mut inner = self.chunks(&Labels::empty()).swap_remove(0);
+        let mut all = [const { None }; 5];
+        all[Aggregate::Sum as usize] = has_sums.then(|| inner.chunk.clone());
+        all[Aggregate::Count as usize] = Some(inner.chunk);
+        inner.chunk = aggregate::encode(&all);
+        inner
+    }
+
     /// Writes the block and copies it into a bucket.
     pub(crate) async fn put(&self, bucket: &Bucket) -> Ulid {
         let dir = tempfile::tempdir().unwrap();
         let id = self.write(dir.path());
         put_block(bucket, &dir.path().join(id.to_string())).await;
         id
+    }
+
+    /// The same with a downsampled chunk for each series, of which some have sums.
+    pub(crate) async fn put_downsampled(&self, bucket: &Bucket, has_sums: fn(&Labels) -> bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let id = self.write_chunks(dir.path(), |labels| {
+            vec![self.downsampled(has_sums(labels))]
+        });
+        put_block(bucket, &dir.path().join(id.to_string())).await;
     }
 }
 
