@@ -17,6 +17,7 @@ pub mod dir;
 pub mod fragment;
 pub mod head_chunks;
 pub mod record;
+pub(crate) mod references;
 pub mod repair;
 pub mod segment;
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 mod mapped;
 mod parts;
-mod references;
 mod router;
 mod worker;
 

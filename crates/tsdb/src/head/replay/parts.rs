@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use model::{Exemplar, Labels, Metadata, MetricType};
 
-use super::references::References;
 use super::{ReplayReport, Replayed, SeriesId};
 use crate::batch::SeriesRef;
 use crate::block::Intervals;
@@ -13,6 +12,7 @@ use crate::head::chunk_files::ChunkFiles;
 use crate::head::entry::{Entry, State};
 use crate::head::series::HeadSeries;
 use crate::head::{Head, HeadOptions};
+use crate::wal::references::References;
 use crate::wal::{RefExemplar, RefMetadata};
 
 /// What a replay found, by the numbers of series.
@@ -21,7 +21,7 @@ pub(super) struct Parts {
     pub(super) samples: Vec<HeadSeries>,
     pub(super) first_references: Vec<u64>,
     pub(super) aliases: Vec<u64>,
-    pub(super) references: References,
+    pub(super) references: References<SeriesId>,
     /// The highest reference that was met.
     pub(super) last_reference: u64,
     pub(super) deleted: HashMap<SeriesId, Intervals>,

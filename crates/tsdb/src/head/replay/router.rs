@@ -7,7 +7,6 @@ use model::{Labels, Value};
 
 use super::mapped::MappedChunks;
 use super::parts::Parts;
-use super::references::References;
 use super::worker::{BATCH_SIZE, Row, Share, Work, Worker};
 use super::{Log, ReplayReport, SeriesId};
 use crate::block::{Interval, Intervals};
@@ -15,6 +14,7 @@ use crate::error::Corruption;
 use crate::head::HeadOptions;
 use crate::head::series::HeadSeries;
 use crate::wal::record::{self, Changes, RecordType};
+use crate::wal::references::References;
 use crate::wal::{
     MmapMarker, RefExemplar, RefFloatHistogram, RefHistogram, RefMetadata, RefSample, RefSeries,
     RefTombstone, RefValue,
@@ -40,7 +40,7 @@ pub(super) struct Router<'scope> {
     workers: Vec<Worker<'scope>>,
     /// Samples on their way to each worker.
     batches: Vec<Vec<Row>>,
-    references: References,
+    references: References<SeriesId>,
     /// By series: the first reference that it had.
     first_references: Vec<u64>,
     /// All other references.

@@ -17,14 +17,12 @@ mod runs;
 
 use std::iter;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
 use self::change::Change;
 use self::runs::Runs;
 use super::{RecordType, RefSample, RefValue};
 use crate::cursor::{Cursor, put_uvarint};
 use crate::error::Corruption;
+use crate::wal::references::References;
 
 /// The second byte. No snappy block goes on with these, so that a record is never taken for one.
 const VERSION: u8 = 2;
@@ -69,7 +67,7 @@ pub fn encode_changes(samples: &[RefSample], before: &[Option<f64>], out: &mut V
 #[derive(Debug, Default)]
 pub struct Changes {
     /// By series reference: the bits of its last value in this segment.
-    last: HashMap<u64, u64>,
+    last: References<u64>,
 }
 
 impl Changes {
@@ -102,13 +100,13 @@ impl Changes {
 
     #[inline]
     fn value(&mut self, row: &Row) -> Option<f64> {
-        let bits = match self.last.entry(row.series) {
-            Entry::Occupied(mut last) => {
-                let bits = row.change.apply(Some(*last.get()))?;
-                last.insert(bits);
-                bits
-            }
-            Entry::Vacant(vacant) => *vacant.insert(row.change.apply(None)?),
+        let bits = if let Some(last) = self.last.get_mut(row.series) {
+            *last = row.change.apply(Some(*last))?;
+            *last
+        } else {
+            let bits = row.change.apply(None)?;
+            self.last.insert(row.series, bits);
+            bits
         };
         Some(f64::from_bits(bits))
     }

@@ -1,3 +1,4 @@
+use hashbrown::HashMap;
 use proptest::prelude::*;
 
 use super::*;
