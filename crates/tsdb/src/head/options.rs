@@ -23,7 +23,7 @@ pub enum SyncMode {
 /// How the log holds float samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FloatRecords {
-    /// Each relative to the one before of its series: a quarter of the bytes, in records that Prometheus
+    /// Each relative to the one before of its series: a seventh of the bytes, in records that Prometheus
     /// skips. [`Head::close`](super::Head::close) leaves everything where it finds it nevertheless.
     #[default]
     Changes,
