@@ -137,7 +137,7 @@ pub struct TsdbFlags {
     /// the disk getting it within 100 ms (batch) or when it likes (none).
     #[arg(long = "wal.sync", value_name = "WHEN", default_value = "always")]
     pub wal_sync: WalSync,
-    /// Records of float samples in the log: compact ones, which take a quarter of the bytes (Prometheus
+    /// Records of float samples in the log: compact ones, which take a seventh of the bytes (Prometheus
     /// finds their samples after a clean stop), or those of Prometheus, which reads them after a crash too.
     #[arg(long = "wal.records", value_name = "FORM", default_value = "compact")]
     pub wal_records: WalRecords,
