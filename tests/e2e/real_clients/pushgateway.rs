@@ -54,6 +54,12 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("PUT", "/metrics/job/own", "push_time_seconds 5\nplain 1\n"),
     ("PUT", "/metrics/job/replaced", "plain 1\nother 2\n"),
     ("PUT", "/metrics/job/replaced", "other 3\n"),
+    // More than a float holds.
+    (
+        "PUT",
+        "/metrics/job/big",
+        "big 9007199254740993\nbigger -9223372036854775807\nbiggest 18446744073709551615\n",
+    ),
     ("PUT", "/metrics/job/gone", "plain 1\n"),
     ("DELETE", "/metrics/job/gone", ""),
     ("DELETE", "/metrics/job/never", ""),

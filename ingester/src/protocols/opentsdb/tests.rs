@@ -340,6 +340,11 @@ fn lines_are_stored_in_silence() {
             r#"|{__name__="glances.fs./.size", host_name="x=y"} 5 @ 1364410924250"#,
         ),
         ("put m 1 1\n", r#"|{__name__="m"} 1 @ 1000"#),
+        // A sample is a float: the one next to it.
+        (
+            "put m 1 9007199254740993 a=b\n",
+            r#"|{__name__="m", a="b"} 9007199254740992 @ 1000"#,
+        ),
     ] {
         assert_eq!(
             lines(Options::default(), line),
@@ -472,6 +477,22 @@ async fn one_port_speaks_both() {
     let stored = [POINT_STORED, r#"|{__name__="m", a="b"} 1 @ 1000"#];
     assert_eq!(bench.recorder.take(), stored);
 
+    // A client that asks before it sends a body is told to go on.
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let length = POINT.len();
+    let head = format!(
+        "POST /api/put HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(POINT.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(bench.recorder.take(), [POINT_STORED]);
+
     // Exactly as much as is read before the line is given up, so that nothing is left unread.
     let long = "x".repeat((64 << 10) + 1);
     let answer = exchange(at, &[&long], false).await;
@@ -517,7 +538,7 @@ type Written = (usize, String, String);
 
 fn round() -> impl Strategy<Value = Vec<Written>> {
     let time = "[1-9][0-9]{0,12}|0|01|1795226430|1[.]5|-1|";
-    let value = "-?[0-9]{1,4}([.][0-9]{1,3})?(e[0-9])?|-0|01|[+]1|1[.]|nan|";
+    let value = "-?[0-9]{1,4}([.][0-9]{1,3})?(e[0-9])?|-0|01|[+]1|1[.]|nan||-?[1-9][0-9]{14,21}([.][0-9]{1,20})?";
     proptest::collection::vec((0..6_usize, time, value), 0..12)
 }
 
