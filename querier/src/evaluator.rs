@@ -13,6 +13,7 @@ use storeapi::Store;
 use storeapi::proxy::{Member, Proxy, ProxyConfig, may_have};
 use tokio::runtime::Handle;
 
+use crate::lanes::Lanes;
 use crate::pool::Pool;
 use crate::reach::reach;
 use crate::settings::Settings;
@@ -30,8 +31,10 @@ pub struct Evaluator {
     pub stores: Arc<dyn Stores>,
     /// Where work on series is done.
     pub pool: Arc<Pool>,
-    /// Where stores are waited for.
+    /// Where stores are waited for that need the runtime of the process.
     pub runtime: Handle,
+    /// Where others are.
+    pub lanes: Arc<Lanes>,
     /// How queries are answered unless they say otherwise.
     pub settings: Settings,
 }
@@ -99,6 +102,15 @@ impl Evaluator {
         }
     }
 
+    /// The patience of `leash`, to wait for `store`.
+    pub fn patience_with(&self, store: &dyn Store, leash: &Leash) -> Patience {
+        let lane = store.is_portable().then(|| self.lanes.take()).flatten();
+        match lane {
+            Some(lane) => leash.patience.on(lane),
+            None => leash.patience.clone(),
+        }
+    }
+
     /// One store for all whose address one of `matchers` accepts, all when there are none.
     pub fn fan_out(&self, matchers: &[Vec<Matcher>]) -> Arc<dyn Store> {
         self.one_store(self.stores.members(matchers))
@@ -148,7 +160,8 @@ impl Evaluator {
         let range = reach(task.expr, task.steps, engine.options().lookback_ms);
         let store = self.fan_out_within(matchers, range);
         let is_local = store.is_local();
-        let source = StoreSource::new(store, scope, leash.patience.clone());
+        let patience = self.patience_with(&*store, leash);
+        let source = StoreSource::new(store, scope, patience).measured(task.per_operator_stats);
         let query = Query {
             expr: task.expr,
             text: task.text,

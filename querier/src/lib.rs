@@ -20,6 +20,7 @@ pub mod endpoints;
 pub mod evaluator;
 mod figures;
 pub mod flags;
+pub mod lanes;
 pub mod local;
 pub mod pool;
 pub mod query_api;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use promql::executor::Executor as _;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
 use runtime::metrics::Collect;
+use runtime::tasks::Owned;
 use runtime::{About, Clock, Error};
 use storeapi::grpc::{CatalogService, InfoService, Limits, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -18,6 +20,7 @@ use crate::api::{Api, Parts};
 use crate::catalog::{AllCatalogs, SERVICES};
 use crate::evaluator::Evaluator;
 use crate::figures::Figures;
+use crate::lanes::Lanes;
 use crate::local::LocalStore;
 use crate::pool::Pool;
 use crate::query_api::QueryService;
@@ -53,7 +56,12 @@ pub struct Service {
     catalog: Arc<dyn Catalog>,
     store_limits: Limits,
     figures: Arc<Figures>,
+    _tending: Owned<()>,
 }
+
+/// Queries of which each waits for stores on a lane of its own, for each processor; so many keep it
+/// busy.
+const LANES_OF_A_PROCESSOR: usize = 4;
 
 impl Service {
     /// Starts the threads that evaluate queries. Called inside of a tokio runtime, on which stores are
@@ -66,10 +74,13 @@ impl Service {
             action: "start threads for queries".to_owned(),
             source: Box::new(source),
         })?;
+        let lanes = Lanes::new(LANES_OF_A_PROCESSOR * pool.width());
+        let tending = Owned::spawn(Lanes::tend(Arc::downgrade(&lanes)));
         let evaluator = Arc::new(Evaluator {
             stores: deps.stores,
             pool: Arc::new(pool),
             runtime: Handle::current(),
+            lanes: Arc::clone(&lanes),
             settings: deps.settings,
         });
         let store = AllStores::with(&evaluator, Replicas::Apart);
@@ -99,6 +110,7 @@ impl Service {
             catalog,
             figures,
             store_limits: deps.store_limits,
+            _tending: tending,
         })
     }
 

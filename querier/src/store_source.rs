@@ -13,15 +13,18 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use promql::columns::Samples;
 use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
+use promql::stats::FanOutStats;
+use storeapi::proxy::{Asked, FanOut};
 use storeapi::{
     Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Shard, Store, StoreError,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::decode::{Reading, Wanted};
 use crate::dedup::Dedup;
+use crate::lanes::Lane;
 
 /// What a query asks of stores, beside what its expression does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,19 +116,38 @@ impl Scope {
 /// Ends waiting for stores. Clones end together.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    handle: Handle,
+    runtime: Handle,
+    /// What the query drives itself, in place of the runtime.
+    lane: Option<Arc<Lane>>,
     deadline: Option<Instant>,
     given_up: watch::Sender<bool>,
 }
 
 impl Patience {
-    /// Waits on `handle` until the time is up.
-    pub fn new(handle: Handle, timeout: Duration) -> Self {
+    /// Waits on `runtime` until the time is up.
+    pub fn new(runtime: Handle, timeout: Duration) -> Self {
         Self {
-            handle,
+            runtime,
+            lane: None,
             deadline: Instant::now().checked_add(timeout),
             given_up: watch::Sender::new(false),
         }
+    }
+
+    /// The same patience, on a lane.
+    pub fn on(&self, lane: Lane) -> Self {
+        Self {
+            lane: Some(Arc::new(lane)),
+            ..self.clone()
+        }
+    }
+
+    /// Makes it the current runtime on which stores are waited for.
+    fn enter(&self) -> EnterGuard<'_> {
+        self.lane
+            .as_ref()
+            .map_or(&self.runtime, |lane| lane.handle())
+            .enter()
     }
 
     /// Waits no longer.
@@ -144,15 +166,17 @@ impl Patience {
     /// # Errors
     /// When it took too long, or somebody gave up.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, SourceError> {
-        // Stores set timers and start tasks.
-        let _inside = self.handle.enter();
         let mut future = std::pin::pin!(future);
-        if let Some(value) = future.as_mut().now_or_never() {
-            return Ok(value);
+        if self.lane.is_none() {
+            // Stores set timers and start tasks.
+            let _inside = self.enter();
+            if let Some(value) = future.as_mut().now_or_never() {
+                return Ok(value);
+            }
         }
         let mut given_up = self.given_up.subscribe();
         let cancelled = || SourceError::new(ErrorKind::Cancelled, "query was canceled");
-        self.handle.block_on(async {
+        let patiently = async {
             let deadline = async {
                 match self.deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -165,7 +189,11 @@ impl Patience {
                 _ = given_up.wait_for(|given_up| *given_up) => Err(cancelled()),
                 () = deadline => Err(timed_out()),
             }
-        })
+        };
+        match &self.lane {
+            Some(lane) => lane.drive(patiently),
+            None => self.runtime.block_on(patiently),
+        }
     }
 }
 
@@ -183,6 +211,8 @@ pub struct StoreSource {
     scope: Arc<Scope>,
     patience: Patience,
     warnings: Arc<Mutex<Vec<String>>>,
+    /// What each store answers is taken down.
+    is_measured: bool,
 }
 
 impl StoreSource {
@@ -193,6 +223,16 @@ impl StoreSource {
             scope: Arc::new(scope),
             patience,
             warnings: Arc::default(),
+            is_measured: false,
+        }
+    }
+
+    /// The same, saying what each store answered if `is_measured`.
+    #[must_use]
+    pub fn measured(self, is_measured: bool) -> Self {
+        Self {
+            is_measured,
+            ..self
         }
     }
 
@@ -236,8 +276,10 @@ impl StoreSource {
         Ok(sets)
     }
 
-    fn frames(&self, request: SeriesRequest) -> Frames {
-        let _inside = self.patience.handle.enter();
+    fn frames(&self, mut request: SeriesRequest) -> Frames {
+        let _inside = self.patience.enter();
+        let fan_out = self.is_measured.then(FanOut::default);
+        request.fan_out.clone_from(&fan_out);
         Frames {
             stream: self.store.series(request),
             is_at_end: false,
@@ -245,6 +287,7 @@ impl StoreSource {
             patience: self.patience.clone(),
             warnings: Arc::clone(&self.warnings),
             own_warnings: Vec::new(),
+            fan_out,
         }
     }
 }
@@ -271,13 +314,20 @@ struct Frames {
     warnings: Arc<Mutex<Vec<String>>>,
     /// Of this select.
     own_warnings: Vec<String>,
+    /// What its stores answered, if that is taken down.
+    fan_out: Option<FanOut>,
 }
 
 impl Drop for Frames {
     fn drop(&mut self) {
         // What ends a stream may need the runtime too.
-        let _inside = self.patience.handle.enter();
+        let inside = self.patience.enter();
         self.stream = futures::stream::empty().boxed();
+        drop(inside);
+        if let (false, Some(lane)) = (self.is_at_end, &self.patience.lane) {
+            // The store hears that nobody listens any more.
+            lane.settle();
+        }
     }
 }
 
@@ -358,6 +408,25 @@ impl SeriesSet for Found {
 
     fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.frames.own_warnings)
+    }
+
+    fn fan_out(&mut self) -> Vec<FanOutStats> {
+        let asked = self.frames.fan_out.as_ref().map(FanOut::take);
+        asked.into_iter().flatten().map(stats_of).collect()
+    }
+}
+
+/// What a store answered, in the engine's terms.
+fn stats_of(asked: Asked) -> FanOutStats {
+    FanOutStats {
+        name: asked.name,
+        time: asked.time,
+        bytes: asked.bytes,
+        responses: asked.responses,
+        series: asked.series,
+        chunks: asked.chunks,
+        samples: asked.samples,
+        error: asked.error,
     }
 }
 

@@ -220,8 +220,8 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// Memory that an open index is counted for at least: handles, mappings.
-const OPEN_BYTES_MIN: usize = 4096;
+/// Memory that an open block is counted for beside its index: handles, mappings, the cache's own.
+const OPEN_BYTES_MIN: usize = 8192;
 
 impl Opener {
     /// Index-headers are kept below `data_dir`. What open indexes hold in memory is at most

@@ -14,9 +14,10 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use model::ErrorKind;
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
-use storeapi::wire::message::Written;
+use storeapi::wire::message::{MessageWriter, Written};
 use storeapi::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::answer::{Answer, Question};
 use crate::block::{Block, Opener};
@@ -34,6 +35,10 @@ use crate::steps::{in_jobs, in_place};
 /// Blocks that are asked for names or values of labels at once.
 const LABEL_BLOCKS: usize = 16;
 
+/// Blocks that a thread which may block looks through by itself, sooner than to have it done by
+/// others at once.
+const FEW_BLOCKS: usize = 4;
+
 /// Least bytes of chunks that a block is read by, however many there are.
 const BATCH_BYTES_MIN: u64 = 64 << 10;
 
@@ -42,6 +47,16 @@ const BATCH_BYTES_MAX: u64 = 4 << 20;
 
 /// Batches of a block that are in memory at once: one being read, one waiting, one being sent.
 const BATCHES: u64 = 3;
+
+/// What an answer holds for each block that it reads: the block open, and the next series of it.
+const OPEN_BLOCK_BYTES: u64 = 16 << 10;
+
+/// Blocks that answers may read at once, whatever memory there is.
+const OPEN_BLOCKS_MIN: u32 = 256;
+const OPEN_BLOCKS_MAX: u32 = 1 << 20;
+
+/// How long an answer waits for places for its blocks.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where pages are kept below the data directory.
 const PAGES_DIR: &str = "pages";
@@ -81,6 +96,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     blocks: ArcSwap<BlockSet>,
     places: Arc<Semaphore>,
+    /// Places for blocks that are read, and how many there are.
+    open_blocks: (Arc<Semaphore>, u32),
 }
 
 impl fmt::Debug for Gateway {
@@ -96,10 +113,13 @@ impl Gateway {
     pub fn new(bucket: Bucket, clock: Arc<dyn Clock>, options: Options) -> Self {
         let stats = Arc::new(Stats::default());
         // Of the memory for indexes a half is for what was read, a quarter for results of matchers,
-        // and a quarter for what open indexes hold.
+        // and a quarter for what open indexes hold. Of mapped blocks nothing is read into memory,
+        // and a quarter is for what answers hold that are being given.
         let quarter = options.index_cache_bytes / 4;
         let (index, chunks) = (quarter * 2, options.chunk_bytes / 2);
         let disk = disk_cache(&bucket, &options, &stats);
+        let open_blocks = u32::try_from(quarter / OPEN_BLOCK_BYTES).unwrap_or(u32::MAX);
+        let open_blocks = open_blocks.clamp(OPEN_BLOCKS_MIN, OPEN_BLOCKS_MAX);
         let deps = Deps {
             opener: Opener::new(
                 bucket.clone(),
@@ -115,6 +135,7 @@ impl Gateway {
         Self {
             shared: Arc::new(Shared {
                 places: Arc::new(Semaphore::new(options.concurrency.max(1))),
+                open_blocks: (Arc::new(Semaphore::new(open_blocks as usize)), open_blocks),
                 options,
                 deps: Arc::new(deps),
                 clock,
@@ -173,6 +194,16 @@ impl Gateway {
         share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX)
     }
 
+    /// A place to read so many blocks. Who needs more than there is gets all of it. Nothing after some
+    /// time: the query may be one that waits for itself, as it reads two answers side by side.
+    async fn place_for(&self, blocks: usize) -> Option<OwnedSemaphorePermit> {
+        let (open_blocks, most) = &self.shared.open_blocks;
+        let count = u32::try_from(blocks).unwrap_or(u32::MAX).min(*most);
+        let place = Arc::clone(open_blocks).acquire_many_owned(count);
+        let place = timeout(PATIENCE, place).await.ok()?;
+        Some(place.expect("never closed"))
+    }
+
     /// What a request asks, once there is a place for it.
     async fn question(&self, request: SeriesRequest) -> Result<(Question, Place), StoreError> {
         let shared = &self.shared;
@@ -186,6 +217,7 @@ impl Gateway {
                 "no matchers specified (excluding external labels); select by a label of the series too",
             ));
         }
+        let open_blocks = self.place_for(blocks.len()).await;
         let wanted = Wanted {
             range: request.range,
             aggregates: request.aggregates,
@@ -194,6 +226,7 @@ impl Gateway {
             shard: request.shard,
             batch_max: shared.options.series_batch,
             batch_bytes: self.batch_bytes(blocks.len()),
+            may_block: request.may_block && blocks.len() <= FEW_BLOCKS,
         };
         let question = Question {
             blocks,
@@ -203,7 +236,7 @@ impl Gateway {
             limit: request.limit,
         };
         let stats = Arc::clone(&shared.deps.stats);
-        Ok((question, Place::new(permit, stats)))
+        Ok((question, Place::new((permit, open_blocks), stats)))
     }
 
     async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
@@ -245,6 +278,7 @@ impl Gateway {
             shard: None,
             batch_max: shared.options.series_batch,
             batch_bytes: BATCH_BYTES_MIN,
+            may_block: request.may_block && blocks.len() <= FEW_BLOCKS,
         });
         let usage = self.usage();
         let answers = blocks.into_iter().map(|(block, matchers)| {
@@ -310,8 +344,12 @@ impl Store for Gateway {
             return None;
         }
         let answer = self.clone().start_mapped(request.clone());
-        let answer = answer.map_ok(move |answer| in_jobs(InMessages::new(answer, batch)));
-        Some(answer.try_flatten_stream().boxed())
+        let writer = MessageWriter::new(batch).without_hashes(request.without_hashes);
+        let answer = answer.map_ok(move |answer| InMessages::new(answer, writer));
+        Some(match request.may_block {
+            true => answer.map_ok(in_place).try_flatten_stream().boxed(),
+            false => answer.map_ok(in_jobs).try_flatten_stream().boxed(),
+        })
     }
 
     fn label_names(

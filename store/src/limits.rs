@@ -28,16 +28,23 @@ pub struct Limits {
 pub struct Place {
     stats: Arc<Stats>,
     _permit: OwnedSemaphorePermit,
+    /// For the blocks that it reads.
+    _open_blocks: Option<OwnedSemaphorePermit>,
 }
 
 impl Place {
-    /// Counts a query that is answered from now on.
-    pub fn new(permit: OwnedSemaphorePermit, stats: Arc<Stats>) -> Self {
+    /// Counts a query that is answered from now on. It has permits to be answered, and to hold its blocks
+    /// open.
+    pub fn new(
+        (permit, open_blocks): (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+        stats: Arc<Stats>,
+    ) -> Self {
         stats.queries.add(1);
         stats.queries_running.add(1);
         Self {
             stats,
             _permit: permit,
+            _open_blocks: open_blocks,
         }
     }
 }

@@ -322,12 +322,9 @@ pub struct InMessages {
 }
 
 impl InMessages {
-    /// Messages of at most `batch` series.
-    pub fn new(answer: MappedAnswer, batch: usize) -> Self {
-        Self {
-            answer,
-            writer: MessageWriter::new(batch),
-        }
+    /// Messages as `writer` makes them.
+    pub const fn new(answer: MappedAnswer, writer: MessageWriter) -> Self {
+        Self { answer, writer }
     }
 
     fn fill(&mut self, out: &mut Vec<Written>) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{MatchOp, Matcher};
-use runtime::process::blocking;
+use runtime::process::blocking_unless;
 use storeapi::{Series, StoreError};
 
 use crate::block::{Block, OpenBlock};
@@ -38,7 +38,8 @@ impl LabelsOf {
             }
             OpenBlock::Local { .. } => {
                 let (open, matchers) = (Arc::clone(&open), self.matchers);
-                let names = blocking(move || open.index().label_names_matching(&matchers)).await;
+                let names = move || open.index().label_names_matching(&matchers);
+                let names = blocking_unless(self.wanted.may_block, names).await;
                 names.map_err(|e| of_block(&e))?.into_iter().collect()
             }
             OpenBlock::Remote { .. } => {
@@ -101,8 +102,8 @@ impl LabelsOf {
             _ => {
                 let matchers = self.matchers;
                 let open = Arc::clone(&open);
-                let values =
-                    blocking(move || open.index().label_values_matching(&name, &matchers)).await;
+                let values = move || open.index().label_values_matching(&name, &matchers);
+                let values = blocking_unless(self.wanted.may_block, values).await;
                 Ok(values.map_err(|e| of_block(&e))?.into_iter().collect())
             }
         }

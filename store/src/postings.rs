@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use model::Matcher;
 use moka::sync::Cache;
-use runtime::process::blocking;
+use runtime::process::{blocking, blocking_unless};
 use storeapi::StoreError;
 use tsdb::index::{ListGroup, PostingsPlan, Reader};
 use ulid::Ulid;
@@ -27,6 +27,9 @@ const CHEAP_BYTES: u64 = 256 << 10;
 
 /// What reading a series instead of a list is taken to cost, in bytes.
 const SERIES_COST: u64 = 512;
+
+/// What a result of matchers takes beside its key and its references: the cache's own, most of it.
+const ENTRY_BYTES: usize = 400;
 
 /// Bytes of a reference in a list.
 const REF_BYTES: u64 = 4;
@@ -55,7 +58,7 @@ impl ExpandedCache {
     /// A cache that holds at most `bytes_max`.
     pub fn new(bytes_max: u64) -> Self {
         let weigh = |key: &(Ulid, Arc<str>), found: &Expanded| {
-            let bytes = 128 + key.1.len() + size_of_val(&*found.refs);
+            let bytes = ENTRY_BYTES + key.1.len() + size_of_val(&*found.refs);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self {
@@ -85,11 +88,16 @@ pub struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The series that `matchers` may select, of all series without matchers.
+    /// The series that `matchers` may select, of all series without matchers. Mapped files are read
+    /// on this thread if it `may_block`.
     ///
     /// # Errors
     /// When the index cannot be read or is damaged, or a limit is reached.
-    pub async fn find(&self, matchers: &Arc<[Matcher]>) -> Result<Expanded, StoreError> {
+    pub async fn find(
+        &self,
+        matchers: &Arc<[Matcher]>,
+        may_block: bool,
+    ) -> Result<Expanded, StoreError> {
         let key = (self.block.id(), key_of(matchers));
         self.hits.requests.add(1);
         if let Some(found) = self.cache.cache.get(&key) {
@@ -97,16 +105,20 @@ impl Finder<'_> {
             return Ok(found);
         }
         let found = match &**self.open {
-            OpenBlock::Local { .. } => self.find_local(matchers).await?,
+            OpenBlock::Local { .. } => self.find_local(matchers, may_block).await?,
             OpenBlock::Remote { .. } => self.find_remote(matchers).await?,
         };
         self.cache.cache.insert(key, found.clone());
         Ok(found)
     }
 
-    async fn find_local(&self, matchers: &Arc<[Matcher]>) -> Result<Expanded, StoreError> {
+    async fn find_local(
+        &self,
+        matchers: &Arc<[Matcher]>,
+        may_block: bool,
+    ) -> Result<Expanded, StoreError> {
         let (open, matchers) = (Arc::clone(self.open), Arc::clone(matchers));
-        let refs = blocking(move || {
+        let refs = blocking_unless(may_block, move || {
             let postings = open.index().postings_for_matchers(&matchers)?;
             Ok(postings.map(|series| series.0).collect::<Arc<[u32]>>())
         });

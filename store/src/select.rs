@@ -45,6 +45,8 @@ pub struct Wanted {
     pub batch_max: usize,
     /// Most bytes of chunks that are read at once, but for the chunks of a single series.
     pub batch_bytes: u64,
+    /// Blocks that are files here are read by whoever polls the answer.
+    pub may_block: bool,
 }
 
 /// The series of a block that may be wanted. It does not change while the block is read.
@@ -85,7 +87,10 @@ impl Selection {
     ) -> Result<(Arc<OpenBlock>, Self), StoreError> {
         let open = deps.opener.open(block).await?;
         let matchers: Arc<[Matcher]> = matchers.into();
-        let Expanded { refs, deferred } = deps.finder(block, &open, usage).find(&matchers).await?;
+        let Expanded { refs, deferred } = deps
+            .finder(block, &open, usage)
+            .find(&matchers, wanted.may_block)
+            .await?;
         let external = shown(&Labels::empty(), block.external(), &wanted.without);
         let is_removed = |name: &str| wanted.without.iter().any(|w| w == name);
         let is_changed = |name: &str| block.external().get(name).is_some() || is_removed(name);

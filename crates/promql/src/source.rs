@@ -7,6 +7,7 @@
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 
 use crate::columns::Samples;
+use crate::stats::FanOutStats;
 
 /// A store of series.
 pub trait Source: Send + Sync {
@@ -62,6 +63,12 @@ pub trait SeriesSet: Send {
 
     /// What the store wants the user to know, asked once after the last series.
     fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What each store behind the source answered, asked once after the last series where
+    /// operators are measured.
+    fn fan_out(&mut self) -> Vec<FanOutStats> {
         Vec::new()
     }
 }

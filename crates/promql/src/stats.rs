@@ -38,8 +38,31 @@ pub struct OperatorStats {
     pub samples_peak: u64,
     /// Time that it took.
     pub time: Duration,
+    /// Whom it asked for series; empty where the source does not say.
+    pub fan_out: Vec<FanOutStats>,
     /// What it reads from.
     pub inputs: Vec<OperatorStats>,
+}
+
+/// What one of the stores behind a source answered to a select.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FanOutStats {
+    /// Its address, or what else users know it by.
+    pub name: String,
+    /// Time from the question to the end of the answer.
+    pub time: Duration,
+    /// Bytes of labels and chunks.
+    pub bytes: u64,
+    /// Pieces that the answer came in.
+    pub responses: u64,
+    /// Series, or parts of series.
+    pub series: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples in the chunks.
+    pub samples: u64,
+    /// Why it did not answer, or not to the end.
+    pub error: Option<String>,
 }
 
 /// Collects statistics while a query runs.

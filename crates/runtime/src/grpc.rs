@@ -7,6 +7,7 @@ pub mod channel;
 mod figures;
 pub mod flags;
 mod incoming;
+mod own_thread;
 pub mod server;
 mod snappy;
 
@@ -17,6 +18,7 @@ pub use crate::readiness::Readiness;
 pub use channel::Connector;
 pub use figures::GrpcMetrics;
 pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags};
+pub use own_thread::OwnThread;
 pub use server::Server;
 
 /// The metadata key by which a request says whom it is for.

@@ -102,6 +102,20 @@ pub async fn joined<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
     }
 }
 
+/// Runs `work` right here when this thread may block, and else on one that may.
+///
+/// # Panics
+/// When `work` does.
+pub async fn blocking_unless<T: Send + 'static>(
+    may_block: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match may_block {
+        true => work(),
+        false => blocking(work).await,
+    }
+}
+
 /// Runs `serving` to its end while `starting` makes ready what it serves; a failure of that ends
 /// both.
 ///

@@ -6,6 +6,7 @@
 //! names the store, or an error.
 
 mod answers;
+mod fan_out;
 mod members;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::store::{
     Frame, Info, LabelsRequest, PartialResponse, SeriesRequest, Store, StoreError, Strings,
 };
 use answers::{Policy, Questions};
+pub use fan_out::{Asked, FanOut};
 pub use members::{Member, Members, may_have};
 
 /// How members are asked.
@@ -135,6 +137,10 @@ impl Store for Proxy {
         self.members.members().iter().all(|m| m.store.is_local())
     }
 
+    fn is_portable(&self) -> bool {
+        self.members.members().iter().all(|m| m.store.is_portable())
+    }
+
     fn info(&self) -> Info {
         members::joined(self.members.members().iter().map(|m| m.store.info()))
     }
@@ -159,9 +165,11 @@ impl Store for Proxy {
             let is_read_here = is_alone || (request.may_block && member.store.is_local());
             let asked = SeriesRequest {
                 may_block: request.may_block && is_read_here,
+                fan_out: None,
                 ..request.clone()
             };
-            let frames = questions.series(member.name.clone(), ask(member, asked));
+            let watch = request.fan_out.as_ref().map(|to| to.watch(member.name.clone()));
+            let frames = questions.series(member.name.clone(), ask(member, asked), watch);
             match is_read_here {
                 true => frames,
                 false => answers::ahead(frames),

@@ -7,6 +7,7 @@ use futures::stream::BoxStream;
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use tsdb::Chunk;
 
+use crate::proxy::FanOut;
 use crate::wire::message::Written;
 
 /// A source of series: an ingester's TSDB, a sidecar's Prometheus, a bucket, a peer over gRPC, or a
@@ -53,6 +54,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// True when answers come from this machine's memory and disks, so that nobody waits for them
     /// longer than it takes to make them.
     fn is_local(&self) -> bool {
+        false
+    }
+
+    /// True when an answer is made by whoever polls it, on whichever runtime is the current one, and
+    /// leaves nothing there that others need: its reader may drive it on a runtime of his own.
+    fn is_portable(&self) -> bool {
         false
     }
 }
@@ -141,6 +148,10 @@ pub struct SeriesRequest {
     /// The answer is only ever polled on a thread that may block, so that a store does its work
     /// right there. It concerns this process alone.
     pub may_block: bool,
+    /// Messages need not have the hashes of chunks. It concerns those who write messages alone.
+    pub without_hashes: bool,
+    /// Where a fan-out takes down what each of its members answers.
+    pub fan_out: Option<FanOut>,
 }
 
 /// A share of all series: those whose hash over some labels, modulo `total`, is `index`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promql::stats::OperatorStats;
+use promql::stats::{FanOutStats, OperatorStats};
 use serde_json::{Map, Value, json};
 
 /// The operators as a tree; the first is the one that yields the result.
@@ -31,9 +31,33 @@ fn node(operator: &OperatorStats) -> Value {
             object.insert(name.to_owned(), json!(count));
         }
     }
+    if !operator.fan_out.is_empty() {
+        let fan_out: Vec<_> = operator.fan_out.iter().map(asked).collect();
+        object.insert("fanout".to_owned(), fan_out.into());
+    }
     if !operator.inputs.is_empty() {
         let children: Vec<_> = operator.inputs.iter().map(node).collect();
         object.insert("children".to_owned(), children.into());
+    }
+    Value::Object(object)
+}
+
+/// What a store answered. Thanos has all of these fields but the error.
+fn asked(store: &FanOutStats) -> Value {
+    let mut object = Map::new();
+    object.insert("endpointAddr".to_owned(), json!(store.name));
+    object.insert("duration".to_owned(), json!(go_duration(store.time)));
+    for (name, count) in [
+        ("bytesProcessed", store.bytes),
+        ("numResponses", store.responses),
+        ("series", store.series),
+        ("chunks", store.chunks),
+        ("samples", store.samples),
+    ] {
+        object.insert(name.to_owned(), json!(count));
+    }
+    if let Some(error) = &store.error {
+        object.insert("error".to_owned(), json!(error));
     }
     Value::Object(object)
 }
@@ -91,6 +115,31 @@ mod tests {
         ] {
             assert_eq!(go_duration(Duration::from_nanos(ns)), expected);
         }
+    }
+
+    #[test]
+    fn stores_that_were_asked_have_the_fields_of_thanos() {
+        let leaf = OperatorStats {
+            name: "latest".to_owned(),
+            fan_out: vec![FanOutStats {
+                name: "10.0.0.1:10901".to_owned(),
+                time: Duration::from_micros(1_500),
+                bytes: 4_096,
+                responses: 2,
+                series: 3,
+                chunks: 5,
+                samples: 600,
+                error: None,
+            }],
+            ..OperatorStats::default()
+        };
+        let shown = tree(std::slice::from_ref(&leaf));
+        let expected = json!([{"endpointAddr": "10.0.0.1:10901", "duration": "1.5ms",
+            "bytesProcessed": 4096, "numResponses": 2, "series": 3, "chunks": 5, "samples": 600}]);
+        assert_eq!(shown["fanout"], expected);
+        let mut failed = leaf;
+        failed.fan_out[0].error = Some("sent nothing for 2s".to_owned());
+        assert_eq!(tree(&[failed])["fanout"][0]["error"], "sent nothing for 2s");
     }
 
     #[test]

@@ -33,7 +33,9 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
     let store = api.evaluator.fan_out(&question.stores);
-    question.ask(limit, |request| store.label_values(name.clone(), request))
+    let patience = question.patience(api, &*store);
+    let ask = |request| store.label_values(name.clone(), request);
+    question.ask(&patience, limit, ask)
 }
 
 /// The name that was escaped as `U__...`: `__` for an underscore, `_HEX_` for any character that a

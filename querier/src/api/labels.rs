@@ -1,18 +1,19 @@
 //! `/api/v1/labels`: the names of labels.
 
 use model::Matcher;
-use storeapi::{LabelsRequest, Strings};
+use storeapi::{LabelsRequest, Store, Strings};
 
 use super::answer::{Answer, ApiError};
 use super::{Api, Call, params, scope};
 use crate::evaluator::Leash;
+use crate::store_source::Patience;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
     let question = Question::of(api, call)?;
     let store = api.evaluator.fan_out(&question.stores);
-    let names = question.ask(limit, |request| store.label_names(request))?;
-    Ok(names)
+    let patience = question.patience(api, &*store);
+    question.ask(&patience, limit, |request| store.label_names(request))
 }
 
 /// A question for names or values of labels.
@@ -47,9 +48,15 @@ impl Question {
         })
     }
 
+    /// How long the question waits for `store`.
+    pub(super) fn patience(&self, api: &Api, store: &dyn Store) -> Patience {
+        api.evaluator.patience_with(store, &self.leash)
+    }
+
     /// What `ask` yields for all selectors together, sorted, at most `limit` if that is not 0.
     pub(super) fn ask<F>(
         &self,
+        patience: &Patience,
         limit: usize,
         ask: impl Fn(LabelsRequest) -> F,
     ) -> Result<Answer, ApiError>
@@ -64,10 +71,7 @@ impl Question {
                 ..self.request.clone()
             })
         });
-        let found = self
-            .leash
-            .patience()
-            .wait(futures::future::try_join_all(asking))??;
+        let found = patience.wait(futures::future::try_join_all(asking))??;
         let mut warnings = Vec::new();
         let mut lists = Vec::with_capacity(found.len());
         for strings in found {

@@ -17,6 +17,7 @@ use ulid::Ulid;
 use super::*;
 use crate::catalog::AllCatalogs;
 use crate::figures::Figures;
+use crate::lanes::Lanes;
 use crate::pool::Pool;
 use crate::stores::{FixedStore, FixedStores};
 
@@ -79,6 +80,7 @@ impl Fixture {
             stores: Arc::<FixedStores>::clone(&stores),
             pool: Arc::new(Pool::start(2).unwrap()),
             runtime: runtime.handle().clone(),
+            lanes: Lanes::new(2),
             settings,
         };
         Self {

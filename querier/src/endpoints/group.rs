@@ -89,6 +89,10 @@ async fn begin(mut frames: Frames) -> Result<Frames, StoreError> {
 }
 
 impl Store for Group {
+    fn is_portable(&self) -> bool {
+        self.members.iter().all(|member| member.is_portable())
+    }
+
     fn info(&self) -> Info {
         self.members[0].info()
     }

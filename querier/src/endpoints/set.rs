@@ -354,6 +354,10 @@ impl Endpoint {
 }
 
 impl Store for Endpoint {
+    fn is_portable(&self) -> bool {
+        self.store.is_portable()
+    }
+
     /// What it said last; of one that never answered, everything is possible.
     fn info(&self) -> Info {
         let state = self.state.lock();

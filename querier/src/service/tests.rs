@@ -315,6 +315,7 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
         stores: Arc::clone(&service.evaluator.stores),
         pool: Arc::clone(&service.evaluator.pool),
         runtime: service.evaluator.runtime.clone(),
+        lanes: Arc::clone(&service.evaluator.lanes),
         settings,
     });
     let enforced = AllStores::with(&enforced, Replicas::Joined);

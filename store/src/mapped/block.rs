@@ -182,6 +182,7 @@ mod tests {
             shard: None,
             batch_max: 1_000,
             batch_bytes: 1 << 20,
+            may_block: false,
         });
         let usage = Usage::new(Limits {
             series_max: 0,

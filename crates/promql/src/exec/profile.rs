@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::columns::StepSeries;
 use crate::error::Error;
 use crate::plan::VectorNode;
-use crate::stats::OperatorStats;
+use crate::stats::{FanOutStats, OperatorStats};
 
 use super::{BoxedOperator, Context, Operator};
 
@@ -21,6 +21,8 @@ struct State {
     operators: Vec<Measured>,
     /// Those that are being made, the outermost first.
     making: Vec<usize>,
+    /// Whom a source asked for the operator that is running.
+    fan_out: Vec<FanOutStats>,
 }
 
 /// One operator; its inputs' figures are part of its own.
@@ -55,6 +57,19 @@ impl Profile {
         let mut state = self.lock();
         state.making.pop();
         work.add_to(&mut state.operators[id].stats);
+    }
+
+    /// A select is done, for the innermost operator that is running: it takes this when it yields.
+    pub(super) fn add_fan_out(&self, stats: Vec<FanOutStats>) {
+        self.lock().fan_out.extend(stats);
+    }
+
+    fn ran(&self, id: usize, work: &Work) {
+        let mut state = self.lock();
+        let fan_out = std::mem::take(&mut state.fan_out);
+        let stats = &mut state.operators[id].stats;
+        stats.fan_out.extend(fan_out);
+        work.add_to(stats);
     }
 
     /// The operators as a tree for each one that is nobody's input, scalars' vectors among them.
@@ -142,7 +157,7 @@ impl Operator for Profiled<'_> {
             let yielded = matches!(result, Ok(true));
             (result, yielded)
         });
-        work.add_to(&mut self.profile.lock().operators[self.id].stats);
+        self.profile.ran(self.id, &work);
         result
     }
 }

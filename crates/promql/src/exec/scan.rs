@@ -74,8 +74,11 @@ pub(crate) fn select(selector: &Selector, ctx: &Context<'_>) -> Result<Box<dyn S
     }
 }
 
-/// Passes on what the source wants the user to know.
+/// Passes on what the source wants the user to know, and whom it asked.
 pub(crate) fn finish(set: &mut dyn SeriesSet, ctx: &Context<'_>) {
+    if let Some(profile) = &ctx.profile {
+        profile.add_fan_out(set.fan_out());
+    }
     for warning in set.warnings() {
         ctx.notes.add_source_warning(warning);
     }

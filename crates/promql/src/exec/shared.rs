@@ -13,6 +13,7 @@ use crate::columns::Samples;
 use crate::error::Error;
 use crate::plan::Share;
 use crate::source::{Series, SeriesSet, SourceError};
+use crate::stats::FanOutStats;
 
 /// The sets that are read more than once in a query, by group.
 #[derive(Default)]
@@ -132,6 +133,10 @@ impl SeriesSet for Reader {
 
     fn warnings(&mut self) -> Vec<String> {
         lock(&self.set).set.warnings()
+    }
+
+    fn fan_out(&mut self) -> Vec<FanOutStats> {
+        lock(&self.set).set.fan_out()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::stream::{Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -26,27 +26,48 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Pause after the system refused a connection, as it does when it is out of file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections of a listener. A handshake that fails ends its connection only.
+/// How TLS is spoken, as files say now.
+pub(super) type Tls = Arc<Followed<rustls::ServerConfig>>;
+
+/// A connection before its handshake.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// The socket.
+    pub(super) stream: TcpStream,
+    /// Its place among all connections.
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// The connections of a listener but those that `elsewhere` takes. A handshake that fails ends its
+/// connection only.
 pub(super) fn connections(
     listener: TcpListener,
-    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
+    tls: Option<Tls>,
+    elsewhere: impl Fn(Accepted) -> Option<Accepted>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accepted = futures::stream::unfold((listener, places), async |(listener, places)| {
-        let connection = accept(&listener, &places).await;
-        Some((connection, (listener, places)))
+        let accepted = accept(&listener, &places).await;
+        Some((accepted, (listener, places)))
     });
     accepted
-        .map(move |(stream, place)| handshake(stream, place, tls.clone()))
+        .filter_map(move |accepted| std::future::ready(elsewhere(accepted)))
+        .map(move |accepted| {
+            let tls = tls.clone();
+            async move {
+                let tls = match tls {
+                    Some(tls) => Some(tls.now().await),
+                    None => None,
+                };
+                handshake(accepted, tls).await
+            }
+        })
         .buffer_unordered(HANDSHAKES_MAX)
         .filter_map(async |connection| connection.map(Ok))
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
     let place = Arc::clone(places).acquire_owned().await;
     let place = place.expect("the semaphore is never closed");
     loop {
@@ -54,7 +75,7 @@ async fn accept(
             Ok((stream, _)) => {
                 // Frames are written whole.
                 let _ = stream.set_nodelay(true);
-                return (stream, place);
+                return Accepted { stream, place };
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a gRPC connection");
@@ -64,21 +85,17 @@ async fn accept(
     }
 }
 
-async fn handshake(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
-    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
+/// Agrees on TLS, where it is spoken.
+pub(super) async fn handshake(
+    Accepted { stream, place }: Accepted,
+    tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Option<Connection> {
     let Some(tls) = tls else {
-        let io = Io::Plain(stream);
-        return Some(Connection { io, _place: place });
+        return Some(Connection::new(Io::Plain(stream), place));
     };
-    let acceptor = TlsAcceptor::from(tls.now().await);
+    let acceptor = TlsAcceptor::from(tls);
     match timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Connection {
-            io: Io::Tls(Box::new(stream)),
-            _place: place,
-        }),
+        Ok(Ok(stream)) => Some(Connection::new(Io::Tls(Box::new(stream)), place)),
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
             None
@@ -94,7 +111,26 @@ async fn handshake(
 #[derive(Debug)]
 pub(super) struct Connection {
     io: Io,
+    /// Dropped with the connection, for those who wait for that.
+    open: Option<oneshot::Sender<()>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    const fn new(io: Io, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            io,
+            open: None,
+            _place: place,
+        }
+    }
+
+    /// Comes to an error once the connection is gone.
+    pub(super) fn closed(&mut self) -> oneshot::Receiver<()> {
+        let (open, closed) = oneshot::channel();
+        self.open = Some(open);
+        closed
+    }
 }
 
 #[derive(Debug)]

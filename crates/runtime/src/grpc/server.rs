@@ -14,12 +14,12 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::figures::{GrpcMetrics, Measure};
 use super::flags::GrpcServerConfig;
-use super::incoming::connections;
+use super::incoming::{Tls, connections};
+use super::own_thread::Threads;
 use super::snappy::Decompress;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, Readiness, STREAM_WINDOW};
 use crate::Error;
 use crate::flags::ListenAddress;
-use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::tls::Protocol;
 
@@ -32,13 +32,15 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a connection that is too old may take to finish its requests.
 const AGE_GRACE: Duration = Duration::from_secs(120);
+/// How often a server that stops looks whether connections with a thread of their own are done.
+const THREADS_PAUSE: Duration = Duration::from_millis(5);
 
 /// A server with its socket bound.
 pub struct Server {
     listener: TcpListener,
     config: GrpcServerConfig,
     metrics: Arc<GrpcMetrics>,
-    tls: Option<Arc<Followed<rustls::ServerConfig>>>,
+    tls: Option<Tls>,
 }
 
 impl fmt::Debug for Server {
@@ -114,9 +116,16 @@ impl Server {
                 .max_connection_age_grace(AGE_GRACE);
         }
         let mut stop = shutdown.clone();
-        let incoming = connections(self.listener, self.tls);
         let service = Decompress(routes.add_service(health).prepare());
         let service = Measure::new(service, self.metrics);
+        let threads = Arc::new(Threads::new(
+            builder.clone(),
+            service.clone(),
+            self.tls.clone(),
+            shutdown.clone(),
+        ));
+        let own = Arc::clone(&threads);
+        let incoming = connections(self.listener, self.tls, move |accepted| own.take(accepted));
         let serving = builder.serve_with_incoming_shutdown(service, incoming, async move {
             stop.requested().await;
         });
@@ -127,8 +136,15 @@ impl Server {
             stop.requested().await;
             sleep(grace).await;
         };
+        let serving = async {
+            serving.await?;
+            while threads.running() > 0 {
+                sleep(THREADS_PAUSE).await;
+            }
+            Ok(())
+        };
         tokio::select! {
-            served = serving => served.map_err(|source| Error::Start {
+            served = serving => served.map_err(|source: tonic::transport::Error| Error::Start {
                 action: "serve gRPC".to_owned(),
                 source: Box::new(source),
             }),

@@ -1,7 +1,7 @@
 //! A store that is somewhere else.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -13,23 +13,22 @@ use proto::thanos::info::info_client::InfoClient;
 use proto::thanos::store_client::StoreClient;
 use runtime::grpc::{Connector, MESSAGE_BYTES_MAX, TENANT_KEY};
 use tokio::time::timeout;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::Request;
 
 use super::catalog::GrpcCatalog;
-use super::codec::ClientCodec;
+use super::channels::Channels;
+use super::receive::Received;
 use super::status::from_status;
+use super::{HASHES_KEY, NO_HASHES};
 use crate::store::{Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
+use crate::wire::decode::Decoder;
 use crate::wire::info::{EndpointInfo, from_wire};
 use crate::wire::request;
 
 /// Series that a peer is asked to put in a message, at most; with chunks, fewer are enough for one.
 const BATCH_SIZE: usize = 256;
-/// Connections to an endpoint: one carries about what a core can encrypt or copy.
-const CHANNELS: usize = 3;
 
 /// How an endpoint is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +51,7 @@ impl Default for ClientConfig {
 /// [`GrpcStore::set_info`]; when and how often is up to its owner.
 pub struct GrpcStore {
     address: String,
-    channels: Vec<Channel>,
-    next_channel: AtomicUsize,
+    channels: Arc<Channels>,
     info: RwLock<Info>,
     config: ClientConfig,
 }
@@ -77,14 +75,11 @@ impl GrpcStore {
         connector: &Connector,
         config: ClientConfig,
     ) -> Result<Self, StoreError> {
-        let channel = |_| connector.channel(address);
-        let channels = (0..CHANNELS).map(channel).collect::<Result<_, _>>();
-        let channels =
-            channels.map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
+        let channels = Channels::new(address, connector)
+            .map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
         Ok(Self {
             address: address.to_owned(),
-            channels,
-            next_channel: AtomicUsize::new(0),
+            channels: Arc::new(channels),
             info: RwLock::new(Info {
                 // Anything, until it says what.
                 min_time: i64::MIN,
@@ -102,8 +97,7 @@ impl GrpcStore {
 
     /// A connection, for services beside the StoreAPI.
     pub fn channel(&self) -> Channel {
-        let next = self.next_channel.fetch_add(1, Ordering::Relaxed);
-        self.channels[next % self.channels.len()].clone()
+        self.channels.next()
     }
 
     /// Asks the endpoint what it is and has, waiting for at most `patience`.
@@ -113,7 +107,7 @@ impl GrpcStore {
     pub async fn fetch_info(&self, patience: Duration) -> Result<EndpointInfo, StoreError> {
         // Always the same connection, so that one that is never used otherwise is not made.
         let mut client =
-            InfoClient::new(self.channels[0].clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            InfoClient::new(self.channels.first()).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let answer = timeout(patience, client.info(InfoRequest {})).await;
         let answer = answer.map_err(|_| self.silent(patience))?;
         from_wire(answer.map_err(|status| from_status(&status))?.into_inner())
@@ -127,7 +121,7 @@ impl GrpcStore {
     /// What it serves beside series.
     pub fn catalog(&self) -> GrpcCatalog {
         GrpcCatalog::new(
-            self.channels[0].clone(),
+            self.channels.first(),
             self.address.clone(),
             self.patience(),
         )
@@ -145,24 +139,31 @@ impl GrpcStore {
         }
     }
 
-    fn client(&self) -> StoreClient<Channel> {
-        StoreClient::new(self.channel()).max_decoding_message_size(MESSAGE_BYTES_MAX)
-    }
 }
 
 impl Store for GrpcStore {
+    fn is_portable(&self) -> bool {
+        true
+    }
+
     fn info(&self) -> Info {
         self.info.read().clone()
     }
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
-        let channel = self.channel();
+        let channels = Arc::clone(&self.channels);
         let patience = self.patience();
         let address = self.address.clone();
         let opening = async move {
-            let opened = timeout(patience, open(channel, &request)).await;
+            let opened = timeout(patience, open(channels.here(), &request)).await;
             match opened {
-                Ok(Ok(messages)) => received(messages, patience, address).boxed(),
+                Ok(Ok(messages)) => Frames {
+                    messages,
+                    decoder: Decoder::default(),
+                    patience,
+                    address,
+                }
+                .into_stream(),
                 Ok(Err(error)) => failed(error),
                 Err(_) => failed(silent(&address, patience)),
             }
@@ -174,10 +175,11 @@ impl Store for GrpcStore {
         &self,
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        let mut client = self.client();
+        let channels = Arc::clone(&self.channels);
         let patience = self.patience();
         let address = self.address.clone();
         Box::pin(async move {
+            let mut client = client(channels.here());
             let asked = with_tenant(request::names_to_wire(&request), &request.tenant)?;
             let answer = timeout(patience, client.label_names(asked)).await;
             let answer = answer.map_err(|_| silent(&address, patience))?;
@@ -191,10 +193,11 @@ impl Store for GrpcStore {
         name: String,
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
-        let mut client = self.client();
+        let channels = Arc::clone(&self.channels);
         let patience = self.patience();
         let address = self.address.clone();
         Box::pin(async move {
+            let mut client = client(channels.here());
             let asked = request::values_to_wire(name, &request);
             let asked = with_tenant(asked, &request.tenant)?;
             let answer = timeout(patience, client.label_values(asked)).await;
@@ -205,44 +208,52 @@ impl Store for GrpcStore {
     }
 }
 
-async fn open(
-    channel: Channel,
-    request: &SeriesRequest,
-) -> Result<Streaming<Option<Frame>>, StoreError> {
-    let asked = with_tenant(
-        request::series_to_wire(request, BATCH_SIZE),
-        &request.tenant,
-    )?;
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let unreachable =
-        |error: tonic::transport::Error| from_status(&Status::from_error(error.into()));
-    grpc.ready().await.map_err(unreachable)?;
-    let path = PathAndQuery::from_static("/thanos.Store/Series");
-    let answer = grpc.server_streaming(asked, path, ClientCodec).await;
-    Ok(answer.map_err(|status| from_status(&status))?.into_inner())
+fn client(channel: Channel) -> StoreClient<Channel> {
+    StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+async fn open(channel: Channel, request: &SeriesRequest) -> Result<Received, StoreError> {
+    let message = request::series_to_wire(request, BATCH_SIZE);
+    let mut metadata = with_tenant((), &request.tenant)?.into_parts().0;
+    metadata.insert(HASHES_KEY, MetadataValue::from_static(NO_HASHES));
+    let received = Received::call(channel, "/thanos.Store/Series", metadata, &message).await;
+    received.map_err(|status| from_status(&status))
 }
 
 /// The frames of an answer.
-fn received(
-    messages: Streaming<Option<Frame>>,
+struct Frames {
+    messages: Received,
+    decoder: Decoder,
     patience: Duration,
     address: String,
-) -> impl futures::Stream<Item = Result<Frame, StoreError>> {
-    stream::unfold(Some(messages), move |messages| {
-        let address = address.clone();
-        async move {
-            let mut messages = messages?;
-            loop {
-                match timeout(patience, messages.message()).await {
-                    Ok(Ok(Some(Some(frame)))) => return Some((Ok(frame), Some(messages))),
-                    Ok(Ok(Some(None))) => {}
-                    Ok(Ok(None)) => return None,
-                    Ok(Err(status)) => return Some((Err(from_status(&status)), None)),
-                    Err(_) => return Some((Err(silent(&address, patience)), None)),
-                }
+}
+
+impl Frames {
+    /// The next frame; nothing after the last.
+    async fn next(&mut self) -> Result<Option<Frame>, StoreError> {
+        loop {
+            let message = timeout(self.patience, self.messages.message()).await;
+            let message = message.map_err(|_| silent(&self.address, self.patience))?;
+            let Some(message) = message.map_err(|status| from_status(&status))? else {
+                return Ok(None);
+            };
+            // One that holds nothing for us decodes to nothing.
+            if let Some(frame) = self.decoder.decode(&message)? {
+                return Ok(Some(frame));
             }
         }
-    })
+    }
+
+    fn into_stream(self) -> BoxStream<'static, Result<Frame, StoreError>> {
+        stream::unfold(Some(self), async |frames| {
+            let mut frames = frames?;
+            match frames.next().await.transpose()? {
+                Ok(frame) => Some((Ok(frame), Some(frames))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
 }
 
 fn failed(error: StoreError) -> BoxStream<'static, Result<Frame, StoreError>> {

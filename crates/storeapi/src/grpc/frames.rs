@@ -1,15 +1,16 @@
 //! From the frames of a store to the messages of a stream.
 //!
 //! Askers that did not ask for batches get one series in a message, since old ones read nothing
-//! else. A message is cut at about 256 KiB, which stays in a processor's cache from one end of a pipe to
+//! else. A message is cut at about 192 KiB, which stays in a processor's cache from one end of a pipe to
 //! the other; a series with many chunks comes in several.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::stream::{BoxStream, Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use tonic::Status;
 
 use super::limits::{Limits, Usage};
@@ -31,7 +32,20 @@ pub(super) fn messages(
     batch: usize,
     limits: Limits,
 ) -> MessageStream {
-    let batch = batch.clamp(1, BATCH_MAX);
+    let may_block = request.may_block;
+    let messages = unpaced(store, request, batch.clamp(1, BATCH_MAX), limits);
+    match may_block {
+        true => paced(messages),
+        false => messages,
+    }
+}
+
+fn unpaced(
+    store: &dyn Store,
+    request: SeriesRequest,
+    batch: usize,
+    limits: Limits,
+) -> MessageStream {
     let mut usage = Usage::new(limits);
     if let Some(ready) = store.messages(&request, batch) {
         let counted = move |message: Result<Written, StoreError>| {
@@ -43,7 +57,27 @@ pub(super) fn messages(
         };
         return ready.map(counted).boxed();
     }
-    Messages::new(store.series(request), batch, usage).boxed()
+    let writer = MessageWriter::new(batch).without_hashes(request.without_hashes);
+    Messages::new(store.series(request), writer, usage).boxed()
+}
+
+/// Messages that are made by the thread that sends them: each is sent before the next is made.
+fn paced(messages: MessageStream) -> MessageStream {
+    stream::unfold((messages, false), async |(mut messages, has_begun)| {
+        let mut is_due = !has_begun;
+        poll_fn(|cx| match std::mem::replace(&mut is_due, true) {
+            true => Poll::Ready(()),
+            // Whoever was woken before, as the connection was by the last message, comes first.
+            false => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        })
+        .await;
+        let message = messages.next().await?;
+        Some((message, (messages, true)))
+    })
+    .boxed()
 }
 
 /// The messages of an answer in frames.
@@ -63,14 +97,14 @@ struct Messages {
 impl Messages {
     fn new(
         frames: BoxStream<'static, Result<Frame, StoreError>>,
-        batch: usize,
+        writer: MessageWriter,
         usage: Usage,
     ) -> Self {
         Self {
             frames,
             usage,
             waiting: VecDeque::new(),
-            writer: MessageWriter::new(batch),
+            writer,
             full: VecDeque::new(),
             after: None,
             is_done: false,

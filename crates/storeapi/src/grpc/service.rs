@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
 };
+use runtime::grpc::OwnThread;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, CompressionEncoding, Service, StdError, http};
 use tonic::server::{Grpc, NamedService};
@@ -20,7 +21,7 @@ use super::body::MessageBody;
 use super::frames::{MessageStream, messages};
 use super::limits::Limits;
 use super::status::to_status;
-use super::tenant_of;
+use super::{HASHES_KEY, NO_HASHES, tenant_of};
 use crate::store::{Store, StoreError, Strings};
 use crate::wire::request;
 
@@ -113,10 +114,15 @@ impl Service<Request<SeriesRequest>> for SeriesMethod {
 
     fn call(&mut self, request: Request<SeriesRequest>) -> Self::Future {
         let tenant = tenant_of(request.metadata());
+        let may_block = may_block(&request);
+        let hashes = request.metadata().get(HASHES_KEY);
+        let without_hashes = hashes.is_some_and(|value| value == NO_HASHES);
         let decoded = request::series_from_wire(request.into_inner(), tenant);
         let decoded = decoded.map_err(|error| to_status(&error));
-        ready(decoded.map(|(request, batch)| {
+        ready(decoded.map(|(mut request, batch)| {
             let StoreService { store, limits } = &self.service;
+            request.may_block = may_block;
+            request.without_hashes = without_hashes;
             *self.answer.lock() = Some(messages(&**store, request, batch, *limits));
             Response::new(stream::empty())
         }))
@@ -138,8 +144,10 @@ impl Service<Request<LabelNamesRequest>> for NamesMethod {
         let store = Arc::clone(&self.0.store);
         Box::pin(async move {
             let tenant = tenant_of(request.metadata());
+            let may_block = may_block(&request);
             let request = request::names_from_wire(request.into_inner(), tenant);
-            let request = request.map_err(|error| to_status(&error))?;
+            let mut request = request.map_err(|error| to_status(&error))?;
+            request.may_block = may_block;
             let Strings { values, warnings } = answer(store.label_names(request).await)?;
             Ok(Response::new(LabelNamesResponse {
                 names: values,
@@ -165,8 +173,10 @@ impl Service<Request<LabelValuesRequest>> for ValuesMethod {
         let store = Arc::clone(&self.0.store);
         Box::pin(async move {
             let tenant = tenant_of(request.metadata());
+            let may_block = may_block(&request);
             let request = request::values_from_wire(request.into_inner(), tenant);
-            let (name, request) = request.map_err(|error| to_status(&error))?;
+            let (name, mut request) = request.map_err(|error| to_status(&error))?;
+            request.may_block = may_block;
             let Strings { values, warnings } = answer(store.label_values(name, request).await)?;
             Ok(Response::new(LabelValuesResponse {
                 values,
@@ -175,6 +185,12 @@ impl Service<Request<LabelValuesRequest>> for ValuesMethod {
             }))
         })
     }
+}
+
+/// Whether the answer is polled by a thread that has nothing else to do.
+fn may_block<T>(request: &Request<T>) -> bool {
+    let own = request.extensions().get::<OwnThread>();
+    own.is_some_and(OwnThread::is_alone)
 }
 
 fn answer(answer: Result<Strings, StoreError>) -> Result<Strings, Status> {

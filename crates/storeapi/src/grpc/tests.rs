@@ -29,6 +29,8 @@ use crate::store::{
 };
 use crate::wire::info::EndpointInfo;
 
+mod threads;
+
 /// A server on the loopback that ends with it.
 pub(crate) struct Loopback {
     address: SocketAddr,

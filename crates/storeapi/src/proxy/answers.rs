@@ -9,6 +9,7 @@ use runtime::tasks::Owned;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::fan_out::Watch;
 use super::members::Member;
 use crate::merge::Frames;
 use crate::store::{Frame, PartialResponse, StoreError, Strings};
@@ -28,18 +29,22 @@ pub(super) struct Policy {
 pub(super) struct Questions(pub(super) Policy);
 
 impl Questions {
-    /// A member's answer, in which failures are what the policy makes of them.
-    pub(super) fn series(self, name: String, frames: Frames) -> Frames {
+    /// A member's answer, in which failures are what the policy makes of them. What comes is taken
+    /// down by `watch`.
+    pub(super) fn series(self, name: String, frames: Frames, watch: Option<Watch>) -> Frames {
         let silence_max = self.0.silence_max;
         stream::unfold(Some(frames), move |frames| {
-            let name = name.clone();
+            let (name, watch) = (name.clone(), watch.clone());
             async move {
                 let mut frames = frames?;
                 let frame = match timeout(silence_max, frames.next()).await {
-                    Ok(frame) => frame?,
-                    Err(_) => Err(silent(silence_max)),
+                    Ok(frame) => frame,
+                    Err(_) => Some(Err(silent(silence_max))),
                 };
-                match (frame, self.0.partial_response) {
+                if let Some(watch) = watch {
+                    watch.note(frame.as_ref());
+                }
+                match (frame?, self.0.partial_response) {
                     (Ok(Frame::Warning(text)), PartialResponse::Abort) => {
                         let error = StoreError::new(ErrorKind::Unavailable, text);
                         Some((Err(named(&name, error)), None))

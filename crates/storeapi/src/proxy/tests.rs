@@ -264,3 +264,36 @@ fn info_is_of_all_members() {
     .info();
     assert_eq!((any.label_sets.len(), any.min_time), (0, i64::MIN));
 }
+
+#[tokio::test]
+async fn who_wants_to_know_is_told_what_each_member_answered() {
+    let members = vec![
+        member("a", replica("a", 0..3)),
+        member("b", replica("b", 0..2)),
+        member("bad", Bad::Hangs),
+    ];
+    let fan_out = FanOut::default();
+    let watched = SeriesRequest {
+        fan_out: Some(fan_out.clone()),
+        ..request()
+    };
+    let (series, _) = ask_all(&proxy(members), watched).await;
+    assert_eq!(series.len(), 5);
+    let asked = fan_out.take();
+    let bytes = |of: &str| {
+        let own = series.iter().filter(|s| s.labels.get("replica") == Some(of));
+        let bytes = own.map(|series| {
+            let labels = series.labels.iter().map(|(n, v)| n.len() + v.len());
+            let chunks = series.chunks.iter().map(|chunk| chunk.data.bytes());
+            labels.chain(chunks).sum::<usize>() as u64
+        });
+        bytes.sum::<u64>()
+    };
+    let figures = |asked: &Asked| (asked.series, asked.chunks, asked.samples, asked.bytes);
+    assert_eq!(figures(&asked[0]), (3, 3, 6, bytes("a")));
+    assert_eq!(figures(&asked[1]), (2, 2, 4, bytes("b")));
+    assert!(asked[0].responses > 0 && asked[0].time > Duration::ZERO);
+    assert_eq!((asked[0].name.as_str(), &asked[0].error), ("a", &None));
+    assert_eq!(asked[2].error.as_deref(), Some("sent nothing for 100ms"));
+    assert_eq!(fan_out.take(), []);
+}

@@ -111,9 +111,20 @@ pub struct Encoder {
     hashes: Vec<u64>,
     /// The labels of a series, written.
     labels: Vec<u8>,
+    /// Chunks are not hashed.
+    without_hashes: bool,
 }
 
 impl Encoder {
+    /// The same, leaving out the hashes of chunks when `without_hashes`: who needs one computes it.
+    #[must_use]
+    pub fn without_hashes(self, without_hashes: bool) -> Self {
+        Self {
+            without_hashes,
+            ..self
+        }
+    }
+
     /// Appends a `SeriesResponse` to `out`.
     ///
     /// # Errors
@@ -242,7 +253,10 @@ impl Encoder {
         encoding: Encoding,
         data: &[u8],
     ) -> Result<usize, StoreError> {
-        let hash = XxHash64::oneshot(0, data);
+        let hash = match self.without_hashes {
+            true => 0,
+            false => XxHash64::oneshot(0, data),
+        };
         let len = int_len(TYPE, wire_type(encoding)?)
             + bytes_len(DATA, data.len())
             + int_len(HASH, hash.cast_signed());

@@ -11,8 +11,9 @@ use super::encode::{BATCH, ChunkRef, Encoder, Message};
 use crate::store::StoreError;
 
 /// Bytes of chunks after which a message ends. It stays in a processor's cache from one end of a
-/// pipe to the other.
-pub const MESSAGE_BYTES: usize = 256 << 10;
+/// pipe to the other, and with its labels and the rest of the last series fits into a frame of HTTP/2
+/// (256 KiB), so that its reader need not put it together.
+pub const MESSAGE_BYTES: usize = 192 << 10;
 
 /// gRPC's head of a message: a byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -73,6 +74,15 @@ impl MessageWriter {
             batch: batch.max(1),
             bytes: 0,
             usual: FIRST_BYTES,
+        }
+    }
+
+    /// The same, leaving out the hashes of chunks when `without_hashes`.
+    #[must_use]
+    pub fn without_hashes(self, without_hashes: bool) -> Self {
+        Self {
+            encoder: self.encoder.without_hashes(without_hashes),
+            ..self
         }
     }
 

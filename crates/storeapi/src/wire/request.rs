@@ -77,6 +77,8 @@ pub fn series_from_wire(
         hints,
         tenant,
         may_block: false,
+        without_hashes: false,
+        fan_out: None,
     };
     Ok((decoded, count_from_wire(request.response_batch_size)))
 }

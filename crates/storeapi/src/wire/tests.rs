@@ -286,6 +286,8 @@ fn requests_for_series_cross_the_wire() {
         },
         tenant: "one".into(),
         may_block: false,
+        without_hashes: false,
+        fan_out: None,
     };
     for request in [full, SeriesRequest::default()] {
         let sent = request::series_to_wire(&request, 64).encode_to_vec();
