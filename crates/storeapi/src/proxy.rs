@@ -168,7 +168,10 @@ impl Store for Proxy {
                 fan_out: None,
                 ..request.clone()
             };
-            let watch = request.fan_out.as_ref().map(|to| to.watch(member.name.clone()));
+            let watch = request
+                .fan_out
+                .as_ref()
+                .map(|to| to.watch(member.name.clone()));
             let frames = questions.series(member.name.clone(), ask(member, asked), watch);
             match is_read_here {
                 true => frames,

@@ -240,7 +240,11 @@ impl<T> Within<T> {
 
     fn with<R>(&mut self, using: impl FnOnce(&mut T) -> R) -> R {
         let _inside = self.runtime.enter();
-        using(self.value.as_mut().expect("it is there until it is dropped"))
+        using(
+            self.value
+                .as_mut()
+                .expect("it is there until it is dropped"),
+        )
     }
 }
 

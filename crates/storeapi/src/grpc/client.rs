@@ -13,9 +13,9 @@ use proto::thanos::info::info_client::InfoClient;
 use proto::thanos::store_client::StoreClient;
 use runtime::grpc::{Connector, MESSAGE_BYTES_MAX, TENANT_KEY};
 use tokio::time::timeout;
+use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::Request;
 
 use super::catalog::GrpcCatalog;
 use super::channels::Channels;
@@ -120,11 +120,7 @@ impl GrpcStore {
 
     /// What it serves beside series.
     pub fn catalog(&self) -> GrpcCatalog {
-        GrpcCatalog::new(
-            self.channels.first(),
-            self.address.clone(),
-            self.patience(),
-        )
+        GrpcCatalog::new(self.channels.first(), self.address.clone(), self.patience())
     }
 
     fn silent(&self, patience: Duration) -> StoreError {
@@ -138,7 +134,6 @@ impl GrpcStore {
             max => max,
         }
     }
-
 }
 
 impl Store for GrpcStore {

@@ -281,7 +281,9 @@ async fn who_wants_to_know_is_told_what_each_member_answered() {
     assert_eq!(series.len(), 5);
     let asked = fan_out.take();
     let bytes = |of: &str| {
-        let own = series.iter().filter(|s| s.labels.get("replica") == Some(of));
+        let own = series
+            .iter()
+            .filter(|s| s.labels.get("replica") == Some(of));
         let bytes = own.map(|series| {
             let labels = series.labels.iter().map(|(n, v)| n.len() + v.len());
             let chunks = series.chunks.iter().map(|chunk| chunk.data.bytes());
