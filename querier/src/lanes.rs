@@ -13,11 +13,12 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use runtime::process::blocking;
+use runtime::tasks::Owned;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 
@@ -32,6 +33,8 @@ pub struct Lanes {
     state: Mutex<State>,
     most: usize,
     pause: Duration,
+    /// Drives them from time to time, for as long as they are there.
+    tending: OnceLock<Owned<()>>,
 }
 
 #[derive(Default)]
@@ -51,16 +54,29 @@ impl fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// At most so many lanes; they are made when they are needed.
+    /// At most so many lanes, made when they are needed, that queries alone drive.
     pub fn new(most: usize) -> Arc<Self> {
+        Self::with_pause(PAUSE, most)
+    }
+
+    /// The same, which the current runtime drives too.
+    pub fn start(most: usize) -> Arc<Self> {
         Self::driven_every(PAUSE, most)
     }
 
     fn driven_every(pause: Duration, most: usize) -> Arc<Self> {
+        let lanes = Self::with_pause(pause, most);
+        let tending = || Owned::spawn(Self::tend(Arc::downgrade(&lanes)));
+        lanes.tending.get_or_init(tending);
+        lanes
+    }
+
+    fn with_pause(pause: Duration, most: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             most,
             pause,
+            tending: OnceLock::new(),
         })
     }
 
@@ -85,8 +101,8 @@ impl Lanes {
         })
     }
 
-    /// Drives all lanes from time to time, for as long as there are any.
-    pub async fn tend(lanes: Weak<Self>) {
+    /// Drives all lanes from time to time, for as long as they are there.
+    async fn tend(lanes: Weak<Self>) {
         while let Some(pause) = lanes.upgrade().map(|lanes| lanes.pause) {
             sleep(pause).await;
             let all = lanes.upgrade().map(|lanes| lanes.state.lock().all.clone());
@@ -197,7 +213,7 @@ mod tests {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let task = {
             let _inside = lane.handle().enter();
-            runtime::tasks::Owned::spawn(async move { sender.send(7) })
+            Owned::spawn(async move { sender.send(7) })
         };
         assert_eq!(lane.drive(receiver), Ok(7));
         lane.settle();
@@ -217,15 +233,19 @@ mod tests {
     #[tokio::test]
     async fn lanes_are_driven_whoever_has_them() {
         let lanes = Lanes::driven_every(Duration::from_millis(1), 2);
-        let tending = runtime::tasks::Owned::spawn(Lanes::tend(Arc::downgrade(&lanes)));
         let lane = lanes.take().unwrap();
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let task = {
             let _inside = lane.handle().enter();
-            runtime::tasks::Owned::spawn(async move { sender.send(7) })
+            Owned::spawn(async move { sender.send(7) })
         };
         assert_eq!(receiver.await, Ok(7));
-        drop((lane, task, lanes));
-        assert_eq!(tending.await, Ok(()));
+        drop((lane, task));
+        // Who has them need not be who started them.
+        let weak = Arc::downgrade(&lanes);
+        drop(lanes);
+        while weak.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -8,7 +8,6 @@ use promql::executor::Executor as _;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
 use runtime::metrics::Collect;
-use runtime::tasks::Owned;
 use runtime::{About, Clock, Error};
 use storeapi::grpc::{CatalogService, InfoService, Limits, StoreService};
 use storeapi::wire::info::EndpointInfo;
@@ -56,7 +55,6 @@ pub struct Service {
     catalog: Arc<dyn Catalog>,
     store_limits: Limits,
     figures: Arc<Figures>,
-    _tending: Owned<()>,
 }
 
 /// Queries of which each waits for stores on a lane of its own, for each processor; so many keep it
@@ -74,13 +72,12 @@ impl Service {
             action: "start threads for queries".to_owned(),
             source: Box::new(source),
         })?;
-        let lanes = Lanes::new(LANES_OF_A_PROCESSOR * pool.width());
-        let tending = Owned::spawn(Lanes::tend(Arc::downgrade(&lanes)));
+        let lanes = Lanes::start(LANES_OF_A_PROCESSOR * pool.width());
         let evaluator = Arc::new(Evaluator {
             stores: deps.stores,
             pool: Arc::new(pool),
             runtime: Handle::current(),
-            lanes: Arc::clone(&lanes),
+            lanes,
             settings: deps.settings,
         });
         let store = AllStores::with(&evaluator, Replicas::Apart);
@@ -110,7 +107,6 @@ impl Service {
             catalog,
             figures,
             store_limits: deps.store_limits,
-            _tending: tending,
         })
     }
 
