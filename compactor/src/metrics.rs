@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bucket::metrics::{Figure, Kind};
 use bucket::{Bucket, Fetcher};
+use model::figure::Figure;
 use runtime::metrics::{Collect, Exposition};
 
 /// What was done so far.
@@ -179,19 +179,7 @@ pub(crate) struct BucketMetrics {
 
 impl Collect for BucketMetrics {
     fn collect(&self, out: &mut Exposition) {
-        let mut show = |figure: Figure<'_>| {
-            let Figure {
-                name,
-                help,
-                kind,
-                labels,
-                value,
-            } = figure;
-            match kind {
-                Kind::Counter => out.float_counter(name, help, labels, value),
-                Kind::Gauge => out.gauge(name, help, labels, value),
-            }
-        };
+        let mut show = |figure: Figure<'_>| out.add(figure);
         self.bucket.metrics().visit(self.bucket.name(), &mut show);
         self.fetcher.visit(&mut show);
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bucket::metrics::{Figure, Kind};
 use bucket::{Bucket, Patience, Shipper, ShipperConfig};
+use model::figure::Figure;
 use model::time::DurationMs;
 use model::{ErrorKind, Labels};
 use reqwest::Method;
@@ -94,12 +94,7 @@ impl Shipping {
 
 impl Collect for Shipping {
     fn collect(&self, out: &mut Exposition) {
-        let mut add = |figure: Figure<'_>| match figure.kind {
-            Kind::Counter => {
-                out.float_counter(figure.name, figure.help, figure.labels, figure.value);
-            }
-            Kind::Gauge => out.gauge(figure.name, figure.help, figure.labels, figure.value),
-        };
+        let mut add = |figure: Figure<'_>| out.add(figure);
         self.shipper.visit(&mut add);
         self.bucket.metrics().visit(self.bucket.name(), &mut add);
     }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bucket::metrics::{Figure, Kind};
 use model::time::Rfc3339;
 use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
 use runtime::metrics::{Collect, Exposition};
@@ -30,13 +29,7 @@ impl Figures {
 impl Collect for Figures {
     fn collect(&self, out: &mut Exposition) {
         self.gateway.collect(out);
-        self.syncer
-            .visit(&mut |figure: Figure<'_>| match figure.kind {
-                Kind::Counter => {
-                    out.float_counter(figure.name, figure.help, figure.labels, figure.value);
-                }
-                Kind::Gauge => out.gauge(figure.name, figure.help, figure.labels, figure.value),
-            });
+        self.syncer.visit(&mut |figure| out.add(figure));
     }
 }
 

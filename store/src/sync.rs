@@ -262,7 +262,7 @@ impl Syncer {
     }
 
     /// Adds the figures of looks at the bucket, and of the bucket itself.
-    pub fn visit(&self, visit: &mut dyn FnMut(bucket::metrics::Figure<'_>)) {
+    pub fn visit(&self, visit: &mut dyn FnMut(model::figure::Figure<'_>)) {
         self.fetcher.visit(visit);
         let bucket = self.fetcher.bucket();
         bucket.metrics().visit(bucket.name(), visit);

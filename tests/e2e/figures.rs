@@ -1,6 +1,7 @@
 //! What every component says of itself at `/metrics`, read by promtool, and answers in the coding that
 //! a client asks for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,6 +38,11 @@ fn check(promtool: &Path, name: &str, port: u16, names: &[&str]) -> anyhow::Resu
     let is_read = matches!(read.status.code(), Some(0 | 3));
     let errors = String::from_utf8_lossy(&read.stderr);
     ensure!(is_read, "{name}: {errors}\n{}", answer.body);
+    let mut seen = BTreeSet::new();
+    for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
+        let (series, _) = line.rsplit_once(' ').context("a sample")?;
+        ensure!(seen.insert(series), "{name} has {series} twice");
+    }
     for wanted in OF_ALL.iter().chain(names) {
         let is_it = |line: &str| line.split(['{', ' ']).next() == Some(wanted);
         let is_there = answer.body.lines().any(is_it);

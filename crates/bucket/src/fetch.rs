@@ -30,8 +30,8 @@ use ulid::Ulid;
 use crate::client::Bucket;
 use crate::error::Result;
 use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
-use crate::metrics::{Figure, Kind};
 use crate::paths::BlockObject;
+use model::figure::{Figure, Value};
 
 pub use bounds::{TimeBound, TimeBoundError, TimeBounds};
 use cache::DiskCache;
@@ -377,11 +377,11 @@ impl Counts {
     }
 
     fn visit(&self, visit: &mut dyn FnMut(Figure<'_>)) {
+        let syncs = self.syncs.load(Ordering::Relaxed);
         let mut add = |name, help, value| {
             visit(Figure {
                 name,
                 help,
-                kind: Kind::Counter,
                 labels: &[],
                 value,
             });
@@ -389,26 +389,28 @@ impl Counts {
         add(
             "thanos_blocks_meta_syncs_total",
             "Looks at the bucket's blocks.",
-            self.syncs.load(Ordering::Relaxed) as f64,
+            Value::Counter(syncs as f64),
         );
         add(
             "thanos_blocks_meta_sync_failures_total",
             "Looks at the bucket's blocks that failed.",
-            self.failures.load(Ordering::Relaxed) as f64,
+            Value::Counter(self.failures.load(Ordering::Relaxed) as f64),
         );
         add(
-            "thanos_blocks_meta_sync_duration_seconds_sum",
+            "thanos_blocks_meta_sync_duration_seconds",
             "Time that looks at the bucket's blocks took.",
-            self.micros.load(Ordering::Relaxed) as f64 / 1e6,
+            Value::Summary {
+                count: syncs,
+                sum: self.micros.load(Ordering::Relaxed) as f64 / 1e6,
+            },
         );
         let states = (self.states.lock()).unwrap_or_else(std::sync::PoisonError::into_inner);
         for (state, count) in states.iter() {
             visit(Figure {
                 name: "thanos_blocks_meta_synced",
                 help: "Blocks in each state at the last look.",
-                kind: Kind::Gauge,
                 labels: &[("state", state)],
-                value: *count as f64,
+                value: Value::Gauge(*count as f64),
             });
         }
     }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use model::figure::{Figure, Value};
+
 /// What is done with a bucket, as Thanos names it in the label `operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -47,12 +49,6 @@ const BOUNDS: [f64; 16] = [
     0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0,
 ];
 
-/// Upper bounds as labels.
-const BOUND_LABELS: [&str; 17] = [
-    "0.001", "0.01", "0.1", "0.3", "0.6", "1", "3", "6", "9", "20", "30", "60", "90", "120", "240",
-    "360", "+Inf",
-];
-
 #[derive(Debug, Default)]
 struct Counts {
     started: AtomicU64,
@@ -70,30 +66,6 @@ pub struct Metrics {
     hedged: AtomicU64,
     hedges_won: AtomicU64,
     last_upload_ms: AtomicI64,
-}
-
-/// Whether a figure only grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// It only grows.
-    Counter,
-    /// It goes up and down.
-    Gauge,
-}
-
-/// One figure.
-#[derive(Debug, Clone, Copy)]
-pub struct Figure<'a> {
-    /// Name of the family.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    /// Whether it only grows.
-    pub kind: Kind,
-    /// Names and values of its labels.
-    pub labels: &'a [(&'static str, &'a str)],
-    /// Its value.
-    pub value: f64,
 }
 
 impl Metrics {
@@ -167,11 +139,10 @@ impl Metrics {
             self.visit_operation(bucket, operation, visit);
         }
         let own = [("bucket", bucket)];
-        let mut add = |name, help, kind, value| {
+        let mut add = |name, help, value| {
             visit(Figure {
                 name,
                 help,
-                kind,
                 labels: &own,
                 value,
             });
@@ -179,20 +150,17 @@ impl Metrics {
         add(
             "thanos_objstore_bucket_last_successful_upload_time",
             "Second timestamp of the last successful upload of a block.",
-            Kind::Gauge,
-            self.last_upload_ms.load(Ordering::Relaxed) as f64 / 1000.0,
+            Value::Gauge(self.last_upload_ms.load(Ordering::Relaxed) as f64 / 1000.0),
         );
         add(
             "promontory_objstore_bucket_hedged_reads_total",
             "Range reads that were asked for a second time because the first was slow.",
-            Kind::Counter,
-            self.hedged.load(Ordering::Relaxed) as f64,
+            Value::Counter(self.hedged.load(Ordering::Relaxed) as f64),
         );
         add(
             "promontory_objstore_bucket_hedges_won_total",
             "Range reads whose second request answered first.",
-            Kind::Counter,
-            self.hedges_won.load(Ordering::Relaxed) as f64,
+            Value::Counter(self.hedges_won.load(Ordering::Relaxed) as f64),
         );
     }
 
@@ -208,9 +176,8 @@ impl Metrics {
             visit(Figure {
                 name,
                 help,
-                kind: Kind::Counter,
                 labels: &labels,
-                value: value as f64,
+                value: Value::Counter(value as f64),
             });
         };
         add(
@@ -228,41 +195,30 @@ impl Metrics {
             "Bytes read from or written to the bucket.",
             counts.bytes.load(Ordering::Relaxed),
         );
-        let help = "Duration of successful operations against the bucket.";
         let mut below = 0;
-        for (count, le) in counts.durations.iter().zip(BOUND_LABELS) {
-            below += count.load(Ordering::Relaxed);
-            visit(Figure {
-                name: "thanos_objstore_bucket_operation_duration_seconds_bucket",
-                help,
-                kind: Kind::Counter,
-                labels: &[labels[0], labels[1], ("le", le)],
-                value: below as f64,
-            });
-        }
-        for (name, value) in [
-            (
-                "thanos_objstore_bucket_operation_duration_seconds_count",
-                below as f64,
-            ),
-            (
-                "thanos_objstore_bucket_operation_duration_seconds_sum",
-                counts.micros.load(Ordering::Relaxed) as f64 / 1e6,
-            ),
-        ] {
-            visit(Figure {
-                name,
-                help,
-                kind: Kind::Counter,
-                labels: &labels,
-                value,
-            });
-        }
+        let bounds = BOUNDS.iter().copied().chain([f64::INFINITY]);
+        let buckets: Vec<_> = (bounds.zip(&counts.durations))
+            .map(|(bound, count)| {
+                below += count.load(Ordering::Relaxed);
+                (bound, below)
+            })
+            .collect();
+        visit(Figure {
+            name: "thanos_objstore_bucket_operation_duration_seconds",
+            help: "Duration of successful operations against the bucket.",
+            labels: &labels,
+            value: Value::Histogram {
+                buckets: &buckets,
+                sum: counts.micros.load(Ordering::Relaxed) as f64 / 1e6,
+            },
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -272,19 +228,23 @@ mod tests {
         metrics.done(Operation::Get, Duration::from_millis(200), 7);
         metrics.start(Operation::Delete);
         metrics.failed(Operation::Delete);
-        let mut lines = Vec::new();
-        metrics.visit("b", &mut |f| {
-            if f.value != 0.0 {
-                lines.push(format!("{} {:?} {}", f.name, f.labels.last(), f.value));
-            }
+        let mut shown = BTreeMap::new();
+        metrics.visit("b", &mut |figure| {
+            let operation = figure.labels.last().map_or("", |(_, value)| *value);
+            let value = match figure.value {
+                Value::Counter(value) | Value::Gauge(value) => value.to_string(),
+                Value::Histogram { buckets, sum } => format!("{:?} {sum}", &buckets[2..4]),
+                Value::Summary { .. } => String::new(),
+            };
+            shown.insert(format!("{} {operation}", figure.name), value);
         });
-        for line in [
-            "thanos_objstore_bucket_operations_total Some((\"operation\", \"get\")) 1",
-            "thanos_objstore_bucket_operation_failures_total Some((\"operation\", \"delete\")) 1",
-            "thanos_objstore_bucket_operation_duration_seconds_bucket Some((\"le\", \"0.3\")) 1",
-            "thanos_objstore_bucket_operation_duration_seconds_sum Some((\"operation\", \"get\")) 0.2",
+        for (name, value) in [
+            ("operations_total get", "1"),
+            ("operation_failures_total delete", "1"),
+            ("operation_failures_total get", "0"),
+            ("operation_duration_seconds get", "[(0.1, 0), (0.3, 1)] 0.2"),
         ] {
-            assert!(lines.iter().any(|l| l == line), "{line} in {lines:#?}");
+            assert_eq!(shown[&format!("thanos_objstore_bucket_{name}")], value);
         }
     }
 

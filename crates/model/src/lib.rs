@@ -4,11 +4,12 @@
 //! live with their codecs and convert to these.
 //!
 //! Reading order: [`labels`], [`sample`], [`histogram`], [`matcher`], [`time`], [`relabel`]; beside
-//! them [`exemplar`], [`metadata`], [`symbols`], and what Prometheus does to floats:
+//! them [`exemplar`], [`metadata`], [`symbols`], [`figure`] (what parts count of themselves), and what Prometheus does to floats:
 //! [`kahan`], [`logarithm`], [`float`].
 
 pub mod error;
 pub mod exemplar;
+pub mod figure;
 pub mod float;
 pub mod histogram;
 pub mod kahan;

@@ -6,15 +6,17 @@
 mod histogram;
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::StatusCode;
+use model::figure::{Figure, Value};
 
 use crate::http::{Cost, Handler, Request, Response};
 
 pub use histogram::Histogram;
+pub use model::figure::LabelPairs;
 pub use process::ProcessMetrics;
 
 /// Something that has figures.
@@ -24,6 +26,9 @@ pub trait Collect: Send + Sync {
 }
 
 /// Figures of one moment, family by family.
+///
+/// No series is shown twice: of parts that count the same, such as two that read one bucket, counts
+/// are added up, and the greatest gauge is shown.
 #[derive(Debug, Default)]
 pub struct Exposition {
     families: BTreeMap<&'static str, Family>,
@@ -33,13 +38,37 @@ pub struct Exposition {
 struct Family {
     help: &'static str,
     kind: &'static str,
-    lines: String,
+    /// In the order in which they came first: names with labels, and values.
+    series: Vec<(String, Number)>,
+    places: HashMap<String, usize>,
 }
 
-/// Names and values of the labels of one figure.
-pub type LabelPairs<'a> = &'a [(&'a str, &'a str)];
+/// A value as it is shown.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    Whole(u64),
+    Float(f64),
+}
 
 impl Exposition {
+    /// Adds a figure; the name of a counter ends with `_total`.
+    pub fn add(&mut self, figure: Figure<'_>) {
+        let Figure {
+            name,
+            help,
+            labels,
+            value,
+        } = figure;
+        match value {
+            Value::Counter(value) => self.float_counter(name, help, labels, value),
+            Value::Gauge(value) => self.gauge(name, help, labels, value),
+            Value::Summary { count, sum } => self.summary(name, help, labels, (count, sum)),
+            Value::Histogram { buckets, sum } => {
+                self.distribution((name, help), labels, buckets, sum);
+            }
+        }
+    }
+
     /// Adds a counter; `name` ends with `_total`.
     pub fn counter(
         &mut self,
@@ -48,7 +77,7 @@ impl Exposition {
         labels: LabelPairs<'_>,
         value: u64,
     ) {
-        self.line((name, help, "counter"), "", labels, &value);
+        self.put((name, help, "counter"), "", labels, Number::Whole(value));
     }
 
     /// Adds a counter that is not a whole number, such as seconds.
@@ -59,7 +88,7 @@ impl Exposition {
         labels: LabelPairs<'_>,
         value: f64,
     ) {
-        self.line((name, help, "counter"), "", labels, &Float(value));
+        self.put((name, help, "counter"), "", labels, Number::Float(value));
     }
 
     /// Adds a gauge.
@@ -70,7 +99,7 @@ impl Exposition {
         labels: LabelPairs<'_>,
         value: f64,
     ) {
-        self.line((name, help, "gauge"), "", labels, &Float(value));
+        self.put((name, help, "gauge"), "", labels, Number::Float(value));
     }
 
     /// Adds a histogram.
@@ -81,16 +110,27 @@ impl Exposition {
         labels: LabelPairs<'_>,
         value: &Histogram,
     ) {
+        let (buckets, sum) = value.read();
+        self.distribution((name, help), labels, &buckets, sum);
+    }
+
+    fn distribution(
+        &mut self,
+        (name, help): (&'static str, &'static str),
+        labels: LabelPairs<'_>,
+        buckets: &[(f64, u64)],
+        sum: f64,
+    ) {
         let family = (name, help, "histogram");
-        let (buckets, count, sum) = value.read();
         for (bound, below) in buckets {
-            let le = Float(bound).to_string();
+            let le = Number::Float(*bound).to_string();
             let mut labels = labels.to_vec();
             labels.push(("le", &le));
-            self.line(family, "_bucket", &labels, &below);
+            self.put(family, "_bucket", &labels, Number::Whole(*below));
         }
-        self.line(family, "_sum", labels, &Float(sum));
-        self.line(family, "_count", labels, &count);
+        let count = buckets.last().map_or(0, |(_, below)| *below);
+        self.put(family, "_sum", labels, Number::Float(sum));
+        self.put(family, "_count", labels, Number::Whole(count));
     }
 
     /// Adds a summary without quantiles: how often something was observed, and the sum.
@@ -102,36 +142,35 @@ impl Exposition {
         (count, sum): (u64, f64),
     ) {
         let family = (name, help, "summary");
-        self.line(family, "_sum", labels, &Float(sum));
-        self.line(family, "_count", labels, &count);
+        self.put(family, "_sum", labels, Number::Float(sum));
+        self.put(family, "_count", labels, Number::Whole(count));
     }
 
-    fn line(
+    fn put(
         &mut self,
         (name, help, kind): (&'static str, &'static str, &'static str),
         suffix: &str,
         labels: LabelPairs<'_>,
-        value: &dyn fmt::Display,
+        value: Number,
     ) {
         let family = self.families.entry(name).or_insert_with(|| Family {
             help,
             kind,
-            lines: String::new(),
+            series: Vec::new(),
+            places: HashMap::new(),
         });
-        let out = &mut family.lines;
-        out.push_str(name);
-        out.push_str(suffix);
+        let mut series = format!("{name}{suffix}");
         for (i, (label, text)) in labels.iter().enumerate() {
-            out.push(if i == 0 { '{' } else { ',' });
-            out.push_str(label);
-            out.push_str("=\"");
-            push_escaped(out, text);
-            out.push('"');
+            series.push(if i == 0 { '{' } else { ',' });
+            series.push_str(label);
+            series.push_str("=\"");
+            push_escaped(&mut series, text);
+            series.push('"');
         }
         if !labels.is_empty() {
-            out.push('}');
+            series.push('}');
         }
-        writeln!(out, " {value}").expect("writing to a String");
+        family.put(series, value);
     }
 
     /// The text, families in order of their names.
@@ -140,23 +179,51 @@ impl Exposition {
         for (name, family) in self.families {
             writeln!(out, "# HELP {name} {}", family.help).expect("writing to a String");
             writeln!(out, "# TYPE {name} {}", family.kind).expect("writing to a String");
-            out.push_str(&family.lines);
+            for (series, value) in family.series {
+                writeln!(out, "{series} {value}").expect("writing to a String");
+            }
         }
         out
     }
 }
 
-/// A float as the format writes it.
-struct Float(f64);
+impl Family {
+    fn put(&mut self, series: String, value: Number) {
+        match self.places.get(&series) {
+            Some(place) => {
+                let (_, held) = &mut self.series[*place];
+                *held = held.with(value, self.kind == "gauge");
+            }
+            None => {
+                self.places.insert(series.clone(), self.series.len());
+                self.series.push((series, value));
+            }
+        }
+    }
+}
 
-impl fmt::Display for Float {
+impl Number {
+    /// What two parts say of the same.
+    fn with(self, other: Self, is_level: bool) -> Self {
+        let float = |number| match number {
+            Self::Whole(value) => value as f64,
+            Self::Float(value) => value,
+        };
+        match (self, other) {
+            (a, b) if is_level => Self::Float(float(a).max(float(b))),
+            (Self::Whole(a), Self::Whole(b)) => Self::Whole(a.saturating_add(b)),
+            (a, b) => Self::Float(float(a) + float(b)),
+        }
+    }
+}
+
+impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == f64::INFINITY {
-            f.write_str("+Inf")
-        } else if self.0 == f64::NEG_INFINITY {
-            f.write_str("-Inf")
-        } else {
-            fmt::Display::fmt(&self.0, f)
+        match *self {
+            Self::Whole(value) => fmt::Display::fmt(&value, f),
+            Self::Float(f64::INFINITY) => f.write_str("+Inf"),
+            Self::Float(f64::NEG_INFINITY) => f.write_str("-Inf"),
+            Self::Float(value) => fmt::Display::fmt(&value, f),
         }
     }
 }
@@ -245,6 +312,25 @@ mod tests {
             "# HELP a A level.\n# TYPE a gauge\na -Inf\n\
              # HELP b_total Things.\n# TYPE b_total counter\n\
              b_total{kind=\"a\\\"b\\\\c\\nd\"} 3\nb_total{kind=\"other\"} 4\n"
+        );
+    }
+
+    #[test]
+    fn parts_that_count_the_same_are_one_series() {
+        let seconds = Histogram::new(&[1.0]);
+        seconds.observe(0.5);
+        let mut out = Exposition::default();
+        for (count, level) in [(1, 5.0), (2, 4.0)] {
+            out.counter("reads_total", "Reads.", &[], count);
+            out.gauge("blocks", "Blocks.", &[], level);
+            out.histogram("seconds", "Time.", &[], &seconds);
+        }
+        assert_eq!(
+            out.into_text(),
+            "# HELP blocks Blocks.\n# TYPE blocks gauge\nblocks 5\n\
+             # HELP reads_total Reads.\n# TYPE reads_total counter\nreads_total 3\n\
+             # HELP seconds Time.\n# TYPE seconds histogram\nseconds_bucket{le=\"1\"} 2\n\
+             seconds_bucket{le=\"+Inf\"} 2\nseconds_sum 1\nseconds_count 2\n"
         );
     }
 }

@@ -128,12 +128,15 @@ async fn a_damaged_meta_hides_only_its_block() {
     let mut states = BTreeMap::new();
     fetcher.visit(&mut |f| {
         if f.name == "thanos_blocks_meta_synced" {
-            states.insert(f.labels[0].1.to_owned(), f.value);
+            states.insert(f.labels[0].1.to_owned(), format!("{:?}", f.value));
         }
     });
     assert_eq!(
-        (states["loaded"], states["corrupted-meta-json"]),
-        (1.0, 2.0)
+        (
+            states["loaded"].as_str(),
+            states["corrupted-meta-json"].as_str()
+        ),
+        ("Gauge(1.0)", "Gauge(2.0)")
     );
 }
 

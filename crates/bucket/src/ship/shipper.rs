@@ -16,9 +16,9 @@ use super::upload::{Origin, Uploaded, upload_block};
 use crate::client::Bucket;
 use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
-use crate::metrics::{Figure, Kind};
 use crate::paths::{BlockObject, parse_block_id};
 use crate::transfer::on_blocking_thread;
+use model::figure::{Figure, Value};
 
 /// How a directory is shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,17 +228,15 @@ impl Shipper {
             visit(Figure {
                 name,
                 help,
-                kind: Kind::Counter,
                 labels: &[],
-                value: count.load(Ordering::Relaxed) as f64,
+                value: Value::Counter(count.load(Ordering::Relaxed) as f64),
             });
         }
         visit(Figure {
             name: "thanos_shipper_upload_compacted_done",
             help: "Whether blocks that Prometheus merged are shipped.",
-            kind: Kind::Gauge,
             labels: &[],
-            value: f64::from(u8::from(self.config.upload_compacted)),
+            value: Value::Gauge(f64::from(u8::from(self.config.upload_compacted))),
         });
     }
 }

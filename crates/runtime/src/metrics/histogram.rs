@@ -35,8 +35,8 @@ impl Histogram {
         let _ = (self.sum_bits).fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
-    /// Bounds with the number of observations up to each, the number of all, and their sum.
-    pub(super) fn read(&self) -> (Vec<(f64, u64)>, u64, f64) {
+    /// Bounds, the last of them infinity, with the number of observations up to each, and the sum of all.
+    pub(super) fn read(&self) -> (Vec<(f64, u64)>, f64) {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let mut below = 0;
         let buckets: Vec<_> = (bounds.zip(&self.counts))
@@ -46,7 +46,7 @@ impl Histogram {
             })
             .collect();
         let sum = f64::from_bits(self.sum_bits.load(Ordering::Relaxed));
-        (buckets, below, sum)
+        (buckets, sum)
     }
 }
 
@@ -61,6 +61,6 @@ mod tests {
             histogram.observe(value);
         }
         let expected = vec![(1.0, 2), (2.0, 3), (f64::INFINITY, 4)];
-        assert_eq!(histogram.read(), (expected, 4, 6.0));
+        assert_eq!(histogram.read(), (expected, 6.0));
     }
 }
