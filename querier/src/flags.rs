@@ -152,9 +152,13 @@ pub struct QueryFlags {
         default_value = "1m"
     )]
     pub default_evaluation_interval: DurationMs,
-    /// Least step of range queries that do not say one; without it they must.
-    #[arg(long = "query.default-step", value_name = "DURATION")]
-    pub default_step: Option<DurationMs>,
+    /// Least step of range queries that do not say one; 0 when they must.
+    #[arg(
+        long = "query.default-step",
+        value_name = "DURATION",
+        default_value = "1s"
+    )]
+    pub default_step: DurationMs,
     /// Label that tells replicas apart, or several with commas. May be repeated.
     #[arg(long = "query.replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
@@ -388,8 +392,6 @@ impl QueryFlags {
         };
         engine.limits.timeout = duration("query.timeout", self.timeout)?;
         engine.limits.samples_max = self.max_samples;
-        let default_step = self.default_step;
-        let default_step = default_step.map(|step| positive("query.default-step", step));
         Ok(Settings {
             engine,
             dialect: self.dialect,
@@ -399,7 +401,7 @@ impl QueryFlags {
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
             instant_max_resolution: self.instant_max_resolution.0.max(0),
-            default_step_ms: default_step.transpose()?.unwrap_or(0),
+            default_step_ms: self.default_step.0,
             metadata_range_ms: self.metadata_range.0.max(0),
             results_cache_bytes: u64::from(self.results_cache_mb) << 20,
             results_settle_ms: self.results_settle.0.max(0),

@@ -44,8 +44,8 @@ pub struct StoreStatus {
     pub component: String,
     /// Its address, or a name for what has none.
     pub name: String,
-    /// When it was last asked how it is, in milliseconds; 0 for never.
-    pub last_check_ms: i64,
+    /// When it was last asked how it is, in milliseconds; none for what is part of this process.
+    pub last_check_ms: Option<i64>,
     /// Why it did not answer then.
     pub last_error: Option<String>,
     /// External labels of what it has.
@@ -143,7 +143,7 @@ impl FixedStore {
         StoreStatus {
             component: self.component.to_owned(),
             name: self.name.clone(),
-            last_check_ms: 0,
+            last_check_ms: None,
             last_error: None,
             label_sets: info.label_sets,
             min_time: info.min_time,

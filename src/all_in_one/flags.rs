@@ -187,7 +187,8 @@ impl Flags {
     }
 
     fn querier(&self) -> Result<querier::Flags, Error> {
-        let mut flags = flags_of::<querier::Flags>(&[])?;
+        // As a Prometheus, it wants to be told.
+        let mut flags = flags_of::<querier::Flags>(&[flag("query.default-step", "0s")])?;
         flags.queries.dialect = self.dialect;
         Ok(flags)
     }

@@ -13,9 +13,11 @@ pub(super) fn answer(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     let mut by_component: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for store in api.evaluator.stores.statuses() {
         let labels: Vec<Value> = store.label_sets.iter().map(label_set).collect();
+        // What is part of this process is as it says, now.
+        let checked_ms = store.last_check_ms.unwrap_or_else(|| api.clock.now_ms());
         let entry = json!({
             "name": store.name,
-            "lastCheck": Rfc3339(store.last_check_ms).to_string(),
+            "lastCheck": Rfc3339(checked_ms).to_string(),
             "lastError": store.last_error,
             "labelSets": labels,
             "minTime": store.min_time,

@@ -344,7 +344,7 @@ impl Endpoint {
         StoreStatus {
             component: component.unwrap_or_else(|| "store".to_owned()),
             name: self.address.clone(),
-            last_check_ms: state.last_check_ms,
+            last_check_ms: Some(state.last_check_ms),
             last_error: state.last_error.clone(),
             label_sets: info.label_sets,
             min_time: info.min_time,

@@ -169,7 +169,7 @@ async fn those_that_answer_are_asked() {
     assert_eq!(statuses.len(), 2);
     assert_eq!(statuses[0].component, "sidecar");
     assert_eq!(statuses[0].last_error, None);
-    assert_eq!(statuses[0].last_check_ms, 1_000_000);
+    assert_eq!(statuses[0].last_check_ms, Some(1_000_000));
     assert_eq!(
         statuses[1].last_error.as_deref(),
         Some("connection refused")
