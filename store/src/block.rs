@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::{BlockObject, Bucket};
+use bucket::{BlockFiles, BlockObject, Bucket};
 use model::{ErrorKind, Labels, TimeRange};
 use moka::future::Cache;
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub struct Block {
     meta: Arc<Meta>,
     external: Labels,
     index_bytes: u64,
+    /// What the listing says identifies the index' content.
+    index_e_tag: Option<Arc<str>>,
     /// Sizes of `chunks/000001` and on.
     segments: Vec<u64>,
     quarantine: Mutex<Option<Quarantine>>,
@@ -56,9 +58,22 @@ impl Block {
             external: external.unwrap_or_default(),
             meta,
             index_bytes,
+            index_e_tag: None,
             segments,
             quarantine: Mutex::default(),
         }
+    }
+
+    /// The same, whose index is read only while the store says that it has this content.
+    #[must_use]
+    pub fn with_index_tag(mut self, e_tag: Option<Arc<str>>) -> Self {
+        self.index_e_tag = e_tag;
+        self
+    }
+
+    /// True when the listing shows the same index.
+    pub fn has_index_of(&self, files: &BlockFiles) -> bool {
+        files.index_bytes == Some(self.index_bytes) && files.index_e_tag == self.index_e_tag
     }
 
     /// The block's name.
@@ -94,6 +109,7 @@ impl Block {
         PagedObject {
             object: BlockObject::Index(self.id()),
             size: self.index_bytes,
+            e_tag: self.index_e_tag.clone(),
         }
     }
 
@@ -101,7 +117,11 @@ impl Block {
     pub fn segment(&self, number: usize) -> Option<PagedObject> {
         let size = *self.segments.get(number)?;
         let object = BlockObject::Chunks(self.id(), u32::try_from(number).ok()?.checked_add(1)?);
-        Some(PagedObject { object, size })
+        Some(PagedObject {
+            object,
+            size,
+            e_tag: None,
+        })
     }
 
     /// Bytes to read for a series of which only the place is known.
@@ -333,7 +353,7 @@ impl Opener {
                 tracing::warn!(block = %block.id(), error = %e, "index-header cannot be used and is made anew");
             }
         }
-        header::build(&self.bucket, block.id(), size, &path).await?;
+        header::build(&self.bucket, &block.index(), &path).await?;
         self.stats.headers_built.add(1);
         open().await.map_err(|e| of_block(&e))
     }

@@ -131,6 +131,14 @@ impl DiskCache {
         }
     }
 
+    /// Forgets pages, until others are put in their place; a restart may find them again.
+    pub fn forget(&self, keys: &[PageKey]) {
+        let mut known = self.known.lock();
+        for key in keys {
+            known.places.remove(key);
+        }
+    }
+
     /// Keeps pages. What cannot be written is not kept, and is no error.
     pub fn put(&self, pages: impl IntoIterator<Item = (PageKey, Bytes)>) {
         let mut active = self.active.lock();

@@ -176,6 +176,17 @@ impl Gateway {
         &self.shared.deps.opener
     }
 
+    /// Forgets what was read of a block whose index is another now.
+    pub(crate) async fn forget_block(&self, block: &Block) {
+        let deps = &self.shared.deps;
+        deps.opener.forget(block.id()).await;
+        let segments = (0..).map_while(|number| block.segment(number));
+        for object in segments.chain([block.index()]) {
+            deps.pages.forget(&object).await;
+        }
+        deps.expanded.forget(block.id());
+    }
+
     /// What was counted.
     pub fn stats(&self) -> &Stats {
         &self.shared.deps.stats
@@ -401,9 +412,7 @@ pub fn block_of(info: &bucket::fetch::BlockInfo) -> Option<Block> {
     let files = &info.files;
     // Segments count from 1; one behind a gap cannot be read, and is damage when it is asked for.
     let segments = (1..).map_while(|number| files.segments.get(&number).copied());
-    Some(Block::new(
-        Arc::clone(&info.meta),
-        files.index_bytes?,
-        segments.collect(),
-    ))
+    let (meta, index_bytes) = (Arc::clone(&info.meta), files.index_bytes?);
+    let block = Block::new(meta, index_bytes, segments.collect());
+    Some(block.with_index_tag(files.index_e_tag.clone()))
 }

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bucket::{BlockObject, Bucket};
+use bucket::Bucket;
 use bytes::Bytes;
 use model::ErrorKind;
 use storeapi::StoreError;
@@ -19,9 +19,9 @@ use tsdb::cursor::{Cursor, crc32c};
 use tsdb::index::{TOC_LEN, Toc};
 use tsdb::source::{ByteSource, Memory};
 use tsdb::{Corruption, Error};
-use ulid::Ulid;
 
 use crate::error::of_bucket;
+use crate::pages::PagedObject;
 
 /// Name of the file in the directory of a block.
 pub const HEADER_FILE: &str = "index-header";
@@ -190,14 +190,18 @@ impl ByteSource for Header {
     }
 }
 
-/// Makes the index-header of a block at `path`, from an index of `size` bytes; replaces what is
+/// Makes the index-header of a block at `path`, from its index in the bucket; replaces what is
 /// there. After a crash the old file, the new one or none is there.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] when the index has no sound table of contents, [`ErrorKind::NotFound`]
 /// when there is no index, [`ErrorKind::Unavailable`] when reading or writing failed.
-pub async fn build(bucket: &Bucket, block: Ulid, size: u64, path: &Path) -> Result<(), StoreError> {
-    let index = BlockObject::Index(block).to_string();
+pub async fn build(bucket: &Bucket, of: &PagedObject, path: &Path) -> Result<(), StoreError> {
+    let (index, size) = (of.object.to_string(), of.size);
+    let read = async |range| {
+        let bytes = bucket.get_range(of.version(&index), range).await;
+        bytes.map_err(|e| of_bucket(&e))
+    };
     let corrupt = |at: u64, damage: Corruption| {
         StoreError::new(
             ErrorKind::Corrupt,
@@ -211,28 +215,19 @@ pub async fn build(bucket: &Bucket, block: Ulid, size: u64, path: &Path) -> Resu
         let expected = "an index with a header of 5 and a table of contents of 52 bytes";
         return Err(corrupt(0, Corruption::new(0, expected)));
     };
-    let toc = bucket
-        .get_range(&index, toc_at..size)
-        .await
-        .map_err(|e| of_bucket(&e))?;
+    let toc = read(toc_at..size).await?;
     let toc = Toc::decode(&toc, toc_at).map_err(|d| corrupt(toc_at, d))?;
     let mut draft = Draft::create(path).map_err(|e| unwritten(path, &e))?;
     // The symbols follow the index' first bytes directly; those come along.
     let mut symbols = parts(toc.symbols..toc.series);
     let first = symbols.next().unwrap_or(toc.symbols..toc.series);
-    let bytes = bucket
-        .get_range(&index, 0..first.end)
-        .await
-        .map_err(|e| of_bucket(&e))?;
+    let bytes = read(0..first.end).await?;
     draft
         .head(bytes[4], toc.postings_table)
         .and_then(|()| draft.write(&bytes[first.start as usize..]))
         .map_err(|e| unwritten(path, &e))?;
     for part in symbols.chain(parts(toc.postings_table..size)) {
-        let bytes = bucket
-            .get_range(&index, part)
-            .await
-            .map_err(|e| of_bucket(&e))?;
+        let bytes = read(part).await?;
         draft.write(&bytes).map_err(|e| unwritten(path, &e))?;
     }
     let table_at = HEAD_LEN as u64 + (toc.series - toc.symbols);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bucket::{BlockObject, Bucket, ReadPlan};
+use bucket::{BlockObject, Bucket, ReadPlan, Version};
 use bytes::Bytes;
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -33,12 +33,24 @@ const READS_MAX: usize = 64;
 const PAGE_OVERHEAD: usize = 128;
 
 /// An object that is read through the cache.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PagedObject {
     /// Which object.
     pub object: BlockObject,
     /// Its size in bytes.
     pub size: u64,
+    /// What the listing says identifies its content, where that is to be checked.
+    pub e_tag: Option<Arc<str>>,
+}
+
+impl PagedObject {
+    /// What is read of the bucket; `key` is that of the object.
+    pub fn version<'a>(&'a self, key: &'a str) -> Version<'a> {
+        Version {
+            key,
+            e_tag: self.e_tag.as_deref(),
+        }
+    }
 }
 
 /// Jobs that write pages to disk at once or wait for it; pages beyond that are not kept there.
@@ -115,6 +127,18 @@ impl Pages {
         self
     }
 
+    /// Forgets what is kept of an object that is replaced. What is being read now may be kept.
+    pub async fn forget(&self, object: &PagedObject) {
+        let pages = object.size.div_ceil(PAGE) as u32;
+        let keys = (0..pages).map(|page| (object.object, page));
+        let (cache, _) = self.cache(object.object);
+        keys.clone().for_each(|key| cache.invalidate(&key));
+        if let Some(disk) = self.disk.clone() {
+            let keys: Vec<_> = keys.collect();
+            blocking(move || disk.forget(&keys)).await;
+        }
+    }
+
     fn cache(&self, object: BlockObject) -> (&Cache<PageKey, Bytes>, &Hits) {
         match object {
             BlockObject::Chunks(..) => (&self.chunks, &self.stats.chunk_pages),
@@ -128,7 +152,7 @@ impl Pages {
     /// When the bucket cannot be read, or the request's limit of bytes is reached.
     pub async fn fetch(
         &self,
-        object: PagedObject,
+        object: &PagedObject,
         ranges: impl IntoIterator<Item = Range<u64>>,
         held: &mut Extents,
         usage: &Usage,
@@ -163,7 +187,7 @@ impl Pages {
     }
 
     /// Moves what the cache has of `pages` to `held`; returns the others.
-    fn take_cached(&self, object: PagedObject, pages: Vec<u32>, held: &mut Extents) -> Vec<u32> {
+    fn take_cached(&self, object: &PagedObject, pages: Vec<u32>, held: &mut Extents) -> Vec<u32> {
         let (cache, hits) = self.cache(object.object);
         let mut found = Vec::new();
         let mut lacking = Vec::new();
@@ -179,7 +203,7 @@ impl Pages {
     }
 
     /// Claims the pages that nobody reads.
-    fn plan(&self, object: PagedObject, pages: Vec<u32>) -> Plan<'_> {
+    fn plan(&self, object: &PagedObject, pages: Vec<u32>) -> Plan<'_> {
         let (done, waiting) = watch::channel(());
         let mut keys = Vec::new();
         let mut awaited = Vec::new();
@@ -208,7 +232,7 @@ impl Pages {
     /// Reads the claimed pages to `held` and to the cache.
     async fn read(
         &self,
-        object: PagedObject,
+        object: &PagedObject,
         claim: Claim<'_>,
         held: &mut Extents,
         usage: &Usage,
@@ -223,8 +247,8 @@ impl Pages {
         let _place = self.reads.acquire().await.expect("never closed");
         let key = object.object.to_string();
         let plan = ReadPlan::default();
-        let read = self.bucket.get_ranges(&key, &runs, &plan).await;
-        let read = read.map_err(|e| of_bucket(&e))?;
+        let read = self.bucket.get_ranges(object.version(&key), &runs, &plan);
+        let read = read.await.map_err(|e| of_bucket(&e))?;
         self.stats.bytes_fetched.add(bytes);
         let (cache, _) = self.cache(object.object);
         let pieces: Vec<(u64, Bytes)> = runs.iter().map(|r| r.start).zip(read).collect();
@@ -246,16 +270,17 @@ impl Pages {
     /// Moves what the disk has of `pages` to `held` and into memory; returns the others.
     async fn take_from_disk(
         &self,
-        object: PagedObject,
+        object: &PagedObject,
         pages: Vec<PageKey>,
         held: &mut Extents,
     ) -> Vec<PageKey> {
         let Some(disk) = self.disk.clone().filter(|_| !pages.is_empty()) else {
             return pages;
         };
+        let of = object.clone();
         let read = blocking(move || {
             let page = |key: PageKey| {
-                let range = page_range(object, key.1);
+                let range = page_range(&of, key.1);
                 // At most a page, which lies in memory.
                 (key, disk.get(key, (range.end - range.start) as usize))
             };
@@ -292,13 +317,13 @@ impl Pages {
 }
 
 /// Where a page lies in its object.
-fn page_range(object: PagedObject, page: u32) -> Range<u64> {
+fn page_range(object: &PagedObject, page: u32) -> Range<u64> {
     let start = u64::from(page) * PAGE;
     start..object.size.min(start + PAGE)
 }
 
 /// Ranges that cover pages, given in order, and nothing else.
-fn runs(object: PagedObject, pages: &[PageKey]) -> Vec<Range<u64>> {
+fn runs(object: &PagedObject, pages: &[PageKey]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
     for (_, page) in pages {
         let range = page_range(object, *page);
@@ -335,7 +360,12 @@ mod tests {
             .unwrap();
         let size = bytes.len() as u64;
         let pages = Pages::new(bucket, Arc::default(), 1 << 30, 1 << 30);
-        (pages, PagedObject { object, size }, bytes)
+        let object = PagedObject {
+            object,
+            size,
+            e_tag: None,
+        };
+        (pages, object, bytes)
     }
 
     fn requests(pages: &Pages) -> u64 {
@@ -353,7 +383,7 @@ mod tests {
             let ranges = [10..20, 300_000..400_000, 999_990..1_000_100];
             let usage = Usage::new(UNLIMITED);
             pages
-                .fetch(object, ranges, &mut held, &usage)
+                .fetch(&object, ranges, &mut held, &usage)
                 .await
                 .unwrap();
             assert_eq!(held.get(&(10..20)).unwrap(), bytes[10..20]);
@@ -375,7 +405,7 @@ mod tests {
         let (pages, object, bytes) = setup().await;
         let usage = Usage::new(UNLIMITED);
         let fetches = (0..8u64).map(|i| {
-            let (pages, usage) = (&pages, &usage);
+            let (pages, usage, object) = (&pages, &usage, &object);
             async move {
                 let mut held = Extents::default();
                 let range = i * 10..i * 10 + 100_000;
@@ -402,7 +432,7 @@ mod tests {
         });
         let mut held = Extents::default();
         let range = std::iter::once(0..200_000);
-        let fetched = pages.fetch(object, range, &mut held, &usage).await;
+        let fetched = pages.fetch(&object, range, &mut held, &usage).await;
         assert_eq!(fetched.unwrap_err().kind, ErrorKind::Exhausted);
         assert_eq!(requests(&pages), 0);
         assert!(pages.reading.lock().is_empty());

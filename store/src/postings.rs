@@ -68,6 +68,15 @@ impl ExpandedCache {
                 .build(),
         }
     }
+
+    /// Forgets what was found in a block.
+    pub fn forget(&self, block: Ulid) {
+        for (key, _) in &self.cache {
+            if key.0 == block {
+                self.cache.invalidate(&*key);
+            }
+        }
+    }
 }
 
 /// What finding series works with.
@@ -168,7 +177,7 @@ pub async fn read_index<T: Send + 'static>(
     let mut ranges = ranges;
     loop {
         of.pages
-            .fetch(object, ranges, &mut extents, of.usage)
+            .fetch(&object, ranges, &mut extents, of.usage)
             .await?;
         let header = Arc::clone(header);
         let sparse = Arc::new(Sparse::new(&path, object.size, Some(header), extents));

@@ -336,7 +336,7 @@ impl BlockSelect {
                     let held = extents.entry(segment).or_default();
                     self.deps
                         .pages
-                        .fetch(object, ranges, held, &self.usage)
+                        .fetch(&object, ranges, held, &self.usage)
                         .await?;
                 }
             }

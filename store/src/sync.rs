@@ -195,6 +195,7 @@ impl Syncer {
             .filter(|b| before.get(b.id()).is_none())
             .map(Arc::clone)
             .collect();
+        self.forget_replaced(&before, &blocks).await;
         if self.options.strategy == Strategy::Eager {
             self.prepare(&added).await;
         }
@@ -232,7 +233,12 @@ impl Syncer {
         let in_time = |info: &&BlockInfo| info.meta.range().overlaps(time);
         let blocks = view.blocks.values().filter(in_time).filter_map(|info| {
             match before.get(info.meta.ulid) {
-                Some(known) if Arc::ptr_eq(known.meta(), &info.meta) => Some(Arc::clone(known)),
+                Some(known)
+                    if Arc::ptr_eq(known.meta(), &info.meta)
+                        && known.has_index_of(&info.files) =>
+                {
+                    Some(Arc::clone(known))
+                }
                 _ => {
                     let block = block_of(info).map(Arc::new);
                     if block.is_none() {
@@ -243,6 +249,18 @@ impl Syncer {
             }
         });
         blocks.collect()
+    }
+
+    /// Forgets what was read of indexes that are others now.
+    async fn forget_replaced(&self, before: &BlockSet, blocks: &[Arc<Block>]) {
+        for block in blocks {
+            if let Some(known) = before.get(block.id())
+                && known.index() != block.index()
+            {
+                tracing::warn!(block = %block.id(), "the index of a block was replaced; reading it anew");
+                self.gateway.forget_block(known).await;
+            }
+        }
     }
 
     /// Makes the index-headers of blocks that have none. What fails is tried again by the first

@@ -6,11 +6,13 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use model::ErrorKind;
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
@@ -29,6 +31,8 @@ pub struct Bucket {
     /// The directory that the store is, when it is a local one.
     root: Option<Arc<std::path::Path>>,
     metrics: Arc<Metrics>,
+    /// Cleared for a store that compares tags other than those that it lists.
+    compares_tags: Arc<AtomicBool>,
 }
 
 /// An object as a listing shows it.
@@ -42,6 +46,27 @@ pub struct Object {
     pub modified_ms: i64,
     /// What the store says identifies its content.
     pub e_tag: Option<String>,
+}
+
+/// An object, or one content of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version<'a> {
+    /// Key below the bucket's prefix.
+    pub key: &'a str,
+    /// What a listing said identifies the content that is meant; without it any will do.
+    pub e_tag: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Version<'a> {
+    fn from(key: &'a str) -> Self {
+        Self { key, e_tag: None }
+    }
+}
+
+impl<'a> From<&'a String> for Version<'a> {
+    fn from(key: &'a String) -> Self {
+        Self::from(key.as_str())
+    }
 }
 
 impl Bucket {
@@ -59,6 +84,7 @@ impl Bucket {
             prefix: prefix.into(),
             root: None,
             metrics: Arc::default(),
+            compares_tags: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -146,19 +172,40 @@ impl Bucket {
         optional(self.get(key, size_max).await)
     }
 
-    /// Reads a range of an object.
+    /// Reads a range of an object, or of one content of it.
     ///
     /// # Errors
-    /// [`Error::Store`]; [`Error::Length`] when the object ends before the range.
-    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+    /// [`Error::Store`]; [`Error::Length`] when the object ends before the range; [`Error::Replaced`]
+    /// when it has another content.
+    pub async fn get_range<'a>(
+        &self,
+        of: impl Into<Version<'a>>,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
+        let of = of.into();
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        let is_comparing = self.compares_tags.load(Ordering::Relaxed);
+        let e_tag = of.e_tag.filter(|_| is_comparing);
+        let read = self.read_range(Version { e_tag, ..of }, range.clone());
+        match (read.await, e_tag) {
+            (Err(error), Some(e_tag)) if error.kind() == ErrorKind::Conflict => {
+                self.check_tag(of.key, e_tag).await?;
+                self.read_range(of.key.into(), range).await
+            }
+            (read, _) => read,
+        }
+    }
+
+    async fn read_range(&self, of: Version<'_>, range: Range<u64>) -> Result<Bytes> {
         self.measured(Operation::GetRange, async {
+            let key = of.key;
             let path = self.path(key)?;
             let failed = |e| Error::store("read a range of", key, e);
             let options = GetOptions {
                 range: Some(GetRange::Bounded(range.clone())),
+                if_match: of.e_tag.map(compared),
                 ..GetOptions::default()
             };
             let result = self.store.get_opts(&path, options).await.map_err(failed)?;
@@ -167,6 +214,26 @@ impl Bucket {
             Ok((bytes.len() as u64, bytes))
         })
         .await
+    }
+
+    /// Looks whether an object really has another content than `e_tag` stands for, as the store said.
+    /// One that says so of what it lists itself is not asked for tags any more.
+    ///
+    /// # Errors
+    /// [`Error::Replaced`] when it has; [`Error::Store`].
+    async fn check_tag(&self, key: &str, e_tag: &str) -> Result<()> {
+        let found = self.attributes(key).await?.and_then(|object| object.e_tag);
+        if found.is_none_or(|found| bare(&found) != bare(e_tag)) {
+            let key = key.to_owned();
+            return Err(Error::Replaced { key });
+        }
+        if self.compares_tags.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                bucket = &*self.name,
+                "the store does not know the tags that it lists; an object that is replaced is noticed late"
+            );
+        }
+        Ok(())
     }
 
     /// Size and time of an object, or `None` when there is none.
@@ -294,7 +361,7 @@ impl Bucket {
                 Ok(result)
             }
             Err(e) => {
-                if e.kind() != model::ErrorKind::NotFound {
+                if e.kind() != ErrorKind::NotFound {
                     self.metrics.failed(operation);
                 }
                 Err(e)
@@ -314,6 +381,19 @@ impl Bucket {
     }
 }
 
+/// A tag without what servers put around it in one place and leave out in another.
+fn bare(e_tag: &str) -> &str {
+    e_tag.trim_start_matches("W/").trim_matches('"')
+}
+
+/// A tag as stores compare it: Azure lists tags without the quotes that they have everywhere else.
+fn compared(e_tag: &str) -> String {
+    match e_tag.starts_with("0x") {
+        true => format!("\"{e_tag}\""),
+        false => e_tag.to_owned(),
+    }
+}
+
 fn check_length(key: &str, expected: u64, bytes: &Bytes) -> Result<()> {
     let found = bytes.len() as u64;
     match found == expected {
@@ -330,7 +410,7 @@ fn check_length(key: &str, expected: u64, bytes: &Bytes) -> Result<()> {
 fn optional<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
-        Err(e) if e.kind() == model::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -338,7 +418,6 @@ fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt as _;
-    use model::ErrorKind;
 
     use super::*;
 
@@ -378,6 +457,41 @@ mod tests {
             ErrorKind::NotFound
         );
         assert_eq!(bucket.metrics().failures(Operation::Get), 1);
+    }
+
+    #[tokio::test]
+    async fn a_range_is_of_the_content_that_is_meant() {
+        let bucket = Bucket::in_memory();
+        bucket.put("k", "0123456789").await.unwrap();
+        let object = bucket.attributes("k").await.unwrap().unwrap();
+        let listed = Version {
+            key: "k",
+            e_tag: object.e_tag.as_deref(),
+        };
+        assert!(listed.e_tag.is_some());
+        assert_eq!(bucket.get_range(listed, 2..5).await.unwrap(), "234");
+        assert_eq!(bucket.metrics().count(Operation::Attributes), 1);
+        bucket.put("k", "abcdefghij").await.unwrap();
+        let replaced = bucket.get_range(listed, 2..5).await.unwrap_err();
+        assert!(matches!(replaced, Error::Replaced { .. }), "{replaced}");
+        assert_eq!(replaced.kind(), ErrorKind::Unavailable);
+        let (ranges, plan) = ([0..1, 2..5], crate::ReadPlan::default());
+        let replaced = bucket.get_ranges(listed, &ranges, &plan).await.unwrap_err();
+        assert!(matches!(replaced, Error::Replaced { .. }), "{replaced}");
+        assert_eq!(bucket.get_range("k", 2..5).await.unwrap(), "cde");
+        bucket.delete("k").await.unwrap();
+        let gone = bucket.get_range(listed, 2..5).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn tags_are_compared_with_their_quotes() {
+        assert_eq!(compared("0x8CBFF45D8A29A19"), "\"0x8CBFF45D8A29A19\"");
+        assert_eq!(compared("\"0x8CBFF45D8A29A19\""), "\"0x8CBFF45D8A29A19\"");
+        assert_eq!(compared("\"9b2cf535f27731c9\""), "\"9b2cf535f27731c9\"");
+        for tag in ["9b2c", "\"9b2c\"", "W/\"9b2c\""] {
+            assert_eq!(bare(tag), "9b2c");
+        }
     }
 
     #[tokio::test]

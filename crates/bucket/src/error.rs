@@ -38,6 +38,14 @@ pub enum Error {
         /// What came.
         found: u64,
     },
+    /// An object is not what the listing showed any more.
+    #[error(
+        "object {key:?} was replaced since the bucket was listed; the next look sees the new one"
+    )]
+    Replaced {
+        /// Key of the object below the bucket's prefix.
+        key: String,
+    },
     /// An object is larger than what is read of its kind.
     #[error("object {key:?} has {size} bytes; at most {size_max} are read")]
     TooLarge {
@@ -128,8 +136,8 @@ impl Error {
         match self {
             Self::Config(_) | Self::Refused { .. } => ErrorKind::Invalid,
             Self::Store { source, .. } => store_kind(source),
-            // A body that was cut: the next try may bring all of it.
-            Self::Length { .. } => ErrorKind::Unavailable,
+            // A body that was cut: the next try may bring all of it. What was replaced is seen anew.
+            Self::Length { .. } | Self::Replaced { .. } => ErrorKind::Unavailable,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Mark { source, .. } => source.kind(),
             Self::Block { source, .. } => source.kind(),

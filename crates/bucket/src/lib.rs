@@ -23,7 +23,7 @@ pub mod ranges;
 pub mod ship;
 pub mod transfer;
 
-pub use client::{Bucket, Object};
+pub use client::{Bucket, Object, Version};
 pub use config::Patience;
 pub use error::{Error, Result};
 pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, TimeBound, TimeBounds, View};

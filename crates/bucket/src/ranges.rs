@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::{Either, select};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::client::Bucket;
+use crate::client::{Bucket, Version};
 use crate::error::Result;
 use crate::metrics::Operation;
 
@@ -47,17 +47,18 @@ impl Default for ReadPlan {
 }
 
 impl Bucket {
-    /// Reads `ranges` of an object, in any order and overlapping or not, and returns them in that
+    /// Reads `ranges` of an object, or of one content of it, in any order and overlapping or not, and returns them in that
     /// order. What is returned are slices of the requests' bytes.
     ///
     /// # Errors
     /// As [`Bucket::get_range`], for the first request that fails; the others are cancelled.
-    pub async fn get_ranges(
+    pub async fn get_ranges<'a>(
         &self,
-        key: &str,
+        of: impl Into<Version<'a>>,
         ranges: &[Range<u64>],
         plan: &ReadPlan,
     ) -> Result<Vec<Bytes>> {
+        let of = of.into();
         let requests = coalesce(ranges, plan);
         let hedge_after = match plan.hedge {
             Hedge::Off => None,
@@ -67,7 +68,7 @@ impl Bucket {
         // Collected, so that callers' futures can be seen to be `Send`.
         let read: Vec<_> = requests
             .iter()
-            .map(|range| self.get_range_hedged(key, range.clone(), hedge_after))
+            .map(|range| self.get_range_hedged(of, range.clone(), hedge_after))
             .collect();
         let bodies: Vec<Bytes> = stream::iter(read)
             .buffered(plan.parallel.max(1))
@@ -89,11 +90,11 @@ impl Bucket {
     /// Reads a range, and once more when that is slow.
     async fn get_range_hedged(
         &self,
-        key: &str,
+        of: Version<'_>,
         range: Range<u64>,
         hedge_after: Option<Duration>,
     ) -> Result<Bytes> {
-        let first = Box::pin(self.get_range(key, range.clone()));
+        let first = Box::pin(self.get_range(of, range.clone()));
         let Some(time) = hedge_after else {
             return first.await;
         };
@@ -102,7 +103,7 @@ impl Bucket {
             Either::Right(((), first)) => first,
         };
         self.metrics().hedged();
-        let second = Box::pin(self.get_range(key, range));
+        let second = Box::pin(self.get_range(of, range));
         match select(first, second).await {
             Either::Left((Ok(bytes), _)) => Ok(bytes),
             Either::Right((Ok(bytes), _)) => {

@@ -16,7 +16,7 @@ use tsdb::block::Meta;
 use tsdb::block::meta::Thanos;
 use ulid::Ulid;
 
-use crate::support::{Recipe, TWO_HOURS, UNLIMITED, grid, options};
+use crate::support::{Answer, Recipe, TWO_HOURS, UNLIMITED, everything, grid, options};
 
 fn start(bucket: &Bucket, data: &Path, sync: SyncOptions) -> (Gateway, Syncer) {
     let clock = Arc::new(ManualClock::new(1_600_100_000_000));
@@ -89,6 +89,39 @@ async fn blocks_come_and_go_and_headers_with_them() {
         after <= reads + 1,
         "only the damaged meta.json is read again"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_replaced_is_read_anew() {
+    let with = |count| Recipe {
+        series: grid(count),
+        ..recipe(1, 0)
+    };
+    let (bucket, replacement) = (Bucket::in_memory(), Bucket::in_memory());
+    let id = with(40).put(&bucket).await;
+    assert_eq!(with(50).put(&replacement).await, id);
+    let data = tempdir().unwrap();
+    let (gateway, syncer) = start(&bucket, data.path(), SyncOptions::default());
+    syncer.sync().await.unwrap();
+    let series = async || {
+        Answer::of(&gateway, everything())
+            .await
+            .unwrap()
+            .series
+            .len()
+    };
+    assert_eq!(series().await, 40);
+    // What is read of it is kept, so that nothing is noticed at first.
+    for object in ["index", "chunks/000001"] {
+        let key = format!("{id}/{object}");
+        let bytes = replacement.get(&key, u64::MAX).await.unwrap();
+        bucket.put(&key, bytes).await.unwrap();
+    }
+    assert_eq!(series().await, 40);
+    let known = Arc::clone(gateway.blocks().get(id).unwrap());
+    syncer.sync().await.unwrap();
+    assert!(!Arc::ptr_eq(&known, gateway.blocks().get(id).unwrap()));
+    assert_eq!(series().await, 50);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,8 @@ pub struct BlockFiles {
     pub no_downsample_mark: Option<Stamp>,
     /// Size of the index.
     pub index_bytes: Option<u64>,
+    /// What the store says identifies the index' content.
+    pub index_e_tag: Option<Arc<str>>,
     /// Sizes of the chunk segments by their numbers.
     pub segments: BTreeMap<u32, u64>,
     /// When the newest of its objects was written, in milliseconds since the Unix epoch.
@@ -59,7 +61,10 @@ impl BlockFiles {
             Some(BlockObject::DeletionMark(_)) => self.deletion_mark = stamp(object),
             Some(BlockObject::NoCompactMark(_)) => self.no_compact_mark = stamp(object),
             Some(BlockObject::NoDownsampleMark(_)) => self.no_downsample_mark = stamp(object),
-            Some(BlockObject::Index(_)) => self.index_bytes = Some(size),
+            Some(BlockObject::Index(_)) => {
+                self.index_bytes = Some(size);
+                self.index_e_tag = object.e_tag.map(Arc::from);
+            }
             Some(BlockObject::Chunks(_, segment)) => {
                 self.segments.insert(segment, size);
             }
