@@ -15,8 +15,8 @@ use futures::stream::BoxStream;
 use model::ErrorKind;
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutPayload,
+    Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
 
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub struct Bucket {
     prefix: Arc<str>,
     /// The directory that the store is, when it is a local one.
     root: Option<Arc<std::path::Path>>,
+    /// What every object that is written bears.
+    attributes: Attributes,
     metrics: Arc<Metrics>,
     /// Cleared for a store that compares tags other than those that it lists.
     compares_tags: Arc<AtomicBool>,
@@ -83,8 +85,28 @@ impl Bucket {
             name: name.into(),
             prefix: prefix.into(),
             root: None,
+            attributes: Attributes::new(),
             metrics: Arc::default(),
             compares_tags: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// The same bucket, whose objects are written with `attributes`, such as a storage class.
+    #[must_use]
+    pub(crate) fn with_attributes(self, attributes: Attributes) -> Self {
+        Self { attributes, ..self }
+    }
+
+    /// What every object that is written bears.
+    pub(crate) fn written_with(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    fn put_options(&self, mode: PutMode) -> PutOptions {
+        PutOptions {
+            mode,
+            attributes: self.attributes.clone(),
+            ..PutOptions::default()
         }
     }
 
@@ -259,7 +281,9 @@ impl Bucket {
         self.measured(Operation::Upload, async {
             let path = self.path(key)?;
             let size = bytes.len() as u64;
-            let put = self.store.put(&path, PutPayload::from_bytes(bytes)).await;
+            let payload = PutPayload::from_bytes(bytes);
+            let options = self.put_options(PutMode::Overwrite);
+            let put = self.store.put_opts(&path, payload, options).await;
             put.map_err(|e| Error::store("write", key, e))?;
             Ok((size, ()))
         })
@@ -278,7 +302,8 @@ impl Bucket {
         let path = self.path(key)?;
         let created = self.measured(Operation::Upload, async {
             let payload = PutPayload::from_bytes(bytes.clone());
-            match (self.store.put_opts(&path, payload, PutMode::Create.into())).await {
+            let options = self.put_options(PutMode::Create);
+            match (self.store.put_opts(&path, payload, options)).await {
                 Ok(_) => Ok((bytes.len() as u64, true)),
                 Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
                     Ok((0, false))
@@ -440,6 +465,22 @@ mod tests {
         assert_eq!(part.get("x/1", 10).await.unwrap(), "one");
         assert_eq!(part.find("other", 10).await.unwrap(), None);
         assert_eq!(part.metrics().count(Operation::Iter), 2);
+    }
+
+    #[tokio::test]
+    async fn objects_are_written_with_attributes() {
+        let class = Attributes::from_iter([(object_store::Attribute::StorageClass, "COLD")]);
+        let bucket = Bucket::in_memory().with_attributes(class.clone());
+        bucket.put("put", "x").await.unwrap();
+        bucket.create("created", "x").await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("large");
+        std::fs::write(&file, vec![1; 20 << 20]).unwrap();
+        bucket.upload_file(&file, "uploaded").await.unwrap();
+        for key in ["put", "created", "uploaded"] {
+            let found = bucket.store().get(&Path::from(key)).await.unwrap();
+            assert_eq!(found.attributes, class, "{key}");
+        }
     }
 
     #[tokio::test]

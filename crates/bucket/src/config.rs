@@ -1,8 +1,8 @@
 //! A bucket from its configuration, in the YAML of Thanos' `objstore`.
 //!
 //! A field that nobody knows is an error; one that Thanos knows and that has no meaning here is
-//! named in a warning, or is an error where leaving it out would do something else than was asked.
-//! The text is taken as it is: `$(NAME)` is not replaced. Where no credentials are given, the
+//! named in a warning. Of several YAML documents the first counts, as in Thanos. The text is taken as
+//! it is: who reads it from a flag has replaced `$(NAME)` already. Where no credentials are given, the
 //! provider's usual ones are looked for (its variables of the environment, then its metadata
 //! service).
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use object_store::{Attributes, BackoffConfig, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -79,6 +79,8 @@ struct Opened {
     name: String,
     /// The directory that the store is.
     root: Option<PathBuf>,
+    /// What every object that is written bears.
+    attributes: Attributes,
     without_effect: Vec<&'static str>,
 }
 
@@ -90,6 +92,7 @@ impl Bucket {
     /// here, or asks for what the client cannot do; [`Error::Local`] when a directory cannot be
     /// made.
     pub fn open(yaml: &str, patience: Patience) -> Result<Self> {
+        let yaml = first_document(yaml);
         let head: Head = parse(yaml)?;
         let kind = head.kind.to_uppercase();
         let opened = match kind.as_str() {
@@ -111,7 +114,8 @@ impl Bucket {
         for field in &opened.without_effect {
             tracing::warn!(field, "field of the bucket's configuration has no effect");
         }
-        let bucket = Self::new(opened.store, &opened.name, &head.prefix);
+        let bucket =
+            Self::new(opened.store, &opened.name, &head.prefix).with_attributes(opened.attributes);
         Ok(match &opened.root {
             Some(root) => bucket.in_local(root),
             None => bucket,
@@ -148,8 +152,28 @@ fn open_directory(config: &Filesystem) -> Result<Opened> {
         store: Arc::new(store),
         name: config.directory.clone(),
         root: Some(dir.to_owned()),
+        attributes: Attributes::new(),
         without_effect: Vec::new(),
     })
+}
+
+/// The text up to the line that ends its first document.
+fn first_document(yaml: &str) -> &str {
+    let mut has_content = false;
+    let mut at = 0;
+    for line in yaml.split_inclusive('\n') {
+        let text = line.trim_end();
+        let is_start = text == "---" || text.starts_with("--- ");
+        if has_content && (is_start || text == "...") {
+            return &yaml[..at];
+        }
+        has_content |= match text.strip_prefix("---") {
+            Some(rest) if is_start => !rest.trim().is_empty(),
+            _ => !text.is_empty() && !text.trim_start().starts_with(['#', '%']),
+        };
+        at += line.len();
+    }
+    yaml
 }
 
 fn parse<T: DeserializeOwned>(yaml: &str) -> Result<T> {
@@ -230,6 +254,112 @@ mod tests {
         }
     }
 
+    /// All fields that Thanos' documentation shows, with its defaults.
+    const PUBLISHED: [&str; 3] = [
+        "type: S3
+config:
+  bucket: b
+  endpoint: localhost:9000
+  region: ''
+  disable_dualstack: false
+  aws_sdk_auth: false
+  access_key: a
+  insecure: false
+  signature_version2: false
+  secret_key: s
+  session_token: ''
+  put_user_metadata: {}
+  http_config:
+    idle_conn_timeout: 1m30s
+    response_header_timeout: 2m
+    insecure_skip_verify: false
+    tls_handshake_timeout: 10s
+    expect_continue_timeout: 1s
+    max_idle_conns: 100
+    max_idle_conns_per_host: 100
+    max_conns_per_host: 0
+    force_attempt_http2: false
+    tls_config: {ca_file: '', cert_file: '', key_file: '', server_name: '', insecure_skip_verify: false}
+    disable_compression: false
+  trace: {enable: false}
+  list_objects_version: ''
+  bucket_lookup_type: auto
+  send_content_md5: true
+  disable_multipart: false
+  part_size: 67108864
+  sse_config: {type: '', kms_key_id: '', kms_encryption_context: {}, encryption_key: ''}
+  sts_endpoint: ''
+  max_retries: 0
+prefix: ''
+",
+        "type: AZURE
+config:
+  storage_account: acc
+  storage_account_key: a2V5
+  storage_connection_string: ''
+  storage_create_container: true
+  azure_storage_account_type: ''
+  container: c
+  endpoint: blob.core.windows.net
+  user_assigned_id: ''
+  az_tenant_id: ''
+  client_id: ''
+  client_secret: ''
+  max_retries: 0
+  reader_config: {max_retry_requests: 0}
+  pipeline_config: {max_tries: 0, try_timeout: 0s, retry_delay: 0s, max_retry_delay: 0s}
+  http_config: {force_attempt_http2: true, disable_compression: false}
+  msi_resource: ''
+prefix: ''
+",
+        "type: GCS
+config:
+  bucket: g
+  service_account: '{\"type\": \"service_account\", \"gcs_base_url\": \"http://localhost\", \"disable_oauth\": true, \"client_email\": \"\", \"private_key\": \"\", \"private_key_id\": \"\"}'
+  use_grpc: false
+  grpc_conn_pool_size: 0
+  http_config: {idle_conn_timeout: 0s, max_idle_conns: 0, force_attempt_http2: false}
+  chunk_size_bytes: 0
+  max_retries: 0
+  universe_domain: ''
+",
+    ];
+
+    #[test]
+    fn what_thanos_publishes_is_taken() {
+        for yaml in PUBLISHED {
+            assert!(open(yaml).is_ok(), "{yaml}\n{:?}", open(yaml));
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_stops_nothing() {
+        for fields in [
+            "signature_version2: true",
+            "list_objects_version: v1",
+            "http_config: {tls_config: {cert_file: c, key_file: k, server_name: n}}",
+            "put_user_metadata: {X-Amz-Storage-Class: GLACIER_IR, X-Amz-Acl: private, owner: me}",
+        ] {
+            let yaml = format!("type: S3\nconfig: {{bucket: b, endpoint: e, {fields}}}");
+            assert_eq!(open(&yaml).as_deref(), Ok("b AmazonS3(b)"), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn the_first_document_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().display();
+        for (before, after) in [
+            ("---\n", "---\ntype: S3\n"),
+            ("# x\n", "...\n"),
+            ("", "--- 5"),
+        ] {
+            let yaml = format!("{before}type: FILESYSTEM\nconfig:\n  directory: {dir}\n{after}");
+            assert!(open(&yaml).is_ok(), "{yaml}: {:?}", open(&yaml));
+        }
+        assert_eq!(first_document("a: |\n  ---\nb: 1"), "a: |\n  ---\nb: 1");
+    }
+
     #[test]
     fn what_cannot_be_done_is_said() {
         for (yaml, said) in [
@@ -252,16 +382,8 @@ mod tests {
                 "access_key and secret_key",
             ),
             (
-                "type: S3\nconfig: {bucket: b, endpoint: e, signature_version2: true}",
-                "signature_version2",
-            ),
-            (
                 "type: S3\nconfig: {bucket: b, endpoint: e, sse_config: {type: X}}",
                 "SSE-S3, SSE-KMS or SSE-C",
-            ),
-            (
-                "type: S3\nconfig: {bucket: b, endpoint: e, http_config: {tls_config: {cert_file: c}}}",
-                "cert_file",
             ),
             ("type: GCS\nconfig: {bucket: ''}", "config.bucket is empty"),
             ("type: AZURE\nconfig: {container: c}", "storage_account"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
+use object_store::{MultipartUpload, ObjectStoreExt as _, PutMultipartOptions, PutPayload};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::client::Bucket;
@@ -40,7 +40,12 @@ impl Bucket {
         self.measured(Operation::Upload, async {
             let path = self.path(key)?;
             let failed = |e| Error::store("write", key, e);
-            let mut upload = self.store().put_multipart(&path).await.map_err(failed)?;
+            let options = PutMultipartOptions {
+                attributes: self.written_with().clone(),
+                ..PutMultipartOptions::default()
+            };
+            let upload = self.store().put_multipart_opts(&path, options).await;
+            let mut upload = upload.map_err(failed)?;
             let parts = upload_parts(upload.as_mut(), &opened, file, size, key).await;
             let completed = match parts {
                 Ok(()) => upload.complete().await.map(drop).map_err(failed),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use object_store::Attributes;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use serde::Deserialize;
 
@@ -30,6 +31,7 @@ pub(super) struct Azure {
     pipeline_config: PipelineConfig,
     http_config: HttpConfig,
     msi_resource: String,
+    azure_storage_account_type: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +106,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.container,
         root: None,
+        attributes: Attributes::new(),
         without_effect,
     })
 }
@@ -141,6 +144,14 @@ impl Azure {
             (self.storage_create_container, "storage_create_container"),
             (self.reader_config.max_retry_requests > 0, "reader_config"),
             (!self.msi_resource.is_empty(), "msi_resource"),
+            // Both types answer to the requests of the first.
+            (
+                !matches!(
+                    self.azure_storage_account_type.as_str(),
+                    "" | "blob" | "datalake"
+                ),
+                "azure_storage_account_type",
+            ),
             (
                 pipeline.try_timeout.is_some(),
                 "pipeline_config.try_timeout",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use object_store::Attributes;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use serde::Deserialize;
 
@@ -19,6 +20,7 @@ pub(super) struct Gcs {
     http_config: HttpConfig,
     chunk_size_bytes: u64,
     max_retries: usize,
+    universe_domain: String,
 }
 
 pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
@@ -30,6 +32,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         (config.use_grpc, "use_grpc"),
         (config.grpc_conn_pool_size > 0, "grpc_conn_pool_size"),
         (config.chunk_size_bytes > 0, "chunk_size_bytes"),
+        (!config.universe_domain.is_empty(), "universe_domain"),
     ]
     .into_iter()
     .filter_map(|(said, field)| said.then_some(field))
@@ -50,6 +53,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.bucket,
         root: None,
+        attributes: Attributes::new(),
         without_effect,
     })
 }

@@ -35,6 +35,7 @@ pub(super) struct HttpConfig {
     max_conns_per_host: usize,
     tls_config: TlsConfig,
     disable_compression: bool,
+    force_attempt_http2: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,17 +56,6 @@ impl HttpConfig {
         without_effect: &mut Vec<&'static str>,
     ) -> Result<ClientOptions> {
         let tls = &self.tls_config;
-        for (value, field) in [
-            (&tls.cert_file, "cert_file"),
-            (&tls.key_file, "key_file"),
-            (&tls.server_name, "server_name"),
-        ] {
-            if !value.is_empty() {
-                return Err(Error::Config(format!(
-                    "http_config.tls_config.{field} is not supported; let a proxy with that identity stand before the store"
-                )));
-            }
-        }
         let idle = match self.max_idle_conns_per_host {
             0 => IDLE_MAX,
             said => said,
@@ -89,6 +79,9 @@ impl HttpConfig {
         if let Some(idle) = duration("idle_conn_timeout", self.idle_conn_timeout.as_ref())? {
             options = options.with_pool_idle_timeout(idle);
         }
+        if self.force_attempt_http2 {
+            options = options.with_allow_http2();
+        }
         if !tls.ca_file.is_empty() {
             let path = Path::new(&tls.ca_file);
             let pem = fs::read(path).map_err(|e| Error::local("read", path, e))?;
@@ -106,6 +99,16 @@ impl HttpConfig {
                 "http_config.max_conns_per_host",
             ),
             (self.disable_compression, "http_config.disable_compression"),
+            // A store that asks for these refuses the first request, so that nothing goes astray.
+            (
+                !tls.cert_file.is_empty(),
+                "http_config.tls_config.cert_file",
+            ),
+            (!tls.key_file.is_empty(), "http_config.tls_config.key_file"),
+            (
+                !tls.server_name.is_empty(),
+                "http_config.tls_config.server_name",
+            ),
         ] {
             if said {
                 without_effect.push(field);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::{Attribute, Attributes};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +20,9 @@ pub(super) struct S3 {
     bucket: String,
     endpoint: String,
     region: String,
+    /// Hosts are asked by the names that are given, so that this is as it is in any case.
+    #[serde(rename = "disable_dualstack")]
+    _disable_dualstack: bool,
     aws_sdk_auth: bool,
     access_key: String,
     insecure: bool,
@@ -56,6 +60,7 @@ struct Sse {
 
 pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
     let mut without_effect = config.check()?;
+    let attributes = config.attributes(&mut without_effect);
     ensure_tls();
     let has_keys = !config.access_key.is_empty();
     let mut builder = match config.aws_sdk_auth || !has_keys {
@@ -86,6 +91,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.bucket,
         root: None,
+        attributes,
         without_effect,
     })
 }
@@ -103,18 +109,10 @@ impl S3 {
         if self.access_key.is_empty() != self.secret_key.is_empty() {
             return refuse("give both of access_key and secret_key, or neither");
         }
-        if self.signature_version2 {
-            return refuse(
-                "signature_version2 is not supported; servers of this decade take version 4",
-            );
-        }
-        if self.list_objects_version == "v1" {
-            return refuse(
-                "list_objects_version v1 is not supported; servers of this decade take version 2",
-            );
-        }
         let without_effect = [
-            (!self.put_user_metadata.is_empty(), "put_user_metadata"),
+            // Servers of this decade take the later versions of both.
+            (self.signature_version2, "signature_version2"),
+            (self.list_objects_version == "v1", "list_objects_version"),
             (self.trace.enable, "trace.enable"),
             (self.send_content_md5 == Some(true), "send_content_md5"),
             (self.disable_multipart, "disable_multipart"),
@@ -127,6 +125,37 @@ impl S3 {
         ];
         let said = without_effect.into_iter().filter(|(said, _)| *said);
         Ok(said.map(|(_, field)| field).collect())
+    }
+
+    /// What objects are written with. Headers of S3 itself, but for the storage class, are added to
+    /// `without_effect`.
+    fn attributes(&self, without_effect: &mut Vec<&'static str>) -> Attributes {
+        let mut attributes = Attributes::new();
+        for (name, value) in &self.put_user_metadata {
+            let name = name.to_ascii_lowercase();
+            let is_of_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+            let is_header = !name.is_empty() && name.bytes().all(is_of_name);
+            let is_value = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+            let attribute = match name.as_str() {
+                "x-amz-storage-class" => Some(Attribute::StorageClass),
+                "content-type" => Some(Attribute::ContentType),
+                "content-disposition" => Some(Attribute::ContentDisposition),
+                "content-language" => Some(Attribute::ContentLanguage),
+                "cache-control" => Some(Attribute::CacheControl),
+                name => match name.strip_prefix("x-amz-meta-") {
+                    Some(own) => Some(Attribute::Metadata(own.to_owned().into())),
+                    None if name.starts_with("x-amz-") || name == "content-encoding" => None,
+                    None => Some(Attribute::Metadata(name.to_owned().into())),
+                },
+            };
+            match attribute.filter(|_| is_header && is_value) {
+                Some(attribute) => {
+                    attributes.insert(attribute, value.clone().into());
+                }
+                None => without_effect.push("put_user_metadata"),
+            }
+        }
+        attributes
     }
 
     /// URL of the bucket's server, and whether the bucket is part of its host name.
@@ -196,6 +225,31 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_bear_what_users_give_them() {
+        let metadata = [
+            ("X-Amz-Storage-Class", "GLACIER_IR"),
+            ("X-Amz-Meta-Team", "a"),
+            ("Owner", "me"),
+            ("X-Amz-Acl", "private"),
+            ("bad name", "x"),
+        ];
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = S3 {
+            put_user_metadata: metadata.into(),
+            ..S3::default()
+        };
+        let mut without_effect = Vec::new();
+        let attributes = config.attributes(&mut without_effect);
+        let expected = [
+            (Attribute::StorageClass, "GLACIER_IR"),
+            (Attribute::Metadata("team".into()), "a"),
+            (Attribute::Metadata("owner".into()), "me"),
+        ];
+        assert_eq!(attributes, Attributes::from_iter(expected));
+        assert_eq!(without_effect, ["put_user_metadata"; 2]);
+    }
 
     #[test]
     fn addresses_follow_the_host() {
