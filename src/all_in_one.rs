@@ -12,6 +12,7 @@
 mod flags;
 mod once;
 mod own;
+mod passed;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,12 +23,12 @@ use ingester::Front;
 use ingester::core::{Core, Deps};
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use querier::stores::{FixedStore, FixedStores};
-use runtime::grpc::{self, GrpcServerConfig, Readiness};
+use runtime::grpc::{self, Readiness};
 use runtime::http::{PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
-use runtime::{About, Clock, Error, Notifications, Reloads, SystemClock};
+use runtime::{About, Clock, Environment, Error, Notifications, Reloads, SystemClock};
 use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
@@ -54,8 +55,12 @@ const OF_INGESTER: [&str; 3] = [
 ///
 /// # Errors
 /// When a flag cannot be used, the data cannot be opened, or the address cannot be had.
-pub(crate) fn run(flags: Flags, out: &mut dyn Write) -> anyhow::Result<()> {
-    let config = flags.resolve()?;
+pub(crate) fn run(
+    flags: Flags,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let config = flags.resolve(environment)?;
     let receiving = config.ingester.protocols.threads_max();
     let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;
     process::run(threads, async |shutdown| {
@@ -156,8 +161,8 @@ fn open(
     });
     let own = own.transpose()?;
     let bucket = |patience| {
-        let text = config.bucket.read()?.unwrap_or_default();
-        Bucket::open(&text, patience).map_err(|error| Error::Start {
+        let text = config.bucket.text().unwrap_or_default();
+        Bucket::open(text, patience).map_err(|error| Error::Start {
             action: "open the bucket".to_owned(),
             source: Box::new(error),
         })
@@ -275,7 +280,8 @@ async fn serve_grpc(
     querier: &querier::Service,
     (tasks, shutdown): (&Tasks, Shutdown),
 ) {
-    let server = match grpc::Server::bind(&config.grpc, GrpcServerConfig::default()).await {
+    let settings = config.querier.servers.grpc_server.clone();
+    let server = match grpc::Server::bind(&config.grpc, settings).await {
         Ok(server) => server,
         Err(error) => {
             let error = error.chain();

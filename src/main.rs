@@ -6,14 +6,15 @@
 mod all_in_one;
 mod commands;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
-use runtime::foreign::{self, ForeignFlags};
+use runtime::Environment;
+use runtime::foreign::{self, ForeignFlags, OwnFlag, Sorted};
 
 /// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
 /// everything in one process, on one directory.
@@ -84,40 +85,70 @@ impl<F: clap::Args> Component<F> {
     }
 }
 
-/// Thanos' flags that the component called `name` accepts and ignores.
-fn foreign_flags(name: &str) -> Option<ForeignFlags> {
-    Some(match name {
-        "ingester" | "receive" => ingester::FOREIGN_FLAGS,
-        "sidecar" => sidecar::FOREIGN_FLAGS,
-        "store" => store::FOREIGN_FLAGS,
-        "querier" => querier::FOREIGN_FLAGS,
-        "compactor" | "compact" => compactor::FOREIGN_FLAGS,
-        _ => return None,
-    })
+/// Thanos' flags that the component called `name` does not have; all of them for the process that is
+/// every component.
+fn foreign_flags(name: Option<&str>) -> Option<Vec<ForeignFlags>> {
+    let of_component = match name {
+        Some("ingester" | "receive") => vec![ingester::FOREIGN_FLAGS],
+        Some("sidecar") => vec![sidecar::FOREIGN_FLAGS],
+        Some("store") => vec![store::FOREIGN_FLAGS],
+        Some("querier") => vec![querier::FOREIGN_FLAGS],
+        Some("compactor" | "compact") => vec![compactor::FOREIGN_FLAGS],
+        None => vec![
+            ingester::FOREIGN_FLAGS,
+            store::FOREIGN_FLAGS,
+            querier::FOREIGN_FLAGS,
+            compactor::FOREIGN_FLAGS,
+        ],
+        Some(_) => return None,
+    };
+    Some([vec![foreign::COMMON], of_component].concat())
 }
 
-/// Long names of the flags that the component called `name` has itself.
-fn own_flags(name: &OsStr) -> Vec<String> {
+/// The flags that `command` has itself.
+fn own_flags(command: &clap::Command) -> Vec<OwnFlag> {
+    let flags = command.get_arguments().flat_map(|flag| {
+        let is_switch = !flag.get_action().takes_values();
+        let names = flag.get_long().into_iter();
+        let names = names.chain(flag.get_all_aliases().unwrap_or_default());
+        names.map(move |name| OwnFlag {
+            name: name.to_owned(),
+            is_switch,
+        })
+    });
+    flags.collect()
+}
+
+/// Takes the flags of Thanos out of a command line that is for a component.
+fn sort_flags(args: Vec<OsString>) -> Result<Sorted, runtime::Error> {
+    let first = args.get(1).map(|arg| arg.to_string_lossy());
+    // Without a subcommand, flags begin at once.
+    let name = first.as_deref().filter(|first| !first.starts_with('-'));
+    let Some(foreign) = foreign_flags(name) else {
+        return Ok(Sorted {
+            kept: args,
+            ignored: Vec::new(),
+        });
+    };
     let cli = Cli::command();
-    let component = cli.find_subcommand(name);
-    let flags = component.into_iter().flat_map(clap::Command::get_arguments);
-    flags
-        .filter_map(|flag| flag.get_long().map(str::to_owned))
-        .collect()
+    let component = match name {
+        Some(name) => cli.find_subcommand(name).unwrap_or(&cli),
+        None => &cli,
+    };
+    foreign::sort_flags(args, &own_flags(component), &foreign)
 }
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let component = args.get(1).and_then(|a| a.to_str()).and_then(foreign_flags);
-    let (args, ignored) = match component {
-        Some(of_component) => {
-            let own = own_flags(&args[1]);
-            let lists = [foreign::COMMON, of_component];
-            foreign::take_foreign(args, &lists, |name| own.iter().any(|flag| flag == name))
+    let environment = Environment::new(std::env::vars_os());
+    let Sorted { kept, ignored } = match sort_flags(args) {
+        Ok(sorted) => sorted,
+        Err(e) => {
+            let _ = writeln!(io::stderr(), "error: {e}");
+            return ExitCode::from(2);
         }
-        None => (args, Vec::new()),
     };
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(kept) {
         Ok(cli) => cli,
         Err(e) => {
             let help = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -127,9 +158,13 @@ fn main() -> ExitCode {
         }
     };
     let ran = match cli.command {
-        Some(command) => run(command, &ignored),
-        None => all_in_one::run(cli.all_in_one.start(&ignored), &mut io::stdout())
-            .map(|()| ExitCode::SUCCESS),
+        Some(command) => run(command, &ignored, &environment),
+        None => all_in_one::run(
+            cli.all_in_one.start(&ignored),
+            &environment,
+            &mut io::stdout(),
+        )
+        .map(|()| ExitCode::SUCCESS),
     };
     match ran {
         Ok(code) => code,
@@ -141,17 +176,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, ignored: &[String]) -> anyhow::Result<ExitCode> {
+fn run(
+    command: Command,
+    ignored: &[String],
+    environment: &Environment,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Ingester(c) => ingester::build(c.start(ignored).resolve()?).run()?,
-        Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve()?).run()?,
-        Command::Store(c) => store::build(c.start(ignored).resolve()?).run()?,
+        Command::Ingester(c) => ingester::build(c.start(ignored).resolve(environment)?).run()?,
+        Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve(environment)?).run()?,
+        Command::Store(c) => store::build(c.start(ignored).resolve(environment)?).run()?,
         Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
-        Command::Compactor(c) => compactor::start(c.start(ignored).resolve()?)?,
-        Command::Bucket(command) => return tool(|out| commands::bucket::run(command, out)),
+        Command::Compactor(c) => compactor::start(c.start(ignored).resolve(environment)?)?,
+        Command::Bucket(command) => {
+            return tool(|out| commands::bucket::run(command, environment, out));
+        }
         Command::Check(command) => {
             let mut input = io::stdin().lock();
-            return tool(|out| commands::check::run(&command, &mut input, out));
+            return tool(|out| commands::check::run(&command, environment, &mut input, out));
         }
         Command::Query(command) => {
             return tool(|out| commands::query::run(command, out, &mut io::stderr()));

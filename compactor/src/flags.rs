@@ -1,17 +1,24 @@
 //! What is said on the command line, under Thanos' names, and what follows from it.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bucket::{TimeBound, TimeBounds};
+use bucket::{HashFunction, TimeBound, TimeBounds};
 use model::labels::NameScheme;
 use model::relabel::{RelabelConfig, RelabelRule};
 use model::time::DurationMs;
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use runtime::{
+    BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, ServerConfig,
+    ServerFlags,
+};
 
 use crate::plan::RANGES_MS;
 use crate::rules::{Retention, Rules};
+
+/// How long raw samples must be kept for blocks of 5 minutes to be made of them.
+const RAW_RETENTION_MIN_MS: i64 = 40 * 3_600_000;
+/// How long blocks of 5 minutes must be kept for those of 1 hour.
+const FIVE_MINUTES_RETENTION_MIN_MS: i64 = 10 * 24 * 3_600_000;
 
 /// What was said on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,10 +95,9 @@ pub struct WorkFlags {
     #[arg(
         long = "compact.block-max-index-size",
         value_name = "BYTES",
-        default_value = "64GB",
-        value_parser = parse_bytes
+        default_value = "64GB"
     )]
-    pub index_bytes_max: u64,
+    pub index_bytes_max: ByteSize,
     /// How often blocks are merged on: 4 is up to two weeks, 3 up to two days.
     #[arg(
         long = "debug.max-compaction-level",
@@ -137,6 +143,19 @@ pub struct WorkFlags {
     /// The rules themselves, instead of a file.
     #[arg(long = "selector.relabel-config", value_name = "YAML")]
     pub selector: Option<String>,
+    /// Takes any --retention.resolution-raw and -5m. Nothing is downsampled here in any case; without
+    /// this, what Thanos needs for downsampling is asked for.
+    #[arg(long = "downsampling.disable")]
+    pub downsampling_disabled: bool,
+    /// Hashes files of blocks, so that whoever has them need not download them again: SHA256, or
+    /// nothing.
+    #[arg(
+        long = "hash-func",
+        value_name = "FUNCTION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub hash: HashFunction,
 }
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
@@ -153,13 +172,13 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "bucket-web-label",
     ],
     switches: &[
-        "downsampling.disable",
         "compact.enable-vertical-compaction",
         "compact.skip-block-with-out-of-order-chunks",
         "debug.halt-on-error",
         "debug.accept-malformed-index",
         "disable-admin-operations",
     ],
+    refused: &[],
 };
 
 /// What the component works with: complete and checked.
@@ -167,7 +186,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
 pub struct Config {
     /// Where the servers listen.
     pub servers: ServerConfig,
-    /// Where the bucket's configuration is read from.
+    /// The bucket's configuration.
     pub bucket: BucketConfig,
     /// Directory for blocks in work.
     pub data_dir: PathBuf,
@@ -181,23 +200,23 @@ impl Flags {
     /// Checks the flags and fills in what follows from them.
     ///
     /// # Errors
-    /// [`Error::Flag`] for the first flag whose value cannot be used, [`Error::System`] when a file
-    /// with rules cannot be read.
-    pub fn resolve(self) -> Result<Config, Error> {
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
+    pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
         let wait_ms = positive("wait-interval", self.wait_interval)?;
         Ok(Config {
             servers: self.servers.resolve()?,
-            bucket: self.bucket.require()?,
+            bucket: self.bucket.require(environment)?,
             data_dir: self.data_dir,
             wait: self.wait.then(|| Duration::from_millis(wait_ms)),
-            rules: self.work.resolve()?,
+            rules: self.work.resolve(environment)?,
         })
     }
 }
 
 impl WorkFlags {
-    fn resolve(self) -> Result<Rules, Error> {
-        let selector = self.selector()?;
+    fn resolve(self, environment: &Environment) -> Result<Rules, Error> {
+        let selector = self.selector(environment)?;
+        let retention = self.retention()?;
         let levels = usize::from(self.level_max);
         if !(1..RANGES_MS.len()).contains(&levels) {
             return Err(flag("debug.max-compaction-level", "use 1 to 4"));
@@ -228,28 +247,58 @@ impl WorkFlags {
             selector,
             consistency_delay_ms: self.consistency_delay.0,
             delete_delay_ms: self.delete_delay.0,
-            retention: Retention {
-                raw_ms: self.retention_raw.0,
-                five_minutes_ms: self.retention_5m.0,
-                hour_ms: self.retention_1h.0,
-            },
+            retention,
             replica_labels,
             ranges_ms: RANGES_MS[..=levels].to_vec(),
-            index_bytes_max: self.index_bytes_max,
+            index_bytes_max: self.index_bytes_max.0,
             concurrency: usize::from(self.concurrency),
             downloads: usize::from(self.downloads.max(1)),
+            hash: self.hash,
         })
     }
 
-    fn selector(&self) -> Result<Vec<RelabelRule>, Error> {
-        let text = match (&self.selector_file, &self.selector) {
-            (Some(path), _) => fs::read_to_string(path).map_err(|source| Error::System {
-                action: format!("read {}", path.display()),
-                source,
-            })?,
-            (None, Some(text)) => text.clone(),
-            (None, None) => String::new(),
+    /// How long blocks are kept. As in Thanos no resolution may go before the next coarser one could
+    /// be made of it, unless downsampling is off.
+    fn retention(&self) -> Result<Retention, Error> {
+        let retention = Retention {
+            raw_ms: self.retention_raw.0,
+            five_minutes_ms: self.retention_5m.0,
+            hour_ms: self.retention_1h.0,
         };
+        if self.downsampling_disabled {
+            return Ok(retention);
+        }
+        for (name, ms, least_ms, reason) in [
+            (
+                "retention.resolution-raw",
+                retention.raw_ms,
+                RAW_RETENTION_MIN_MS,
+                "keep raw samples for 40h or more, for downsampling to 5m; or say --downsampling.disable",
+            ),
+            (
+                "retention.resolution-5m",
+                retention.five_minutes_ms,
+                FIVE_MINUTES_RETENTION_MIN_MS,
+                "keep samples of 5m for 10d or more, for downsampling to 1h; or say --downsampling.disable",
+            ),
+        ] {
+            if ms != 0 && ms < least_ms {
+                return Err(flag(name, reason));
+            }
+        }
+        if retention.raw_ms != 0 {
+            tracing::warn!(
+                "nothing is downsampled here: raw samples that --retention.resolution-raw removes are \
+                 gone, unless a compactor of Thanos has downsampled them before"
+            );
+        }
+        Ok(retention)
+    }
+
+    fn selector(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
+        let (file, text) = (self.selector_file.as_deref(), self.selector.as_deref());
+        let text = environment.configuration("selector.relabel-config", file, text)?;
+        let text = text.unwrap_or_default();
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
@@ -281,24 +330,6 @@ fn positive(name: &'static str, duration: DurationMs) -> Result<u64, Error> {
     }
 }
 
-/// Bytes with a unit, all powers of 1024 as Thanos has them: `64GB`, `512MiB`, `100B`.
-fn parse_bytes(s: &str) -> Result<u64, String> {
-    let digits = s.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = s.split_at(digits);
-    let shift = match unit.to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "KB" | "KIB" => 10,
-        "MB" | "MIB" => 20,
-        "GB" | "GIB" => 30,
-        "TB" | "TIB" => 40,
-        _ => return Err(format!("{unit:?} is no unit; use B, KB, MB, GB or TB")),
-    };
-    let number: u64 = number.parse().map_err(|_| "no number".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .ok_or_else(|| "too large".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -317,7 +348,9 @@ mod tests {
             .into_iter()
             .chain(args.split_whitespace());
         let line = Line::try_parse_from(line).map_err(|e| e.to_string())?;
-        line.flags.resolve().map_err(|e| e.to_string())
+        line.flags
+            .resolve(&Environment::default())
+            .map_err(|e| e.to_string())
     }
 
     #[test]
@@ -338,6 +371,9 @@ mod tests {
         assert_eq!(config.wait, Some(Duration::from_secs(60)));
         assert_eq!(config.rules.ranges_ms, RANGES_MS[..3]);
         assert!(resolve("--min-time=-6w --max-time -1h").is_ok());
+        assert!(resolve("--retention.resolution-raw=40h --retention.resolution-5m=10d").is_ok());
+        let short = "--retention.resolution-raw=1h --downsampling.disable";
+        assert_eq!(resolve(short).unwrap().rules.retention.raw_ms, 3_600_000);
         let replicas = "--deduplication.replica-label=a --deduplication.replica-label=b";
         assert_eq!(resolve(replicas).unwrap().rules.replica_labels, ["a", "b"]);
         for (args, said) in [
@@ -348,7 +384,9 @@ mod tests {
                 "--selector.relabel-config=[{action:x}]",
                 "selector.relabel-config",
             ),
-            ("--compact.block-max-index-size=3XB", "no unit"),
+            ("--compact.block-max-index-size=3XB", "no size"),
+            ("--retention.resolution-raw=1h", "40h"),
+            ("--retention.resolution-5m=9d", "10d"),
         ] {
             let error = resolve(args).unwrap_err();
             assert!(error.contains(said), "{args}: {error}");

@@ -98,8 +98,8 @@ pub fn build(config: Config, deps: Deps) -> Compactor {
 /// When the bucket cannot be opened, and as [`Compactor::run`].
 pub fn start(config: Config) -> Result<(), Error> {
     process::run(THREADS, async |shutdown| {
-        let text = config.bucket.read()?.unwrap_or_default();
-        let bucket = Bucket::open(&text, Patience::Background).map_err(|e| Error::Start {
+        let text = config.bucket.text().unwrap_or_default();
+        let bucket = Bucket::open(text, Patience::Background).map_err(|e| Error::Start {
             action: "open the bucket".to_owned(),
             source: Box::new(e),
         })?;
@@ -247,6 +247,7 @@ impl Compactor {
                 guard: Arc::clone(guard),
                 dir: work_dir(&self.config.data_dir),
                 downloads: self.config.rules.downloads,
+                hash: self.config.rules.hash,
             },
             fetcher: &self.fetcher,
             rules: &self.config.rules,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bucket::{
-    BlockFiles, BlockInfo, BlockObject, Bucket, Error as BucketError, Origin, Uploaded,
-    upload_block,
+    BlockFiles, BlockInfo, BlockObject, Bucket, Error as BucketError, HashFunction, Origin,
+    Uploaded, upload_block,
 };
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use runtime::process::blocking;
@@ -68,6 +68,8 @@ pub(crate) struct Workshop {
     pub(crate) dir: PathBuf,
     /// Blocks that are downloaded at once.
     pub(crate) downloads: usize,
+    /// How files of blocks are hashed.
+    pub(crate) hash: HashFunction,
 }
 
 /// A directory that goes away with the merge.
@@ -131,6 +133,7 @@ impl Workshop {
         let origin = Origin {
             resolution: group.resolution,
             extensions: group.shared_extensions(ids),
+            hash: self.hash,
             ..Origin::new("compactor", group.labels.clone())
         };
         self.guard.ensure().await?;

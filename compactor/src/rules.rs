@@ -1,6 +1,6 @@
 //! What a compactor is told to do, resolved.
 
-use bucket::TimeBounds;
+use bucket::{HashFunction, TimeBounds};
 use model::relabel::RelabelRule;
 
 /// How long blocks are kept, in milliseconds after their last sample; 0 is for ever.
@@ -49,4 +49,6 @@ pub struct Rules {
     pub concurrency: usize,
     /// Blocks of a group that are downloaded at once.
     pub downloads: usize,
+    /// How files of blocks are hashed.
+    pub hash: HashFunction,
 }

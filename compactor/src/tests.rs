@@ -66,6 +66,7 @@ impl Bench {
                 index_bytes_max: 64 << 30,
                 concurrency: 2,
                 downloads: 2,
+                hash: bucket::HashFunction::None,
             },
         };
         Self {

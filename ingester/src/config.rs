@@ -5,6 +5,9 @@
 //! parts of Prometheus are accepted as they are. [`Config::printed`] gives the YAML back without its
 //! secrets.
 //!
+//! Values of external labels may name variables of the environment, as `${NAME}`; one that is not set
+//! and has no default (`${NAME:-default}`) is an error, where Prometheus takes it for empty.
+//!
 //! Fields, defaults and the words of errors are Prometheus 3's; fields that only 2.x had are taken.
 
 mod discovery;
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use model::Labels;
 use model::labels::NameScheme;
+use runtime::Environment;
 
 pub(crate) use discovery::check_address;
 pub use discovery::{Discovery, RecordType, StaticGroup};
@@ -162,10 +166,10 @@ impl Config {
     ///
     /// # Errors
     /// When the file, or one that it includes, cannot be read or is wrong.
-    pub fn load(file: &Path) -> Result<Self, Error> {
+    pub fn load(file: &Path, environment: &Environment) -> Result<Self, Error> {
         let text = read(file)?;
         let dir = file.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, dir).map_err(|error| match error.file {
+        Self::parse_with(&text, dir, environment).map_err(|error| match error.file {
             Some(_) => error,
             None => error.in_file(file),
         })
@@ -176,7 +180,13 @@ impl Config {
     /// # Errors
     /// When it is wrong, or a file that it includes is.
     pub fn parse(text: &str, dir: &Path) -> Result<Self, Error> {
-        let root = yaml::parse(text)?;
+        Self::parse_with(text, dir, &Environment::default())
+    }
+
+    /// As [`Config::parse`], with the variables that external labels may name.
+    fn parse_with(text: &str, dir: &Path, environment: &Environment) -> Result<Self, Error> {
+        let mut root = yaml::parse(text)?;
+        expand_external_labels(&mut root, environment)?;
         let mut section = root.section("config.plain")?;
         let mut config = Self::default();
         if let Some(node) = section.field("global").filter(|node| !node.is_null()) {
@@ -299,6 +309,23 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Replaces variables of the environment in the values of external labels.
+fn expand_external_labels(root: &mut Node, environment: &Environment) -> Result<(), Error> {
+    let labels = root.existing_mut("global");
+    let labels = labels.and_then(|global| global.existing_mut("external_labels"));
+    let Some(Value::Map(labels)) = labels.map(|labels| &mut labels.value) else {
+        return Ok(());
+    };
+    for (name, node) in labels {
+        if let Value::Text(value) = &mut node.value {
+            *value = environment
+                .expand_braces(value)
+                .map_err(|reason| Error::at(node.at, format!("external label {name}: {reason}")))?;
+        }
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<String, Error> {

@@ -123,6 +123,7 @@ impl Core {
                 bucket,
                 Arc::clone(&tenants),
                 Arc::clone(&deps.clock),
+                config.hash,
             ))
         });
         deps.registry
@@ -317,10 +318,10 @@ fn start<E: std::error::Error + Send + Sync + 'static>(
 }
 
 fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {
-    let Some(yaml) = config.read()? else {
+    let Some(yaml) = config.text() else {
         return Ok(None);
     };
-    let bucket = Bucket::open(&yaml, Patience::Background);
+    let bucket = Bucket::open(yaml, Patience::Background);
     bucket.map(Some).map_err(start("open the bucket"))
 }
 

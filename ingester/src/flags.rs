@@ -2,12 +2,18 @@
 
 use std::path::PathBuf;
 
-use model::labels::is_legacy_label_name;
+use bucket::HashFunction;
+use model::labels::{NameScheme, is_legacy_label_name};
+use model::relabel::{RelabelConfig, RelabelRule};
 use model::time::DurationMs;
 use model::{Labels, LabelsBuilder};
 use runtime::flags::ListenAddress;
 use runtime::http::{HeaderName, HttpLimits};
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use runtime::web_config::WebConfig;
+use runtime::{
+    BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, RefusedFlag,
+    ServerConfig, ServerFlags,
+};
 use storeapi::grpc::Limits as StoreLimits;
 use storeapi::remote_read::ReadLimits;
 
@@ -71,6 +77,15 @@ pub struct Flags {
         default_value_t = 10
     )]
     pub read_concurrent: u16,
+    /// Hashes files of shipped blocks, so that whoever has them need not download them again: SHA256,
+    /// or nothing.
+    #[arg(
+        long = "hash-func",
+        value_name = "FUNCTION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub hash: HashFunction,
 }
 
 /// Flags of the TSDBs.
@@ -102,9 +117,9 @@ pub struct TsdbFlags {
     #[arg(
         long = "tsdb.max-retention-bytes",
         value_name = "BYTES",
-        default_value_t = 0
+        default_value = "0"
     )]
-    pub retention_bytes: u64,
+    pub retention_bytes: ByteSize,
     /// How much older than the newest sample one may be that comes out of order; 0 refuses them.
     #[arg(
         long = "tsdb.out-of-order.time-window",
@@ -240,7 +255,78 @@ pub struct ReceiveFlags {
         default_value_t = 4096
     )]
     pub label_value_bytes_max: usize,
+    /// File with relabelling rules, in Prometheus' form, for series that are written to this server.
+    #[arg(
+        long = "receive.relabel-config-file",
+        value_name = "FILE",
+        conflicts_with = "relabel_config"
+    )]
+    pub relabel_config_file: Option<PathBuf>,
+    /// The rules themselves, instead of a file.
+    #[arg(long = "receive.relabel-config", value_name = "YAML")]
+    pub relabel_config: Option<String>,
+    /// TLS of the server for remote write.
+    #[command(flatten)]
+    pub tls: WriteTlsFlags,
 }
+
+/// How the server for remote write speaks TLS; as --http.config says where these say nothing.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WriteTlsFlags {
+    /// File with the certificate of the server for remote write, in PEM; without it --http.config says
+    /// how that speaks.
+    #[arg(
+        long = "remote-write.server-tls-cert",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub cert: String,
+    /// File with its private key in PEM.
+    #[arg(
+        long = "remote-write.server-tls-key",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub key: String,
+    /// File with the authorities that certificates of its clients must come from.
+    #[arg(
+        id = "write_client_ca",
+        long = "remote-write.server-tls-client-ca",
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub client_ca: String,
+    /// Oldest version of TLS that it speaks: 1.2 or 1.3.
+    #[arg(
+        id = "write_min_version",
+        long = "remote-write.server-tls-min-version",
+        value_name = "VERSION",
+        default_value = "1.3"
+    )]
+    pub min_version: String,
+}
+
+impl WriteTlsFlags {
+    fn resolve(&self, web: &WebConfig) -> Result<WebConfig, Error> {
+        let tls = runtime::grpc::server_tls(
+            ("remote-write.server-tls-cert", &self.cert),
+            ("remote-write.server-tls-key", &self.key),
+            ("remote-write.server-tls-client-ca", &self.client_ca),
+            ("remote-write.server-tls-min-version", &self.min_version),
+        )?;
+        Ok(match tls {
+            Some(tls) => web.with_tls(tls),
+            None => web.clone(),
+        })
+    }
+}
+
+/// Why flags are refused that spread series over several receivers.
+const ONE_RECEIVER: &str = "series are not spread over receivers here: each stores what it is sent; \
+     leave the flag out and let writers send to as many as they need";
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
@@ -251,20 +337,15 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "tsdb.head.expanded-postings-cache-size",
         "tsdb.block.expanded-postings-cache-size",
         "tsdb.write-queue-size",
-        "remote-write.server-tls-cert",
-        "remote-write.server-tls-key",
-        "remote-write.server-tls-client-ca",
-        "remote-write.server-tls-min-version",
+        "remote-write.server-tls-ciphers",
+        "remote-write.server-tls-curves",
         "remote-write.client-tls-cert",
         "remote-write.client-tls-key",
         "remote-write.client-tls-ca",
         "remote-write.client-server-name",
-        "receive.hashrings",
-        "receive.hashrings-file",
         "receive.hashrings-file-refresh-interval",
         "receive.hashrings-algorithm",
         "receive.local-endpoint",
-        "receive.replication-factor",
         "receive.replica-header",
         "receive.replication-protocol",
         "receive.capnproto-address",
@@ -273,9 +354,6 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "receive.grpc-service-config",
         "receive-forward-timeout",
         "receive-forward-max-backoff",
-        "receive.tenant-certificate-field",
-        "receive.relabel-config",
-        "receive.relabel-config-file",
         "receive.otlp-promote-resource-attributes",
     ],
     switches: &[
@@ -283,6 +361,32 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "tsdb.memory-snapshot-on-shutdown",
         "tsdb.allow-overlapping-blocks",
         "receive.otlp-enable-target-info",
+        "shipper.ignore-unequal-block-size",
+        "shipper.allow-out-of-order-uploads",
+        "tsdb.enable-native-histograms",
+    ],
+    refused: &[
+        RefusedFlag {
+            name: "receive.hashrings",
+            harmless: &["", "[]"],
+            reason: ONE_RECEIVER,
+        },
+        RefusedFlag {
+            name: "receive.hashrings-file",
+            harmless: &[""],
+            reason: ONE_RECEIVER,
+        },
+        RefusedFlag {
+            name: "receive.replication-factor",
+            harmless: &["", "0", "1"],
+            reason: ONE_RECEIVER,
+        },
+        RefusedFlag {
+            name: "receive.tenant-certificate-field",
+            harmless: &[""],
+            reason: "tenants are not told by certificates here, so that all writes would go to one; \
+                     leave the flag out and have a proxy set --receive.tenant-header",
+        },
     ],
 };
 
@@ -295,7 +399,9 @@ pub struct Config {
     pub write_address: ListenAddress,
     /// What clients of that server may use.
     pub write_http: HttpLimits,
-    /// Where the bucket's configuration is read from.
+    /// How that server speaks TLS.
+    pub write_web: WebConfig,
+    /// The bucket's configuration.
     pub bucket: BucketConfig,
     /// How the TSDBs are kept.
     pub tsdb: TsdbConfig,
@@ -311,6 +417,10 @@ pub struct Config {
     pub store_limits: StoreLimits,
     /// Limits of remote read.
     pub read_limits: ReadLimits,
+    /// How files of shipped blocks are hashed.
+    pub hash: HashFunction,
+    /// Variables that the configuration file names.
+    pub environment: Environment,
 }
 
 /// How the TSDBs are kept.
@@ -349,7 +459,7 @@ impl Flags {
     ///
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
+    pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
         let servers = self.servers.resolve()?;
         let address = ListenAddress::parse(&self.receive.address);
         let write_address = address.map_err(|reason| flag("remote-write.address", reason))?;
@@ -359,7 +469,8 @@ impl Flags {
             return Err(flag("remote-write.address", reason));
         }
         let tenant_label = self.receive.tenant_label.clone();
-        let receive = self.receive.resolve()?;
+        let write_web = self.receive.tls.resolve(&servers.web)?;
+        let receive = self.receive.resolve(environment)?;
         let write_http = HttpLimits {
             body_bytes_max: WRITE_BYTES_MAX,
             large_max: WRITES_MAX,
@@ -375,7 +486,8 @@ impl Flags {
             servers,
             write_address,
             write_http,
-            bucket: self.bucket.resolve(),
+            write_web,
+            bucket: self.bucket.resolve(environment)?,
             tsdb: self.tsdb.resolve()?,
             receive,
             tenant_label,
@@ -389,6 +501,8 @@ impl Flags {
                 concurrent_max: usize::from(self.read_concurrent).max(1),
                 ..ReadLimits::default()
             },
+            hash: self.hash,
+            environment: environment.clone(),
         })
     }
 }
@@ -402,7 +516,7 @@ impl TsdbFlags {
             labels: external_labels(&self.labels)?,
             default_labels: Labels::empty(),
             retention_ms: positive(self.retention.0),
-            retention_bytes: (self.retention_bytes > 0).then_some(self.retention_bytes),
+            retention_bytes: Some(self.retention_bytes.0).filter(|bytes| *bytes > 0),
             out_of_order_window_ms: self.out_of_order_window.0.max(0),
             future_max_ms: positive(self.future_window.0).unwrap_or(i64::MAX),
             exemplars_max: self.exemplars,
@@ -418,25 +532,21 @@ impl TsdbFlags {
 }
 
 impl ReceiveFlags {
-    fn resolve(self) -> Result<ReceiveSettings, Error> {
+    fn resolve(self, environment: &Environment) -> Result<ReceiveSettings, Error> {
+        let relabel = self.relabel_rules(environment)?;
         let header = self.tenant_header.parse::<HeaderName>();
         let header = header.map_err(|_| {
             let reason = format!("{:?} is not the name of a header", self.tenant_header);
             flag("receive.tenant-header", reason)
         })?;
-        let limits = match (self.limits_file, self.limits_config) {
-            (Some(file), _) => {
-                let text = std::fs::read_to_string(&file).map_err(|error| {
-                    let reason = format!("cannot read {}: {error}", file.display());
-                    flag("receive.limits-config-file", reason)
-                })?;
-                LimitsFile::parse(&text)
-                    .map_err(|reason| flag("receive.limits-config-file", reason))?
-            }
-            (None, Some(text)) => {
-                LimitsFile::parse(&text).map_err(|reason| flag("receive.limits-config", reason))?
-            }
-            (None, None) => LimitsFile::default(),
+        let limits_flag = match self.limits_file {
+            Some(_) => "receive.limits-config-file",
+            None => "receive.limits-config",
+        };
+        let (file, text) = (self.limits_file.as_deref(), self.limits_config.as_deref());
+        let limits = match environment.configuration(limits_flag, file, text)? {
+            Some(text) => LimitsFile::parse(&text).map_err(|reason| flag(limits_flag, reason))?,
+            None => LimitsFile::default(),
         };
         Ok(ReceiveSettings {
             decode: DecodeOptions {
@@ -446,6 +556,7 @@ impl ReceiveFlags {
                     value_bytes_max: self.label_value_bytes_max.min(WRITE_BYTES_MAX - 1),
                 },
                 split_tenant_label: self.split_tenant_label.filter(|name| !name.is_empty()),
+                relabel: relabel.into(),
                 ..DecodeOptions::default()
             },
             bytes_max: WRITE_DECOMPRESSED_MAX,
@@ -455,6 +566,23 @@ impl ReceiveFlags {
             },
             limits,
         })
+    }
+
+    fn relabel_rules(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
+        let wrong = |reason: String| flag("receive.relabel-config", reason);
+        let file = self.relabel_config_file.as_deref();
+        let text = self.relabel_config.as_deref();
+        let text = environment.configuration("receive.relabel-config", file, text)?;
+        let text = text.filter(|text| !text.trim().is_empty());
+        let Some(text) = text else {
+            return Ok(Vec::new());
+        };
+        let rules: Vec<RelabelConfig> =
+            serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Utf8));
+        compiled
+            .collect::<Result<_, _>>()
+            .map_err(|e| wrong(e.to_string()))
     }
 }
 
@@ -503,7 +631,9 @@ mod tests {
     fn resolve(args: &str) -> Result<Config, String> {
         let args = std::iter::once("ingester").chain(args.split_whitespace());
         let line = Line::try_parse_from(args).map_err(|e| e.to_string())?;
-        line.flags.resolve().map_err(|e| e.to_string())
+        line.flags
+            .resolve(&Environment::default())
+            .map_err(|e| e.to_string())
     }
 
     #[test]
@@ -529,8 +659,35 @@ mod tests {
     }
 
     #[test]
+    fn the_write_server_speaks_tls_of_its_own() {
+        let config = resolve("--remote-write.server-tls-cert=c --remote-write.server-tls-key=k");
+        let config = config.unwrap();
+        assert!(config.write_web.tls.is_some() && config.servers.web.tls.is_none());
+        assert_eq!(resolve("").unwrap().write_web, WebConfig::default());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let config = resolve("--tsdb.max-retention-bytes=10GB").unwrap();
+        assert_eq!(config.tsdb.retention_bytes, Some(10 << 30));
+        assert_eq!(resolve("").unwrap().tsdb.retention_bytes, None);
+    }
+
+    #[test]
+    fn rules_for_writes_are_read() {
+        let wrong = resolve("--receive.relabel-config=[{action:x}]").unwrap_err();
+        assert!(wrong.contains("--receive.relabel-config"), "{wrong}");
+        let rules = r#"--receive.relabel-config=[{"regex":"x","action":"labeldrop"}]"#;
+        assert_eq!(resolve(rules).unwrap().receive.decode.relabel.len(), 1);
+    }
+
+    #[test]
     fn wrong_values_are_named() {
         for (args, named) in [
+            (
+                "--remote-write.server-tls-cert=c",
+                "--remote-write.server-tls-key",
+            ),
             ("--receive.tenant-header=a:b", "--receive.tenant-header"),
             (
                 "--receive.limits-config={write:{x:1}}",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::Labels;
 use parking_lot::Mutex;
-use runtime::{Clock, Error};
+use runtime::{Clock, Environment, Error};
 
 use crate::append::Appender;
 use crate::config;
@@ -15,6 +15,7 @@ use crate::scrape::{Manager, Settings};
 /// The configuration file and what came of it, before anything is scraped.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    environment: Environment,
     file: Option<PathBuf>,
     config: config::Config,
     external_labels: Labels,
@@ -23,6 +24,7 @@ pub(crate) struct Loaded {
 /// Scrapes as the configuration file says.
 #[derive(Debug)]
 pub(crate) struct Scraping {
+    environment: Environment,
     file: Option<PathBuf>,
     /// What is in force. Held while it is changed.
     config: Mutex<config::Config>,
@@ -39,10 +41,12 @@ impl Loaded {
     pub(crate) fn read(config: &Config) -> Result<Self, Error> {
         let loaded = match &config.config_file {
             None => config::Config::default(),
-            Some(file) => config::Config::load(file).map_err(|error| Error::Start {
-                action: "load the configuration".to_owned(),
-                source: Box::new(error),
-            })?,
+            Some(file) => {
+                config::Config::load(file, &config.environment).map_err(|error| Error::Start {
+                    action: "load the configuration".to_owned(),
+                    source: Box::new(error),
+                })?
+            }
         };
         for warning in &loaded.warnings {
             tracing::warn!(warning, "configuration");
@@ -60,7 +64,18 @@ impl Loaded {
             .find(|labels| !labels.is_empty())
             .unwrap_or(&config.tsdb.default_labels)
             .clone();
+        if external_labels.is_empty() && config.bucket.text().is_some() {
+            return Err(Error::Flag {
+                flag: "label",
+                reason:
+                    "no external labels are named, by which blocks in the bucket are told from \
+                         those of others; say a label that no other producer has, such as \
+                         --label='replica=\"a\"'"
+                        .to_owned(),
+            });
+        }
         Ok(Self {
+            environment: config.environment.clone(),
             file: config.config_file.clone(),
             config: loaded,
             external_labels,
@@ -100,6 +115,7 @@ impl Loaded {
             hostname: hostname(),
         };
         Scraping {
+            environment: self.environment,
             file: self.file,
             config: Mutex::new(self.config),
             external_labels: self.external_labels,
@@ -133,7 +149,8 @@ impl Scraping {
             return Ok(());
         };
         let mut current = self.config.lock();
-        let new = config::Config::load(file).map_err(|error| error.to_string())?;
+        let new =
+            config::Config::load(file, &self.environment).map_err(|error| error.to_string())?;
         for warning in &new.warnings {
             tracing::warn!(warning, "configuration");
         }
@@ -162,4 +179,47 @@ impl Scraping {
 fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: crate::Flags,
+    }
+
+    fn read(args: &[&str]) -> Result<Loaded, String> {
+        let line = Line::parse_from(std::iter::once(&"ingester").chain(args));
+        let environment = Environment::new([("ZONE".into(), "eu".into())]);
+        let config = line
+            .flags
+            .resolve(&environment)
+            .map_err(|e| e.to_string())?;
+        Loaded::read(&config).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn blocks_are_not_shipped_without_an_identity() {
+        let bucket = "--objstore.config=type: FILESYSTEM";
+        let error = read(&[bucket]).unwrap_err();
+        assert!(error.contains("--label: no external labels"), "{error}");
+        assert!(read(&[bucket, "--label=replica=a"]).is_ok());
+        assert!(read(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_sidecar_sees_what_variables_stand_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yml");
+        std::fs::write(&file, "global:\n  external_labels: {zone: '${ZONE}'}\n").unwrap();
+        let loaded = read(&[&format!("--config.file={}", file.display())]).unwrap();
+        let zone = Labels::from_pairs([("zone", "eu")]);
+        assert_eq!(loaded.external_labels(), &zone);
+        assert!(loaded.config.printed(&zone).contains("zone: eu"));
+    }
 }

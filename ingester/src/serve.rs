@@ -65,7 +65,7 @@ impl Ingester {
             .with_web(&config.servers.web)?;
         let writes = Server::bind(&config.write_address, config.write_http)
             .await?
-            .with_web(&config.servers.web)?;
+            .with_web(&config.write_web)?;
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
         registry.register(http.metrics());

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::Bucket;
 use bucket::ship::{META_FILE_NAME, Shipper, ShipperConfig};
+use bucket::{Bucket, HashFunction};
 use runtime::Clock;
 use runtime::process::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,6 +21,7 @@ pub(crate) struct Shipping {
     bucket: Bucket,
     tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
+    hash: HashFunction,
     shippers: tokio::sync::Mutex<BTreeMap<Arc<str>, Shipper>>,
 }
 
@@ -33,11 +34,17 @@ impl fmt::Debug for Shipping {
 }
 
 impl Shipping {
-    pub(crate) fn new(bucket: Bucket, tenants: Arc<Tenants>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        bucket: Bucket,
+        tenants: Arc<Tenants>,
+        clock: Arc<dyn Clock>,
+        hash: HashFunction,
+    ) -> Self {
         Self {
             bucket,
             tenants,
             clock,
+            hash,
             shippers: tokio::sync::Mutex::default(),
         }
     }
@@ -73,6 +80,7 @@ impl Shipping {
             // Those were merged while nothing shipped them.
             upload_compacted: true,
             allow_out_of_order: true,
+            hash: self.hash,
         };
         Shipper::new(self.bucket.clone(), config)
     }

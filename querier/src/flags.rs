@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::time::DurationMs;
 use runtime::grpc::{GrpcClientConfig, GrpcClientFlags};
 use runtime::http::HttpLimits;
-use runtime::{Error, ForeignFlags, ServerConfig, ServerFlags};
+use runtime::{Error, ForeignFlags, RefusedFlag, ServerConfig, ServerFlags};
 use storeapi::grpc::Limits;
 
 use crate::dedup::Dedup;
@@ -45,8 +45,8 @@ pub struct Flags {
 /// Flags that say whom to ask.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EndpointFlags {
-    /// Endpoint that speaks the StoreAPI: HOST:PORT, or dns+, dnssrv+ or dnssrvnoa+ before a name to
-    /// look up. May be repeated.
+    /// Endpoint that speaks the StoreAPI: HOST:PORT, or dns+, dnsdualstack+, dnssrv+ or dnssrvnoa+ before
+    /// a name to look up. May be repeated.
     #[arg(long = "endpoint", value_name = "ADDRESS")]
     pub endpoint: Vec<String>,
     /// Endpoint that is asked even when it does not answer. May be repeated.
@@ -243,6 +243,10 @@ pub struct TenantFlags {
     pub label: String,
 }
 
+/// Why flags are refused that leave a part of the data out of answers.
+const SELECTION: &str = "a querier answers over all that its endpoints have here; leave the flag out and \
+     name only the endpoints that are to be asked";
+
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
     with_value: &[
@@ -257,15 +261,43 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "query.partition-label",
         "grpc.proxy-strategy",
         "query.lazy-retrieval-max-buffered-responses",
-        "selector-label",
         "query.conn-metric.label",
-        "query.tenant-certificate-field",
         "query.telemetry.request-duration-seconds-quantiles",
         "query.telemetry.request-samples-quantiles",
         "query.telemetry.request-series-seconds-quantiles",
         "alert.query-url",
     ],
-    switches: &["query.enable-x-functions"],
+    switches: &[
+        "query.enable-x-functions",
+        "query.distributed-with-overlapping-interval",
+        "rule.partial-response",
+        "target.partial-response",
+        "metric-metadata.partial-response",
+        "exemplar.partial-response",
+    ],
+    refused: &[
+        RefusedFlag {
+            name: "query.tenant-certificate-field",
+            harmless: &[""],
+            reason: "tenants are not told by certificates here, so that all would be one; leave the \
+                     flag out and have a proxy set --query.tenant-header",
+        },
+        RefusedFlag {
+            name: "selector.relabel-config",
+            harmless: &["", "[]"],
+            reason: SELECTION,
+        },
+        RefusedFlag {
+            name: "selector.relabel-config-file",
+            harmless: &[""],
+            reason: SELECTION,
+        },
+        RefusedFlag {
+            name: "selector-label",
+            harmless: &[""],
+            reason: SELECTION,
+        },
+    ],
 };
 
 /// What the component works with: complete and checked.

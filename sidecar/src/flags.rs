@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bucket::HashFunction;
 use model::time::{DurationMs, parse_timestamp};
-use runtime::{BucketConfig, BucketFlags, Error, ForeignFlags, ServerConfig, ServerFlags};
+use runtime::{
+    BucketConfig, BucketFlags, Environment, Error, ForeignFlags, ServerConfig, ServerFlags,
+};
 use storeapi::grpc::Limits;
 
 use crate::client::ClientConfig;
@@ -110,6 +113,15 @@ pub struct ShipperFlags {
     /// Ships a block although an older one failed.
     #[arg(long = "shipper.allow-out-of-order-uploads")]
     pub allow_out_of_order: bool,
+    /// Hashes files of blocks, so that whoever has them need not download them again: SHA256, or
+    /// nothing.
+    #[arg(
+        long = "hash-func",
+        value_name = "FUNCTION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub hash: HashFunction,
 }
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
@@ -126,6 +138,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
     ],
     // Damaged blocks are always set aside.
     switches: &["shipper.skip-corrupted-blocks"],
+    refused: &[],
 };
 
 /// Begin of what is served.
@@ -164,7 +177,7 @@ impl MinTime {
 pub struct Config {
     /// Where the servers listen.
     pub servers: ServerConfig,
-    /// Where the bucket's configuration is read from.
+    /// The bucket's configuration.
     pub bucket: BucketConfig,
     /// Address of Prometheus, without a slash at its end.
     pub url: String,
@@ -194,6 +207,7 @@ impl PartialEq for ShipperFlags {
                 f.upload_compacted,
                 f.ignore_unequal_block_size,
                 f.allow_out_of_order,
+                f.hash,
             )
         };
         key(self) == key(other)
@@ -207,7 +221,7 @@ impl Flags {
     ///
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
+    pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
         let prometheus = &self.prometheus;
         let url = prometheus.url.trim_end_matches('/');
         if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -218,7 +232,7 @@ impl Flags {
         }
         Ok(Config {
             servers: self.servers.resolve()?,
-            bucket: self.bucket.resolve(),
+            bucket: self.bucket.resolve(environment)?,
             url: url.to_owned(),
             client: prometheus.client()?,
             ready_timeout: duration(prometheus.ready_timeout),
@@ -272,7 +286,9 @@ mod tests {
     fn resolve(args: &[&str]) -> Result<Config, String> {
         let line = std::iter::once("sidecar").chain(args.iter().copied());
         let line = <Line as clap::Parser>::try_parse_from(line).map_err(|e| e.to_string())?;
-        line.flags.resolve().map_err(|e| e.to_string())
+        line.flags
+            .resolve(&Environment::default())
+            .map_err(|e| e.to_string())
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub(crate) struct Shipping {
 impl Shipping {
     /// A shipper into the bucket that is configured, if one is.
     pub(crate) fn new(config: &Config) -> Result<Option<Self>, Error> {
-        let Some(yaml) = config.bucket.read()? else {
+        let Some(yaml) = config.bucket.text() else {
             return Ok(None);
         };
-        let bucket = Bucket::open(&yaml, Patience::Background).map_err(|source| Error::Start {
+        let bucket = Bucket::open(yaml, Patience::Background).map_err(|source| Error::Start {
             action: "open the bucket".to_owned(),
             source: Box::new(source),
         })?;
@@ -42,6 +42,7 @@ impl Shipping {
             state_file: config.shipper.meta_file_name.clone(),
             upload_compacted: config.shipper.upload_compacted,
             allow_out_of_order: config.shipper.allow_out_of_order,
+            hash: config.shipper.hash,
         };
         Ok(Some(Self {
             shipper: Shipper::new(bucket.clone(), shipper),

@@ -11,7 +11,9 @@ use model::time::DurationMs;
 use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
 use runtime::web_config::WebConfig;
-use runtime::{BucketConfig, BucketFlags, Error};
+use runtime::{BucketConfig, BucketFlags, Environment, Error};
+
+use super::passed::PassedFlags;
 
 /// The external label of this process' blocks unless the user says others. Answers do not show it.
 pub(super) const REPLICA_LABEL: &str = "promontory_replica";
@@ -92,6 +94,9 @@ pub(crate) struct Flags {
     /// Records of float samples in the log: compact ones, or those of Prometheus.
     #[arg(long = "wal.records", value_name = "FORM", default_value = "compact")]
     wal_records: String,
+    /// What the parts take themselves.
+    #[command(flatten)]
+    passed: PassedFlags,
 }
 
 /// What the parts work with: complete and checked.
@@ -109,6 +114,8 @@ pub(super) struct Config {
     pub(super) querier: querier::Config,
     pub(super) compactor: compactor::Config,
     pub(super) grace: Duration,
+    /// Variables that configuration names.
+    pub(super) environment: Environment,
     retention: DurationMs,
 }
 
@@ -138,26 +145,21 @@ impl Flags {
     ///
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub(super) fn resolve(self) -> Result<Config, Error> {
+    pub(super) fn resolve(self, environment: &Environment) -> Result<Config, Error> {
         let address = |flag, text: &str| {
             ListenAddress::parse(text).map_err(|reason| Error::Flag { flag, reason })
         };
         let work = |part: &str| self.data_dir.join(part).display().to_string();
-        let bucket = match self.bucket.resolve() {
+        let (bucket, bucket_flag) = match self.bucket.resolve(environment)? {
             BucketConfig::None => {
                 let folder = serde_json::Value::from(work("bucket"));
-                BucketConfig::Inline(format!(
-                    "type: FILESYSTEM\nconfig: {{directory: {folder}}}\n"
-                ))
+                let yaml = format!("type: FILESYSTEM\nconfig: {{directory: {folder}}}\n");
+                let said = flag("objstore.config", &yaml);
+                (BucketConfig::Yaml(yaml), said)
             }
-            named => named,
+            named => (named, self.bucket_flag()),
         };
-        let bucket_flag = match &bucket {
-            BucketConfig::File(file) => flag("objstore.config-file", file.display()),
-            BucketConfig::Inline(text) => flag("objstore.config", text),
-            BucketConfig::None => String::new(),
-        };
-        let store = [
+        let mut store = vec![
             bucket_flag.clone(),
             flag("data-dir", work("store")),
             flag(
@@ -165,35 +167,52 @@ impl Flags {
                 format!("{}s", SYNC_INTERVAL.as_secs()),
             ),
         ];
-        let compactor = [
+        store.extend(self.passed.for_part::<store::Flags>());
+        let mut compactor = vec![
             bucket_flag.clone(),
             flag("data-dir", work("compactor")),
             "--wait".to_owned(),
         ];
+        compactor.extend(self.passed.for_part::<compactor::Flags>());
         Ok(Config {
             http: address("http-address", &self.http_address)?,
             web: WebConfig::read(&self.web_config)?,
             grpc: address("grpc-address", &self.grpc_address)?,
-            ingester: self.ingester(&bucket_flag)?,
-            store: flags_of::<store::Flags>(&store)?.resolve()?,
+            ingester: self.ingester(&bucket_flag, environment)?,
+            store: flags_of::<store::Flags>(&store)?.resolve(environment)?,
             querier: self.querier()?.resolve_for_given_stores()?,
-            compactor: flags_of::<compactor::Flags>(&compactor)?.resolve()?,
+            compactor: flags_of::<compactor::Flags>(&compactor)?.resolve(environment)?,
             has_config_file: self.scrape_config.is_some(),
             bucket,
+            environment: environment.clone(),
             grace: GRACE,
             retention: self.retention,
             data_dir: self.data_dir,
         })
     }
 
+    /// The flag that named the bucket.
+    fn bucket_flag(&self) -> String {
+        match (&self.bucket.config_file, &self.bucket.config) {
+            (Some(file), _) => flag("objstore.config-file", file.display()),
+            (None, text) => flag("objstore.config", text.as_deref().unwrap_or_default()),
+        }
+    }
+
     fn querier(&self) -> Result<querier::Flags, Error> {
         // As a Prometheus, it wants to be told.
-        let mut flags = flags_of::<querier::Flags>(&[flag("query.default-step", "0s")])?;
+        let mut said = vec![flag("query.default-step", "0s")];
+        said.extend(self.passed.for_part::<querier::Flags>());
+        let mut flags = flags_of::<querier::Flags>(&said)?;
         flags.queries.dialect = self.dialect;
         Ok(flags)
     }
 
-    fn ingester(&self, bucket_flag: &str) -> Result<ingester::Config, Error> {
+    fn ingester(
+        &self,
+        bucket_flag: &str,
+        environment: &Environment,
+    ) -> Result<ingester::Config, Error> {
         let mut said = vec![
             bucket_flag.to_owned(),
             "--tsdb.layout=single".to_owned(),
@@ -206,12 +225,13 @@ impl Flags {
         said.extend(self.labels.iter().map(|label| flag("label", label)));
         let config_file = self.scrape_config.iter();
         said.extend(config_file.map(|file| flag("config.file", file.display())));
+        said.extend(self.passed.for_part::<ingester::Flags>());
         let mut flags = flags_of::<ingester::Flags>(&said)?;
         flags.protocols = self.protocols.clone();
         // What was pushed is data like any other, so it is there again after a restart.
         let groups = || self.data_dir.join("pushgateway");
         flags.protocols.pushgateway.file.get_or_insert_with(groups);
-        let mut config = flags.resolve()?;
+        let mut config = flags.resolve(environment)?;
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
         config.tsdb.default_labels = Labels::from_pairs([(REPLICA_LABEL, host)]);

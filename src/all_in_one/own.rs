@@ -57,7 +57,7 @@ fn configure(
         // Nobody pushes to it.
         "--pipeline.buffer-bytes-max=0".to_owned(),
     ];
-    Ok(flags_of::<ingester::Flags>(&said)?.resolve()?)
+    Ok(flags_of::<ingester::Flags>(&said)?.resolve(&config.environment)?)
 }
 
 fn scrape_config(scheme: &str, address: SocketAddr, has_node_exporter: bool) -> String {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use bucket::{Bucket, Fetcher, Patience, View};
 use runtime::process::{self, Shutdown};
-use runtime::{BucketFlags, Clock as _, SystemClock};
+use runtime::{BucketFlags, Clock as _, Environment, SystemClock};
 
 use super::output::Output;
 
@@ -44,24 +44,32 @@ struct Target {
 }
 
 impl Target {
-    fn open(&self) -> anyhow::Result<Bucket> {
-        open(&self.bucket, Patience::Interactive)
+    fn open(&self, environment: &Environment) -> anyhow::Result<Bucket> {
+        open(&self.bucket, environment, Patience::Interactive)
     }
 }
 
-fn open(flags: &BucketFlags, patience: Patience) -> anyhow::Result<Bucket> {
-    let text = flags.require()?.read()?.unwrap_or_default();
-    Ok(Bucket::open(&text, patience)?)
+fn open(
+    flags: &BucketFlags,
+    environment: &Environment,
+    patience: Patience,
+) -> anyhow::Result<Bucket> {
+    let config = flags.require(environment)?;
+    Ok(Bucket::open(config.text().unwrap_or_default(), patience)?)
 }
 
 /// Runs the tool.
-pub(crate) fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    command: Command,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Ls(args) => ls::run(&args, out),
-        Command::Inspect(args) => inspect::run(&args, out),
-        Command::Verify(args) => verify::run(&args, out),
-        Command::Mark(args) => mark::run(&args, out),
-        Command::Cleanup(args) => cleanup::run(&args, out),
+        Command::Ls(args) => ls::run(&args, environment, out),
+        Command::Inspect(args) => inspect::run(&args, environment, out),
+        Command::Verify(args) => verify::run(&args, environment, out),
+        Command::Mark(args) => mark::run(&args, environment, out),
+        Command::Cleanup(args) => cleanup::run(&args, environment, out),
     }
 }
 

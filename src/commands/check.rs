@@ -7,6 +7,8 @@ mod metrics;
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
+use runtime::Environment;
+
 /// Checks.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -23,11 +25,12 @@ pub(crate) enum Command {
 /// Runs the check; `input` is standard input.
 pub(crate) fn run(
     command: &Command,
+    environment: &Environment,
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Config(args) => config::run(args, out),
+        Command::Config(args) => config::run(args, environment, out),
         Command::WebConfig(args) => config::run_web(args, out),
         Command::Metrics => metrics::run(input, out),
     }

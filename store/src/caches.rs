@@ -8,12 +8,12 @@
 //! What was read is kept in memory and, for buckets that are not folders here, on disk. No server of
 //! caches is asked: where one is configured, that is said and the sizes of the flags hold.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use runtime::Error;
+use runtime::{ByteSize, Environment, Error};
 use serde::Deserialize;
 
-use crate::flags::{ByteSize, document, refused};
+use crate::flags::{document, refused};
 
 /// What Thanos keeps in memory unless told otherwise.
 const MEMORY_DEFAULT: u64 = 250 << 20;
@@ -71,32 +71,26 @@ impl CacheFlags {
     ///
     /// # Errors
     /// [`Error::Flag`] for a configuration that cannot be read, or of an unknown type.
-    pub fn index_bytes(&self) -> Result<Option<u64>, Error> {
+    pub fn index_bytes(&self, environment: &Environment) -> Result<Option<u64>, Error> {
         let file = self.index_cache_config_file.as_deref();
-        configured(
-            "index-cache.config",
-            file,
-            self.index_cache_config.as_deref(),
-        )
+        let (flag, text) = ("index-cache.config", self.index_cache_config.as_deref());
+        configured(flag, environment.configuration(flag, file, text)?)
     }
 
     /// Further bytes for chunks, where a configuration says so.
     ///
     /// # Errors
     /// As [`CacheFlags::index_bytes`].
-    pub fn chunk_bytes(&self) -> Result<Option<u64>, Error> {
+    pub fn chunk_bytes(&self, environment: &Environment) -> Result<Option<u64>, Error> {
         let file = self.caching_bucket_config_file.as_deref();
         let text = self.caching_bucket_config.as_deref();
-        configured("store.caching-bucket.config", file, text)
+        let flag = "store.caching-bucket.config";
+        configured(flag, environment.configuration(flag, file, text)?)
     }
 }
 
-fn configured(
-    flag: &'static str,
-    file: Option<&Path>,
-    text: Option<&str>,
-) -> Result<Option<u64>, Error> {
-    let Some(document) = document::<Document>(flag, file, text)? else {
+fn configured(flag: &'static str, text: Option<String>) -> Result<Option<u64>, Error> {
+    let Some(document) = document::<Document>(flag, text)? else {
         return Ok(None);
     };
     match document.kind.to_ascii_uppercase().as_str() {
@@ -132,7 +126,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<Option<u64>, String> {
-        configured("index-cache.config", None, Some(text)).map_err(|e| e.to_string())
+        configured("index-cache.config", Some(text.to_owned())).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -145,7 +139,7 @@ mod tests {
         );
         assert_eq!(of("type: IN-MEMORY"), Ok(Some(MEMORY_DEFAULT)));
         assert_eq!(of(" \n"), Ok(None));
-        assert_eq!(configured("index-cache.config", None, None).unwrap(), None);
+        assert_eq!(configured("index-cache.config", None).unwrap(), None);
     }
 
     #[test]
@@ -161,7 +155,5 @@ mod tests {
             assert!(error.starts_with("--index-cache.config: "), "{error}");
             assert!(error.contains(named), "{text}: {error}");
         }
-        let missing = Path::new("/nowhere/cache.yml");
-        assert!(configured("index-cache.config", Some(missing), None).is_err());
     }
 }

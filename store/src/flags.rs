@@ -1,14 +1,13 @@
 //! Flags of the store, under Thanos' names, and what they resolve to.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::labels::NameScheme;
 use model::relabel::{RelabelConfig, RelabelRule};
 use model::time::{DurationMs, parse_timestamp};
 use runtime::http::HttpLimits;
-use runtime::{BucketConfig, BucketFlags, Error, ServerConfig, ServerFlags};
+use runtime::{BucketConfig, BucketFlags, ByteSize, Environment, Error, ServerConfig, ServerFlags};
 use serde::de::DeserializeOwned;
 use storeapi::grpc::Limits as AnswerLimits;
 
@@ -16,30 +15,6 @@ use crate::caches::CacheFlags;
 use crate::gateway::Options;
 use crate::limits::Limits;
 use crate::sync::{Bounds, Strategy, SyncOptions, TimeBound};
-
-/// Bytes, written as a number with a unit: `250MB`, `2GiB`, `1024`. Units are powers of 1024, as
-/// Thanos reads them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Self, String> {
-        let wrong = || format!("{s:?} is no size; write a number and a unit, such as 250MB");
-        let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
-        let number: u64 = s[..digits].parse().map_err(|_| wrong())?;
-        let shift = match s[digits..].trim_start().to_ascii_uppercase().as_str() {
-            "" | "B" => 0,
-            "KB" | "KIB" => 10,
-            "MB" | "MIB" => 20,
-            "GB" | "GIB" => 30,
-            "TB" | "TIB" => 40,
-            _ => return Err(wrong()),
-        };
-        number.checked_mul(1 << shift).map(Self).ok_or_else(wrong)
-    }
-}
 
 /// A cache on disk that is worth it.
 const DISK_CACHE_MIN: u64 = 16 << 20;
@@ -176,6 +151,7 @@ pub struct LimitFlags {
     /// Most series of a request, those of each block counted; 0 for no limit.
     #[arg(
         long = "store.limits.request-series",
+        alias = "store.grpc.touched-series-limit",
         value_name = "COUNT",
         default_value_t = AnswerLimits::SERIES
     )]
@@ -183,6 +159,7 @@ pub struct LimitFlags {
     /// Most samples of a request, 120 for each chunk; 0 for no limit.
     #[arg(
         long = "store.limits.request-samples",
+        alias = "store.grpc.series-sample-limit",
         value_name = "COUNT",
         default_value_t = AnswerLimits::SAMPLES
     )]
@@ -203,7 +180,7 @@ pub struct Config {
     pub servers: ServerConfig,
     /// What clients of the HTTP server may use.
     pub http: HttpLimits,
-    /// Where the bucket's configuration is read from.
+    /// The bucket's configuration.
     pub bucket: BucketConfig,
     /// How the gateway works.
     pub gateway: Options,
@@ -216,20 +193,20 @@ impl Flags {
     ///
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve(self) -> Result<Config, Error> {
-        let gateway = self.limits.resolve(self.data_dir.clone())?;
+    pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
+        let gateway = self.limits.resolve(self.data_dir.clone(), environment)?;
         Ok(Config {
             servers: self.servers.resolve()?,
             http: HttpLimits::default(),
-            bucket: self.bucket.require()?,
+            bucket: self.bucket.require(environment)?,
             gateway,
-            sync: self.selection.resolve(self.data_dir)?,
+            sync: self.selection.resolve(self.data_dir, environment)?,
         })
     }
 }
 
 impl LimitFlags {
-    fn resolve(&self, data_dir: PathBuf) -> Result<Options, Error> {
+    fn resolve(&self, data_dir: PathBuf, environment: &Environment) -> Result<Options, Error> {
         if self.concurrency == 0 {
             return Err(refused(
                 "store.grpc.series-max-concurrency",
@@ -242,11 +219,14 @@ impl LimitFlags {
         if self.disk_cache.0 > 0 && self.disk_cache.0 < DISK_CACHE_MIN {
             return Err(refused("disk-cache-size", "use 16MB or more, or 0"));
         }
-        let of_bucket = self.caches.chunk_bytes()?;
+        let of_bucket = self.caches.chunk_bytes(environment)?;
         Ok(Options {
             data_dir,
             disk_cache_bytes: self.disk_cache.0,
-            index_cache_bytes: self.caches.index_bytes()?.unwrap_or(self.index_cache.0),
+            index_cache_bytes: self
+                .caches
+                .index_bytes(environment)?
+                .unwrap_or(self.index_cache.0),
             chunk_bytes: self.chunk_pool.0.saturating_add(of_bucket.unwrap_or(0)),
             index_idle: positive(
                 "store.index-header-lazy-reader-idle-timeout",
@@ -264,7 +244,7 @@ impl LimitFlags {
 }
 
 impl SelectionFlags {
-    fn resolve(&self, data_dir: PathBuf) -> Result<SyncOptions, Error> {
+    fn resolve(&self, data_dir: PathBuf, environment: &Environment) -> Result<SyncOptions, Error> {
         Ok(SyncOptions {
             data_dir: Some(data_dir),
             interval: positive("sync-block-duration", self.sync_interval)?,
@@ -275,16 +255,16 @@ impl SelectionFlags {
                 min: bound("min-time", &self.min_time)?,
                 max: bound("max-time", &self.max_time)?,
             },
-            relabel: self.relabel_rules()?,
+            relabel: self.relabel_rules(environment)?,
             strategy: self.strategy,
         })
     }
 
-    fn relabel_rules(&self) -> Result<Vec<RelabelRule>, Error> {
+    fn relabel_rules(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
         let flag = "selector.relabel-config-file";
-        let (file, text) = (&self.relabel_config_file, &self.relabel_config);
-        let configs = document::<Vec<RelabelConfig>>(flag, file.as_deref(), text.as_deref())?;
-        let configs = configs.unwrap_or_default();
+        let file = self.relabel_config_file.as_deref();
+        let text = environment.configuration(flag, file, self.relabel_config.as_deref())?;
+        let configs = document::<Vec<RelabelConfig>>(flag, text)?.unwrap_or_default();
         let rules = configs.iter().map(|c| c.compile(NameScheme::Utf8));
         rules
             .collect::<Result<_, _>>()
@@ -292,21 +272,14 @@ impl SelectionFlags {
     }
 }
 
-/// The YAML of a file, or else of the text that is said instead of one; nothing when that is empty.
+/// The YAML of a text; nothing when that is empty.
 pub(crate) fn document<T: DeserializeOwned>(
     flag: &'static str,
-    file: Option<&Path>,
-    text: Option<&str>,
+    text: Option<String>,
 ) -> Result<Option<T>, Error> {
-    let text = match (file, text) {
-        (Some(file), _) => std::fs::read_to_string(file)
-            .map_err(|e| refused(flag, &format!("cannot read {}: {e}", file.display())))?,
-        (None, Some(text)) => text.to_owned(),
-        (None, None) => return Ok(None),
-    };
-    if text.trim().is_empty() {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
-    }
+    };
     let document = serde_saphyr::from_str(&text);
     document
         .map(Some)
@@ -351,23 +324,19 @@ mod tests {
     fn resolve(args: &[&str]) -> Result<Config, String> {
         let bucket = ["store", "--objstore.config=type: FILESYSTEM"];
         let cli = Cli::try_parse_from(bucket.iter().chain(args)).map_err(|e| e.to_string())?;
-        cli.flags.resolve().map_err(|e| e.to_string())
+        cli.flags
+            .resolve(&Environment::default())
+            .map_err(|e| e.to_string())
     }
 
     #[test]
-    fn sizes_have_units_of_1024() {
-        for (text, bytes) in [
-            ("0", Some(0)),
-            ("250MB", Some(250 << 20)),
-            ("2 GiB", Some(2 << 30)),
-            ("7b", Some(7)),
-            ("", None),
-            ("MB", None),
-            ("1XB", None),
-            ("99999999999TB", None),
-        ] {
-            assert_eq!(text.parse().ok(), bytes.map(ByteSize), "{text:?}");
-        }
+    fn limits_have_their_old_names() {
+        let old = [
+            "--store.grpc.series-sample-limit=5",
+            "--store.grpc.touched-series-limit=6",
+        ];
+        let limits = resolve(&old).unwrap().gateway.limits;
+        assert_eq!((limits.samples_max, limits.series_max), (5, 6));
     }
 
     #[test]

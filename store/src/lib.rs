@@ -72,6 +72,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "store.enable-index-header-lazy-reader",
         "store.enable-lazy-expanded-postings",
     ],
+    refused: &[],
 };
 
 /// The component, ready to run.
@@ -170,7 +171,7 @@ fn open_bucket(config: &BucketConfig) -> Result<Bucket, Error> {
         flag: "objstore.config-file",
         reason,
     };
-    let text = config.read().map_err(|e| refused(e.chain()))?;
+    let text = config.text();
     let text = text.ok_or_else(|| refused("name a bucket".to_owned()))?;
-    Bucket::open(&text, Patience::Interactive).map_err(|e| refused(e.chain()))
+    Bucket::open(text, Patience::Interactive).map_err(|e| refused(e.chain()))
 }

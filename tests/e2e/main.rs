@@ -17,6 +17,7 @@ mod elasticsearch;
 mod faults;
 mod federation;
 mod figures;
+mod flags;
 mod forwarding;
 mod http_api;
 mod lifecycle;

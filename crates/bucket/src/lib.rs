@@ -30,4 +30,4 @@ pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, TimeBound, TimeBounds, V
 pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDownsampleMark};
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};
-pub use ship::{Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block};
+pub use ship::{HashFunction, Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block};

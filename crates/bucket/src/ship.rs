@@ -4,6 +4,7 @@
 //! step the store is asked for the sizes of all that lies there. An upload that was cut off is gone
 //! on with: what is there in full size is not sent again.
 
+mod hash;
 mod shipper;
 mod state;
 mod stats;
@@ -11,6 +12,7 @@ mod stats;
 mod tests;
 mod upload;
 
+pub use hash::HashFunction;
 pub use shipper::{Shipped, Shipper, ShipperConfig};
 pub use state::META_FILE_NAME;
 pub use stats::index_stats;

@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::Error;
 use crate::grpc::{GrpcServerConfig, GrpcServerFlags};
 use crate::web_config::WebConfig;
+use crate::{Environment, Error};
 
 /// Flags of the log.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +38,9 @@ pub enum LogLevel {
 /// Form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// `key=value` pairs.
+    /// `key=value` pairs; what Thanos sends to the journal of systemd itself is to be taken from
+    /// standard error.
+    #[value(alias = "journald")]
     Logfmt,
     /// One JSON object a line.
     Json,
@@ -199,53 +202,57 @@ pub struct BucketFlags {
     pub config: Option<String>,
 }
 
-/// Where the bucket's configuration is to be read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bucket's configuration, in which variables of the environment are replaced.
+#[derive(Clone, PartialEq, Eq)]
 pub enum BucketConfig {
     /// No bucket.
     None,
-    /// From a file.
-    File(PathBuf),
-    /// From this text.
-    Inline(String),
+    /// This text.
+    Yaml(String),
+}
+
+impl fmt::Debug for BucketConfig {
+    /// Without the text, which holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Yaml(_) => "Yaml",
+        })
+    }
 }
 
 impl BucketConfig {
     /// The configuration's text; `None` when there is no bucket.
-    ///
-    /// # Errors
-    /// [`Error::System`] when the file cannot be read.
-    pub fn read(&self) -> Result<Option<String>, Error> {
+    pub fn text(&self) -> Option<&str> {
         match self {
-            Self::None => Ok(None),
-            Self::Inline(text) => Ok(Some(text.clone())),
-            Self::File(path) => match std::fs::read_to_string(path) {
-                Ok(text) => Ok(Some(text)),
-                Err(source) => Err(Error::System {
-                    action: format!("read {}", path.display()),
-                    source,
-                }),
-            },
+            Self::None => None,
+            Self::Yaml(text) => Some(text),
         }
     }
 }
 
 impl BucketFlags {
-    /// The bucket's configuration; an empty text means no bucket, as in Thanos.
-    pub fn resolve(&self) -> BucketConfig {
-        match (&self.config_file, &self.config) {
-            (Some(file), _) => BucketConfig::File(file.clone()),
-            (None, Some(text)) if !text.trim().is_empty() => BucketConfig::Inline(text.clone()),
-            (None, _) => BucketConfig::None,
-        }
+    /// Reads the bucket's configuration; an empty text means no bucket, as in Thanos.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] when the file cannot be read, or names a variable that is not set.
+    pub fn resolve(&self, environment: &Environment) -> Result<BucketConfig, Error> {
+        let flag = match self.config_file {
+            Some(_) => "objstore.config-file",
+            None => "objstore.config",
+        };
+        let file = self.config_file.as_deref();
+        let text = environment.configuration(flag, file, self.config.as_deref())?;
+        let text = text.filter(|text| !text.trim().is_empty());
+        Ok(text.map_or(BucketConfig::None, BucketConfig::Yaml))
     }
 
     /// The bucket's configuration, for a component that cannot do without.
     ///
     /// # Errors
-    /// [`Error::Flag`] when no bucket was named.
-    pub fn require(&self) -> Result<BucketConfig, Error> {
-        match self.resolve() {
+    /// [`Error::Flag`] as [`BucketFlags::resolve`], and when no bucket was named.
+    pub fn require(&self, environment: &Environment) -> Result<BucketConfig, Error> {
+        match self.resolve(environment)? {
             BucketConfig::None => Err(Error::Flag {
                 flag: "objstore.config-file",
                 reason: "name the bucket's configuration file; this component works on a bucket"
@@ -253,6 +260,32 @@ impl BucketFlags {
             }),
             config => Ok(config),
         }
+    }
+}
+
+/// Bytes, written as a number with a unit: `250MB`, `2GiB`, `1024`. Units are powers of 1024, as
+/// Thanos reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let wrong = || format!("{s:?} is no size; write a number and a unit, such as 250MB");
+        let digits = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+        let number: u64 = s[..digits].parse().map_err(|_| wrong())?;
+        let shift = match s[digits..].trim_start().to_ascii_uppercase().as_str() {
+            "" | "B" => 0,
+            "KB" | "KIB" => 10,
+            "MB" | "MIB" => 20,
+            "GB" | "GIB" => 30,
+            "TB" | "TIB" => 40,
+            "PB" | "PIB" => 50,
+            "EB" | "EIB" => 60,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(1 << shift).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -289,6 +322,22 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("250MB", Some(250 << 20)),
+            ("2 GiB", Some(2 << 30)),
+            ("7b", Some(7)),
+            ("", None),
+            ("MB", None),
+            ("1XB", None),
+            ("99999999999TB", None),
+        ] {
+            assert_eq!(text.parse().ok(), bytes.map(ByteSize), "{text:?}");
+        }
+    }
+
+    #[test]
     fn servers_must_not_share_an_address() {
         assert!(servers(":1", ":2").is_ok());
         assert!(servers(":0", ":0").is_ok());
@@ -301,8 +350,15 @@ mod tests {
             config_file: None,
             config: text.map(str::to_owned),
         };
-        assert_eq!(flags(Some(" \n")).resolve(), BucketConfig::None);
-        assert!(flags(None).require().is_err());
-        assert!(flags(Some("type: FILESYSTEM")).require().is_ok());
+        let environment = Environment::new([("KEY".into(), "s3cret".into())]);
+        assert_eq!(
+            flags(Some(" \n")).resolve(&environment).unwrap(),
+            BucketConfig::None
+        );
+        assert!(flags(None).require(&environment).is_err());
+        let config = flags(Some("key: $(KEY)")).require(&environment).unwrap();
+        assert_eq!(config.text(), Some("key: s3cret"));
+        let unset = flags(Some("key: $(NONE)")).require(&environment);
+        assert!(unset.unwrap_err().to_string().contains("NONE"));
     }
 }

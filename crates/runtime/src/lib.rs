@@ -1,13 +1,14 @@
 //! Process plumbing that every component shares and is given instead of reaching for it.
 //!
 //! Reading order: [`flags`] (groups of flags under Thanos' names, and their resolved form),
-//! [`foreign`] (flags of Thanos that this build accepts and ignores), [`log`], [`clock`],
+//! [`foreign`] (flags of Thanos that this build accepts and ignores), [`environment`], [`log`], [`clock`],
 //! [`process`] (threads, signals, shutdown), [`readiness`], [`notifications`], [`reload`], [`tasks`]
 //! (background work), [`http`] (the HTTP server), [`grpc`] (gRPC servers and clients), [`tls`], [`web_config`] (whom the HTTP server
 //! lets in), [`metrics`] (the process' own figures).
 
 pub mod about;
 pub mod clock;
+pub mod environment;
 pub mod flags;
 pub mod followed;
 pub mod foreign;
@@ -25,8 +26,11 @@ pub mod web_config;
 
 pub use about::About;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use flags::{BucketConfig, BucketFlags, LogConfig, LogFlags, ServerConfig, ServerFlags};
-pub use foreign::ForeignFlags;
+pub use environment::Environment;
+pub use flags::{
+    BucketConfig, BucketFlags, ByteSize, LogConfig, LogFlags, ServerConfig, ServerFlags,
+};
+pub use foreign::{ForeignFlags, RefusedFlag};
 pub use notifications::Notifications;
 pub use readiness::Readiness;
 pub use reload::Reloads;

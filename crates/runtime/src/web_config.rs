@@ -148,19 +148,35 @@ impl WebConfig {
         })
     }
 
+    /// The same but for TLS, which is spoken as other flags say; a change of the file has no effect
+    /// then, while one of a certificate has.
+    #[must_use]
+    pub fn with_tls(&self, tls: ServerTls) -> Self {
+        Self {
+            file: None,
+            tls: Some(tls),
+            ..self.clone()
+        }
+    }
+
     /// What the configuration says, now and whenever a file of it changes; nothing where there is
     /// none.
     ///
     /// # Errors
     /// [`Error::Flag`] and [`Error::Start`] when a file cannot be used.
     pub(crate) fn follow(&self) -> Result<Option<Arc<Followed<Web>>>, Error> {
-        let Some(file) = &self.file else {
+        if self.file.is_none() && self.tls.is_none() {
             return Ok(None);
-        };
-        let (file, has_tls) = (file.clone(), self.tls.is_some());
+        }
+        let (said, has_tls) = (self.clone(), self.tls.is_some());
         let followed = Followed::new("the web configuration", move |seen| {
-            seen.note(&file);
-            let config = Self::read(&file.to_string_lossy())?;
+            let config = match &said.file {
+                Some(file) => {
+                    seen.note(file);
+                    Self::read(&file.to_string_lossy())?
+                }
+                None => said.clone(),
+            };
             if config.tls.is_some() != has_tls {
                 let reason = "a restart switches TLS on or off, nothing else does";
                 return Err(refused(reason.to_owned()));

@@ -1,3 +1,5 @@
+use runtime::Environment;
+
 use super::*;
 
 fn parse(text: &str) -> Result<Config, Error> {
@@ -263,14 +265,19 @@ fn included_files_add_jobs_and_are_named_in_errors() {
             .map(|j| j.name.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(names(&Config::load(&main).unwrap()), ["a", "b"]);
+    assert_eq!(
+        names(&Config::load(&main, &Environment::default()).unwrap()),
+        ["a", "b"]
+    );
     write("jobs-2.yml", "scrape_configs:\n- job_name: b\n");
-    let error = Config::load(&main).unwrap_err().to_string();
+    let error = Config::load(&main, &Environment::default())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("jobs-2.yml: line 2: found multiple"),
         "{error}"
     );
-    let missing = Config::load(&dir.path().join("none.yml"))
+    let missing = Config::load(&dir.path().join("none.yml"), &Environment::default())
         .unwrap_err()
         .to_string();
     assert!(missing.contains("none.yml"), "{missing}");
@@ -392,4 +399,22 @@ fn exporters_of_one_name_are_refused_where_the_second_stands() {
     ]);
     let unnamed = "remote_write:\n- url: http://x\n- url: http://x\n";
     assert_eq!(parse(unnamed).unwrap().exports.len(), 2);
+}
+
+#[test]
+fn external_labels_name_variables() {
+    let text = |value: &str| format!("global: {{external_labels: {{zone: '{value}'}}}}");
+    let environment = Environment::new([("ZONE".into(), "eu".into())]);
+    let zone = |value: &str| {
+        let config = Config::parse_with(&text(value), Path::new("."), &environment);
+        let config = config.map_err(|error| error.to_string())?;
+        let labels = &config.global.external_labels;
+        Ok::<_, String>(labels.get("zone").unwrap_or_default().to_owned())
+    };
+    assert_eq!(zone("${ZONE}-1").as_deref(), Ok("eu-1"));
+    assert_eq!(zone("$ZONE").as_deref(), Ok("eu"));
+    assert_eq!(zone("${NONE:-us}").as_deref(), Ok("us"));
+    assert_eq!(zone("5$$").as_deref(), Ok("5$"));
+    let error = zone("${NONE}").unwrap_err();
+    assert!(error.contains("zone") && error.contains("NONE"), "{error}");
 }

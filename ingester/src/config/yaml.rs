@@ -203,6 +203,14 @@ impl Node {
         &mut fields[place].1
     }
 
+    /// The field of a map, if it is there.
+    pub(super) fn existing_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(fields) => fields.iter_mut().find(|(n, _)| n == name).map(|(_, n)| n),
+            _ => None,
+        }
+    }
+
     fn mismatch(&self, wanted: &str) -> Error {
         let tag = self.value.tag();
         let shown = self.value.scalar();

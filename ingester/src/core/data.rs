@@ -76,7 +76,7 @@ fn db_options(tsdb: &TsdbConfig, window_ms: Option<i64>, bucket: &BucketConfig) 
     let defaults = DbOptions::default();
     let merge_max = match bucket {
         BucketConfig::None => Some(merge_max_ms(tsdb.retention_ms)),
-        BucketConfig::File(_) | BucketConfig::Inline(_) => None,
+        BucketConfig::Yaml(_) => None,
     };
     DbOptions {
         head: HeadOptions {
@@ -129,7 +129,10 @@ mod tests {
 
     fn options(args: &[&str]) -> DbOptions {
         let args = std::iter::once("ingester").chain(args.iter().copied());
-        let config = Line::parse_from(args).flags.resolve().unwrap();
+        let config = Line::parse_from(args)
+            .flags
+            .resolve(&runtime::Environment::default())
+            .unwrap();
         db_options(&config.tsdb, None, &config.bucket)
     }
 

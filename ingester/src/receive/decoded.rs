@@ -1,8 +1,10 @@
 //! What a decoder fills: batches by tenant, and what it refused.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use model::{Labels, Metadata};
+use model::relabel::{RelabelRule, relabel};
+use model::{Labels, LabelsBuilder, Metadata};
 use tsdb::batch::{Batch, SeriesRef};
 
 use super::known::Known;
@@ -17,7 +19,7 @@ const SHOWN_BYTES: usize = 512;
 const BATCHES_KEPT: usize = 4;
 
 /// What a request may hold, and how it is taken apart.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DecodeOptions {
     /// What labels may be like.
     pub labels: LabelLimits,
@@ -27,6 +29,8 @@ pub struct DecodeOptions {
     pub samples_max: usize,
     /// The label that names a series' tenant, and is removed from it.
     pub split_tenant_label: Option<String>,
+    /// Rules for the labels of series; those that they drop are not taken, which is no refusal.
+    pub relabel: Arc<[RelabelRule]>,
 }
 
 /// Metadata of a metric, as remote write 1.0 sends it apart from series.
@@ -194,6 +198,33 @@ impl Decoded {
             self.refuse(reason, samples, labels);
             return None;
         }
+        if options.relabel.is_empty() {
+            return self.place(labels, samples, options, message);
+        }
+        let mut builder = LabelsBuilder::new();
+        for (name, value) in labels.iter() {
+            builder.set(name, value);
+        }
+        if !relabel(&options.relabel, &mut builder) {
+            return None;
+        }
+        let relabelled = builder.labels();
+        let mut labels: Vec<_> = relabelled.iter().collect();
+        if let Err(reason) = normalize(&mut labels, &options.labels) {
+            self.refuse(reason, samples, &labels);
+            return None;
+        }
+        self.place(&mut labels, samples, options, message)
+    }
+
+    /// Begins a series in the batch of its tenant.
+    fn place(
+        &mut self,
+        labels: &mut Vec<(&str, &str)>,
+        samples: usize,
+        options: &DecodeOptions,
+        message: Option<Message>,
+    ) -> Option<&mut Batch> {
         let mut of_tenant = None;
         if let Some(split) = &options.split_tenant_label
             && let Some(at) = labels.iter().position(|(name, _)| name == split)

@@ -38,7 +38,7 @@ const KEPT_MAX: usize = 16;
 const QUEUE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How writes are received.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How requests are taken apart, where the limits say nothing else.
     pub decode: DecodeOptions,

@@ -162,7 +162,7 @@ fn promtool_takes_and_refuses_what_we_do() {
     let file = dir.path().join("prometheus.yml");
     let check = |text: &str, good: bool| {
         fs::write(&file, text).unwrap();
-        let ours = Config::load(&file);
+        let ours = Config::load(&file, &runtime::Environment::default());
         assert_eq!(ours.is_ok(), good, "{text}\n{ours:?}");
         let mut theirs = Command::new(&promtool);
         let theirs = theirs.args(["check", "config", "--syntax-only"]).arg(&file);

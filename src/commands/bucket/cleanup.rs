@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bucket::Patience;
 use bucket::delete::{delete_block, due_for_deletion};
 use model::time::DurationMs;
-use runtime::{BucketFlags, Clock as _, SystemClock};
+use runtime::{BucketFlags, Clock as _, Environment, SystemClock};
 use ulid::Ulid;
 
 use super::{look, on_runtime, open};
@@ -26,8 +26,12 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let bucket = open(&args.bucket, Patience::Background)?;
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let bucket = open(&args.bucket, environment, Patience::Background)?;
     on_runtime(async || {
         let view = look(&bucket).await?;
         let due = due_for_deletion(&view, args.delete_delay.0, SystemClock.now_ms());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bucket::BlockInfo;
 use model::time::{DurationMs, Rfc3339};
+use runtime::Environment;
 use serde_json::json;
 
 use super::{Target, look, on_runtime};
@@ -18,8 +19,12 @@ pub(crate) struct Args {
     target: Target,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let bucket = args.target.open()?;
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let bucket = args.target.open(environment)?;
     let view = on_runtime(async || look(&bucket).await)?;
     let mut blocks: Vec<&BlockInfo> = view.blocks.values().collect();
     blocks.sort_by_key(|b| (b.labels().clone(), b.resolution(), b.meta.min_time));

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use runtime::Environment;
 use serde_json::json;
 
 use super::{Target, look, on_runtime};
@@ -18,8 +19,12 @@ pub(crate) struct Args {
     exclude_delete: bool,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let bucket = args.target.open()?;
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let bucket = args.target.open(environment)?;
     let view = on_runtime(async || look(&bucket).await)?;
     let is_shown = |marked: bool| !(marked && args.exclude_delete);
     let blocks = view

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use bucket::delete::{mark_for_deletion, mark_no_compact, mark_no_downsample};
 use bucket::{BlockObject, Bucket, NoCompactReason, Patience};
-use runtime::{BucketFlags, Clock as _, SystemClock};
+use runtime::{BucketFlags, Clock as _, Environment, SystemClock};
 use ulid::Ulid;
 
 use super::{on_runtime, open};
@@ -59,8 +59,12 @@ impl Marker {
     }
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let bucket = open(&args.bucket, Patience::Interactive)?;
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let bucket = open(&args.bucket, environment, Patience::Interactive)?;
     let done = on_runtime(async || {
         let mut done = Vec::with_capacity(args.ids.len());
         for id in &args.ids {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bucket::{BlockInfo, BlockObject, Bucket, View};
+use runtime::Environment;
 use runtime::process;
 use serde_json::json;
 use tsdb::block::Block;
@@ -32,8 +33,12 @@ pub(crate) struct Args {
 /// A block and what is wrong with it.
 type Found = Vec<(Ulid, String)>;
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let bucket = args.target.open()?;
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let bucket = args.target.open(environment)?;
     let (checked, found) = on_runtime(async || {
         let view = look(&bucket).await?;
         let mut found = by_listing(&view);

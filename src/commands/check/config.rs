@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ingester::config::Config;
+use runtime::Environment;
 use runtime::web_config::{Ignored, WebConfig};
 
 /// Flags of the check.
@@ -15,12 +16,16 @@ pub(crate) struct Args {
     files: Vec<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    args: &Args,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
         let name = file.display();
         writeln!(out, "Checking {name}")?;
-        match Config::load(file) {
+        match Config::load(file, environment) {
             Ok(config) => {
                 for warning in &config.warnings {
                     writeln!(out, "  WARNING: {warning}")?;

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tsdb::block::{META_FILE, Meta};
 use ulid::Ulid;
 
+use super::hash::HashFunction;
 use super::state;
 use super::upload::{Origin, Uploaded, upload_block};
 use crate::client::Bucket;
@@ -34,6 +35,8 @@ pub struct ShipperConfig {
     /// Whether a block is shipped although an older one failed, and a merged block although it
     /// overlaps one in the bucket.
     pub allow_out_of_order: bool,
+    /// How files of blocks are hashed.
+    pub hash: HashFunction,
 }
 
 /// What one look at the directory came to.
@@ -111,7 +114,10 @@ impl Shipper {
         let before = known.clone();
         known.retain(|id| local.contains(id));
         let mut shipped = Shipped::default();
-        let origin = Origin::new(&self.config.source, labels.clone());
+        let origin = Origin {
+            hash: self.config.hash,
+            ..Origin::new(&self.config.source, labels.clone())
+        };
         let mut overlaps = Overlaps::default();
         for meta in &blocks {
             let id = meta.ulid;

@@ -57,6 +57,7 @@ fn config(dir: &Path) -> ShipperConfig {
         state_file: META_FILE_NAME.to_owned(),
         upload_compacted: false,
         allow_out_of_order: false,
+        hash: HashFunction::None,
     }
 }
 
@@ -73,7 +74,10 @@ async fn a_block_gets_thanos_part() {
     let id = write_block(dir.path(), 0, 1);
     let bucket = Bucket::in_memory();
     let path = dir.path().join(id.to_string());
-    let origin = Origin::new("sidecar", labels());
+    let origin = Origin {
+        hash: HashFunction::Sha256,
+        ..Origin::new("sidecar", labels())
+    };
     let uploaded = upload_block(&bucket, &path, &origin, NOW_MS).await.unwrap();
     let Uploaded::Now(meta) = uploaded else {
         panic!("it was not there before");
@@ -96,6 +100,14 @@ async fn a_block_gets_thanos_part() {
     assert_eq!(thanos.labels, labels());
     assert_eq!((thanos.version, thanos.source.as_str()), (1, "sidecar"));
     assert_eq!(thanos.upload_time.as_deref(), Some("2023-11-14T22:13:20Z"));
+    for file in &thanos.files {
+        // Nothing can hold its own hash.
+        let expected = match file.rel_path.as_str() {
+            "meta.json" => None,
+            name => HashFunction::Sha256.of(&path.join(name)).unwrap(),
+        };
+        assert_eq!(file.hash, expected, "{}", file.rel_path);
+    }
     let files: Vec<_> = (thanos.files.iter())
         .map(|f| (f.rel_path.as_str(), f.size_bytes > 0))
         .collect();

@@ -13,6 +13,7 @@ use tsdb::block::meta::{FileDesc, Thanos};
 use tsdb::block::{Block, CHUNKS_DIR, INDEX_FILE, META_FILE, Meta};
 use ulid::Ulid;
 
+use super::hash::HashFunction;
 use super::stats::index_stats;
 use crate::client::Bucket;
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub struct Origin {
     pub resolution: i64,
     /// What others keep with the block.
     pub extensions: Option<serde_json::Value>,
+    /// How its files are hashed.
+    pub hash: HashFunction,
 }
 
 impl Origin {
@@ -45,6 +48,7 @@ impl Origin {
             source: source.to_owned(),
             resolution: 0,
             extensions: None,
+            hash: HashFunction::None,
         }
     }
 }
@@ -176,7 +180,15 @@ fn check(dir: &Path, origin: &Origin, now_ms: i64) -> Result<Checked> {
     })?;
     let files = files(dir).map_err(|e| Error::local("read", dir, e))?;
     let mut meta = block.meta().clone();
-    let mut descs: Vec<FileDesc> = files.iter().map(|f| desc(&f.name, f.size)).collect();
+    let described = files.iter().map(|file| {
+        let hash = origin.hash.of(&file.path);
+        let hash = hash.map_err(|e| Error::local("read", &file.path, e))?;
+        Ok(FileDesc {
+            hash,
+            ..desc(&file.name, file.size)
+        })
+    });
+    let mut descs: Vec<FileDesc> = described.collect::<Result<_>>()?;
     descs.push(desc(META_FILE, 0));
     descs.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
     let mut thanos = Thanos {

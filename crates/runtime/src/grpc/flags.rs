@@ -85,24 +85,13 @@ impl GrpcServerFlags {
     /// # Errors
     /// [`Error::Flag`] for a value that cannot be used, or one of a pair without the other.
     pub fn resolve(&self) -> Result<GrpcServerConfig, Error> {
-        let identity = identity(
-            ("grpc-server-tls-cert", &self.tls_cert),
-            ("grpc-server-tls-key", &self.tls_key),
-        )?;
-        let client_ca = path(&self.tls_client_ca);
-        if identity.is_none() && client_ca.is_some() {
-            return Err(Error::Flag {
-                flag: "grpc-server-tls-client-ca",
-                reason: "it needs --grpc-server-tls-cert and --grpc-server-tls-key".to_owned(),
-            });
-        }
-        let min_version = min_version("grpc-server-tls-min-version", &self.tls_min_version)?;
         Ok(GrpcServerConfig {
-            tls: identity.map(|identity| ServerTls {
-                identity,
-                client_ca,
-                min_version,
-            }),
+            tls: server_tls(
+                ("grpc-server-tls-cert", &self.tls_cert),
+                ("grpc-server-tls-key", &self.tls_key),
+                ("grpc-server-tls-client-ca", &self.tls_client_ca),
+                ("grpc-server-tls-min-version", &self.tls_min_version),
+            )?,
             connection_age_max: duration(
                 "grpc-server-max-connection-age",
                 &self.max_connection_age,
@@ -189,6 +178,32 @@ impl GrpcClientFlags {
             tls: self.secure.then_some(tls),
         })
     }
+}
+
+/// How a server speaks TLS by four flags, each with what was said: nothing when none of them says.
+///
+/// # Errors
+/// [`Error::Flag`] for a value that cannot be used, or one of a pair without the other.
+pub fn server_tls(
+    cert: (&'static str, &str),
+    key: (&'static str, &str),
+    (ca_flag, client_ca): (&'static str, &str),
+    (version_flag, version): (&'static str, &str),
+) -> Result<Option<ServerTls>, Error> {
+    let min_version = min_version(version_flag, version)?;
+    let client_ca = path(client_ca);
+    let identity = identity(cert, key)?;
+    if identity.is_none() && client_ca.is_some() {
+        return Err(Error::Flag {
+            flag: ca_flag,
+            reason: format!("it needs --{} and --{}", cert.0, key.0),
+        });
+    }
+    Ok(identity.map(|identity| ServerTls {
+        identity,
+        client_ca,
+        min_version,
+    }))
 }
 
 fn path(s: &str) -> Option<PathBuf> {

@@ -1,0 +1,83 @@
+//! Flags of Thanos on command lines of ours, as far as the start goes.
+
+use std::process::Command;
+
+/// The exit code and standard error of the binary with these arguments, which end it at once.
+fn ended(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_promontory"))
+        .args(args)
+        .output()
+        .expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn what_would_do_harm_stops_the_start() {
+    for (args, said) in [
+        (
+            ["ingester", "--receive.replication-factor=3"],
+            "--receive.replication-factor: series are not spread",
+        ),
+        (
+            ["querier", "--selector-label=a=\"b\""],
+            "--selector-label: a querier answers over all",
+        ),
+        (
+            ["querier", "--query.tenant-certificate-field=CN"],
+            "--query.tenant-certificate-field: tenants are not told",
+        ),
+        (
+            ["compactor", "--compact.concurency=2"],
+            "unexpected argument",
+        ),
+    ] {
+        let (code, error) = ended(&args);
+        assert_eq!(code, Some(2), "{args:?}: {error}");
+        assert!(error.contains(said), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn foreign_flags_are_warned_of_and_switches_have_opposites() {
+    let args = [
+        "store",
+        "--tracing.config=type: JAEGER",
+        "--grpc-server-tls-ciphers=x",
+        "--log.format=journald",
+        "--store.brand-new",
+        "5",
+        "--no-enable-auto-gomemlimit",
+    ];
+    let (code, error) = ended(&args);
+    assert_eq!(code, Some(1), "{error}");
+    for said in [
+        "--tracing.config",
+        "--grpc-server-tls-ciphers",
+        "--store.brand-new",
+        "--objstore.config-file: name the bucket",
+    ] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    let (_, error) = ended(&[
+        "querier",
+        "--no-query.auto-downsampling",
+        "--no-query.enforce-tenancy",
+    ]);
+    assert!(error.contains("--endpoint: name whom to ask"), "{error}");
+}
+
+#[test]
+fn the_one_process_takes_flags_of_its_parts() {
+    let args = [
+        "--tracing.config=x",
+        "--enable-auto-gomemlimit",
+        "--receive.labels-max=5",
+        "--query.replica-label=a",
+        "--retention.resolution-raw=1h",
+    ];
+    let (code, error) = ended(&args);
+    assert_eq!(code, Some(1), "{error}");
+    let said = "--retention.resolution-raw: keep raw samples for 40h";
+    assert!(error.contains(said), "{error}");
+}
