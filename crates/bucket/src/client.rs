@@ -31,7 +31,7 @@ pub struct Bucket {
     /// The directory that the store is, when it is a local one.
     root: Option<Arc<std::path::Path>>,
     /// What every object that is written bears.
-    attributes: Attributes,
+    attributes: Arc<Attributes>,
     metrics: Arc<Metrics>,
     /// Cleared for a store that compares tags other than those that it lists.
     compares_tags: Arc<AtomicBool>,
@@ -85,7 +85,7 @@ impl Bucket {
             name: name.into(),
             prefix: prefix.into(),
             root: None,
-            attributes: Attributes::new(),
+            attributes: Arc::default(),
             metrics: Arc::default(),
             compares_tags: Arc::new(AtomicBool::new(true)),
         }
@@ -94,7 +94,10 @@ impl Bucket {
     /// The same bucket, whose objects are written with `attributes`, such as a storage class.
     #[must_use]
     pub(crate) fn with_attributes(self, attributes: Attributes) -> Self {
-        Self { attributes, ..self }
+        Self {
+            attributes: Arc::new(attributes),
+            ..self
+        }
     }
 
     /// What every object that is written bears.
@@ -105,7 +108,7 @@ impl Bucket {
     fn put_options(&self, mode: PutMode) -> PutOptions {
         PutOptions {
             mode,
-            attributes: self.attributes.clone(),
+            attributes: Attributes::clone(&self.attributes),
             ..PutOptions::default()
         }
     }
