@@ -66,7 +66,9 @@ impl Sidecar {
     /// opened, Prometheus is not there in time, or its blocks cannot be shipped.
     pub fn run(self) -> Result<(), Error> {
         let threads = HttpLimits::default().threads_max() + SPARE_THREADS;
-        process::run(threads, async |shutdown| self.serve(shutdown).await)
+        process::run(threads, async |shutdown| {
+            Box::pin(self.serve(shutdown)).await
+        })
     }
 
     /// Serves until `shutdown`.

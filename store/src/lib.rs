@@ -99,7 +99,9 @@ impl StoreGateway {
     /// configuration cannot be used.
     pub fn run(self) -> Result<(), Error> {
         let threads = self.config.http.threads_max() + WORK_THREADS;
-        process::run(threads, async |shutdown| self.serve(shutdown).await)
+        process::run(threads, async |shutdown| {
+            Box::pin(self.serve(shutdown)).await
+        })
     }
 
     /// Serves its health at once, and series when the bucket was looked at.
