@@ -4,12 +4,12 @@ mod metadata;
 
 use std::sync::Arc;
 
-use model::{Labels, Matcher, Sample, TimeRange};
+use model::{Labels, Matcher, Sample, Stop, TimeRange};
 use promql::columns::Samples;
 use promql::source::{SelectRequest, Series, SeriesSet, Source, SourceError};
 use tsdb::Encoding;
 use tsdb::block::{Block, BlockSeries, Intervals, Select};
-use tsdb::chunk::{SeriesEncoder, TimedChunk, xor};
+use tsdb::chunk::{ChunkMeta, SeriesEncoder, TimedChunk, xor};
 use tsdb::merge::{SampleMerge, merged_samples};
 
 use crate::decode::{damaged, push};
@@ -40,11 +40,13 @@ impl Blocks {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        stop: &Stop,
     ) -> Result<Found, SourceError> {
         let mut heads = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             if block.meta().range().overlaps(range) {
-                let rest = Select::new(Arc::clone(block), matchers, range).map_err(failed)?;
+                let rest = Select::new(Arc::clone(block), matchers, range, stop.clone());
+                let rest = rest.map_err(failed)?;
                 let mut head = Head {
                     block: Arc::clone(block),
                     next: None,
@@ -60,9 +62,16 @@ impl Blocks {
 
 impl Source for Blocks {
     fn select(&self, request: &SelectRequest) -> Result<Box<dyn SeriesSet>, SourceError> {
-        Ok(Box::new(self.find(&request.matchers, request.range)?))
+        Ok(Box::new(self.find(
+            &request.matchers,
+            request.range,
+            &request.stop,
+        )?))
     }
 }
+
+/// Samples of a chunk as Prometheus and we cut them.
+const CHUNK_SAMPLES: usize = 120;
 
 fn failed(error: tsdb::Error) -> SourceError {
     SourceError::caused_by(error.kind(), "read block", error)
@@ -214,11 +223,11 @@ impl BlocksSeries {
 
     /// Decodes chunk after chunk.
     fn read_plain(&self, range: TimeRange, out: &mut Samples) -> Result<(), SourceError> {
+        let is_wanted = |meta: &&ChunkMeta| meta.min_time < range.max && meta.max_time >= range.min;
+        let metas = self.parts.iter().flat_map(|part| &part.series.chunks);
+        out.reserve_floats(metas.filter(is_wanted).count() * CHUNK_SAMPLES);
         for part in &self.parts {
-            for meta in &part.series.chunks {
-                if meta.min_time >= range.max || meta.max_time < range.min {
-                    continue;
-                }
+            for meta in part.series.chunks.iter().filter(is_wanted) {
                 decode(&part.block, meta.reference, out)?;
             }
         }

@@ -70,6 +70,16 @@ impl Wanted {
     }
 }
 
+/// Number of floats in a chunk of samples as they were, as it says itself.
+fn float_count(data: &ChunkData) -> usize {
+    match data {
+        ChunkData::Raw(chunk) if chunk.encoding == Encoding::Xor => {
+            xor::count(&chunk.data).map_or(0, usize::from)
+        }
+        _ => 0,
+    }
+}
+
 /// How chunks become samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
@@ -121,6 +131,8 @@ impl Reading {
         if without_resets || (self.wanted == Wanted::Counter && !chunks.clone().all(is_raw)) {
             return read_counter(chunks, out);
         }
+        let raw = chunks.clone().map(|chunk| &chunk.data);
+        out.reserve_floats(raw.map(float_count).sum());
         for chunk in chunks {
             let begin = (out.ts.len(), out.hist_ts.len());
             match &chunk.data {

@@ -10,7 +10,7 @@ use std::vec;
 
 use futures::future::FutureExt as _;
 use futures::stream::{BoxStream, StreamExt as _};
-use model::{ErrorKind, Labels, Matcher, TimeRange};
+use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
 use promql::columns::Samples;
 use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
 use promql::stats::FanOutStats;
@@ -89,6 +89,7 @@ impl Scope {
             // [`Patience::wait`] is called on such threads.
             may_block: true,
             shard: self.shard.clone(),
+            stop: request.stop.clone(),
             ..SeriesRequest::default()
         }
     }
@@ -159,6 +160,12 @@ impl Patience {
     pub fn is_over(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Asked for once nobody waits any longer.
+    pub fn stop(&self) -> Stop {
+        let (patience, given_up) = (self.clone(), self.given_up.subscribe());
+        Stop::when(move || *given_up.borrow() || patience.is_over())
     }
 
     /// What `future` comes to. Called on a thread that may block.
@@ -256,6 +263,7 @@ impl StoreSource {
             matchers,
             range,
             hints: Hints::default(),
+            stop: self.patience.stop(),
         };
         let request = SeriesRequest {
             skip_chunks: true,

@@ -8,7 +8,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::Matcher;
+use model::stop::Pace;
+use model::{Matcher, Stop};
 use moka::sync::Cache;
 use runtime::process::{blocking, blocking_unless};
 use storeapi::StoreError;
@@ -145,7 +146,7 @@ impl Finder<'_> {
         let planned = planned.map_err(|e| of_block(&e))?;
         let plan = Arc::new(planned.plan);
         let refs = read_index(self, planned.ranges, move |index| {
-            let postings = index.planned_postings(&plan)?;
+            let postings = index.planned_postings(&plan, &Pace::new(&Stop::never()))?;
             Ok(postings.map(|series| series.0).collect::<Arc<[u32]>>())
         });
         Ok(Expanded {
@@ -212,7 +213,7 @@ struct Planned {
 
 impl Planned {
     fn new(index: &Reader, matchers: &[Matcher]) -> tsdb::Result<Self> {
-        let mut plan = index.plan_postings(matchers)?;
+        let mut plan = index.plan_postings(matchers, &Pace::new(&Stop::never()))?;
         let mut ranges = Vec::new();
         let mut sized = |group: ListGroup| {
             let lists = group.lists.iter();

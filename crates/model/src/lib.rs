@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`labels`], [`sample`], [`histogram`], [`matcher`], [`time`], [`relabel`]; beside
 //! them [`exemplar`], [`metadata`], [`symbols`], [`figure`] (what parts count of themselves), and what Prometheus does to floats:
-//! [`kahan`], [`logarithm`], [`float`].
+//! [`kahan`], [`logarithm`], [`float`]; and how long work is ended: [`stop`].
 
 pub mod error;
 pub mod exemplar;
@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod regex;
 pub mod relabel;
 pub mod sample;
+pub mod stop;
 pub mod symbols;
 pub mod time;
 mod unicode;
@@ -31,5 +32,6 @@ pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{Sample, Value};
+pub use stop::Stop;
 pub use symbols::{Symbol, Symbols};
 pub use time::TimeRange;

@@ -259,7 +259,7 @@ fn vector(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryVal
 /// The series of a range query, each label set once, sorted by labels.
 fn matrix(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
     let operator = exec::vector(node, steps, ctx)?;
-    let mut all = merge::collect_as(operator, ctx, |series| {
+    let all = merge::collect_as(operator, ctx, |series| {
         let kept = MatrixSeries {
             labels: result_labels(&mut series.labels, series.drop_name),
             points: Points::of_column(&series.column, steps),
@@ -268,15 +268,21 @@ fn matrix(node: &VectorNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryVal
         (ctx.tracker).acquire(series.column.sample_count(), bytes as u64)?;
         Ok(kept)
     })?;
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(QueryValue::Matrix(all))
+    sorted(Held::new(all, ctx), ctx)
+}
+
+/// The series of a matrix, in order of labels.
+fn sorted(mut all: Held<'_, Vec<MatrixSeries>>, ctx: &Context<'_>) -> Result<QueryValue, Error> {
+    let pace = Pace::new(&ctx.tracker);
+    pace.sort_by(&mut all, |a, b| a.labels.cmp(&b.labels))?;
+    Ok(QueryValue::Matrix(all.into_inner()))
 }
 
 /// The samples of an instant query for a range vector.
 fn range_vector(node: &RangeNode, steps: Steps, ctx: &Context<'_>) -> Result<QueryValue, Error> {
     let mut source = range_source(node, steps, ctx)?;
     let mut series = RangeSeries::default();
-    let mut all: Vec<MatrixSeries> = Vec::new();
+    let mut all: Held<'_, Vec<MatrixSeries>> = Held::new(Vec::new(), ctx);
     let end = node.reference(steps.start);
     let start = end.saturating_sub(node.range_ms());
     let range = TimeRange::new(start.saturating_add(1), end.saturating_add(1));
@@ -290,6 +296,5 @@ fn range_vector(node: &RangeNode, steps: Steps, ctx: &Context<'_>) -> Result<Que
             points: Points::of_samples(samples, range),
         });
     }
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(QueryValue::Matrix(all))
+    sorted(all, ctx)
 }

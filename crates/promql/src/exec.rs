@@ -17,6 +17,7 @@ mod distinct;
 mod elementwise;
 mod held;
 mod histogram;
+mod in_order;
 mod info;
 pub(crate) mod labels;
 pub(crate) mod merge;
@@ -43,6 +44,7 @@ use crate::stats::Recorder;
 
 use distinct::{DropName, Names};
 pub(crate) use held::Held;
+pub(crate) use in_order::InOrder;
 pub(crate) use merge::Merged;
 pub(crate) use profile::Profile;
 pub(crate) use ranges::{RangeSeries, RangeSource, range_source};

@@ -9,6 +9,7 @@
 //! Limits bound the length of a text, how deep it nests (the parser's own recursion) and how high
 //! the tree grows (the recursion of everybody else), so that no text can exhaust a stack.
 
+mod call;
 mod check;
 mod duration;
 mod error;

@@ -4,7 +4,7 @@
 //! store, or vectors in memory. It is synchronous; an implementation that waits for the network
 //! runs on a thread that may block.
 
-use model::{ErrorKind, Labels, Matcher, TimeRange};
+use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
 
 use crate::columns::Samples;
 use crate::stats::FanOutStats;
@@ -28,6 +28,9 @@ pub struct SelectRequest {
     pub range: TimeRange,
     /// What the samples are for; an implementation may ignore all of it.
     pub hints: Hints,
+    /// Asked for when the query ends early. Whoever looks for series over more than a few
+    /// milliseconds looks at it, and fails.
+    pub stop: Stop,
 }
 
 /// What an implementation may know to do less work.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use model::{ErrorKind, Labels, Matcher, TimeRange};
+use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
 use tsdb::Chunk;
 
 use crate::proxy::FanOut;
@@ -152,6 +152,8 @@ pub struct SeriesRequest {
     pub without_hashes: bool,
     /// Where a fan-out takes down what each of its members answers.
     pub fan_out: Option<FanOut>,
+    /// Ends the work of making the answer, where that looks at it. It concerns this process alone.
+    pub stop: Stop,
 }
 
 /// A share of all series: those whose hash over some labels, modulo `total`, is `index`.

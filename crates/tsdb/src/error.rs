@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use model::ErrorKind;
+use model::stop::Stopped;
 
 /// Bytes that are not what the format demands, as a codec sees it: without a file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +95,9 @@ pub enum Error {
         "reading took so long that the head went on without it; ask again, for less at once or faster"
     )]
     TooSlow,
+    /// Whoever asked does not wait for the answer any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -125,6 +129,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorKind::NotFound
             }
+            Self::Stopped(_) => ErrorKind::Cancelled,
             Self::TooSlow | Self::Io { .. } => ErrorKind::Unavailable,
         }
     }

@@ -283,18 +283,19 @@ impl Reader {
         }))
     }
 
-    /// Adds the postings list at offset `at` to a union.
-    fn add_postings_at(&self, at: u64, union: &mut UnionBuilder) -> Result<()> {
+    /// Adds the postings list at offset `at` to a union, and returns its length.
+    fn add_postings_at(&self, at: u64, union: &mut UnionBuilder) -> Result<usize> {
         /// Below this, copying costs less than keeping a list.
         const SHORT: usize = 64;
         let frame = self.postings_frame(at)?;
         let (refs, _) = frame[4..].as_chunks::<4>();
-        if refs.len() <= SHORT {
+        let count = refs.len();
+        if count <= SHORT {
             union.add_loose(refs.iter().map(|r| u32::from_be_bytes(*r)));
         } else {
             union.add(self.postings_at(at)?);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The bytes that hold a postings list, as far as the table tells: they end where the list of

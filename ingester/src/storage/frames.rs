@@ -160,7 +160,7 @@ fn select(
     matchers: &[model::Matcher],
     request: &SeriesRequest,
 ) -> Result<Ordered, tsdb::Error> {
-    let selection = (tenant.db).select_holding(held, matchers, request.range)?;
+    let selection = (tenant.db).select_holding(held, matchers, request.range, &request.stop)?;
     let appearance = Appearance::new(&tenant.labels, &request.without_replica_labels);
     let mut is_mixed = false;
     for name in appearance.mixing() {
@@ -168,5 +168,5 @@ fn select(
         let values = tenant.db.label_values(name, &[], request.range, 1)?;
         is_mixed |= !values.is_empty();
     }
-    Ordered::new(selection, appearance, is_mixed)
+    Ordered::new(selection, appearance, is_mixed.then_some(&request.stop))
 }

@@ -11,9 +11,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::vec;
 
-use model::{Labels, LabelsBuilder};
+use model::stop::{self, Pace};
+use model::{Labels, LabelsBuilder, Stop};
 use tsdb::Result;
 use tsdb::db::{Found, Selection};
+
+/// What reading and showing a series counts for.
+const SERIES_WORK: usize = 1024;
 
 /// How a tenant's series are shown.
 #[derive(Debug, Clone)]
@@ -85,13 +89,14 @@ pub(super) struct HoldBack {
 }
 
 impl Ordered {
-    /// Orders what was selected; `is_mixed` when any order may come out of it.
+    /// Orders what was selected; `mixed` when any order may come out of it, with what may end the
+    /// sorting that needs.
     pub(super) fn new(
         selection: Selection,
         mut appearance: Appearance,
-        is_mixed: bool,
+        mixed: Option<&Stop>,
     ) -> Result<Self> {
-        if !is_mixed {
+        let Some(stop) = mixed else {
             // No series has what is to be taken off.
             appearance.without.clear();
             if appearance.external.is_empty() {
@@ -103,15 +108,20 @@ impl Ordered {
                 held: Vec::new(),
                 ready: VecDeque::new(),
             }));
-        }
+        };
         let shown = selection.map(|found| {
             found.map(|found| Shown {
                 labels: appearance.show(found.labels()),
                 found,
             })
         });
-        let mut all = shown.collect::<Result<Vec<_>>>()?;
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let pace = Pace::new(stop);
+        let mut all: Vec<Shown> = Vec::new();
+        for next in shown {
+            pace.spend(SERIES_WORK)?;
+            all.push(next?);
+        }
+        stop::sort_by(&mut all, &pace, |a, b| a.labels.cmp(&b.labels))?;
         Ok(Self::Sorted(all.into_iter()))
     }
 

@@ -2,8 +2,9 @@
 
 use std::vec;
 
-use model::{Labels, Matcher, TimeRange};
+use model::{ErrorKind, Labels, TimeRange};
 use promql::source::SourceError;
+use storeapi::SeriesRequest;
 use tsdb::chunk::TimedChunk;
 use tsdb::head::{Head, SelectedSeries};
 
@@ -13,8 +14,11 @@ use crate::blocks::without;
 pub(super) struct HeadSet(vec::IntoIter<SelectedSeries>);
 
 impl HeadSet {
-    pub(super) fn new(head: &Head, matchers: &[Matcher], range: TimeRange) -> Self {
-        Self(head.select(matchers, range).into_iter())
+    pub(super) fn new(head: &Head, request: &SeriesRequest) -> Result<Self, SourceError> {
+        let found = head.select_until(&request.matchers, request.range, &request.stop);
+        let found = found
+            .map_err(|e| SourceError::caused_by(ErrorKind::Cancelled, "look for head series", e))?;
+        Ok(Self(found.into_iter()))
     }
 
     /// The next series that has chunks in the range asked for.

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use model::ErrorKind;
+use model::stop::{self, Pace, Stopped};
 use promql::source::SourceError;
 use storeapi::{ChunkData, Frame, Series, SeriesChunk, SeriesRequest, StoreError};
 use tsdb::chunk::TimedChunk;
@@ -13,6 +15,9 @@ use crate::blocks::{BlocksSeries, Found};
 /// Series of a frame. Enough to make the frame's cost small, and few enough not to be long on
 /// anybody's thread.
 const FRAME_SERIES: usize = 64;
+
+/// What reading a series counts for, next to a nanosecond.
+const SERIES_WORK: usize = 1024;
 
 /// Merges the series of blocks and head by their labels.
 pub(super) struct Merged {
@@ -26,9 +31,10 @@ pub(super) struct Merged {
 
 impl Merged {
     pub(super) fn new(store: &LocalStore, request: SeriesRequest) -> Result<Self, SourceError> {
-        let mut blocks = store.blocks.find(&request.matchers, request.range)?;
+        let mut blocks = (store.blocks).find(&request.matchers, request.range, &request.stop)?;
         let head = store.head_within(request.range);
-        let mut head = head.map(|head| HeadSet::new(&head, &request.matchers, request.range));
+        let head = head.map(|head| HeadSet::new(&head, &request));
+        let mut head = head.transpose()?;
         Ok(Self {
             next_in_blocks: blocks.advance()?,
             next_in_head: head.as_mut().and_then(HeadSet::advance),
@@ -103,12 +109,16 @@ impl Merged {
 
     /// All series without some of their labels, in the order that they have then.
     pub(super) fn relabelled(&mut self) -> Result<Vec<Series>, StoreError> {
+        let stop = self.request.stop.clone();
+        let pace = Pace::new(&stop);
+        let stopped = |e: Stopped| StoreError::new(ErrorKind::Cancelled, e.to_string());
         let mut all = Vec::new();
         while let Some(mut series) = self.next_series().map_err(|e| failed(&e))? {
+            pace.spend(SERIES_WORK).map_err(stopped)?;
             series.labels = without_labels(&series.labels, &self.request.without_replica_labels);
             all.push(series);
         }
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        stop::sort_by(&mut all, &pace, |a, b| a.labels.cmp(&b.labels)).map_err(stopped)?;
         all.truncate(self.left);
         Ok(all)
     }

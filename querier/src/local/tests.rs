@@ -71,6 +71,7 @@ fn read_all(
     range: TimeRange,
 ) -> Vec<(String, Vec<(i64, f64)>)> {
     let request = SelectRequest {
+        stop: model::Stop::never(),
         matchers: vec![matcher],
         range,
         hints: Hints::default(),

@@ -66,6 +66,7 @@ fn series(job: &str, points: &[(i64, f64)]) -> storeapi::Series {
 
 fn request(func: &str) -> SelectRequest {
     SelectRequest {
+        stop: model::Stop::never(),
         matchers: vec![Matcher::equal("__name__", "up")],
         range: TimeRange::new(0, 100_000),
         hints: Hints {
@@ -96,6 +97,21 @@ fn replicas() -> Scope {
         replica_labels: vec!["replica".to_owned()],
         ..Scope::default()
     }
+}
+
+#[test]
+fn stores_are_told_when_the_query_ends() {
+    let store = Arc::new(Scripted::default());
+    let source = StoreSource::new(store.clone(), Scope::default(), never_waits());
+    let mut request = request("");
+    request.stop = Stop::when(|| true);
+    drop(source.select(&request).unwrap());
+    assert!(store.asked.lock()[0].stop.is_asked());
+    // What is no query ends with the patience for it.
+    source.label_sets(Vec::new(), TimeRange::ALL, 0).unwrap();
+    assert!(!store.asked.lock()[1].stop.is_asked());
+    source.patience.give_up();
+    assert!(store.asked.lock()[1].stop.is_asked());
 }
 
 #[test]

@@ -22,6 +22,8 @@ use tsdb::block::Block;
 use generate::DataSet;
 use queries::Suite;
 
+use crate::commands::output::Output;
+
 /// Flags of the benchmark.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -56,18 +58,8 @@ pub(crate) struct Args {
     /// Measure how soon queries end when they are stopped: by their caller, and by each limit.
     #[arg(long)]
     stop: bool,
-    /// How to print the results.
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    #[command(flatten)]
     output: Output,
-}
-
-/// How to print the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// A line per query.
-    Table,
-    /// One JSON object.
-    Json,
 }
 
 /// Runs the queries and prints what they took; fails when one of them does.
@@ -102,9 +94,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
     };
     let chosen = suite.queries.iter().filter(|q| q.id.contains(&args.only));
     if args.stop {
-        return report::stops(&bench, chosen, (args.output, out));
+        return report::stops(&bench, chosen, (args.output.format, out));
     }
-    let mut report = report::Report::begin(out, args.output)?;
+    let mut report = report::Report::begin(out, args.output.format)?;
     for query in chosen {
         report.add(&query.id, bench.measure(query))?;
     }

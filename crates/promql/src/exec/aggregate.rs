@@ -9,7 +9,6 @@ mod hist_fold;
 mod quantile;
 mod rank;
 
-use hashbrown::HashMap;
 use model::Labels;
 
 use crate::ast::AggregateOp;
@@ -18,7 +17,7 @@ use crate::error::Error;
 use crate::plan::{AggregateNode, AggregateParam};
 
 use super::labels::LabelFilter;
-use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar, vector};
+use super::{BoxedOperator, Context, InOrder, Operator, ScalarColumn, eval_scalar, vector};
 
 /// The operator of `node`.
 pub(crate) fn build<'q>(
@@ -88,10 +87,7 @@ struct Input<'q> {
 }
 
 /// Groups in the order in which their first series came.
-struct Groups<S> {
-    by_key: HashMap<u128, usize>,
-    groups: Vec<Group<S>>,
-}
+type Groups<S> = InOrder<Group<S>>;
 
 struct Group<S> {
     labels: Labels,
@@ -101,13 +97,6 @@ struct Group<S> {
 }
 
 impl<S> Groups<S> {
-    fn new() -> Self {
-        Self {
-            by_key: HashMap::new(),
-            groups: Vec::new(),
-        }
-    }
-
     /// The group of `series`, made with `state` if it is new.
     fn of(
         &mut self,
@@ -115,18 +104,12 @@ impl<S> Groups<S> {
         filter: &LabelFilter,
         state: impl FnOnce() -> S,
     ) -> (usize, &mut Group<S>) {
-        let index = *self
-            .by_key
-            .entry(filter.hash(&series.labels))
-            .or_insert_with(|| {
-                self.groups.push(Group {
-                    labels: filter.apply(&series.labels),
-                    drop_name: false,
-                    state: state(),
-                });
-                self.groups.len() - 1
-            });
-        let group = &mut self.groups[index];
+        let index = self.place(filter.hash(&series.labels), || Group {
+            labels: filter.apply(&series.labels),
+            drop_name: false,
+            state: state(),
+        });
+        let group = &mut self.items[index];
         group.drop_name |= series.drop_name;
         (index, group)
     }

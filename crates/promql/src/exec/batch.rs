@@ -76,7 +76,8 @@ impl Feed {
     /// Pulls up to `count` series.
     fn pull(&mut self, count: usize, ctx: &Context<'_>) {
         while self.pulled.len() < count && !self.is_exhausted && self.failure.is_none() {
-            match ctx.tracker.check().and_then(|()| Ok(self.set.next()?)) {
+            let mut next = || self.set.next().map_err(|e| ctx.tracker.failed(e));
+            match ctx.tracker.check().and_then(|()| next()) {
                 Ok(Some(series)) => {
                     ctx.stats.add_series();
                     self.pulled.push(series);

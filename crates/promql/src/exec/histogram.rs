@@ -12,13 +12,14 @@ use crate::columns::{Column, StepSeries, Steps};
 use crate::error::Error;
 use crate::functions::classic::{self, ClassicBucket};
 use crate::functions::native::{self, NanEffect};
+use crate::limits::Holding;
 use crate::plan::HistogramCall;
 
 use super::distinct::{DropName, Names, StepGuard};
 use super::labels::{hash, with_label};
 use super::merge::{self, Kept};
 use super::range_buckets;
-use super::{BoxedOperator, Context, Held, Operator, ScalarColumn, eval_scalar};
+use super::{BoxedOperator, Context, Held, InOrder, Operator, ScalarColumn, eval_scalar};
 
 const BUCKET_LABEL: &str = "le";
 
@@ -105,23 +106,16 @@ struct Family {
 }
 
 /// Families in the order in which their first series came.
-#[derive(Default)]
-struct Families {
-    by_labels: HashMap<u128, usize>,
-    families: Vec<Family>,
-}
+type Families = InOrder<Family>;
 
 impl Families {
     /// The family with these labels, which may be new.
     fn of(&mut self, labels: Labels) -> &mut Family {
-        let index = *self.by_labels.entry(hash(&labels)).or_insert_with(|| {
-            self.families.push(Family {
-                labels,
-                ..Family::default()
-            });
-            self.families.len() - 1
+        let index = self.place(hash(&labels), || Family {
+            labels,
+            ..Family::default()
         });
-        &mut self.families[index]
+        &mut self.items[index]
     }
 }
 
@@ -144,9 +138,9 @@ impl HistogramOperator<'_> {
     fn run(&self, input: BoxedOperator<'_>) -> Result<Vec<StepSeries>, Error> {
         let mut families = Held::new(Families::default(), self.ctx);
         let mut results = Held::new(Vec::new(), self.ctx);
-        let mut held = (0, 0);
+        let mut held = Holding::new(&self.ctx.tracker);
         self.read(input, &mut families, &mut held)?;
-        for family in &families.families {
+        for family in &families.items {
             self.ctx.tracker.check()?;
             let clash = self.clashes(family);
             for (ask, label) in &self.asks {
@@ -154,7 +148,6 @@ impl HistogramOperator<'_> {
             }
         }
         drop(families.into_inner());
-        self.ctx.tracker.release(held.0, held.1);
         Ok(results.into_inner())
     }
 
@@ -163,17 +156,12 @@ impl HistogramOperator<'_> {
         &self,
         mut input: BoxedOperator<'_>,
         families: &mut Families,
-        held: &mut (u64, u64),
+        held: &mut Holding<'_>,
     ) -> Result<(), Error> {
         let mut series = StepSeries::default();
         while input.next(&mut series)? {
             self.ctx.tracker.check()?;
-            let size = (
-                series.column.sample_count(),
-                series.column.heap_bytes() as u64,
-            );
-            self.ctx.tracker.acquire(size.0, size.1)?;
-            *held = (held.0 + size.0, held.1 + size.1);
+            held.add_column(&series.column)?;
             let mut column = std::mem::take(&mut series.column);
             let native = std::mem::take(&mut column.hists);
             if native.iter().any(Option::is_some) {

@@ -6,7 +6,7 @@ use model::{Labels, LabelsBuilder, MatchOp, Matcher, TimeRange};
 
 use crate::columns::{Column, StepSeries, Steps};
 use crate::error::Error;
-use crate::limits::Pace;
+use crate::limits::{Holding, Pace};
 use crate::plan::{InfoNode, Selector};
 use crate::source::Hints;
 
@@ -60,7 +60,7 @@ impl<'q> Info<'q> {
         let base = merge::collect(input, self.ctx)?;
         let names = self.name_matchers()?;
         let is_info = |s: &StepSeries| names.iter().all(|m| m.matches(s.labels.metric_name()));
-        let mut held = (0, 0);
+        let mut held = Holding::new(&self.ctx.tracker);
         let infos = self.fetch(base.iter().filter(|s| !is_info(s)), &names, &mut held)?;
         let pace = Pace::new(&self.ctx.tracker);
         let mut results = Vec::with_capacity(base.len());
@@ -74,7 +74,6 @@ impl<'q> Info<'q> {
                 self.enrich(&series, infos, (&pace, &mut results))?;
             }
         }
-        self.ctx.tracker.release(held.0, held.1);
         Ok(results)
     }
 
@@ -106,7 +105,7 @@ impl<'q> Info<'q> {
         &self,
         base: impl Iterator<Item = &'a StepSeries>,
         names: &[Matcher],
-        held: &mut (u64, u64),
+        held: &mut Holding<'_>,
     ) -> Result<ByTarget, Error> {
         let mut values: [Vec<String>; 2] = Default::default();
         for series in base {
@@ -147,12 +146,8 @@ impl<'q> Info<'q> {
             if series.column.hists.iter().any(Option::is_some) {
                 return Err(Error::execution("info sample should be float"));
             }
-            let size = (
-                series.column.sample_count(),
-                (series.column.heap_bytes() + series.labels.heap_bytes()) as u64,
-            );
-            self.ctx.tracker.acquire(size.0, size.1)?;
-            *held = (held.0 + size.0, held.1 + size.1);
+            held.add_column(&series.column)?;
+            held.add(0, series.labels.heap_bytes() as u64)?;
             let by_name = by_target.entry(target(&series.labels)).or_default();
             let name = series.labels.metric_name().to_owned();
             by_name.entry(name).or_default().push(InfoSeries {

@@ -1,7 +1,5 @@
 //! Puts fragments of series together.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use model::Labels;
 
 use crate::columns::{StepSeries, StepValue};
@@ -9,7 +7,7 @@ use crate::error::Error;
 use crate::value::MatrixSeries;
 
 use super::distinct::SAME_LABELSET;
-use super::{BoxedOperator, Context, Held, Operator, labels};
+use super::{BoxedOperator, Context, Held, InOrder, Operator, labels};
 
 /// Whole series, in the order in which their first fragments came. Reads all of its input before
 /// it yields the first.
@@ -86,15 +84,20 @@ pub(crate) fn collect_as<F: Fragment>(
     ctx: &Context<'_>,
     keep: impl Fn(&mut StepSeries) -> Result<F, Error>,
 ) -> Result<Vec<F>, Error> {
-    let mut merge = Held::new(MergeSet::default(), ctx);
+    let mut whole = Held::new(InOrder::default(), ctx);
     let mut series = StepSeries::default();
     while input.next(&mut series)? {
         ctx.tracker.check()?;
         if !series.column.is_absent() {
-            merge.add(keep(&mut series)?)?;
+            let kept: F = keep(&mut series)?;
+            if let Err((first, rest)) = whole.insert(labels::hash(kept.labels()), kept)
+                && !first.join(rest)
+            {
+                return Err(Error::execution(SAME_LABELSET));
+            }
         }
     }
-    Ok(merge.into_inner().series)
+    Ok(whole.into_inner().items)
 }
 
 /// Accounts for a series that is kept.
@@ -153,37 +156,5 @@ impl Fragment for (Labels, StepValue) {
 
     fn join(&mut self, _: Self) -> bool {
         false
-    }
-}
-
-/// Series by label set.
-struct MergeSet<F> {
-    by_labels: HashMap<u128, usize>,
-    series: Vec<F>,
-}
-
-impl<F> Default for MergeSet<F> {
-    fn default() -> Self {
-        Self {
-            by_labels: HashMap::new(),
-            series: Vec::new(),
-        }
-    }
-}
-
-impl<F: Fragment> MergeSet<F> {
-    fn add(&mut self, fragment: F) -> Result<(), Error> {
-        match self.by_labels.entry(labels::hash(fragment.labels())) {
-            Entry::Vacant(slot) => {
-                slot.insert(self.series.len());
-                self.series.push(fragment);
-            }
-            Entry::Occupied(slot) => {
-                if !self.series[*slot.get()].join(fragment) {
-                    return Err(Error::execution(SAME_LABELSET));
-                }
-            }
-        }
-        Ok(())
     }
 }

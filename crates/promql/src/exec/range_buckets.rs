@@ -2,15 +2,15 @@
 //! with a label `_bucket`, whose value is `LOW-HIGH` or `LOW-`, each with the count of its bucket
 //! alone. The result keeps its metric name.
 
-use hashbrown::HashMap;
 use model::Labels;
 
 use crate::columns::{Column, StepSeries, Steps};
 use crate::error::Error;
+use crate::limits::{Holding, Pace};
 use crate::plan::ScalarNode;
 
 use super::labels::{hash, with_label};
-use super::{BoxedOperator, Context, Operator, ScalarColumn, eval_scalar};
+use super::{BoxedOperator, Context, Held, InOrder, Operator, ScalarColumn, eval_scalar};
 
 const BUCKET_LABEL: &str = "_bucket";
 
@@ -94,9 +94,8 @@ impl Operator for RangeBuckets<'_> {
 
 impl RangeBuckets<'_> {
     fn run(&self, mut input: BoxedOperator<'_>) -> Result<Vec<StepSeries>, Error> {
-        let mut by_labels: HashMap<u128, usize> = HashMap::new();
-        let mut families: Vec<Family> = Vec::new();
-        let mut held = (0, 0);
+        let mut families = Held::new(InOrder::<Family>::default(), self.ctx);
+        let mut held = Holding::new(&self.ctx.tracker);
         let mut series = StepSeries::default();
         while input.next(&mut series)? {
             self.ctx.tracker.check()?;
@@ -105,29 +104,30 @@ impl RangeBuckets<'_> {
                 continue;
             };
             let column = std::mem::take(&mut series.column);
-            let size = (column.sample_count(), column.heap_bytes() as u64);
-            self.ctx.tracker.acquire(size.0, size.1)?;
-            held = (held.0 + size.0, held.1 + size.1);
+            held.add_column(&column)?;
             let labels = with_label(&series.labels, BUCKET_LABEL, "");
-            let family = *by_labels.entry(hash(&labels)).or_insert_with(|| {
-                families.push(Family {
-                    labels,
-                    drop_name: series.drop_name,
-                    buckets: Vec::new(),
-                });
-                families.len() - 1
+            let family = families.place(hash(&labels), || Family {
+                labels,
+                drop_name: series.drop_name,
+                buckets: Vec::new(),
             });
-            families[family].buckets.push((bounds, column));
+            families.items[family].buckets.push((bounds, column));
         }
-        let results = families.into_iter().map(|family| self.quantiles(family));
-        let results = results
-            .filter(|series| !series.column.is_absent())
-            .collect();
-        self.ctx.tracker.release(held.0, held.1);
+        let pace = Pace::new(&self.ctx.tracker);
+        let mut results = Vec::with_capacity(families.items.len());
+        for family in &mut families.items {
+            // A bucket is looked at three times at each step.
+            pace.spend(family.buckets.len() * self.steps.count * 4)?;
+            let series = self.quantiles(family);
+            if !series.column.is_absent() {
+                results.push(series);
+            }
+        }
+        drop(families.into_inner());
         Ok(results)
     }
 
-    fn quantiles(&self, mut family: Family) -> StepSeries {
+    fn quantiles(&self, family: &mut Family) -> StepSeries {
         let buckets = &mut family.buckets;
         buckets.sort_by(|(a, _), (b, _)| a.low.total_cmp(&b.low));
         let mut column = Column::absent(self.steps.count);
@@ -139,7 +139,7 @@ impl RangeBuckets<'_> {
             }
         }
         StepSeries {
-            labels: family.labels,
+            labels: std::mem::take(&mut family.labels),
             drop_name: family.drop_name,
             column,
         }

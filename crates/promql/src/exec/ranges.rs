@@ -55,7 +55,8 @@ impl RangeSource for MatrixScan<'_> {
         };
         loop {
             self.ctx.tracker.check()?;
-            let Some(mut series) = set.next()? else {
+            let next = set.next().map_err(|e| self.ctx.tracker.failed(e));
+            let Some(mut series) = next? else {
                 finish(&mut **set, self.ctx);
                 return Ok(false);
             };

@@ -65,8 +65,10 @@ pub(crate) fn select(selector: &Selector, ctx: &Context<'_>) -> Result<Box<dyn S
             matchers: selector.matchers.clone(),
             range: selector.range,
             hints: selector.hints.clone(),
+            stop: ctx.tracker.stop(),
         };
-        Ok(ctx.source.select(&request)?)
+        let found = ctx.source.select(&request);
+        found.map_err(|e| ctx.tracker.failed(e))
     };
     match &selector.share {
         Some(share) => ctx.shared.reader(share, open),

@@ -8,10 +8,11 @@ use crate::annotations::Note;
 use crate::ast::PosRange;
 use crate::columns::{StepSeries, Steps};
 use crate::error::Error;
+use crate::limits::Pace;
 use crate::plan::SortOrder;
 
 use super::merge::{self, Kept};
-use super::{BoxedOperator, Context, Operator};
+use super::{BoxedOperator, Context, Held, Operator};
 
 /// The operator that sorts `input`.
 pub(crate) fn build<'q>(
@@ -41,32 +42,34 @@ struct Sort<'q> {
 impl Operator for Sort<'_> {
     fn next(&mut self, out: &mut StepSeries) -> Result<bool, Error> {
         if let Some(input) = self.input.take() {
-            let sorted = self.sort(merge::collect(input, self.ctx)?);
-            self.sorted = Kept::new(sorted, self.ctx);
+            let mut all = Held::new(merge::collect(input, self.ctx)?, self.ctx);
+            self.sort(&mut all)?;
+            self.sorted = Kept::new(all.into_inner(), self.ctx);
         }
         Ok(self.sorted.pop(out))
     }
 }
 
 impl Sort<'_> {
-    fn sort(&self, mut all: Vec<StepSeries>) -> Vec<StepSeries> {
+    fn sort(&self, all: &mut Vec<StepSeries>) -> Result<(), Error> {
+        let pace = Pace::new(&self.ctx.tracker);
         match self.order {
             SortOrder::Value { descending } => {
-                for series in &mut all {
+                for series in &mut *all {
                     series.column.drop_hists();
                 }
                 all.retain(|s| s.column.valid.any());
                 if all.first().is_some_and(|s| s.column.len() == 1) {
                     let value = |s: &StepSeries| s.column.floats[0];
-                    all.sort_by(|a, b| by_value(value(a), value(b), *descending));
+                    pace.sort_by(all, |a, b| by_value(value(a), value(b), *descending))?;
                 }
             }
-            SortOrder::Labels { names, descending } => all.sort_by(|a, b| {
+            SortOrder::Labels { names, descending } => pace.sort_by(all, |a, b| {
                 let order = by_labels(names, &a.labels, &b.labels);
                 if *descending { order.reverse() } else { order }
-            }),
+            })?,
         }
-        all
+        Ok(())
     }
 }
 

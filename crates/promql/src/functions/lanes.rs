@@ -12,32 +12,36 @@ pub(crate) const LANES: usize = 8;
 
 /// The state of a fold, for all lanes.
 pub(crate) trait Fold: Copy {
+    /// What is folded.
+    type Sample: Copy;
     /// What one window yields.
     type Out;
 
-    /// The state before the first sample.
-    fn start() -> Self;
-
     /// Folds one sample into each lane: the `count`-th (from 1) of its window.
-    fn step(&mut self, samples: &[f64; LANES], count: f64);
+    fn step(&mut self, samples: &[Self::Sample; LANES], count: f64);
 
     /// Folds one sample into one lane.
-    fn step_lane(&mut self, lane: usize, sample: f64, count: f64);
+    fn step_lane(&mut self, lane: usize, sample: Self::Sample, count: f64);
 
     /// The result of one lane.
     fn finish(&self, lane: usize, count: f64) -> Self::Out;
 }
 
-/// Folds every window of `values` that is not empty, and calls `emit` with its index and result.
+/// Windows that are folded at once, with their indices.
+pub(crate) type Lanes = [(usize, Range<usize>); LANES];
+
+/// Folds every window of `values` that is not empty, from the state that `start` gives them, and
+/// calls `emit` with its index and result.
 pub(crate) fn fold<F: Fold>(
-    values: &[f64],
+    values: &[F::Sample],
     windows: impl Iterator<Item = (usize, Range<usize>)>,
+    start: impl Fn(&Lanes) -> F,
     mut emit: impl FnMut(usize, F::Out),
 ) {
     let mut windows = windows.filter(|(_, w)| !w.is_empty()).peekable();
     while windows.peek().is_some() {
         // Lanes without a window of their own repeat the first one.
-        let mut lanes: [(usize, Range<usize>); LANES] = Default::default();
+        let mut lanes = Lanes::default();
         let mut used = 0;
         while let (true, Some(window)) = (used < LANES, windows.peek().cloned()) {
             lanes[used] = window;
@@ -48,24 +52,24 @@ pub(crate) fn fold<F: Fold>(
         for lane in &mut lanes[used..] {
             lane.1 = first.clone();
         }
-        fold_lanes::<F>(values, &lanes, used, &mut emit);
+        fold_lanes(values, (start(&lanes), &lanes), used, &mut emit);
     }
 }
 
 fn fold_lanes<F: Fold>(
-    values: &[f64],
-    lanes: &[(usize, Range<usize>); LANES],
+    values: &[F::Sample],
+    (mut state, lanes): (F, &Lanes),
     used: usize,
     emit: &mut impl FnMut(usize, F::Out),
 ) {
-    let mut state = F::start();
     let common = lanes.iter().map(|(_, w)| w.len()).min().unwrap_or(0);
     let mut count = 0.0;
-    let columns: [&[f64]; LANES] = std::array::from_fn(|l| &values[lanes[l].1.start..][..common]);
+    let columns: [&[F::Sample]; LANES] =
+        std::array::from_fn(|l| &values[lanes[l].1.start..][..common]);
     // Blocks of a fixed size need no bounds checks inside.
     let (blocks, tails) = split_blocks(columns);
     for (b, _) in blocks[0].iter().enumerate() {
-        let block: [&[f64; BLOCK]; LANES] = std::array::from_fn(|l| &blocks[l][b]);
+        let block: [&[F::Sample; BLOCK]; LANES] = std::array::from_fn(|l| &blocks[l][b]);
         for k in 0..BLOCK {
             count += 1.0;
             state.step(&block.map(|lane| lane[k]), count);
@@ -88,10 +92,10 @@ fn fold_lanes<F: Fold>(
 /// Samples of a lane that are taken at once.
 const BLOCK: usize = 8;
 
-type Blocks<'a> = ([&'a [[f64; BLOCK]]; LANES], [&'a [f64]; LANES]);
+type Blocks<'a, T> = ([&'a [[T; BLOCK]]; LANES], [&'a [T]; LANES]);
 
 /// Each column as blocks and what is left.
-fn split_blocks(columns: [&[f64]; LANES]) -> Blocks<'_> {
+fn split_blocks<T>(columns: [&[T]; LANES]) -> Blocks<'_, T> {
     (
         columns.map(|lane| lane.as_chunks::<BLOCK>().0),
         columns.map(|lane| lane.as_chunks::<BLOCK>().1),
@@ -108,22 +112,16 @@ pub(crate) fn lost(a: f64, b: f64, sum: f64) -> f64 {
 
 /// A compensated sum. Right as long as it stays finite: the result of a window that does not is to
 /// be thrown away.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sum {
     sum: [f64; LANES],
     lost: [f64; LANES],
 }
 
 impl Fold for Sum {
+    type Sample = f64;
     /// The sum and what rounding lost of it.
     type Out = (f64, f64);
-
-    fn start() -> Self {
-        Self {
-            sum: [0.0; LANES],
-            lost: [0.0; LANES],
-        }
-    }
 
     #[inline]
     fn step(&mut self, samples: &[f64; LANES], _: f64) {
@@ -145,7 +143,7 @@ impl Fold for Sum {
 }
 
 /// Welford's variance with compensated sums; right as long as it stays finite.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Variance {
     mean: [f64; LANES],
     mean_lost: [f64; LANES],
@@ -169,17 +167,8 @@ impl Variance {
 }
 
 impl Fold for Variance {
+    type Sample = f64;
     type Out = f64;
-
-    fn start() -> Self {
-        let zero = [0.0; LANES];
-        Self {
-            mean: zero,
-            mean_lost: zero,
-            squares: zero,
-            squares_lost: zero,
-        }
-    }
 
     #[inline]
     fn step(&mut self, samples: &[f64; LANES], count: f64) {
@@ -217,7 +206,8 @@ mod tests {
             };
             let count = values.len() / step + 1;
             let mut seen = 0;
-            fold::<Sum>(&values, (0..count).map(|i| (i, window(i))), |i, (sum, rest)| {
+            let windows = (0..count).map(|i| (i, window(i)));
+            fold::<Sum>(&values, windows, |_| Sum::default(), |i, (sum, rest)| {
                 let plain = values[window(i)]
                     .iter()
                     .fold((0.0, 0.0), |(s, c), &v| kahan::add(v, s, c));

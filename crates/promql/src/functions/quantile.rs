@@ -21,7 +21,13 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 
 /// As [`quantile`], of values sorted by [`order`].
 pub(crate) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
+    quantile_of_least(q, values, values.len())
+}
+
+/// As [`quantile_of_sorted`], of `count` values of which `values` are the least: as many as the rank
+/// and one more.
+pub(crate) fn quantile_of_least(q: f64, values: &[f64], count: usize) -> f64 {
+    if count == 0 || q.is_nan() {
         return f64::NAN;
     }
     if q < 0.0 {
@@ -30,7 +36,7 @@ pub(crate) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    let last = (values.len() - 1) as f64;
+    let last = (count - 1) as f64;
     let rank = q * last;
     let lower = rank.floor().max(0.0);
     let upper = (lower + 1.0).min(last);

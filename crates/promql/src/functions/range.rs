@@ -300,8 +300,8 @@ pub(crate) fn evaluate(
         F::Idelta => pick::instant(input, false, out, remarks),
         F::Changes => change::changes(input, out),
         F::Resets => change::resets(input, out),
-        F::Deriv => regression::deriv(input, out, remarks)?,
-        F::PredictLinear => regression::predict(input, &args[0], out, remarks)?,
+        F::Deriv => regression::deriv(input, out, remarks),
+        F::PredictLinear => regression::predict(input, &args[0], out, remarks),
         F::DoubleExponentialSmoothing => {
             regression::smoothing(input, &args[0], &args[1], (out, remarks))?;
         }

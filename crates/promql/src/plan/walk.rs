@@ -104,21 +104,52 @@ impl VectorNode {
         with.vector(self);
     }
 
-    /// The selector whose series this node yields one by one, with all their labels but perhaps the
-    /// metric name; `None` when it is not that simple.
-    pub(crate) fn selector_of_series(&mut self) -> Option<&mut Selector> {
+    /// What this node yields the series of.
+    pub(crate) fn origin(&mut self) -> Origin<'_> {
         match self {
-            Self::Selector(selector) | Self::SelectorTimes { selector, .. } => Some(selector),
+            Self::Selector(selector) | Self::SelectorTimes { selector, .. } => {
+                Origin::Selector(selector)
+            }
             Self::RangeCall { input, .. } => match &mut **input {
-                RangeNode::Matrix { selector, .. } => Some(selector),
-                RangeNode::Subquery(s) => s.input.selector_of_series(),
+                RangeNode::Matrix { selector, .. } => Origin::Selector(selector),
+                RangeNode::Subquery(s) => Origin::Node(&mut s.input),
             },
             Self::Map { input, .. }
             | Self::Neg(input)
+            | Self::Relabel { input, .. }
             | Self::Sort { input, .. }
-            | Self::StepInvariant(input) => input.selector_of_series(),
-            Self::BinaryScalar(b) => b.vector.selector_of_series(),
-            _ => None,
+            | Self::Histogram { input, .. }
+            | Self::StepInvariant(input) => Origin::Node(input),
+            Self::BinaryScalar(b) => Origin::Node(&mut b.vector),
+            Self::FromScalar(_)
+            | Self::Absent { .. }
+            | Self::Info(_)
+            | Self::Aggregate(_)
+            | Self::Binary(_) => Origin::Own,
         }
     }
+
+    /// The selector whose series this node yields one by one, with all their labels but perhaps the
+    /// metric name; `None` when it is not that simple.
+    pub(crate) fn selector_of_series(&mut self) -> Option<&mut Selector> {
+        if matches!(self, Self::Relabel { .. } | Self::Histogram { .. }) {
+            return None;
+        }
+        match self.origin() {
+            Origin::Selector(selector) => Some(selector),
+            Origin::Node(input) => input.selector_of_series(),
+            Origin::Own => None,
+        }
+    }
+}
+
+/// What the series of a node come from, one by one or several at a time. Their labels stay, but for
+/// the metric name and for what relabelling and histogram functions write or take away.
+pub(crate) enum Origin<'a> {
+    /// From the source.
+    Selector(&'a mut Selector),
+    /// From its only input.
+    Node(&'a mut VectorNode),
+    /// It makes them itself, of several inputs or of none, or with labels of its own.
+    Own,
 }

@@ -259,6 +259,79 @@ fn a_source_that_fails_fails_the_query() {
     assert_eq!(error.to_string(), "store is away");
 }
 
+/// Looks for series until it is told to stop, or stops when it is told to while it yields them.
+#[derive(Debug)]
+struct Searching {
+    cancellation: Cancellation,
+    /// Series are found, and one by one looked for.
+    finds: bool,
+}
+
+impl promql::source::Source for Searching {
+    fn select(
+        &self,
+        request: &promql::source::SelectRequest,
+    ) -> Result<Box<dyn promql::source::SeriesSet>, promql::source::SourceError> {
+        assert!(!request.stop.is_asked());
+        let set = Stopping {
+            cancellation: self.cancellation.clone(),
+            stop: request.stop.clone(),
+        };
+        match self.finds {
+            true => Ok(Box::new(set)),
+            false => Err(set.search()),
+        }
+    }
+}
+
+struct Stopping {
+    cancellation: Cancellation,
+    stop: model::Stop,
+}
+
+impl Stopping {
+    fn search(&self) -> promql::source::SourceError {
+        self.cancellation.cancel();
+        assert!(self.stop.is_asked());
+        promql::source::SourceError::new(ErrorKind::Cancelled, "stopped")
+    }
+}
+
+impl promql::source::SeriesSet for Stopping {
+    fn next(
+        &mut self,
+    ) -> Result<Option<Box<dyn promql::source::Series>>, promql::source::SourceError> {
+        Err(self.search())
+    }
+}
+
+#[test]
+fn a_source_is_told_when_the_query_ends() {
+    for text in ["x", "rate(x[5m])", "x[5m]", "sum(x) + 1"] {
+        for finds in [false, true] {
+            let cancellation = Cancellation::new();
+            let source = Searching {
+                cancellation: cancellation.clone(),
+                finds,
+            };
+            let expr = parse_expr(text, ParseOptions::all_features()).unwrap();
+            let query = Query {
+                expr: &expr,
+                text,
+                steps: Steps::instant(0),
+                is_instant: true,
+                cancellation,
+                executor: &Sequential,
+            };
+            let result = Engine::default().run(&source, &query);
+            assert!(
+                matches!(result, Err(Error::Cancelled)),
+                "{text}: {result:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn operators_are_measured_when_asked_for() {
     let text =

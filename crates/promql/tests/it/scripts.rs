@@ -43,7 +43,7 @@ fn prometheus_scripts_pass() {
 #[test]
 fn our_scripts_pass() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts"));
-    assert!(run_folder(folder).passed >= 80);
+    assert!(run_folder(folder).passed >= 155);
 }
 
 /// Scripts assume that names are dropped at the end. With names dropped at once Prometheus' own

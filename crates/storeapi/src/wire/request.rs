@@ -1,6 +1,6 @@
 //! Requests.
 
-use model::{ErrorKind, Matcher, TimeRange};
+use model::{ErrorKind, Matcher, Stop, TimeRange};
 use proto::thanos::{
     self as wire, Aggr, Func, Grouping, LabelMatcher, LabelNamesRequest, LabelValuesRequest,
     PartialResponseStrategy, Range,
@@ -79,6 +79,7 @@ pub fn series_from_wire(
         may_block: false,
         without_hashes: false,
         fan_out: None,
+        stop: Stop::never(),
     };
     Ok((decoded, count_from_wire(request.response_batch_size)))
 }

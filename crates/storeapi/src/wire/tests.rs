@@ -288,6 +288,7 @@ fn requests_for_series_cross_the_wire() {
         may_block: false,
         without_hashes: false,
         fan_out: None,
+        stop: model::Stop::never(),
     };
     for request in [full, SeriesRequest::default()] {
         let sent = request::series_to_wire(&request, 64).encode_to_vec();

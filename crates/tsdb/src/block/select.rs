@@ -2,12 +2,16 @@
 
 use std::ops::Deref;
 
-use model::{Labels, Matcher, TimeRange};
+use model::stop::{Pace, Stopped};
+use model::{Labels, Matcher, Stop, TimeRange};
 
 use super::{Block, Intervals};
 use crate::chunk::ChunkMeta;
 use crate::error::Result;
 use crate::index::{LastLabels, Postings, SeriesEntry, SeriesRef};
+
+/// Series that are read in vain before somebody looks whether to go on.
+const SKIPPED_MAX: u32 = 512;
 
 /// A series of a block, without the chunks' payloads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,7 @@ pub struct Select<B> {
     block: B,
     postings: Postings,
     range: TimeRange,
+    stop: Stop,
     entry: SeriesEntry,
     /// Of the series before.
     labels: LastLabels,
@@ -41,18 +46,19 @@ impl Block {
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<&Self>> {
-        Select::new(self, matchers, range)
+        Select::new(self, matchers, range, Stop::never())
     }
 }
 
 impl<B: Deref<Target = Block>> Select<B> {
-    /// As [`Block::select`], of a block that is held as `B`.
+    /// As [`Block::select`], of a block that is held as `B`, for who may `stop` waiting for it.
     ///
     /// # Errors
-    /// As [`Block::select`].
-    pub fn new(block: B, matchers: &[Matcher], range: TimeRange) -> Result<Self> {
+    /// As [`Block::select`], and [`crate::Error::Stopped`].
+    pub fn new(block: B, matchers: &[Matcher], range: TimeRange, stop: Stop) -> Result<Self> {
         Ok(Self {
-            postings: block.index.postings_for_matchers(matchers)?,
+            postings: (block.index).postings_at_pace(matchers, &Pace::new(&stop))?,
+            stop,
             block,
             range,
             entry: SeriesEntry::default(),
@@ -90,11 +96,16 @@ impl<B: Deref<Target = Block>> Iterator for Select<B> {
     type Item = Result<BlockSeries>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
+        // Of many series none may have a chunk that is wanted.
+        for skipped in 1_u32.. {
             let reference = self.postings.next()?;
             if let Some(series) = self.read(reference).transpose() {
                 return Some(series);
             }
+            if skipped % SKIPPED_MAX == 0 && self.stop.is_asked() {
+                return Some(Err(Stopped.into()));
+            }
         }
+        None
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use model::{Matcher, TimeRange};
+use model::{Matcher, Stop, TimeRange};
 use parking_lot::Mutex;
 use ulid::Ulid;
 
@@ -238,29 +238,30 @@ impl Db {
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when a block's index cannot be read.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection> {
-        self.select_holding(&[], matchers, range)
+        self.select_holding(&[], matchers, range, &Stop::never())
     }
 
     /// As [`Db::select`], and the blocks `held` are read too if they were removed meanwhile: for who
-    /// counted on them when it asked others for less.
+    /// counted on them when it asked others for less, and may `stop` waiting for it.
     ///
     /// # Errors
-    /// As [`Db::select`].
+    /// As [`Db::select`], and [`Error::Stopped`].
     pub fn select_holding(
         &self,
         held: &[Arc<Block>],
         matchers: &[Matcher],
         range: TimeRange,
+        stop: &Stop,
     ) -> Result<Selection> {
         // In this order: what leaves the head after that is in the blocks.
-        let head = self.head.select(matchers, range);
+        let head = self.head.select_until(matchers, range, stop)?;
         let mut blocks = self.blocks.load_full();
         let is_gone = |b: &&Arc<Block>| !blocks.iter().any(|other| Arc::ptr_eq(b, other));
         let gone: BlockSet = held.iter().filter(is_gone).cloned().collect();
         if !gone.is_empty() {
             Arc::make_mut(&mut blocks).extend(gone);
         }
-        Selection::new(&blocks, head, matchers, range)
+        Selection::new(&blocks, head, matchers, (range, stop))
     }
 
     /// The names of the labels of the series that all of `matchers` select, sorted, at most `limit`

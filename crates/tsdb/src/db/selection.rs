@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::vec;
 
-use model::{Labels, Matcher, Sample, TimeRange};
+use model::{Labels, Matcher, Sample, Stop, TimeRange};
 
 use crate::block::{Block, BlockSeries, Interval, Intervals, Select};
 use crate::chunk::TimedChunk;
@@ -75,11 +75,11 @@ impl Selection {
         blocks: &[Arc<Block>],
         head: Vec<SelectedSeries>,
         matchers: &[Matcher],
-        range: TimeRange,
+        (range, stop): (TimeRange, &Stop),
     ) -> Result<Self> {
         let mut rests = Vec::new();
         for block in blocks.iter().filter(|b| b.meta().range().overlaps(range)) {
-            let select = Select::new(Arc::clone(block), matchers, range)?;
+            let select = Select::new(Arc::clone(block), matchers, range, stop.clone())?;
             rests.push(Rest::Block(Arc::clone(block), select));
         }
         rests.push(Rest::Head(head.into_iter()));

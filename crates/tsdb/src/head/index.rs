@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::{Labels, Matcher};
+use model::stop::{Pace, Stopped};
+use model::{Labels, Matcher, Stop};
 use parking_lot::RwLock;
 
 use super::entry::Entry;
@@ -37,9 +38,26 @@ struct Inner {
     generation: u64,
 }
 
-/// The positions that were being read have changed.
+/// What looking at one position counts for at a [`Pace`], where it is sorted, and where the list of a
+/// value is looked up.
+const POSITION_WORK: usize = 2;
+const SORTED_WORK: usize = 16;
+const LOOKUP_WORK: usize = 64;
+
+/// Why series were not found.
 #[derive(Debug)]
-struct Changed;
+enum Unfinished {
+    /// The positions that were being read have changed.
+    Changed,
+    /// Nobody waits for them any more.
+    Stopped(Stopped),
+}
+
+impl From<Stopped> for Unfinished {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
 
 /// How many values a label has, and how many series have each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,23 +196,39 @@ impl Index {
     /// The series that all matchers accept, in ascending order of their references. Without
     /// matchers, all series.
     pub(super) fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Entry>> {
+        self.select_at_pace(matchers, &Pace::new(&Stop::never()))
+            .expect("nobody asks for a stop")
+    }
+
+    /// As [`Index::select`], for who may stop waiting for it.
+    pub(super) fn select_at_pace(
+        &self,
+        matchers: &[Matcher],
+        pace: &Pace<'_>,
+    ) -> Result<Vec<Arc<Entry>>, Stopped> {
         loop {
-            if let Ok(found) = self.try_select(matchers) {
-                return found;
+            match self.try_select(matchers, pace) {
+                Ok(found) => return Ok(found),
+                Err(Unfinished::Stopped(stopped)) => return Err(stopped),
+                Err(Unfinished::Changed) => {}
             }
         }
     }
 
-    fn try_select(&self, matchers: &[Matcher]) -> Result<Vec<Arc<Entry>>, Changed> {
+    fn try_select(
+        &self,
+        matchers: &[Matcher],
+        pace: &Pace<'_>,
+    ) -> Result<Vec<Arc<Entry>>, Unfinished> {
         let generation = self.0.read().generation;
         // Matchers that need the label come first, for they make the result small.
         let (optional, required): (Vec<_>, Vec<_>) =
             matchers.iter().partition(|m| m.matches_empty());
         let mut found: Option<Vec<Position>> = None;
         for matcher in required {
-            let accepted = self.with_value(matcher, generation)?;
+            let accepted = self.with_value(matcher, (generation, pace))?;
             found = Some(match found {
-                Some(found) => intersection(&found, &accepted),
+                Some(found) => intersection(&found, &accepted, pace)?,
                 None => accepted,
             });
         }
@@ -206,11 +240,13 @@ impl Index {
             if found.is_empty() {
                 break;
             }
-            found = difference(&found, &self.with_value(&matcher.inverse(), generation)?);
+            let refused = self.with_value(&matcher.inverse(), (generation, pace))?;
+            found = difference(&found, &refused, pace)?;
         }
+        pace.spend(found.len() * POSITION_WORK)?;
         let inner = self.0.read();
         if inner.generation != generation {
-            return Err(Changed);
+            return Err(Unfinished::Changed);
         }
         let entries = found
             .iter()
@@ -219,21 +255,27 @@ impl Index {
     }
 
     /// Series that have the label, with a value that the matcher accepts.
-    fn with_value(&self, matcher: &Matcher, generation: u64) -> Result<Vec<Position>, Changed> {
+    fn with_value(
+        &self,
+        matcher: &Matcher,
+        (generation, pace): (u64, &Pace<'_>),
+    ) -> Result<Vec<Position>, Unfinished> {
         // The set is that of refused values for negative matchers.
         let set = (!matcher.op().is_negative())
             .then(|| matcher.set_matches())
             .flatten();
         if let Some(set) = set {
-            return self.union(matcher.name(), set, generation);
+            return self.union(matcher.name(), set, (generation, pace));
         }
         let inner = self.0.read();
         let values = inner.names.get(matcher.name());
         let mut values: Vec<Arc<str>> =
             values.map_or_else(Vec::new, |v| v.keys().cloned().collect());
         drop(inner);
-        values.retain(|value| matcher.matches(value));
-        self.union(matcher.name(), &values, generation)
+        // What is not looked at any more is not kept either.
+        values.retain(|value| pace.goes_on(matcher.work(value)) && matcher.matches(value));
+        pace.finish()?;
+        self.union(matcher.name(), &values, (generation, pace))
     }
 
     /// Series that have one of some values of a label, ascending.
@@ -241,71 +283,84 @@ impl Index {
         &self,
         name: &str,
         accepted: &[V],
-        generation: u64,
-    ) -> Result<Vec<Position>, Changed> {
+        (generation, pace): (u64, &Pace<'_>),
+    ) -> Result<Vec<Position>, Unfinished> {
         let inner = self.0.read();
         if inner.generation != generation {
-            return Err(Changed);
+            return Err(Unfinished::Changed);
         }
         let Some(values) = inner.names.get(name) else {
             return Ok(Vec::new());
         };
-        let lists = accepted
-            .iter()
-            .filter_map(|value| values.get(value.as_ref()));
-        let lists: Vec<&Vec<Position>> = lists.collect();
-        match lists[..] {
-            [] => Ok(Vec::new()),
-            [one] => Ok(one.clone()),
-            _ => Ok(merged(&lists, inner.entries.len())),
+        let mut lists: Vec<&Vec<Position>> = Vec::new();
+        for value in accepted {
+            pace.spend(LOOKUP_WORK)?;
+            lists.extend(values.get(value.as_ref()));
         }
+        Ok(match lists[..] {
+            [] => Vec::new(),
+            [one] => one.clone(),
+            _ => merged(&lists, inner.entries.len(), pace)?,
+        })
     }
 }
 
 /// What is in some of several ascending lists of numbers below `end`, which share none.
-fn merged(lists: &[&Vec<Position>], end: usize) -> Vec<Position> {
+fn merged(lists: &[&Vec<Position>], end: usize, pace: &Pace<'_>) -> Result<Vec<Position>, Stopped> {
     let total: usize = lists.iter().map(|l| l.len()).sum();
     if total < end / 64 {
+        pace.spend(total * SORTED_WORK)?;
         let mut all: Vec<Position> = lists.iter().flat_map(|l| l.iter().copied()).collect();
         all.sort_unstable();
-        return all;
+        return Ok(all);
     }
     let mut bits = vec![0u64; end.div_ceil(64)];
-    for position in lists.iter().flat_map(|l| l.iter()) {
-        bits[*position as usize / 64] |= 1 << (position % 64);
+    for list in lists {
+        pace.spend(list.len() * POSITION_WORK)?;
+        for position in *list {
+            bits[*position as usize / 64] |= 1 << (position % 64);
+        }
     }
     let mut all = Vec::with_capacity(total);
     for (word, mut rest) in (0..).zip(bits) {
+        pace.spend(POSITION_WORK * rest.count_ones() as usize)?;
         while rest != 0 {
             all.push(word * 64 + rest.trailing_zeros());
             rest &= rest - 1;
         }
     }
-    all
+    Ok(all)
 }
 
 /// What is in both ascending lists.
-fn intersection(a: &[Position], b: &[Position]) -> Vec<Position> {
-    let mut b = b.iter().peekable();
-    a.iter()
-        .copied()
-        .filter(|x| {
-            while b.next_if(|y| *y < x).is_some() {}
-            b.peek() == Some(&x)
-        })
-        .collect()
+fn intersection(a: &[Position], b: &[Position], pace: &Pace<'_>) -> Result<Vec<Position>, Stopped> {
+    chosen(a, b, true, pace)
 }
 
 /// What is in the first ascending list, but not in the second.
-fn difference(a: &[Position], b: &[Position]) -> Vec<Position> {
+fn difference(a: &[Position], b: &[Position], pace: &Pace<'_>) -> Result<Vec<Position>, Stopped> {
+    chosen(a, b, false, pace)
+}
+
+/// What is in the first ascending list, and in the second or not.
+fn chosen(
+    a: &[Position],
+    b: &[Position],
+    in_both: bool,
+    pace: &Pace<'_>,
+) -> Result<Vec<Position>, Stopped> {
+    const PART: usize = 1 << 12;
+    let mut found = Vec::new();
     let mut b = b.iter().peekable();
-    a.iter()
-        .copied()
-        .filter(|x| {
+    for part in a.chunks(PART) {
+        let before = b.len();
+        found.extend(part.iter().copied().filter(|x| {
             while b.next_if(|y| *y < x).is_some() {}
-            b.peek() != Some(&x)
-        })
-        .collect()
+            (b.peek() == Some(&x)) == in_both
+        }));
+        pace.spend((part.len() + before - b.len()) * POSITION_WORK)?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

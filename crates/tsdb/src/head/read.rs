@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Exemplar, Labels, Matcher, Metadata, TimeRange};
+use model::stop::{self, Pace, Stopped};
+use model::{Exemplar, Labels, Matcher, Metadata, Stop, TimeRange};
 
 use super::chunk_files::ChunkFiles;
 use super::entry::Entry;
@@ -79,16 +80,36 @@ impl Head {
     /// The series that all matchers accept and that have chunks in `range`, in order of their
     /// labels.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Vec<SelectedSeries> {
+        self.select_until(matchers, range, &Stop::never())
+            .expect("nobody asks for a stop")
+    }
+
+    /// As [`Head::select`], for who may `stop` waiting for it.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn select_until(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        stop: &Stop,
+    ) -> Result<Vec<SelectedSeries>, Stopped> {
+        /// What looking at the chunks of a series counts for.
+        const SERIES_WORK: usize = 64;
         let overlaps = self
             .time_range()
             .is_some_and(|covered| covered.overlaps(range));
         if !overlaps {
-            return Vec::new();
+            return Ok(Vec::new());
         }
+        let pace = Pace::new(stop);
         let (pin, mut found) = loop {
             let pin = self.readers.pin();
-            let mut found = self.index.select(matchers);
-            found.retain(|entry| entry.state.lock().samples.has_chunks(range));
+            let mut found = self.index.select_at_pace(matchers, &pace)?;
+            found.retain(|entry| {
+                pace.goes_on(SERIES_WORK) && entry.state.lock().samples.has_chunks(range)
+            });
+            pace.finish()?;
             // Otherwise what was forgotten meanwhile would be missing.
             if !pin.is_revoked() {
                 break (pin, found);
@@ -96,16 +117,16 @@ impl Head {
         };
         let files = Arc::clone(&self.files);
         let shared = Arc::new(Shared { files, pin });
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        stop::sort_by(&mut found, &pace, |a, b| a.labels.cmp(&b.labels))?;
         let deleted = self.deleted.read();
-        found
-            .into_iter()
+        let found = found.into_iter();
+        Ok(found
             .map(|entry| SelectedSeries {
                 deleted: deleted.get(&entry.series).cloned(),
                 entry,
                 shared: Arc::clone(&shared),
             })
-            .collect()
+            .collect())
     }
 
     /// The label names of the series that all matchers accept, ascending.

@@ -121,7 +121,7 @@ pub(super) fn run(
     let total = checkpoint_segments.len() + segments.len() + out_of_order.len();
     let mut progress = |done| progress(Progress { done, total });
 
-    let parts = std::thread::scope(|scope| {
+    let parts = std::thread::scope(|scope| -> Result<_> {
         let workers = worker::start(scope, options, &files);
         let mut router = Router::new(*options, mapped, workers, report);
         read_log(&checkpoint_segments, &mut router, Log::Wal, &mut progress)?;

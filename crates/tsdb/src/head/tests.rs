@@ -4,8 +4,10 @@ mod kinds;
 mod model;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ::model::{Matcher, Sample, TimeRange, Value};
+use ::model::stop::Stopped;
+use ::model::{MatchOp, Matcher, Sample, Stop, TimeRange, Value};
 
 use super::*;
 use crate::batch::{Batch, Reject};
@@ -130,4 +132,40 @@ fn samples_out_of_order_are_kept_within_the_window() {
     drop(head);
     let head = open(dir.path(), with_window(100));
     assert_eq!(floats(&head, "a"), expected);
+}
+
+#[test]
+fn looking_for_series_ends_when_nobody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), with_window(0));
+    let mut batch = Batch::new();
+    for i in 0..5_000 {
+        // Not in the order of labels, so that they have to be sorted.
+        let (a, b) = (format!("{:05}", i * 7919 % 5_000), format!("{}", i % 2));
+        batch.series([("a", a.as_str()), ("b", b.as_str())]);
+        batch.float(MINUTE, 1.0);
+    }
+    head.append(&batch, 1_000 * MINUTE).unwrap();
+    let regex = Matcher::new(MatchOp::Regex, "a", ".*[1-5].*").unwrap();
+    for (matchers, looks_min) in [
+        (vec![regex], 100),
+        (vec![], 10),
+        (vec![Matcher::not_equal("a", "00007")], 10),
+    ] {
+        let run = |looks| {
+            let seen = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&seen);
+            let stop = Stop::when(move || count.fetch_add(1, Ordering::Relaxed) >= looks);
+            let found = head.select_until(&matchers, TimeRange::ALL, &stop);
+            (found.map(|all| all.len()), seen.load(Ordering::Relaxed))
+        };
+        let (found, all) = run(usize::MAX);
+        assert!(
+            found.unwrap() > 1_000 && all > looks_min,
+            "{all} {matchers:?}"
+        );
+        for looks in [0, all / 2, all - 1] {
+            assert_eq!(run(looks), (Err(Stopped), looks + 1));
+        }
+    }
 }

@@ -7,10 +7,14 @@
 
 use std::collections::BTreeSet;
 
-use model::{MatchOp, Matcher};
+use model::stop::Pace;
+use model::{MatchOp, Matcher, Stop};
 
 use super::{ListAt, Postings, Reader, SeriesEntry, SeriesRef, postings::UnionBuilder};
 use crate::error::Result;
+
+/// What finding or adding a list counts for, in nanoseconds or so.
+const LIST_WORK: usize = 1024;
 
 /// The postings lists that decide what matchers select: known from the offset table, before any is
 /// read.
@@ -37,14 +41,22 @@ impl Reader {
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
     pub fn postings_for_matchers(&self, matchers: &[Matcher]) -> Result<Postings> {
-        self.planned_postings(&self.plan_postings(matchers)?)
+        self.postings_at_pace(matchers, &Pace::new(&Stop::never()))
+    }
+
+    /// As [`Reader::postings_for_matchers`], for who may stop waiting for it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`], [`crate::Error::Stopped`].
+    pub fn postings_at_pace(&self, matchers: &[Matcher], pace: &Pace<'_>) -> Result<Postings> {
+        self.planned_postings(&self.plan_postings(matchers, pace)?, pace)
     }
 
     /// Which postings lists tell what all of `matchers` select. Reads the offset table only.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn plan_postings(&self, matchers: &[Matcher]) -> Result<PostingsPlan> {
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`], [`crate::Error::Stopped`].
+    pub fn plan_postings(&self, matchers: &[Matcher], pace: &Pace<'_>) -> Result<PostingsPlan> {
         let must_be_set = |name: &str| {
             matchers
                 .iter()
@@ -57,7 +69,7 @@ impl Reader {
                 lists,
             };
             if !matcher.matches_empty() {
-                let lists = self.accepted(matcher)?;
+                let lists = self.accepted(matcher, pace)?;
                 if lists.is_empty() {
                     return Ok(PostingsPlan::default());
                 }
@@ -66,9 +78,10 @@ impl Reader {
                 continue;
             } else if !matcher.op().is_negative() && must_be_set(matcher.name()) {
                 // Series without the label are out already, by another matcher.
-                plan.kept.push(group(self.accepted(matcher)?));
+                plan.kept.push(group(self.accepted(matcher, pace)?));
             } else {
-                plan.dropped.push(group(self.accepted(&matcher.inverse())?));
+                plan.dropped
+                    .push(group(self.accepted(&matcher.inverse(), pace)?));
             }
         }
         if plan.kept.is_empty() {
@@ -84,11 +97,11 @@ impl Reader {
     /// The series that a plan selects.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn planned_postings(&self, plan: &PostingsPlan) -> Result<Postings> {
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`], [`crate::Error::Stopped`].
+    pub fn planned_postings(&self, plan: &PostingsPlan, pace: &Pace<'_>) -> Result<Postings> {
         let mut kept = Vec::with_capacity(plan.kept.len());
         for group in &plan.kept {
-            let postings = self.postings_of(group)?;
+            let postings = self.postings_of(group, pace)?;
             if postings.len_max() == 0 {
                 return Ok(postings);
             }
@@ -96,19 +109,20 @@ impl Reader {
         }
         let mut dropped = Vec::with_capacity(plan.dropped.len());
         for group in &plan.dropped {
-            dropped.push(self.postings_of(group)?);
+            dropped.push(self.postings_of(group, pace)?);
         }
-        Ok(Postings::intersect(kept).without(Postings::union(dropped)))
+        Ok(Postings::intersect_at_pace(kept, pace)?.without(Postings::union(dropped)))
     }
 
     /// The series of any list of a group.
-    fn postings_of(&self, group: &ListGroup) -> Result<Postings> {
+    fn postings_of(&self, group: &ListGroup, pace: &Pace<'_>) -> Result<Postings> {
         if let [list] = &group.lists[..] {
             return self.postings_at(list.offset);
         }
         let mut union = UnionBuilder::default();
         for list in &group.lists {
-            self.add_postings_at(list.offset, &mut union)?;
+            let added = self.add_postings_at(list.offset, &mut union)?;
+            pace.spend(LIST_WORK + added)?;
         }
         Ok(union.finish())
     }
@@ -181,27 +195,39 @@ impl Reader {
     }
 
     /// The lists of the values that `matcher` accepts.
-    fn accepted(&self, matcher: &Matcher) -> Result<Vec<ListAt>> {
+    fn accepted(&self, matcher: &Matcher, pace: &Pace<'_>) -> Result<Vec<ListAt>> {
         match (matcher.op().is_negative(), matcher.set_matches()) {
-            (false, Some(values)) => self.lists_of_values(matcher.name(), values),
+            (false, Some(values)) => self.lists_of_values(matcher.name(), values, pace),
             // What is known of a negative matcher is what it refuses.
-            (false, None) => self.lists_that_match(matcher, matcher.prefix()),
-            (true, _) => self.lists_that_match(matcher, ""),
+            (false, None) => self.lists_that_match(matcher, matcher.prefix(), pace),
+            (true, _) => self.lists_that_match(matcher, "", pace),
         }
     }
 
-    fn lists_of_values(&self, name: &str, values: &[Box<str>]) -> Result<Vec<ListAt>> {
+    fn lists_of_values(
+        &self,
+        name: &str,
+        values: &[Box<str>],
+        pace: &Pace<'_>,
+    ) -> Result<Vec<ListAt>> {
         let mut lists = Vec::with_capacity(values.len());
         for value in values.iter().filter(|value| !value.is_empty()) {
+            pace.spend(LIST_WORK)?;
             lists.extend(self.parts.table.find(&*self.source, name, value)?);
         }
         Ok(lists)
     }
 
-    fn lists_that_match(&self, matcher: &Matcher, prefix: &str) -> Result<Vec<ListAt>> {
+    fn lists_that_match(
+        &self,
+        matcher: &Matcher,
+        prefix: &str,
+        pace: &Pace<'_>,
+    ) -> Result<Vec<ListAt>> {
         let mut values = self.label_values(matcher.name(), prefix)?;
         let mut lists = Vec::new();
         while let Some(entry) = values.next()? {
+            pace.spend(matcher.work(entry.value))?;
             if matcher.matches(entry.value) {
                 lists.push(entry.postings);
             }

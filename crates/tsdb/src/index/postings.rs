@@ -10,6 +10,8 @@ mod list;
 mod union;
 
 use bytes::Bytes;
+use model::Stop;
+use model::stop::{Pace, Stopped};
 
 use bitmap::Bitmap;
 use list::{Encoded, gallop, intersect_walking};
@@ -77,19 +79,27 @@ impl Postings {
 
     /// The series that are in all of `lists`; of no lists, none.
     pub fn intersect(lists: Vec<Self>) -> Self {
+        Self::intersect_at_pace(lists, &Pace::new(&Stop::never())).expect("nobody asks for a stop")
+    }
+
+    /// As [`Postings::intersect`], for who may stop waiting for it.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn intersect_at_pace(lists: Vec<Self>, pace: &Pace<'_>) -> Result<Self, Stopped> {
         let mut nodes: Vec<Node> = lists.into_iter().map(|l| l.node).collect();
         nodes.sort_by_key(Node::len_max);
         while let [a, b, ..] = &nodes[..]
-            && let Some(both) = intersect_similar(a, b)
+            && let Some(both) = intersect_similar(a, b, pace)?
         {
             nodes.splice(..2, [both]);
         }
-        match nodes.first() {
+        Ok(match nodes.first() {
             None => Self::empty(),
             Some(shortest) if shortest.len_max() == 0 => Self::empty(),
             Some(_) if nodes.len() == 1 => nodes.remove(0).into(),
             Some(_) => Node::Intersect(nodes).into(),
-        }
+        })
     }
 
     /// The series that are in any of `lists`.
@@ -268,25 +278,28 @@ impl Head {
 const SIMILAR: usize = 8;
 
 /// The intersection of two plain lists of similar lengths; `None` for all others, which gallop.
-fn intersect_similar(a: &Node, b: &Node) -> Option<Node> {
+fn intersect_similar(a: &Node, b: &Node, pace: &Pace<'_>) -> Result<Option<Node>, Stopped> {
     let (short, long) = (a.len_max(), b.len_max());
     if short == 0 || long / short >= SIMILAR {
-        return None;
+        return Ok(None);
     }
     let refs = match (a, b) {
-        (Node::Encoded(a), Node::Encoded(b)) => intersect_walking(a.rest(), b.rest()),
+        (Node::Encoded(a), Node::Encoded(b)) => intersect_walking(a.rest(), b.rest(), pace),
         (Node::Encoded(a), Node::Sorted { refs, pos }) => {
-            intersect_walking(a.rest(), &refs[*pos..])
+            intersect_walking(a.rest(), &refs[*pos..], pace)
         }
         (Node::Sorted { refs, pos }, Node::Encoded(b)) => {
-            intersect_walking(&refs[*pos..], b.rest())
+            intersect_walking(&refs[*pos..], b.rest(), pace)
         }
         (Node::Sorted { refs: a, pos: at_a }, Node::Sorted { refs: b, pos: at_b }) => {
-            intersect_walking(&a[*at_a..], &b[*at_b..])
+            intersect_walking(&a[*at_a..], &b[*at_b..], pace)
         }
-        _ => return None,
+        _ => return Ok(None),
     };
-    Some(Node::Sorted { refs, pos: 0 })
+    Ok(Some(Node::Sorted {
+        refs: refs?,
+        pos: 0,
+    }))
 }
 
 /// The first reference that all nodes hold; the others follow the first, which is the shortest.

@@ -1,12 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::{Labels, MatchOp, Matcher};
+use model::stop::{Pace, Stopped};
+use model::{Labels, MatchOp, Matcher, Stop};
 use proptest::prelude::*;
 
 use super::*;
 use crate::chunk::ChunkMeta;
 use crate::cursor::put_uvarint_str;
+use crate::error::Error;
 use crate::source::{Memory, PositionedFile};
 
 type Content = BTreeMap<Labels, Vec<ChunkMeta>>;
@@ -462,7 +465,9 @@ fn a_plan_names_the_ranges_that_answer_it() {
         vec![matcher(MatchOp::Regex, "job", "j1|j6|nothing")],
         vec![Matcher::equal("job", "none")],
     ] {
-        let plan = index.plan_postings(&matchers).unwrap();
+        let stop = Stop::never();
+        let pace = Pace::new(&stop);
+        let plan = index.plan_postings(&matchers, &pace).unwrap();
         let groups = plan.kept.iter().chain(&plan.dropped);
         let lists = groups.flat_map(|g| &g.lists);
         let mut held: Vec<_> = lists.map(|l| index.list_range(*l).unwrap()).collect();
@@ -472,7 +477,7 @@ fn a_plan_names_the_ranges_that_answer_it() {
             whole: whole.clone(),
             held,
         }));
-        let found: Vec<_> = parts.planned_postings(&plan).unwrap().collect();
+        let found: Vec<_> = parts.planned_postings(&plan, &pace).unwrap().collect();
         let expected: Vec<_> = index.postings_for_matchers(&matchers).unwrap().collect();
         assert_eq!(found, expected, "{matchers:?}");
         assert!(
@@ -480,5 +485,43 @@ fn a_plan_names_the_ranges_that_answer_it() {
                 .series(SeriesRef(7), &mut SeriesEntry::default())
                 .is_err()
         );
+    }
+}
+
+#[test]
+fn looking_for_series_ends_when_nobody_waits() {
+    let series = (0..3_000).map(|i| {
+        Labels::from_pairs([
+            ("a", format!("{i:05}")),
+            ("b", format!("{}", i % 2)),
+            ("c", format!("{:05}", i / 2)),
+        ])
+    });
+    let index = open(bytes_of(&content(series))).unwrap();
+    let regex = |name, value| Matcher::new(MatchOp::Regex, name, value).unwrap();
+    // How often each look at a label value, and each list, is worth a look at who waits.
+    for (matchers, looks_min) in [
+        (vec![regex("a", ".*[1-5].*")], 60),
+        (vec![regex("a", ".+"), Matcher::not_equal("c", "00007")], 60),
+        (vec![regex("c", "0+[0-9]*"), Matcher::equal("b", "1")], 30),
+    ] {
+        let run = |looks| {
+            let seen = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&seen);
+            let stop = Stop::when(move || count.fetch_add(1, Ordering::Relaxed) >= looks);
+            let found = index.postings_at_pace(&matchers, &Pace::new(&stop));
+            let found = found.map(Iterator::count);
+            (found, seen.load(Ordering::Relaxed))
+        };
+        let (found, all) = run(usize::MAX);
+        assert!(
+            found.unwrap() > 100 && all > looks_min,
+            "{all} {matchers:?}"
+        );
+        for looks in [0, all / 2, all - 1] {
+            let (found, seen) = run(looks);
+            assert!(matches!(found, Err(Error::Stopped(Stopped))), "{found:?}");
+            assert_eq!(seen, looks + 1);
+        }
     }
 }

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::Output;
 use super::clock::memory_peak;
 use super::measure::{Bench, Measured};
 use super::queries::Query;
+use crate::commands::output::Format;
 
 /// Prints as results come in; JSON is printed at the end.
 pub(super) struct Report<'a> {
     out: &'a mut dyn Write,
-    output: Output,
+    output: Format,
     rows: Vec<Value>,
     /// Sum of the logarithms of the wall times.
     log_sum: f64,
@@ -23,8 +23,8 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn begin(out: &'a mut dyn Write, output: Output) -> anyhow::Result<Self> {
-        if output == Output::Table {
+    pub(super) fn begin(out: &'a mut dyn Write, output: Format) -> anyhow::Result<Self> {
+        if output == Format::Table {
             writeln!(
                 out,
                 "{:26} {:>8} {:>9} {:>10} {:>10} {:>11} {:>9} {:>10}  sum",
@@ -55,15 +55,15 @@ impl<'a> Report<'a> {
                 self.succeeded += 1;
                 self.log_sum += m.wall_ms.ln();
                 match output {
-                    Output::Table => self.print(id, &m)?,
-                    Output::Json => self.rows.push(row(id, &m)),
+                    Format::Table => self.print(id, &m)?,
+                    Format::Json => self.rows.push(row(id, &m)),
                 }
             }
             (Err(error), output) => {
                 self.failed += 1;
                 match output {
-                    Output::Table => writeln!(self.out, "{id:26} failed: {error:#}")?,
-                    Output::Json => self
+                    Format::Table => writeln!(self.out, "{id:26} failed: {error:#}")?,
+                    Format::Json => self
                         .rows
                         .push(json!({"id": id, "error": format!("{error:#}")})),
                 }
@@ -96,7 +96,7 @@ impl<'a> Report<'a> {
             (self.succeeded > 0).then(|| (self.log_sum / f64::from(self.succeeded)).exp());
         let memory = memory_peak();
         match self.output {
-            Output::Table => {
+            Format::Table => {
                 if let Some(geomean) = geomean {
                     writeln!(
                         self.out,
@@ -112,7 +112,7 @@ impl<'a> Report<'a> {
                     )?;
                 }
             }
-            Output::Json => {
+            Format::Json => {
                 let report = json!({
                     "results": self.rows,
                     "geomean_ms": geomean,
@@ -132,9 +132,9 @@ impl<'a> Report<'a> {
 pub(super) fn stops<'a>(
     bench: &Bench,
     queries: impl Iterator<Item = &'a Query>,
-    (output, out): (Output, &mut dyn Write),
+    (output, out): (Format, &mut dyn Write),
 ) -> anyhow::Result<ExitCode> {
-    if output == Output::Table {
+    if output == Format::Table {
         let [a, b, c, d] = ["cancelled", "timed out", "samples", "bytes"];
         writeln!(
             out,
@@ -150,7 +150,7 @@ pub(super) fn stops<'a>(
         };
         let ways = [s.cancelled, s.timed_out, s.samples, s.bytes];
         longest = ways.into_iter().fold(longest, f64::max);
-        if output == Output::Table {
+        if output == Format::Table {
             let [a, b, c, d] = ways;
             let whole = s.whole;
             writeln!(out, "{id:26} {whole:9.1} {a:9.2} {b:9.2} {c:9.2} {d:9.2}")?;
@@ -166,8 +166,8 @@ pub(super) fn stops<'a>(
         }));
     }
     match output {
-        Output::Table => writeln!(out, "longest: {longest:.2} ms")?,
-        Output::Json => writeln!(out, "{:#}", json!({"results": rows, "longest_ms": longest}))?,
+        Format::Table => writeln!(out, "longest: {longest:.2} ms")?,
+        Format::Json => writeln!(out, "{:#}", json!({"results": rows, "longest_ms": longest}))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::commands::output::Format;
 
 fn args(more: impl FnOnce(&mut Args)) -> Args {
     let mut args = Args {
@@ -14,7 +15,9 @@ fn args(more: impl FnOnce(&mut Args)) -> Args {
         stop: false,
         series: 60,
         hours: 2,
-        output: Output::Json,
+        output: Output {
+            format: Format::Json,
+        },
     };
     more(&mut args);
     args
@@ -72,7 +75,7 @@ fn runs_the_queries_of_a_file_over_a_directory() {
     assert_eq!(report["results"][2]["series"], 8);
 
     args.only = "c".to_owned();
-    args.output = Output::Table;
+    args.output.format = Format::Table;
     let mut out = Vec::new();
     assert_eq!(run(&args, &mut out).unwrap(), ExitCode::SUCCESS);
     let table = String::from_utf8(out).unwrap();
@@ -115,7 +118,7 @@ fn queries_are_stopped_in_every_way() {
     let mut out = Vec::new();
     let table = args(|args| {
         args.stop = true;
-        args.output = Output::Table;
+        args.output.format = Format::Table;
     });
     assert_eq!(run(&table, &mut out).unwrap(), ExitCode::SUCCESS);
     let table = String::from_utf8(out).unwrap();

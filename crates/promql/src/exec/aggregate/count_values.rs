@@ -7,7 +7,7 @@ use crate::columns::{Column, StepSeries, StepValue};
 use crate::error::Error;
 use crate::exec::Held;
 use crate::exec::labels::{LabelFilter, with_label};
-use crate::limits::Pace;
+use crate::limits::{Holding, Pace};
 
 use super::{Groups, Input};
 
@@ -20,7 +20,8 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
         kept.push(label.to_owned());
         LabelFilter::new(&kept, true)
     };
-    let mut groups = Held::new(Groups::<Column>::new(), input.ctx);
+    let mut groups = Held::new(Groups::<Column>::default(), input.ctx);
+    let mut held = Holding::new(&input.ctx.tracker);
     let mut series = StepSeries::default();
     let pace = Pace::new(&input.ctx.tracker);
     // What a run of one value belongs to, which spares most look-ups.
@@ -47,7 +48,7 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
                     };
                     if let Some(&index) = float.and_then(|key| known_floats.get(&key)) {
                         last = Some((value, index));
-                        add(&mut groups.groups[index].state, i);
+                        add(&mut groups.items[index].state, i);
                         continue;
                     }
                     let valued = StepSeries {
@@ -55,10 +56,10 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
                         drop_name: false,
                         column: Column::default(),
                     };
-                    let known = groups.groups.len();
+                    let known = groups.items.len();
                     let (index, _) = groups.of(&valued, &filter, || Column::absent(steps));
                     if index == known {
-                        input.ctx.tracker.acquire(1, steps as u64 * 8)?;
+                        held.add(1, steps as u64 * 8)?;
                     }
                     if let Some(key) = float {
                         known_floats.insert(key, index);
@@ -67,18 +68,12 @@ pub(super) fn run(mut input: Input<'_>, label: &str) -> Result<Vec<StepSeries>, 
                     index
                 }
             };
-            add(&mut groups.groups[index].state, i);
+            add(&mut groups.items[index].state, i);
         }
     }
     drop(last);
-    let groups = groups.into_inner();
-    input.ctx.tracker.release(
-        groups.groups.len() as u64,
-        (groups.groups.len() * steps * 8) as u64,
-    );
+    let groups = groups.into_inner().items.into_iter();
     Ok(groups
-        .groups
-        .into_iter()
         .map(|g| StepSeries {
             labels: g.labels,
             // As in Prometheus, which does not pass the mark on here.

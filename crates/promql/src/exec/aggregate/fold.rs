@@ -12,11 +12,11 @@ use super::{Groups, Input};
 
 pub(super) fn run(mut input: Input<'_>) -> Result<Vec<StepSeries>, Error> {
     let (steps, op) = (input.steps.count, input.node.op);
-    let mut groups: Groups<Fold> = Groups::new();
+    let mut groups: Groups<Fold> = Groups::default();
     let mut series = StepSeries::default();
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
-        let known = groups.groups.len();
+        let known = groups.items.len();
         let (index, group) = groups.of(&series, &input.filter, || Fold::new(op, steps));
         if index == known {
             input
@@ -29,8 +29,8 @@ pub(super) fn run(mut input: Input<'_>) -> Result<Vec<StepSeries>, Error> {
             group.state.hists(&series, &input);
         }
     }
-    let mut results = Vec::with_capacity(groups.groups.len());
-    for group in groups.groups {
+    let mut results = Vec::with_capacity(groups.items.len());
+    for group in groups.items {
         input
             .ctx
             .tracker

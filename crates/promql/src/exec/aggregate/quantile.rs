@@ -5,7 +5,7 @@ use crate::columns::{Column, StepSeries};
 use crate::error::Error;
 use crate::exec::{Held, ScalarColumn};
 use crate::functions::quantile::quantile;
-use crate::limits::Pace;
+use crate::limits::{Holding, Pace};
 
 use super::{Groups, Input};
 
@@ -19,9 +19,9 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
                 .add(Note::InvalidQuantile { got }, input.node.param_pos);
         }
     }
-    let mut groups = Held::new(Groups::<Vec<Column>>::new(), input.ctx);
+    let mut groups = Held::new(Groups::<Vec<Column>>::default(), input.ctx);
     let mut series = StepSeries::default();
-    let mut held = (0, 0);
+    let mut held = Holding::new(&input.ctx.tracker);
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
         if series.column.hists.iter().any(Option::is_some) {
@@ -30,18 +30,13 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
             series.column.drop_hists();
         }
         let (_, group) = groups.of(&series, &input.filter, Vec::new);
-        let size = (
-            series.column.sample_count(),
-            series.column.heap_bytes() as u64,
-        );
-        input.ctx.tracker.acquire(size.0, size.1)?;
-        held = (held.0 + size.0, held.1 + size.1);
+        held.add_column(&series.column)?;
         group.state.push(std::mem::take(&mut series.column));
     }
-    let mut results = Vec::with_capacity(groups.groups.len());
+    let mut results = Vec::with_capacity(groups.items.len());
     let mut values = Vec::new();
     let pace = Pace::new(&input.ctx.tracker);
-    for group in &mut groups.groups {
+    for group in &mut groups.items {
         let mut column = Column::absent(input.steps.count);
         for i in 0..input.steps.count {
             // A value takes longer to sort than to look at.
@@ -61,6 +56,5 @@ pub(super) fn run(mut input: Input<'_>, q: &ScalarColumn) -> Result<Vec<StepSeri
         }
     }
     drop(groups.into_inner());
-    input.ctx.tracker.release(held.0, held.1);
     Ok(results)
 }

@@ -30,7 +30,7 @@ pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<Step
     }
     let op = input.node.op;
     let ranks = matches!(op, AggregateOp::Topk | AggregateOp::Bottomk);
-    let mut groups = Held::new(Groups::<Vec<StepSeries>>::new(), input.ctx);
+    let mut groups = Held::new(Groups::<Vec<StepSeries>>::default(), input.ctx);
     let mut series = StepSeries::default();
     while input.operator.next(&mut series)? {
         input.ctx.tracker.check()?;
@@ -51,7 +51,7 @@ pub(super) fn run(mut input: Input<'_>, param: &ScalarColumn) -> Result<Vec<Step
     }
     let mut results = Held::new(Vec::new(), input.ctx);
     let pace = Pace::new(&input.ctx.tracker);
-    for group in &mut groups.groups {
+    for group in &mut groups.items {
         let all = &mut group.state;
         for series in &*all {
             merge::release(series, input.ctx);

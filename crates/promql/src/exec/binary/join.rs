@@ -51,6 +51,40 @@ struct Clash {
     message: String,
 }
 
+impl MatchGroup {
+    /// The steps of `present` at which the "one" side has a value already, if there are any.
+    fn clash(&self, present: &Bitmap) -> Option<Bitmap> {
+        let mut both = self
+            .held
+            .as_ref()
+            .filter(|h| h.intersects(present))?
+            .clone();
+        both.intersect(present);
+        Some(both)
+    }
+
+    /// The clash of `series` with others of the group at `steps`, on this side of the operator.
+    fn describe(
+        &self,
+        steps: Bitmap,
+        series: &StepSeries,
+        filter: &LabelFilter,
+        side: &str,
+    ) -> Option<Clash> {
+        let clashes = |other: &&StepSeries| other.column.present().intersects(&steps);
+        let other = self.one.iter().find(clashes)?;
+        let mut pair = [&series.labels, &other.labels];
+        pair.sort_unstable();
+        let message = format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+            filter.apply(&series.labels),
+            pair[0],
+            pair[1],
+        );
+        Some(Clash { steps, message })
+    }
+}
+
 impl<'q> Join<'q> {
     pub(super) fn new(
         node: &'q BinaryNode,
@@ -92,56 +126,32 @@ impl<'q> Join<'q> {
 
     /// Reads the "one" side.
     fn hold(&mut self, one: BoxedOperator<'q>) -> Result<(), Error> {
-        for series in merge::collect(one, self.ctx)? {
+        let side = if self.is_swapped() { "left" } else { "right" };
+        let mut all = Held::new(merge::collect(one, self.ctx)?.into_iter(), self.ctx);
+        for series in all.by_ref() {
             self.ctx.tracker.check()?;
-            let key = self.filter.hash(&series.labels);
-            let mut group = self.groups.remove(&key).unwrap_or_default();
+            let group = self.groups.entry(self.filter.hash(&series.labels));
+            let group = group.or_default();
             let present = series.column.present();
-            if !group.one.is_empty() {
-                self.find_clash(&group, &series, &present);
+            if let Some(steps) = group.clash(&present) {
+                match &mut self.clash {
+                    Some(clash) => clash.steps.union(&steps),
+                    none => *none = group.describe(steps, &series, &self.filter, side),
+                }
             }
             match &mut group.held {
                 Some(held) => held.union(&present),
                 none => *none = Some(present),
             }
             group.one.push(series);
-            self.groups.insert(key, group);
         }
+        drop(all.into_inner());
         // Without fill values the many side must have a value there too.
         let fills = self.fill_one().is_some() || self.fill_many().is_some();
         match &self.clash {
             Some(clash) if fills => Err(Error::execution(clash.message.clone())),
             _ => Ok(()),
         }
-    }
-
-    /// Remembers the steps, `present`, at which `series` clashes with others of its group.
-    fn find_clash(&mut self, group: &MatchGroup, series: &StepSeries, present: &Bitmap) {
-        let Some(held) = group.held.as_ref().filter(|h| h.intersects(present)) else {
-            return;
-        };
-        let mut both = held.clone();
-        both.intersect(present);
-        if let Some(clash) = &mut self.clash {
-            return clash.steps.union(&both);
-        }
-        let clashes = |other: &&StepSeries| other.column.present().intersects(present);
-        let Some(other) = group.one.iter().find(clashes) else {
-            return;
-        };
-        let mut pair = [&series.labels, &other.labels];
-        pair.sort_unstable();
-        let side = if self.is_swapped() { "left" } else { "right" };
-        let message = format!(
-            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-            self.filter.apply(&series.labels),
-            pair[0],
-            pair[1],
-        );
-        self.clash = Some(Clash {
-            steps: both,
-            message,
-        });
     }
 
     /// Joins a series of the "many" side with its match group.
@@ -189,6 +199,7 @@ impl<'q> Join<'q> {
         if !both.any() {
             return Ok(());
         }
+        self.ctx.tracker.check()?;
         let mut column = Column::absent(self.steps.count);
         both.subtract(&self.compute(&many.column, &one.column, &mut column));
         if !both.any() {

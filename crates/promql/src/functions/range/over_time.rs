@@ -8,7 +8,7 @@ use model::{FloatHistogram, kahan};
 use crate::annotations::{HistogramOp, Note};
 use crate::columns::Column;
 use crate::functions::hist_sum::{HistMean, HistSum, Joined};
-use crate::functions::lanes::{self, fold};
+use crate::functions::lanes::{self, Lanes, fold};
 
 use super::{Remarks, Windowed};
 
@@ -60,13 +60,19 @@ fn each_sum(
     remarks: &Remarks<'_>,
     mut each: impl FnMut(usize, Range<usize>, (f64, f64)),
 ) {
-    fold::<lanes::Sum>(&input.samples.values, input.float_windows(), |i, sum| {
-        if input.is_mixed(i) {
-            remarks.mixed();
-        } else {
-            each(i, input.windows.floats(i), sum);
-        }
-    });
+    let start = |_: &Lanes| lanes::Sum::default();
+    fold(
+        &input.samples.values,
+        input.float_windows(),
+        start,
+        |i, sum| {
+            if input.is_mixed(i) {
+                remarks.mixed();
+            } else {
+                each(i, input.windows.floats(i), sum);
+            }
+        },
+    );
 }
 
 /// The sum, also where it overflows or something is not finite.

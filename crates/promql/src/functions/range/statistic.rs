@@ -8,7 +8,7 @@ use crate::annotations::Note;
 use crate::ast::FunctionId;
 use crate::columns::Column;
 use crate::exec::ScalarColumn;
-use crate::functions::lanes::{self, fold};
+use crate::functions::lanes::{self, Lanes, fold};
 use crate::functions::quantile as plain;
 use crate::functions::sliding::{ExtremeWindow, SortedWindow};
 
@@ -107,7 +107,8 @@ fn scan_extreme<const MAX: bool>(values: &[f64]) -> f64 {
 pub(super) fn variance(input: &Windowed<'_>, root: bool, out: &mut Column, remarks: &Remarks<'_>) {
     let values = &input.samples.values;
     input.each_statistic(remarks, |_, _| {});
-    fold::<lanes::Variance>(values, input.float_windows(), |i, variance| {
+    let start = |_: &Lanes| lanes::Variance::default();
+    fold(values, input.float_windows(), start, |i, variance| {
         let variance = if variance.is_finite() {
             variance
         } else {
@@ -151,22 +152,72 @@ pub(super) fn quantile(
 
 /// `mad_over_time`: the median of the distances from the median.
 pub(super) fn mad(input: &Windowed<'_>, out: &mut Column, remarks: &Remarks<'_>) {
-    let mut sorted = Vec::new();
+    let mut sorted = SortedWindow::default();
+    let mut distances = Vec::new();
     input.each_statistic(remarks, |i, window| {
-        // Sorting it twice takes longer than looking at it.
-        if !input.pace.goes_on(window.len() * 64) {
-            return;
-        }
-        sorted.clear();
-        sorted.extend_from_slice(&input.samples.values[window]);
-        if sorted.iter().any(|v| v.is_nan()) {
-            out.set_float(i, f64::NAN);
-            return;
-        }
-        let median = plain::quantile(0.5, &mut sorted);
-        for v in &mut sorted {
-            *v = (*v - median).abs();
-        }
-        out.set_float(i, plain::quantile(0.5, &mut sorted));
+        let sorted = sorted.slide(&input.samples.values, window);
+        out.set_float(i, median_distance(sorted, &mut distances));
     });
+}
+
+/// The median of the distances of values, sorted, from their median. NaN comes first in what is
+/// sorted, and makes the result one.
+fn median_distance(sorted: &[f64], distances: &mut Vec<f64>) -> f64 {
+    let (Some(&first), Some(&last)) = (sorted.first(), sorted.last()) else {
+        return f64::NAN;
+    };
+    if first.is_nan() {
+        return f64::NAN;
+    }
+    let median = plain::quantile_of_sorted(0.5, sorted);
+    distances.clear();
+    if first.is_infinite() || last.is_infinite() {
+        // The distance between two infinities is NaN, which no order of values tells.
+        distances.extend(sorted.iter().map(|v| (v - median).abs()));
+        return plain::quantile(0.5, distances);
+    }
+    // Distances grow to both sides of the median, and half of them and the next one or two decide.
+    let deciding = (sorted.len() / 2 + 2).min(sorted.len());
+    let (below, above) = sorted.split_at(sorted.partition_point(|v| *v < median));
+    let mut below = below.iter().rev().map(|v| (v - median).abs()).peekable();
+    let mut above = above.iter().map(|v| (v - median).abs()).peekable();
+    while distances.len() < deciding {
+        let is_below = match (below.peek(), above.peek()) {
+            (Some(b), Some(a)) => b < a,
+            (b, _) => b.is_some(),
+        };
+        distances.extend(if is_below { below.next() } else { above.next() });
+    }
+    plain::quantile_of_least(0.5, distances, sorted.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_median_distance_is_that_of_sorted_distances(
+            mut values in prop::collection::vec(
+                prop_oneof![
+                    8 => -1e3..1e3f64,
+                    4 => (-3..3i32).prop_map(f64::from),
+                    1 => Just(f64::INFINITY),
+                    1 => Just(f64::NEG_INFINITY),
+                    1 => Just(f64::NAN),
+                ],
+                1..40,
+            ),
+        ) {
+            values.sort_by(plain::order);
+            let has_nan = values.iter().any(|v| v.is_nan());
+            let median = plain::quantile_of_sorted(0.5, &values);
+            let mut distances: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
+            let expected = if has_nan { f64::NAN } else { plain::quantile(0.5, &mut distances) };
+            let found = median_distance(&values, &mut Vec::new());
+            prop_assert!(found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan());
+        }
+    }
 }

@@ -9,10 +9,9 @@ use model::Matcher;
 
 use crate::ast::{AggregateOp, BinaryOp, VectorMatching};
 use crate::exec::labels::is_reserved;
-use crate::plan::walk::Rewrite;
+use crate::plan::walk::{Origin, Rewrite};
 use crate::plan::{
-    AggregateNode, AggregateParam, BinaryNode, HistogramCall, RangeNode, RelabelRule, Selector,
-    VectorNode,
+    AggregateNode, AggregateParam, BinaryNode, HistogramCall, RelabelRule, VectorNode,
 };
 
 pub(super) struct PropagateMatchers;
@@ -23,15 +22,15 @@ impl Rewrite for PropagateMatchers {
         if b.op == BinaryOp::Or || fills(&b.matching) {
             return;
         }
-        copy(&b.lhs, &mut b.rhs, &b.matching);
+        copy(&mut b.lhs, &mut b.rhs, &b.matching);
         // What `unless` has on its right only takes away.
         if b.op != BinaryOp::Unless {
-            copy(&b.rhs, &mut b.lhs, &b.matching);
+            copy(&mut b.rhs, &mut b.lhs, &b.matching);
         }
     }
 }
 
-fn copy(from: &VectorNode, to: &mut VectorNode, matching: &VectorMatching) {
+fn copy(from: &mut VectorNode, to: &mut VectorNode, matching: &VectorMatching) {
     let mut matchers = Vec::new();
     hold_for(from, &mut matchers);
     for matcher in &matchers {
@@ -81,89 +80,40 @@ fn overwrites(node: &VectorNode, label: &str) -> bool {
     }
 }
 
-/// The input that a node of one input yields series of with their labels, but for what it
-/// [`overwrites`].
-fn input_of(node: &VectorNode) -> Option<&VectorNode> {
-    match node {
-        VectorNode::RangeCall { input, .. } => match &**input {
-            RangeNode::Subquery(s) => Some(&s.input),
-            RangeNode::Matrix { .. } => None,
-        },
-        VectorNode::Map { input, .. }
-        | VectorNode::Neg(input)
-        | VectorNode::Relabel { input, .. }
-        | VectorNode::Sort { input, .. }
-        | VectorNode::Histogram { input, .. }
-        | VectorNode::StepInvariant(input) => Some(input),
-        VectorNode::BinaryScalar(b) => Some(&b.vector),
-        _ => None,
-    }
-}
-
-/// As [`input_of`].
-fn input_of_mut(node: &mut VectorNode) -> Option<&mut VectorNode> {
-    match node {
-        VectorNode::RangeCall { input, .. } => match &mut **input {
-            RangeNode::Subquery(s) => Some(&mut s.input),
-            RangeNode::Matrix { .. } => None,
-        },
-        VectorNode::Map { input, .. }
-        | VectorNode::Neg(input)
-        | VectorNode::Relabel { input, .. }
-        | VectorNode::Sort { input, .. }
-        | VectorNode::Histogram { input, .. }
-        | VectorNode::StepInvariant(input) => Some(input),
-        VectorNode::BinaryScalar(b) => Some(&mut b.vector),
-        _ => None,
-    }
-}
-
-/// Adds the matchers that accept all series which `node` yields.
-fn hold_for(node: &VectorNode, out: &mut Vec<Matcher>) {
+/// Adds the matchers that accept all series which `node`, which is only read, yields.
+fn hold_for(node: &mut VectorNode, out: &mut Vec<Matcher>) {
     let before = out.len();
     let keep = |out: &mut Vec<Matcher>, is_kept: &dyn Fn(&str) -> bool| {
         let added = out.split_off(before);
         out.extend(added.into_iter().filter(|m| is_kept(m.name())));
     };
     match node {
-        VectorNode::Selector(selector) | VectorNode::SelectorTimes { selector, .. } => {
-            out.extend(selector.matchers.iter().cloned());
-        }
-        VectorNode::RangeCall { input, .. }
-            if let RangeNode::Matrix { selector, .. } = &**input =>
-        {
-            out.extend(selector.matchers.iter().cloned());
-        }
         VectorNode::Aggregate(a) => {
-            hold_for(&a.input, out);
+            hold_for(&mut a.input, out);
             keep(out, &|label| picks(a.op) || groups_by(a, label));
         }
         VectorNode::Binary(b) => match b.op {
             BinaryOp::Or => {}
-            BinaryOp::And | BinaryOp::Unless => hold_for(&b.lhs, out),
+            BinaryOp::And | BinaryOp::Unless => hold_for(&mut b.lhs, out),
             _ if fills(&b.matching) => {}
             _ => {
-                hold_for(&b.lhs, out);
+                hold_for(&mut b.lhs, out);
                 keep(out, &|label| is_matched(&b.matching, label));
             }
         },
-        _ => {
-            if let Some(input) = input_of(node) {
+        _ => match node.origin() {
+            Origin::Selector(selector) => out.extend(selector.matchers.iter().cloned()),
+            Origin::Node(input) => {
                 hold_for(input, out);
                 keep(out, &|label| !overwrites(node, label));
             }
-        }
+            Origin::Own => {}
+        },
     }
 }
 
 /// Takes series away that `matcher` refuses in what `node` yields, as far below as that is the same.
 fn demand(node: &mut VectorNode, matcher: &Matcher) {
-    if let Some(selector) = selector_of(node) {
-        if !selector.matchers.contains(matcher) {
-            selector.matchers.push(matcher.clone());
-        }
-        return;
-    }
     let label = matcher.name();
     match node {
         // Groups are whole or not there at all.
@@ -171,25 +121,12 @@ fn demand(node: &mut VectorNode, matcher: &Matcher) {
         VectorNode::Aggregate(_) => {}
         VectorNode::Binary(b) => demand_of_binary(b, matcher),
         _ if overwrites(node, label) => {}
-        _ => {
-            if let Some(input) = input_of_mut(node) {
-                demand(input, matcher);
-            }
-        }
-    }
-}
-
-/// The selector that `node` itself reads.
-fn selector_of(node: &mut VectorNode) -> Option<&mut Selector> {
-    match node {
-        VectorNode::Selector(selector) | VectorNode::SelectorTimes { selector, .. } => {
-            Some(selector)
-        }
-        VectorNode::RangeCall { input, .. } => match &mut **input {
-            RangeNode::Matrix { selector, .. } => Some(selector),
-            RangeNode::Subquery(_) => None,
+        _ => match node.origin() {
+            Origin::Selector(selector) if selector.matchers.contains(matcher) => {}
+            Origin::Selector(selector) => selector.matchers.push(matcher.clone()),
+            Origin::Node(input) => demand(input, matcher),
+            Origin::Own => {}
         },
-        _ => None,
     }
 }
 

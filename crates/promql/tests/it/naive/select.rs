@@ -87,6 +87,7 @@ impl Evaluator<'_> {
     /// The samples after `from` and up to `to`, stale markers included.
     fn select(&self, selector: &VectorSelector, (from, to): (i64, i64)) -> Vec<Window> {
         let request = SelectRequest {
+            stop: model::Stop::never(),
             matchers: selector.matchers.clone(),
             range: TimeRange::new(from + 1, to + 1),
             hints: Hints::default(),

@@ -1,6 +1,7 @@
 //! Lists in the bytes of an index, and walking lists side by side.
 
 use bytes::Bytes;
+use model::stop::{Pace, Stopped};
 
 /// A list in the bytes of an index.
 #[derive(Debug, Clone)]
@@ -78,16 +79,28 @@ impl Stored for [u8; 4] {
 }
 
 /// Walks both lists without a branch on their contents, which no predictor could learn.
-pub(super) fn intersect_walking(a: &[impl Stored], b: &[impl Stored]) -> Vec<u32> {
+pub(super) fn intersect_walking(
+    a: &[impl Stored],
+    b: &[impl Stored],
+    pace: &Pace<'_>,
+) -> Result<Vec<u32>, Stopped> {
     let mut out = vec![0; a.len().min(b.len()) + 1];
     let (mut i, mut j, mut len) = (0, 0, 0);
     while i < a.len() && j < b.len() {
-        let (x, y) = (a[i].get(), b[j].get());
-        out[len] = x;
-        len += usize::from(x == y);
-        i += usize::from(x <= y);
-        j += usize::from(y <= x);
+        pace.spend(WALK * 4)?;
+        // In a walk of the longest length each step is inside both lists.
+        let steps = WALK.min(a.len() - i).min(b.len() - j);
+        for _ in 0..steps {
+            let (x, y) = (a[i].get(), b[j].get());
+            out[len] = x;
+            len += usize::from(x == y);
+            i += usize::from(x <= y);
+            j += usize::from(y <= x);
+        }
     }
     out.truncate(len);
-    out
+    Ok(out)
 }
+
+/// Steps of a walk between two looks at who waits for it.
+const WALK: usize = 1 << 14;

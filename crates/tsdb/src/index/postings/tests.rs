@@ -1,4 +1,7 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
@@ -114,4 +117,20 @@ fn galloping_finds_every_boundary() {
             }
         }
     }
+}
+
+#[test]
+fn walking_long_lists_ends_when_nobody_waits() {
+    let list = |step: usize| encoded(&(0..600_000).step_by(step).collect());
+    let run = |looks| {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        let stop = Stop::when(move || count.fetch_add(1, Relaxed) >= looks);
+        let both = Postings::intersect_at_pace(vec![list(2), list(3)], &Pace::new(&stop));
+        (both.map(Iterator::count), seen.load(Relaxed))
+    };
+    let (both, all) = run(usize::MAX);
+    assert_eq!(both, Ok(100_000));
+    assert!(all > 3, "looked {all} times");
+    assert_eq!(run(1), (Err(Stopped), 2));
 }
