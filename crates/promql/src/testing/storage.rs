@@ -166,7 +166,7 @@ mod tests {
             });
         }
         let request = SelectRequest {
-            stop: Stop::never(),
+            stop: model::Stop::never(),
             matchers: vec![Matcher::not_equal("job", "c")],
             range: TimeRange::new(10, 30),
             hints: Hints::default(),
