@@ -148,9 +148,9 @@ fn looking_for_series_ends_when_nobody_waits() {
     head.append(&batch, 1_000 * MINUTE).unwrap();
     let regex = Matcher::new(MatchOp::Regex, "a", ".*[1-5].*").unwrap();
     for (matchers, looks_min) in [
-        (vec![regex], 100),
-        (vec![], 10),
-        (vec![Matcher::not_equal("a", "00007")], 10),
+        (vec![regex], 50),
+        (vec![], 5),
+        (vec![Matcher::not_equal("a", "00007")], 5),
     ] {
         let run = |looks| {
             let seen = Arc::new(AtomicUsize::new(0));
