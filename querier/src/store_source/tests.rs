@@ -66,7 +66,7 @@ fn series(job: &str, points: &[(i64, f64)]) -> storeapi::Series {
 
 fn request(func: &str) -> SelectRequest {
     SelectRequest {
-        stop: model::Stop::never(),
+        stop: Stop::never(),
         matchers: vec![Matcher::equal("__name__", "up")],
         range: TimeRange::new(0, 100_000),
         hints: Hints {
@@ -102,7 +102,7 @@ fn replicas() -> Scope {
 #[test]
 fn stores_are_told_when_the_query_ends() {
     let store = Arc::new(Scripted::default());
-    let source = StoreSource::new(store.clone(), Scope::default(), never_waits());
+    let source = StoreSource::new(Arc::<Scripted>::clone(&store), Scope::default(), never_waits());
     let mut request = request("");
     request.stop = Stop::when(|| true);
     drop(source.select(&request).unwrap());
