@@ -102,7 +102,11 @@ fn replicas() -> Scope {
 #[test]
 fn stores_are_told_when_the_query_ends() {
     let store = Arc::new(Scripted::default());
-    let source = StoreSource::new(Arc::<Scripted>::clone(&store), Scope::default(), never_waits());
+    let source = StoreSource::new(
+        Arc::<Scripted>::clone(&store),
+        Scope::default(),
+        never_waits(),
+    );
     let mut request = request("");
     request.stop = Stop::when(|| true);
     drop(source.select(&request).unwrap());
