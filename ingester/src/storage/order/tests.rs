@@ -32,7 +32,8 @@ fn check(tenants: &[BTreeSet<Labels>], external: &[Labels], without: &[String]) 
         streamed += usize::from(!is_mixed);
         expected.extend(series.iter().map(|own| appearance.show(own)));
         let selection = db.select(&[], TimeRange::ALL).unwrap();
-        sources.push(Ordered::new(selection, appearance, is_mixed.then_some(&Stop::never())).unwrap());
+        sources
+            .push(Ordered::new(selection, appearance, is_mixed.then_some(&Stop::never())).unwrap());
     }
     expected.sort();
     let mut merged = Merged::new(sources).unwrap();
