@@ -1,6 +1,7 @@
-//! Tools for data directories and blocks. Only `create-blocks-from` writes.
+//! Tools for data directories and blocks. Only `create-blocks-from` and `close` write.
 
 mod analyze;
+mod close;
 mod create_blocks_from;
 mod dump;
 mod list;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Analyze(analyze::Args),
     /// Check blocks, WAL and head chunks in depth; exit code 1 when something is damaged.
     Verify(verify::Args),
+    /// Leave the directory as an orderly stop does, after a crash: Prometheus can take it over then.
+    Close(close::Args),
     /// Make blocks of samples in another format.
     #[command(subcommand)]
     CreateBlocksFrom(create_blocks_from::Source),
@@ -35,6 +38,7 @@ pub(crate) fn run(command: Command, stdio: Stdio<'_>) -> anyhow::Result<ExitCode
         Command::Dump(args) => dump::run(&args, stdio.out),
         Command::Analyze(args) => analyze::run(&args, stdio.out),
         Command::Verify(args) => verify::run(&args, stdio.out),
+        Command::Close(args) => close::run(&args, stdio.out, stdio.notes),
         Command::CreateBlocksFrom(source) => create_blocks_from::run(source, stdio),
     }
 }

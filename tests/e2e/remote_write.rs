@@ -1,14 +1,17 @@
-//! A real Prometheus writes to an ingester, and another one reads it back.
+//! A real Prometheus writes to an ingester, and another one reads it back; and takes its data over.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, ensure};
 use promontory_tests::process::Server;
-use promontory_tests::{free_port, http, peer};
-use serde_json::Value;
+use promontory_tests::remote_write::{Series, send};
+use promontory_tests::{free_port, http, now_ms, peer};
+use serde_json::{Value, json};
 
 use crate::component::PATIENCE;
+use crate::prometheus::Prometheus;
 
 struct Ingester {
     http: u16,
@@ -137,5 +140,52 @@ fn prometheus_reads_back_what_prometheus_wrote() -> anyhow::Result<()> {
     assert_eq!(metadata[0]["type"], "gauge");
     let jobs = data(ingester.http, "/api/v1/label/job/values").expect("it answers");
     assert_eq!(jobs, serde_json::json!(["self"]));
+    Ok(())
+}
+
+#[test]
+fn prometheus_takes_over_after_a_crash_once_the_directory_is_closed() -> anyhow::Result<()> {
+    if peer("prometheus").is_none() {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("ingester");
+    let ours = start_ingester(dir.path())?;
+    // More samples than one chunk has, so that some are in head chunk files and some in the log.
+    let end = now_ms();
+    let samples: Vec<_> = (0..300)
+        .map(|i| (end - (300 - i) * 1000, i as f64 / 4.0))
+        .collect();
+    let labels = [("__name__", "kept"), ("job", "j")];
+    let labels = labels
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let answer = send(ours.write, "/api/v1/write", &[Series { labels, samples }])?;
+    ensure!(answer.status == 204, "{answer:?}");
+    // Dropping it is kill -9.
+    drop(ours);
+
+    let close = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
+        command
+            .args(["tsdb", "close", "-o", "json"])
+            .arg(&path)
+            .output()
+    };
+    for _ in 0..2 {
+        let closed = close()?;
+        ensure!(closed.status.success(), "{closed:?}");
+        let report: Value = serde_json::from_slice(&closed.stdout)?;
+        ensure!(report == json!({ "series": 1, "repaired": 0 }), "{report}");
+    }
+    let Some(prometheus) = Prometheus::start(&path, dir.path())? else {
+        return Ok(());
+    };
+    let query = format!("/api/v1/query?query=kept[1h]&time={}", end / 1000);
+    let found = data(prometheus.port(), &query).context("an answer")?;
+    let values = found["result"][0]["values"].as_array().context("values")?;
+    ensure!(values.len() == 300, "{found}");
+    let is_same = |(i, value): (usize, &Value)| value[1] == *format!("{}", i as f64 / 4.0);
+    ensure!(values.iter().enumerate().all(is_same), "{found}");
     Ok(())
 }
