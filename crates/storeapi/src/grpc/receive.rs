@@ -47,16 +47,10 @@ impl Received {
         let asked = request(path, metadata, message);
         let answer = channel.call(asked).await.map_err(failed)?;
         let (head, body) = answer.into_parts();
-        // An answer that is an error is no more than its headers.
-        match Status::from_header_map(&head.headers) {
-            Some(status) if status.code() != Code::Ok => return Err(status),
-            None if head.status != StatusCode::OK => return Err(of_http(head.status)),
-            _ => {}
-        }
         Ok(Self {
+            is_at_end: ends_with(&head)?,
             body,
             parts: Parts::default(),
-            is_at_end: false,
         })
     }
 
@@ -94,6 +88,17 @@ impl Received {
                 }
             }
         }
+    }
+}
+
+/// Whether an answer is no more than its headers: an error, or, from servers in Go, one without
+/// messages.
+fn ends_with(head: &http::response::Parts) -> Result<bool, Status> {
+    match Status::from_header_map(&head.headers) {
+        Some(status) if status.code() != Code::Ok => Err(status),
+        Some(_) => Ok(true),
+        None if head.status != StatusCode::OK => Err(of_http(head.status)),
+        None => Ok(false),
     }
 }
 
@@ -262,6 +267,21 @@ mod tests {
             prop_assert_eq!(found, messages);
             prop_assert_eq!(parts.len, 0);
         }
+    }
+
+    #[test]
+    fn an_answer_may_be_no_more_than_its_headers() {
+        let ends = |http: u16, status: Option<&'static str>| {
+            let mut answer = http::Response::builder().status(http);
+            if let Some(status) = status {
+                answer = answer.header("grpc-status", status);
+            }
+            ends_with(&answer.body(()).unwrap().into_parts().0).map_err(|e| e.code())
+        };
+        assert_eq!(ends(200, None), Ok(false));
+        assert_eq!(ends(200, Some("0")), Ok(true));
+        assert_eq!(ends(200, Some("5")), Err(Code::NotFound));
+        assert_eq!(ends(503, None), Err(Code::Unavailable));
     }
 
     #[test]
