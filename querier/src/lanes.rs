@@ -13,6 +13,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -98,6 +99,7 @@ impl Lanes {
         Some(Lane {
             runtime: Some(runtime),
             lanes: Arc::downgrade(self),
+            is_driven: AtomicBool::new(false),
         })
     }
 
@@ -147,6 +149,8 @@ pub struct Lane {
     /// There until it is dropped.
     runtime: Option<Arc<Runtime>>,
     lanes: Weak<Lanes>,
+    /// It was, since this query has it.
+    is_driven: AtomicBool,
 }
 
 impl fmt::Debug for Lane {
@@ -169,6 +173,10 @@ impl Lane {
     /// What `future` comes to, driving what else there is meanwhile. Called on a thread that may
     /// block.
     pub fn drive<T>(&self, future: impl Future<Output = T>) -> T {
+        if !self.is_driven.swap(true, Ordering::Relaxed) {
+            // Connections that ended while nobody looked must not be asked.
+            self.settle();
+        }
         self.runtime().block_on(future)
     }
 

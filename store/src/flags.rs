@@ -280,10 +280,8 @@ pub(crate) fn document<T: DeserializeOwned>(
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
-    let document = serde_saphyr::from_str(&text);
-    document
-        .map(Some)
-        .map_err(|e| refused(flag, &e.to_string()))
+    let document = runtime::yaml::read(&text);
+    document.map(Some).map_err(|reason| refused(flag, &reason))
 }
 
 pub(crate) fn refused(flag: &'static str, reason: &str) -> Error {

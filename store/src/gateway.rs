@@ -30,7 +30,7 @@ use crate::postings::ExpandedCache;
 use crate::select::{Deps, Wanted};
 use crate::set::BlockSet;
 use crate::stats::Stats;
-use crate::steps::{in_jobs, in_place};
+use crate::steps::by_steps;
 
 /// Blocks that are asked for names or values of labels at once.
 const LABEL_BLOCKS: usize = 16;
@@ -54,6 +54,9 @@ const OPEN_BLOCK_BYTES: u64 = 16 << 10;
 /// Blocks that answers may read at once, whatever memory there is.
 const OPEN_BLOCKS_MIN: u32 = 256;
 const OPEN_BLOCKS_MAX: u32 = 1 << 20;
+
+/// An answer over so few blocks is given also where no place is left.
+const UNCOUNTED_BLOCKS: usize = 64;
 
 /// How long an answer waits for places for its blocks.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -205,12 +208,17 @@ impl Gateway {
         share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX)
     }
 
-    /// A place to read so many blocks. Who needs more than there is gets all of it. Nothing after some
-    /// time: the query may be one that waits for itself, as it reads two answers side by side.
+    /// A place to read so many blocks. Who needs more than half of what there is gets half of it, so
+    /// that two of them are answered side by side; who reads few never waits behind them. Nothing
+    /// after some time: the query may be one that waits for itself, as it reads two answers at once.
     async fn place_for(&self, blocks: usize) -> Option<OwnedSemaphorePermit> {
         let (open_blocks, most) = &self.shared.open_blocks;
-        let count = u32::try_from(blocks).unwrap_or(u32::MAX).min(*most);
-        let place = Arc::clone(open_blocks).acquire_many_owned(count);
+        let count = u32::try_from(blocks).unwrap_or(u32::MAX).min(*most / 2);
+        let open_blocks = Arc::clone(open_blocks);
+        if blocks <= UNCOUNTED_BLOCKS {
+            return open_blocks.try_acquire_many_owned(count).ok();
+        }
+        let place = open_blocks.acquire_many_owned(count);
         let place = timeout(PATIENCE, place).await.ok()?;
         Some(place.expect("never closed"))
     }
@@ -218,8 +226,6 @@ impl Gateway {
     /// What a request asks, once there is a place for it.
     async fn question(&self, request: SeriesRequest) -> Result<(Question, Place), StoreError> {
         let shared = &self.shared;
-        let permit = Arc::clone(&shared.places).acquire_owned().await;
-        let permit = permit.expect("never closed");
         let set = self.asked();
         let blocks = set.select(request.range, &request.matchers, request.max_resolution);
         if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
@@ -228,7 +234,10 @@ impl Gateway {
                 "no matchers specified (excluding external labels); select by a label of the series too",
             ));
         }
+        // Before the permit, which those who read few blocks need too.
         let open_blocks = self.place_for(blocks.len()).await;
+        let permit = Arc::clone(&shared.places).acquire_owned().await;
+        let permit = permit.expect("never closed");
         let wanted = Wanted {
             range: request.range,
             aggregates: request.aggregates,
@@ -339,11 +348,12 @@ impl Store for Gateway {
             return answer.map_ok(Answer::frames).try_flatten_stream().boxed();
         }
         let may_block = request.may_block;
-        let answer = self.clone().start_mapped(request).map_ok(InFrames);
-        match may_block {
-            true => answer.map_ok(in_place).try_flatten_stream().boxed(),
-            false => answer.map_ok(in_jobs).try_flatten_stream().boxed(),
-        }
+        let answer = self.clone().start_mapped(request);
+        let steps = answer.map_ok(move |answer| {
+            let here = may_block && answer.begins_soon();
+            by_steps(InFrames(answer), here)
+        });
+        steps.try_flatten_stream().boxed()
     }
 
     fn messages(
@@ -354,13 +364,14 @@ impl Store for Gateway {
         if request.range.is_empty() || !self.opener().is_local() {
             return None;
         }
+        let may_block = request.may_block;
         let answer = self.clone().start_mapped(request.clone());
         let writer = MessageWriter::new(batch).without_hashes(request.without_hashes);
-        let answer = answer.map_ok(move |answer| InMessages::new(answer, writer));
-        Some(match request.may_block {
-            true => answer.map_ok(in_place).try_flatten_stream().boxed(),
-            false => answer.map_ok(in_jobs).try_flatten_stream().boxed(),
-        })
+        let steps = answer.map_ok(move |answer| {
+            let here = may_block && answer.begins_soon();
+            by_steps(InMessages::new(answer, writer), here)
+        });
+        Some(steps.try_flatten_stream().boxed())
     }
 
     fn label_names(

@@ -32,6 +32,9 @@ use block::MappedBlock;
 /// Series of a frame, for readers in this process.
 const FRAME_SERIES: usize = 64;
 
+/// So many blocks have their first series looked for in the time of a message.
+const BEGINS_SOON_BLOCKS: usize = 64;
+
 /// Blocks that are opened at once.
 const OPENING: usize = 16;
 
@@ -133,6 +136,13 @@ impl MappedAnswer {
         }
         drop(opening);
         Ok(answer)
+    }
+
+    /// Whether its first step takes no longer than others: that looks at every block, and at all series
+    /// of a block whose series are in another order once they have their external labels.
+    pub fn begins_soon(&self) -> bool {
+        let is_ordered = |input: &Input| !input.block.is_reordered();
+        self.inputs.len() <= BEGINS_SOON_BLOCKS && self.inputs.iter().all(is_ordered)
     }
 
     /// Takes the first series of each block.

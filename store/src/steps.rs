@@ -61,8 +61,20 @@ impl<S: Steps> Drop for Job<S> {
     }
 }
 
+/// What comes of all steps, each done in a job of its own or, `here`, by whoever polls, on a thread that
+/// may block.
+pub fn by_steps<S: Steps>(
+    steps: S,
+    here: bool,
+) -> impl Stream<Item = Result<S::Item, StoreError>> + Send {
+    match here {
+        true => in_place(steps).left_stream(),
+        false => in_jobs(steps).right_stream(),
+    }
+}
+
 /// What comes of all steps.
-pub fn in_jobs<S: Steps>(steps: S) -> impl Stream<Item = Result<S::Item, StoreError>> + Send {
+fn in_jobs<S: Steps>(steps: S) -> impl Stream<Item = Result<S::Item, StoreError>> + Send {
     let job = Some(Job::start(steps));
     stream::unfold(
         (job, Vec::new().into_iter()),
@@ -80,7 +92,7 @@ pub fn in_jobs<S: Steps>(steps: S) -> impl Stream<Item = Result<S::Item, StoreEr
 }
 
 /// The same, done by whoever polls, on a thread that may block.
-pub fn in_place<S: Steps>(steps: S) -> impl Stream<Item = Result<S::Item, StoreError>> + Send {
+fn in_place<S: Steps>(steps: S) -> impl Stream<Item = Result<S::Item, StoreError>> + Send {
     let mut left = Some(steps);
     stream::iter(std::iter::from_fn(move || {
         let step = left.as_mut()?.step();

@@ -56,6 +56,11 @@ impl MappedBlock {
         &self.block
     }
 
+    /// Whether its series have to be sorted before the first is known.
+    pub(super) fn is_reordered(&self) -> bool {
+        self.selection.is_reordered
+    }
+
     /// The next series: its labels as they are shown, and its chunks.
     pub(super) fn next(&mut self) -> tsdb::Result<Option<(Labels, Vec<ChunkMeta>)>> {
         let refs = &*Arc::clone(&self.selection.refs);
