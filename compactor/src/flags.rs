@@ -306,8 +306,7 @@ impl WorkFlags {
             flag: "selector.relabel-config",
             reason,
         };
-        let rules: Vec<RelabelConfig> =
-            serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let rules: Vec<RelabelConfig> = runtime::yaml::read(&text).map_err(wrong)?;
         let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Legacy));
         compiled
             .collect::<Result<_, _>>()

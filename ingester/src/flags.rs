@@ -577,8 +577,7 @@ impl ReceiveFlags {
         let Some(text) = text else {
             return Ok(Vec::new());
         };
-        let rules: Vec<RelabelConfig> =
-            serde_saphyr::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let rules: Vec<RelabelConfig> = runtime::yaml::read(&text).map_err(wrong)?;
         let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Utf8));
         compiled
             .collect::<Result<_, _>>()

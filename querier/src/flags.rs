@@ -156,7 +156,7 @@ pub struct QueryFlags {
     #[arg(
         long = "query.default-step",
         value_name = "DURATION",
-        default_value = "1s"
+        default_value = "0s"
     )]
     pub default_step: DurationMs,
     /// Label that tells replicas apart, or several with commas. May be repeated.

@@ -239,7 +239,7 @@ fn optional<T>(answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
 
 /// The external labels of a configuration.
 fn external_labels(yaml: &str) -> Result<Labels, StoreError> {
-    let config: Option<PrometheusConfig> = serde_saphyr::from_str(yaml).map_err(|error| {
+    let config: Option<PrometheusConfig> = runtime::yaml::read(yaml).map_err(|error| {
         StoreError::new(
             ErrorKind::Unavailable,
             format!("Prometheus' configuration cannot be read: {error}"),

@@ -200,9 +200,7 @@ impl Flags {
     }
 
     fn querier(&self) -> Result<querier::Flags, Error> {
-        // As a Prometheus, it wants to be told.
-        let mut said = vec![flag("query.default-step", "0s")];
-        said.extend(self.passed.for_part::<querier::Flags>());
+        let said = self.passed.for_part::<querier::Flags>();
         let mut flags = flags_of::<querier::Flags>(&said)?;
         flags.queries.dialect = self.dialect;
         Ok(flags)

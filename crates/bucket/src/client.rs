@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use model::ErrorKind;
 use object_store::path::Path;
 use object_store::{
@@ -247,8 +247,16 @@ impl Bucket {
     /// # Errors
     /// [`Error::Replaced`] when it has; [`Error::Store`].
     async fn check_tag(&self, key: &str, e_tag: &str) -> Result<()> {
-        let found = self.attributes(key).await?.and_then(|object| object.e_tag);
-        if found.is_none_or(|found| bare(&found) != bare(e_tag)) {
+        // By another list, since that is where the tag is from: stores are known that say others of single
+        // objects.
+        let (dir, _) = key.rsplit_once('/').unwrap_or_default();
+        let mut listed = self.list(dir);
+        let mut is_listed = false;
+        while let Some(object) = listed.try_next().await? {
+            let found = object.e_tag.as_deref().filter(|_| object.key == key);
+            is_listed |= found.is_some_and(|found| bare(found) == bare(e_tag));
+        }
+        if !is_listed {
             let key = key.to_owned();
             return Err(Error::Replaced { key });
         }

@@ -177,7 +177,12 @@ fn first_document(yaml: &str) -> &str {
 }
 
 fn parse<T: DeserializeOwned>(yaml: &str) -> Result<T> {
-    serde_saphyr::from_str(yaml).map_err(|e| Error::Config(e.to_string()))
+    // Only a line of what is wrong: the lines around it may hold secrets, and errors are logged.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(yaml, options).map_err(|error| {
+        let shown = error.to_string();
+        Error::Config(shown.lines().next().unwrap_or_default().to_owned())
+    })
 }
 
 /// The part that depends on the type.

@@ -86,6 +86,7 @@ pub struct ServerFlags {
     /// must have.
     #[arg(
         long = "http.config",
+        alias = "web.config.file",
         value_name = "FILE",
         default_value = "",
         hide_default_value = true

@@ -125,6 +125,18 @@ const BEGINNINGS: [&str; 44] = [
     "web.",
 ];
 
+/// Names that have one of these guard something, or say where data goes: whoever says them does not
+/// want them to be ignored.
+const GUARDS: [&str; 7] = [
+    "auth",
+    "cert",
+    "http.config",
+    "objstore",
+    "relabel",
+    "tls",
+    "web.config",
+];
+
 /// Letters that two names differ in when one is taken for a slip of the other.
 const SLIPS_MAX: usize = 2;
 
@@ -170,9 +182,11 @@ impl Known<'_> {
         if switch(name) || positive.is_some_and(switch) {
             return Meaning::Ignored { takes_next: false };
         }
+        let name = positive.unwrap_or(name);
         let begins = |name: &str| BEGINNINGS.iter().any(|start| name.starts_with(start));
         let is_slip = |flag: &OwnFlag| strsim::osa_distance(&flag.name, name) <= SLIPS_MAX;
-        if begins(positive.unwrap_or(name)) && !self.own.iter().any(is_slip) {
+        let begins_so = begins(name) && !GUARDS.iter().any(|guard| name.contains(guard));
+        if begins_so && !self.own.iter().any(is_slip) {
             // A component takes nothing but flags, so what is none is the value of this one.
             let is_value = |arg: &OsString| !arg.to_string_lossy().starts_with('-');
             return Meaning::Ignored {
@@ -304,6 +318,20 @@ mod tests {
             &["--query.brand-new"],
         );
         check("--no-query.brand-new", "", &["--no-query.brand-new"]);
+    }
+
+    #[test]
+    fn leaves_what_guards_to_the_parser() {
+        for said in [
+            "--web.config.file=x",
+            "--http.config.file=x",
+            "--grpc-server-tls-cert-file=x",
+            "--objstore.file=x",
+            "--receive.relabel-config-file=x",
+        ] {
+            check(said, said, &[]);
+        }
+        check("--no-tsdb.retenton 1", "--no-tsdb.retenton 1", &[]);
     }
 
     #[test]

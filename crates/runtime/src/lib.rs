@@ -23,6 +23,7 @@ pub mod reload;
 pub mod tasks;
 pub mod tls;
 pub mod web_config;
+pub mod yaml;
 
 pub use about::About;
 pub use clock::{Clock, ManualClock, SystemClock};

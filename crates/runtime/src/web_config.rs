@@ -204,7 +204,7 @@ impl WebConfig {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        let file: File = crate::yaml::read(text)?;
         for (name, hash) in &file.basic_auth_users.0 {
             hash.parse::<HashParts>().map_err(|error| {
                 format!("basic_auth_users: the password of {name:?} is no bcrypt hash: {error}")

@@ -137,7 +137,7 @@ impl LimitsFile {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        runtime::yaml::read(text)
     }
 }
 

@@ -149,7 +149,7 @@ pub fn parse(yaml: &str) -> Result<Vec<EndpointConfig>, String> {
     if yaml.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let document: Document = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+    let document: Document = runtime::yaml::read(yaml)?;
     let default = document.default_client_config.as_ref().map(ClientTls::from);
     let endpoints = document.endpoints.iter().map(|endpoint| {
         if endpoint.service_config.is_some() && !endpoint.group {

@@ -26,7 +26,7 @@ pub fn addresses(patterns: &[String]) -> Result<Vec<String>, String> {
             let groups: Vec<Group> = match text.trim() {
                 "" => Vec::new(),
                 // JSON is YAML.
-                text => serde_saphyr::from_str(text).map_err(|e| format!("read {shown}: {e}"))?,
+                text => runtime::yaml::read(text).map_err(|e| format!("read {shown}: {e}"))?,
             };
             found.extend(groups.into_iter().flat_map(|group| group.targets));
         }

@@ -44,7 +44,7 @@ impl ClientConfig {
         if yaml.trim().is_empty() {
             return Ok(Self::default());
         }
-        let config: Self = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+        let config: Self = runtime::yaml::read(yaml)?;
         let kinds = [
             config.basic_auth.is_some(),
             config.bearer_token.is_some(),
