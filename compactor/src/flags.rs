@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bucket::{HashFunction, TimeBound, TimeBounds};
 use model::labels::NameScheme;
-use model::relabel::{RelabelConfig, RelabelRule};
+use model::relabel::RelabelRule;
 use model::time::DurationMs;
+use runtime::yaml;
 use runtime::{
     BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, ServerConfig,
     ServerFlags,
@@ -297,20 +298,9 @@ impl WorkFlags {
 
     fn selector(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
         let (file, text) = (self.selector_file.as_deref(), self.selector.as_deref());
-        let text = environment.configuration("selector.relabel-config", file, text)?;
-        let text = text.unwrap_or_default();
-        if text.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        let wrong = |reason: String| Error::Flag {
-            flag: "selector.relabel-config",
-            reason,
-        };
-        let rules: Vec<RelabelConfig> = runtime::yaml::read(&text).map_err(wrong)?;
-        let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Legacy));
-        compiled
-            .collect::<Result<_, _>>()
-            .map_err(|e| wrong(e.to_string()))
+        let flag = "selector.relabel-config";
+        let text = environment.configuration(flag, file, text)?;
+        yaml::relabel_rules(flag, text, NameScheme::Legacy)
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use bucket::HashFunction;
 use model::labels::{NameScheme, is_legacy_label_name};
-use model::relabel::{RelabelConfig, RelabelRule};
+use model::relabel::RelabelRule;
 use model::time::DurationMs;
 use model::{Labels, LabelsBuilder};
 use runtime::flags::ListenAddress;
 use runtime::http::{HeaderName, HttpLimits};
 use runtime::web_config::WebConfig;
+use runtime::yaml;
 use runtime::{
     BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, RefusedFlag,
     ServerConfig, ServerFlags,
@@ -569,19 +570,10 @@ impl ReceiveFlags {
     }
 
     fn relabel_rules(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
-        let wrong = |reason: String| flag("receive.relabel-config", reason);
+        let flag = "receive.relabel-config";
         let file = self.relabel_config_file.as_deref();
-        let text = self.relabel_config.as_deref();
-        let text = environment.configuration("receive.relabel-config", file, text)?;
-        let text = text.filter(|text| !text.trim().is_empty());
-        let Some(text) = text else {
-            return Ok(Vec::new());
-        };
-        let rules: Vec<RelabelConfig> = runtime::yaml::read(&text).map_err(wrong)?;
-        let compiled = rules.iter().map(|rule| rule.compile(NameScheme::Utf8));
-        compiled
-            .collect::<Result<_, _>>()
-            .map_err(|e| wrong(e.to_string()))
+        let text = environment.configuration(flag, file, self.relabel_config.as_deref())?;
+        yaml::relabel_rules(flag, text, NameScheme::Utf8)
     }
 }
 

@@ -10,10 +10,11 @@
 
 use std::path::PathBuf;
 
+use runtime::yaml::of_flag;
 use runtime::{ByteSize, Environment, Error};
 use serde::Deserialize;
 
-use crate::flags::{document, refused};
+use crate::flags::refused;
 
 /// What Thanos keeps in memory unless told otherwise.
 const MEMORY_DEFAULT: u64 = 250 << 20;
@@ -90,7 +91,7 @@ impl CacheFlags {
 }
 
 fn configured(flag: &'static str, text: Option<String>) -> Result<Option<u64>, Error> {
-    let Some(document) = document::<Document>(flag, text)? else {
+    let Some(document) = of_flag::<Document>(flag, text)? else {
         return Ok(None);
     };
     match document.kind.to_ascii_uppercase().as_str() {

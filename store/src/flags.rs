@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::labels::NameScheme;
-use model::relabel::{RelabelConfig, RelabelRule};
+use model::relabel::RelabelRule;
 use model::time::{DurationMs, parse_timestamp};
 use runtime::http::HttpLimits;
+use runtime::yaml;
 use runtime::{BucketConfig, BucketFlags, ByteSize, Environment, Error, ServerConfig, ServerFlags};
-use serde::de::DeserializeOwned;
 use storeapi::grpc::Limits as AnswerLimits;
 
 use crate::caches::CacheFlags;
@@ -264,24 +264,8 @@ impl SelectionFlags {
         let flag = "selector.relabel-config-file";
         let file = self.relabel_config_file.as_deref();
         let text = environment.configuration(flag, file, self.relabel_config.as_deref())?;
-        let configs = document::<Vec<RelabelConfig>>(flag, text)?.unwrap_or_default();
-        let rules = configs.iter().map(|c| c.compile(NameScheme::Utf8));
-        rules
-            .collect::<Result<_, _>>()
-            .map_err(|e| refused(flag, &e.to_string()))
+        yaml::relabel_rules(flag, text, NameScheme::Utf8)
     }
-}
-
-/// The YAML of a text; nothing when that is empty.
-pub(crate) fn document<T: DeserializeOwned>(
-    flag: &'static str,
-    text: Option<String>,
-) -> Result<Option<T>, Error> {
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
-        return Ok(None);
-    };
-    let document = runtime::yaml::read(&text);
-    document.map(Some).map_err(|reason| refused(flag, &reason))
 }
 
 pub(crate) fn refused(flag: &'static str, reason: &str) -> Error {

@@ -1,6 +1,10 @@
 //! YAML that somebody wrote, as a type.
 
+use model::labels::NameScheme;
+use model::relabel::{RelabelConfig, RelabelRule};
 use serde::de::DeserializeOwned;
+
+use crate::Error;
 
 /// Reads `text`.
 ///
@@ -12,6 +16,37 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
         let shown = error.to_string();
         let reason = shown.lines().next().unwrap_or_default();
         reason.strip_prefix("error: ").unwrap_or(reason).to_owned()
+    })
+}
+
+/// Reads what a flag says, or its file; nothing when that is empty.
+///
+/// # Errors
+/// [`Error::Flag`], as [`read`].
+pub fn of_flag<T: DeserializeOwned>(
+    flag: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, Error> {
+    let text = text.filter(|text| !text.trim().is_empty());
+    let read = text.map(|text| read(&text)).transpose();
+    read.map_err(|reason| Error::Flag { flag, reason })
+}
+
+/// The relabelling rules that a flag says, or its file, for names of a scheme.
+///
+/// # Errors
+/// [`Error::Flag`], as [`read`], and for rules that cannot be.
+pub fn relabel_rules(
+    flag: &'static str,
+    text: Option<String>,
+    scheme: NameScheme,
+) -> Result<Vec<RelabelRule>, Error> {
+    let rules = of_flag::<Vec<RelabelConfig>>(flag, text)?.unwrap_or_default();
+    let compiled = rules.iter().map(|rule| rule.compile(scheme));
+    let compiled: Result<_, _> = compiled.collect();
+    compiled.map_err(|error| Error::Flag {
+        flag,
+        reason: error.to_string(),
     })
 }
 
