@@ -10,6 +10,7 @@
 //!
 //! Fields, defaults and the words of errors are Prometheus 3's; fields that only 2.x had are taken.
 
+mod authorization;
 mod discovery;
 mod elasticsearch;
 mod export;
@@ -30,11 +31,12 @@ use model::Labels;
 use model::labels::NameScheme;
 use runtime::Environment;
 
+pub use authorization::{Authorization, OAuth2};
 pub(crate) use discovery::check_address;
 pub use discovery::{Discovery, RecordType, StaticGroup};
 pub use elasticsearch::{DocumentFormat, Elasticsearch, LifecycleConfig, Rotation, TemplateConfig};
 pub use export::{Export, SendConfig};
-pub use http::{Authorization, HttpConfig, Pem, Secret, SecretSource, TlsConfig, TlsVersion};
+pub use http::{HttpConfig, Pem, ProxyConfig, Secret, SecretSource, TlsConfig, TlsVersion};
 pub use job::{Defaults, Escaping, Job, Limits, Protocol};
 pub use remote_write::{MessageVersion, RemoteWrite};
 use yaml::{Node, Section, Value};

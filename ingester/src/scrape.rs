@@ -15,6 +15,7 @@ pub(crate) mod client;
 mod error;
 mod fetch;
 mod lines;
+mod oauth2;
 mod pool;
 mod report;
 mod round;

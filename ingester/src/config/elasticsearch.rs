@@ -6,8 +6,9 @@ use std::path::Path;
 use model::labels::NameScheme;
 use model::relabel::RelabelConfig;
 
+use super::authorization::Authorization;
 use super::export::{Export, SendConfig, check_url, count};
-use super::http::{Authorization, HttpConfig, http_config, own_headers, secret};
+use super::http::{HttpConfig, http_config, own_headers, secret};
 use super::yaml::{Node, Section};
 use super::{Error, relabel};
 

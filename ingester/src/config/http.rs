@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::authorization::{Authorization, authorization};
 use super::yaml::{Node, Section};
 
 /// A text that must not be shown.
@@ -23,25 +24,6 @@ pub enum SecretSource {
     Inline(Secret),
     /// The path of the file.
     File(PathBuf),
-}
-
-/// The `Authorization` header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Authorization {
-    /// A user and a password.
-    Basic {
-        /// The user.
-        username: SecretSource,
-        /// The password, if there is one.
-        password: Option<SecretSource>,
-    },
-    /// A scheme, such as `Bearer`, and what follows it.
-    Credentials {
-        /// The scheme.
-        scheme: String,
-        /// What follows it.
-        credentials: Option<SecretSource>,
-    },
 }
 
 /// A TLS version.
@@ -93,6 +75,19 @@ impl TlsConfig {
     }
 }
 
+/// Which proxy requests go through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProxyConfig {
+    /// Its URL.
+    pub url: Option<String>,
+    /// Hosts and networks that are asked without it, separated by commas.
+    pub none_for: Option<String>,
+    /// It is the one that the environment names.
+    pub from_environment: bool,
+    /// Headers of the request that asks it for a tunnel.
+    pub connect_headers: Vec<(String, Secret)>,
+}
+
 /// How requests are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
@@ -100,12 +95,8 @@ pub struct HttpConfig {
     pub authorization: Option<Authorization>,
     /// TLS.
     pub tls: TlsConfig,
-    /// A proxy.
-    pub proxy_url: Option<String>,
-    /// Hosts and networks that are asked without the proxy, separated by commas.
-    pub no_proxy: Option<String>,
-    /// The proxy is the one that the environment names.
-    pub proxy_from_environment: bool,
+    /// The way through a proxy.
+    pub proxy: ProxyConfig,
     /// Redirects are followed.
     pub follow_redirects: bool,
     /// Further headers.
@@ -117,9 +108,7 @@ impl Default for HttpConfig {
         Self {
             authorization: None,
             tls: TlsConfig::default(),
-            proxy_url: None,
-            no_proxy: None,
-            proxy_from_environment: false,
+            proxy: ProxyConfig::default(),
             follow_redirects: true,
             headers: Vec::new(),
         }
@@ -138,42 +127,15 @@ pub(super) fn http_config(
     warnings: &mut Vec<String>,
 ) -> Result<HttpConfig, Error> {
     let mut http = HttpConfig {
-        authorization: authorization(section, dir)?,
+        authorization: authorization(section, dir, warnings)?,
         ..HttpConfig::default()
     };
     section.set("tls_config", &mut http.tls, |node| tls_config(node, dir))?;
-    http.proxy_url = section.optional("proxy_url", Node::text)?;
-    http.no_proxy = section.optional("no_proxy", Node::text)?;
-    section.set(
-        "proxy_from_environment",
-        &mut http.proxy_from_environment,
-        Node::bool,
-    )?;
+    http.proxy = proxy_config(section, warnings)?;
     section.set("follow_redirects", &mut http.follow_redirects, Node::bool)?;
-    if http.proxy_from_environment && (http.proxy_url.is_some() || http.no_proxy.is_some()) {
-        return Err(Error::at(
-            section.at,
-            "if proxy_from_environment is configured, proxy_url and no_proxy must not be configured",
-        ));
-    }
-    if http.no_proxy.is_some() && http.proxy_url.is_none() {
-        return Err(Error::at(
-            section.at,
-            "if no_proxy is configured, proxy_url must also be configured",
-        ));
-    }
     if section.optional("enable_http2", Node::bool)? == Some(true) {
         warnings.push(format!(
             "line {}: enable_http2 is not acted on: requests are made with HTTP/1.1",
-            section.at
-        ));
-    }
-    if section
-        .field("proxy_connect_header")
-        .is_some_and(|node| !node.is_null())
-    {
-        warnings.push(format!(
-            "line {}: proxy_connect_header is not acted on",
             section.at
         ));
     }
@@ -181,6 +143,55 @@ pub(super) fn http_config(
         http.headers = http_headers(headers, dir)?;
     }
     Ok(http)
+}
+
+/// Reads the fields that name a proxy, which stand among others of `section`.
+pub(super) fn proxy_config(
+    section: &mut Section<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<ProxyConfig, Error> {
+    let mut proxy = ProxyConfig {
+        url: section.optional("proxy_url", Node::text)?,
+        none_for: section.optional("no_proxy", Node::text)?,
+        ..ProxyConfig::default()
+    };
+    section.set(
+        "proxy_from_environment",
+        &mut proxy.from_environment,
+        Node::bool,
+    )?;
+    if let Some(headers) = section.field("proxy_connect_header") {
+        for (name, values) in headers.map()? {
+            let values = values.texts()?.into_iter();
+            let named = values.map(|value| (name.clone(), Secret(value)));
+            proxy.connect_headers.extend(named);
+        }
+    }
+    if proxy.from_environment && (proxy.url.is_some() || proxy.none_for.is_some()) {
+        return Err(Error::at(
+            section.at,
+            "if proxy_from_environment is configured, proxy_url and no_proxy must not be configured",
+        ));
+    }
+    if proxy.none_for.is_some() && proxy.url.is_none() {
+        return Err(Error::at(
+            section.at,
+            "if no_proxy is configured, proxy_url must also be configured",
+        ));
+    }
+    if !proxy.connect_headers.is_empty() && proxy.url.is_none() && !proxy.from_environment {
+        return Err(Error::at(
+            section.at,
+            "if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
+        ));
+    }
+    if !proxy.connect_headers.is_empty() && proxy.from_environment {
+        warnings.push(format!(
+            "line {}: proxy_connect_header is not acted on with proxy_from_environment; use proxy_url",
+            section.at
+        ));
+    }
+    Ok(proxy)
 }
 
 fn http_headers(node: &Node, dir: &Path) -> Result<Vec<(String, SecretSource)>, Error> {
@@ -234,60 +245,6 @@ pub(super) fn secret(
     }
 }
 
-fn authorization(section: &mut Section<'_>, dir: &Path) -> Result<Option<Authorization>, Error> {
-    let mut found = Vec::new();
-    if let Some(node) = section.field("basic_auth").filter(|node| !node.is_null()) {
-        let mut basic = node.section("config.plain")?;
-        let username = secret(&mut basic, ("username", "username_file"), dir)?;
-        let password = secret(&mut basic, ("password", "password_file"), dir)?;
-        basic.finish()?;
-        found.push(Authorization::Basic {
-            username: username.unwrap_or(SecretSource::Inline(Secret::default())),
-            password,
-        });
-    }
-    if let Some(node) = section
-        .field("authorization")
-        .filter(|node| !node.is_null())
-    {
-        let mut fields = node.section("config.Authorization")?;
-        let mut scheme = "Bearer".to_owned();
-        fields.set("type", &mut scheme, Node::text)?;
-        let credentials = secret(&mut fields, ("credentials", "credentials_file"), dir)?;
-        let line = fields.at;
-        fields.finish()?;
-        if scheme.trim().eq_ignore_ascii_case("basic") {
-            return Err(Error::at(
-                line,
-                "authorization type cannot be set to \"basic\", use \"basic_auth\" instead",
-            ));
-        }
-        found.push(Authorization::Credentials {
-            scheme,
-            credentials,
-        });
-    }
-    if let Some(bearer) = secret(section, ("bearer_token", "bearer_token_file"), dir)? {
-        found.push(Authorization::Credentials {
-            scheme: "Bearer".to_owned(),
-            credentials: Some(bearer),
-        });
-    }
-    if section.field("oauth2").is_some_and(|node| !node.is_null()) {
-        return Err(Error::at(
-            section.at,
-            "oauth2 is not in this build; use authorization with credentials_file",
-        ));
-    }
-    if found.len() > 1 {
-        return Err(Error::at(
-            section.at,
-            "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file must be configured",
-        ));
-    }
-    Ok(found.pop())
-}
-
 fn pem(
     section: &mut Section<'_>,
     (inline, file): (&str, &str),
@@ -301,7 +258,7 @@ fn pem(
     )
 }
 
-fn tls_config(node: &Node, dir: &Path) -> Result<TlsConfig, Error> {
+pub(super) fn tls_config(node: &Node, dir: &Path) -> Result<TlsConfig, Error> {
     let mut section = node.section("config.plain")?;
     let mut tls = TlsConfig {
         ca: pem(&mut section, ("ca", "ca_file"), dir)?,

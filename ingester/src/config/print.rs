@@ -6,6 +6,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::yaml::{Node, Value};
 
 const EXTERNAL_LABELS: &str = "external_labels";
+/// Its values are secrets, whatever they are called.
+const PROXY_CONNECT_HEADER: &str = "proxy_connect_header";
 
 /// What stands where a secret is.
 const SECRET: &str = "<secret>";
@@ -90,10 +92,10 @@ impl Serialize for Shown<'_> {
                 let mut map = serializer.serialize_map(Some(fields.len()))?;
                 for (name, node) in fields {
                     // Their names are the user's, and other programs read them.
-                    let field = if self.field == EXTERNAL_LABELS {
-                        ""
-                    } else {
-                        name
+                    let field = match self.field {
+                        EXTERNAL_LABELS => "",
+                        PROXY_CONNECT_HEADER => "secrets",
+                        _ => name,
                     };
                     map.serialize_entry(name, &Shown { node, field })?;
                 }
@@ -135,11 +137,12 @@ mod tests {
             "  proxy_url: http://me:hidden@proxy:3128/x\n",
             "  tls_config: {key: PEM, key_file: /k}\n",
             "  http_headers: {X-A: {secrets: [one, two], values: [three]}}\n",
+            "  oauth2: {client_id: four, client_secret: five, proxy_connect_header: {X-B: [six]}}\n",
         ))
         .unwrap();
         let labels = Labels::from_pairs([("region", "eu"), ("secret", "of all"), ("t", "7")]);
         let text = printed(&root, &labels);
-        for hidden in ["12345", "hidden", "PEM", "one", "two"] {
+        for hidden in ["12345", "hidden", "PEM", "one", "two", "five", "six"] {
             assert!(!text.contains(hidden), "{hidden} in {text}");
         }
         for kept in [
@@ -150,6 +153,7 @@ mod tests {
             "me:xxxxx@proxy:3128/x",
             "/k",
             "three",
+            "four",
         ] {
             assert!(text.contains(kept), "{kept} not in {text}");
         }

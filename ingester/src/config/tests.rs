@@ -106,6 +106,55 @@ fn credentials_tls_and_proxies() {
 }
 
 #[test]
+fn tokens_of_oauth2() {
+    let job = only_job(concat!(
+        "oauth2:\n  client_id: me\n  client_secret_file: s\n  token_url: https://t/x\n  scopes: [a, b]\n",
+        "  endpoint_params: {audience: us}\n  tls_config: {insecure_skip_verify: true}\n",
+        "  proxy_url: http://proxy:1\n  proxy_connect_header: {X-A: [v, w]}",
+    ));
+    let Some(Authorization::OAuth2(oauth2)) = job.http.authorization else {
+        panic!("{:?}", job.http);
+    };
+    let file = SecretSource::File("/etc/prometheus/s".into());
+    assert_eq!((&*oauth2.client_id, oauth2.client_secret), ("me", file));
+    assert_eq!(
+        (&*oauth2.token_url, oauth2.scopes.len()),
+        ("https://t/x", 2)
+    );
+    assert_eq!(oauth2.endpoint_params, [("audience".into(), "us".into())]);
+    assert!(oauth2.http.tls.insecure_skip_verify && !job.http.tls.insecure_skip_verify);
+    let secret = |s: &str| ("X-A".to_owned(), Secret(s.to_owned()));
+    assert_eq!(
+        oauth2.http.proxy.connect_headers,
+        [secret("v"), secret("w")]
+    );
+    check_refused(&[
+        (
+            &self::job("oauth2: {client_id: a, token_url: 'http://b'}\nbearer_token: c"),
+            "line 2: at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file must be configured",
+        ),
+        (
+            &self::job("oauth2: {token_url: 'http://b'}"),
+            "line 3: oauth2 client_id must be configured",
+        ),
+        (
+            &self::job("oauth2: {client_id: a}"),
+            "line 3: oauth2 token_url must be configured",
+        ),
+        (
+            &self::job(
+                "oauth2: {client_id: a, client_secret: b, client_secret_file: c, token_url: 'http://b'}",
+            ),
+            "line 3: at most one of client_secret & client_secret_file must be configured",
+        ),
+        (
+            &self::job("proxy_connect_header: {A: [b]}"),
+            "line 2: if proxy_connect_header is configured, proxy_url or proxy_from_environment must also be configured",
+        ),
+    ]);
+}
+
+#[test]
 fn discoveries_of_all_kinds() {
     let job = only_job(concat!(
         "static_configs: [{targets: ['h:1', 'h:2'], labels: {env: prod}}]\n",

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, IntoUrl, Method, RequestBuilder, Response};
+use reqwest::{Client, IntoUrl, Method, NoProxy, Proxy, RequestBuilder, Response};
 use runtime::followed::Followed;
 use runtime::tls::AnyCertificate;
 use rustls::client::WebPkiServerVerifier;
@@ -17,7 +17,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::config::{Authorization, HttpConfig, Pem, SecretSource, TlsConfig, TlsVersion};
+use super::oauth2::Tokens;
+use crate::config::{
+    Authorization, HttpConfig, Pem, ProxyConfig, SecretSource, TlsConfig, TlsVersion,
+};
 
 const USER_AGENT: &str = concat!("promontory/", env!("CARGO_PKG_VERSION"));
 const REDIRECTS_MAX: usize = 10;
@@ -39,6 +42,9 @@ pub(crate) enum Error {
     /// A request that failed on its way.
     #[error("{}", chain(.0))]
     Request(#[from] reqwest::Error),
+    /// A server that gives out tokens gave none.
+    #[error("oauth2: cannot fetch token: {0}")]
+    Token(String),
     /// An answer that is too long.
     #[error("body size limit exceeded")]
     BodySize,
@@ -76,6 +82,8 @@ pub(crate) struct Clients {
 pub(crate) struct HttpClient {
     config: HttpConfig,
     client: Current,
+    /// Where tokens come from, if requests need them.
+    tokens: Option<Arc<Tokens>>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,7 +105,11 @@ impl HttpClient {
             Current::Fixed(client) => client.request(method, url),
             Current::Followed(client) => client.now().await.request(method, url),
         };
-        authorize(request, &self.config).await
+        let request = authorize(request, &self.config).await?;
+        match &self.tokens {
+            Some(tokens) => Ok(request.header(AUTHORIZATION, Box::pin(tokens.header()).await?)),
+            None => Ok(request),
+        }
     }
 }
 
@@ -106,11 +118,21 @@ impl Clients {
     /// names, and again when these change; what cannot be used then changes nothing. With
     /// `compression`, answers may come compressed.
     pub(crate) fn client(&self, http: &HttpConfig, compression: bool) -> Result<HttpClient, Error> {
-        let config = http.clone();
+        let tokens = match &http.authorization {
+            Some(Authorization::OAuth2(oauth2)) => Some(Arc::new(Tokens::new(oauth2, self)?)),
+            _ => None,
+        };
+        Ok(HttpClient {
+            client: self.current(http, compression)?,
+            config: http.clone(),
+            tokens,
+        })
+    }
+
+    fn current(&self, http: &HttpConfig, compression: bool) -> Result<Current, Error> {
         let files = http.tls.files();
         if files.is_empty() {
-            let client = Current::Fixed(self.made(http, compression)?);
-            return Ok(HttpClient { config, client });
+            return Ok(Current::Fixed(self.made(http, compression)?));
         }
         let (clients, http) = (self.clone(), http.clone());
         let followed = Followed::new("TLS of an HTTP client", move |seen| {
@@ -127,8 +149,7 @@ impl Clients {
             let source = error.source().map(ToString::to_string);
             Error::Config(source.unwrap_or_else(|| error.to_string()))
         };
-        let client = Current::Followed(followed.map_err(why)?);
-        Ok(HttpClient { config, client })
+        Ok(Current::Followed(followed.map_err(why)?))
     }
 
     fn made(&self, http: &HttpConfig, compression: bool) -> Result<Client, Error> {
@@ -164,16 +185,11 @@ impl Clients {
             .pool_idle_timeout(Duration::from_secs(300))
             .pool_max_idle_per_host(2)
             .tls_backend_preconfigured(self.tls(&http.tls)?);
-        if !http.proxy_from_environment {
+        if !http.proxy.from_environment {
             builder = builder.no_proxy();
         }
-        if let Some(url) = &http.proxy_url {
-            let no_proxy = http
-                .no_proxy
-                .as_deref()
-                .and_then(reqwest::NoProxy::from_string);
-            let proxy = reqwest::Proxy::all(url).map_err(|e| Error::Config(e.to_string()))?;
-            builder = builder.proxy(proxy.no_proxy(no_proxy));
+        for proxy in proxies(&http.proxy)? {
+            builder = builder.proxy(proxy);
         }
         Ok(builder.build()?)
     }
@@ -243,6 +259,25 @@ impl Clients {
         }
         Ok(Arc::new(roots))
     }
+}
+
+/// The proxies for plain requests and for tunnels, which have headers of their own.
+fn proxies(config: &ProxyConfig) -> Result<Vec<Proxy>, Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
+    let Some(url) = &config.url else {
+        return Ok(Vec::new());
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.connect_headers {
+        let name = HeaderName::try_from(name).map_err(|e| wrong(&e))?;
+        headers.append(name, sensitive(&value.0)?);
+    }
+    let plain = Proxy::http(url).map_err(|e| wrong(&e))?;
+    let tunnel = Proxy::https(url).map_err(|e| wrong(&e))?.headers(headers);
+    let no_proxy = || config.none_for.as_deref().and_then(NoProxy::from_string);
+    Ok([plain, tunnel]
+        .map(|proxy| proxy.no_proxy(no_proxy()))
+        .into())
 }
 
 /// A store that trusts nobody: a verifier needs one name at least, and this one signs nothing.
@@ -329,7 +364,7 @@ async fn authorize(
         request = request.header(name.as_str(), sensitive(&secret(value).await?)?);
     }
     match &http.authorization {
-        None => {}
+        None | Some(Authorization::OAuth2(_)) => {}
         Some(Authorization::Basic { username, password }) => {
             let username = secret(username).await?;
             let password = match password {
@@ -353,14 +388,14 @@ async fn authorize(
     Ok(request)
 }
 
-fn sensitive(text: &str) -> Result<HeaderValue, Error> {
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| Error::Config("a header cannot have this secret as its value".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-async fn secret(source: &SecretSource) -> Result<String, Error> {
+pub(super) async fn secret(source: &SecretSource) -> Result<String, Error> {
     match source {
         SecretSource::Inline(text) => Ok(text.0.clone()),
         SecretSource::File(path) => {

@@ -2,6 +2,7 @@
 
 mod http;
 mod manager;
+mod oauth2;
 mod sequences;
 
 use std::collections::HashMap;

@@ -1,13 +1,14 @@
 //! Targets that answer over HTTP, well and badly.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use super::*;
 
-/// An HTTP server that gives every request the answer that `answer` makes of its path and head.
+/// An HTTP server that gives every request the answer that `answer` makes of its path and head; a body is
+/// the last line.
 pub(super) struct Fake {
     pub(super) address: String,
 }
@@ -30,9 +31,22 @@ impl Fake {
 }
 
 fn serve(stream: &TcpStream, answer: &dyn Fn(&str, &[String]) -> Vec<u8>) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let mut input = BufReader::new(stream);
     loop {
-        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        let lines = input.by_ref().lines().map_while(Result::ok);
+        let mut head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let length = head.iter().find_map(|line| {
+            line.to_ascii_lowercase()
+                .strip_prefix("content-length: ")?
+                .parse()
+                .ok()
+        });
+        if let Some(length) = length {
+            let mut body = Vec::new();
+            let read = input.by_ref().take(length).read_to_end(&mut body);
+            head.push(String::from_utf8_lossy(&body).into_owned());
+            assert_eq!(read.ok().map(|read| read as u64), Some(length));
+        }
         let Some(path) = head.first().and_then(|line| line.split(' ').nth(1)) else {
             return;
         };
