@@ -31,7 +31,7 @@ fn server(script: Script) -> (Fake, Arc<Mutex<Vec<String>>>) {
             }
             _ => {
                 let expected = format!("authorization: Bearer token-{}", asked.len());
-                let shown = head.iter().any(|line| *line == expected);
+                let shown = head.contains(&expected);
                 let status = if shown { "200 OK" } else { "403 Forbidden" };
                 answer(status, TEXT, b"a 1\n")
             }
