@@ -15,6 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::task::{Context, Poll};
 use std::thread;
 
@@ -22,8 +23,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -31,7 +31,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::transport::Server;
 
 use super::incoming::{Accepted, Connection, Tls, handshake};
-use crate::process::Shutdown;
+use crate::process::{STACK_BYTES, Shutdown};
 
 /// Connections that get a thread; what more there are share those of the process.
 const THREADS_MAX: usize = 32;
@@ -51,6 +51,23 @@ impl OwnThread {
     }
 }
 
+/// What answers the requests of a server.
+pub(super) trait Answering:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Answering for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// The threads of a server's connections.
 pub(super) struct Threads<S> {
     builder: Server,
@@ -58,18 +75,12 @@ pub(super) struct Threads<S> {
     tls: Option<Tls>,
     process: Handle,
     shutdown: Shutdown,
+    stack_bytes: usize,
     /// One reference is ours, and each connection has one.
     running: Arc<()>,
 }
 
-impl<S> Threads<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
+impl<S: Answering> Threads<S> {
     /// Threads that serve `service` as `builder` says, until `shutdown`. Called within the runtime
     /// of the process.
     pub(super) fn new(builder: Server, service: S, tls: Option<Tls>, shutdown: Shutdown) -> Self {
@@ -79,25 +90,30 @@ where
             tls,
             process: Handle::current(),
             shutdown,
+            stack_bytes: STACK_BYTES,
             running: Arc::default(),
         }
     }
 
-    /// Serves a connection on a thread of its own; gives it back when there are enough of these.
+    /// Serves a connection on a thread of its own; gives it back when there are enough of these, or
+    /// another cannot be had.
     pub(super) fn take(&self, accepted: Accepted) -> Option<Accepted> {
         if Arc::strong_count(&self.running) > THREADS_MAX {
             return Some(accepted);
         }
-        let running = Arc::clone(&self.running);
-        let Accepted { stream, place } = accepted;
-        // Their reactor is another one.
-        let stream = match stream.into_std() {
-            Ok(stream) => stream,
+        match self.start() {
+            Ok(thread) => thread.send(accepted).err().map(|unsent| unsent.0),
             Err(error) => {
-                tracing::warn!(%error, "cannot serve a gRPC connection");
-                return None;
+                tracing::warn!(%error, "cannot start a thread for a gRPC connection; it shares those of the process");
+                Some(accepted)
             }
-        };
+        }
+    }
+
+    /// Starts a thread, which serves the connection that it is sent.
+    fn start(&self) -> io::Result<SyncSender<Accepted>> {
+        let reactor = Reactor::new()?;
+        let running = Arc::clone(&self.running);
         let (builder, shutdown) = (self.builder.clone(), self.shutdown.clone());
         let (tls, process) = (self.tls.clone(), self.process.clone());
         let service = Inside {
@@ -105,20 +121,20 @@ where
             own: OwnThread {
                 running: Arc::default(),
             },
-            process: process.clone(),
+            process,
         };
+        let (thread, sent) = sync_channel(1);
         let serve = move || {
-            let served = serve(builder, service, (stream, place), tls, shutdown);
-            if let Err(error) = served {
+            if let Ok(accepted) = sent.recv()
+                && let Err(error) = serve(&reactor, builder, service, (accepted, tls), shutdown)
+            {
                 tracing::warn!(%error, "cannot serve a gRPC connection");
             }
-            drop(running);
+            drop((reactor, running));
         };
-        let started = thread::Builder::new().name("grpc".to_owned()).spawn(serve);
-        if let Err(error) = started {
-            tracing::warn!(%error, "cannot start a thread for a gRPC connection");
-        }
-        None
+        let named = thread::Builder::new().name("grpc".to_owned());
+        named.stack_size(self.stack_bytes).spawn(serve)?;
+        Ok(thread)
     }
 
     /// Connections that are served.
@@ -127,26 +143,53 @@ where
     }
 }
 
+/// The runtime of one connection.
+struct Reactor {
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Reactor {
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Some(runtime);
+        Ok(Self { runtime })
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let runtime = self.runtime.as_ref();
+        (runtime.expect("it is there until it is dropped")).block_on(future)
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        // Without a thread it is dropped where waiting is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Serves a connection to its end.
-fn serve<S>(
+fn serve<S: Answering>(
+    reactor: &Reactor,
     builder: Server,
     service: Inside<S>,
-    (stream, place): (std::net::TcpStream, OwnedSemaphorePermit),
-    tls: Option<Tls>,
+    (accepted, tls): (Accepted, Option<Tls>),
     mut shutdown: Shutdown,
-) -> io::Result<()>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+) -> io::Result<()> {
+    let Accepted { stream, place } = accepted;
+    // Until here it is that of another reactor.
+    let stream = stream.into_std()?;
+    reactor.block_on(async {
         let stream = TcpStream::from_std(stream)?;
         let accepted = Accepted { stream, place };
-        let Some(mut connection) = handshake(accepted, tls.map(|tls| tls.look())).await else {
+        let connection = tokio::select! {
+            connection = handshake(accepted, tls.map(|tls| tls.look())) => connection,
+            () = shutdown.requested() => None,
+        };
+        let Some(mut connection) = connection else {
             return Ok(());
         };
         let mut closed = connection.closed();
@@ -278,5 +321,39 @@ impl HttpBody for InsideBody {
     fn size_hint(&self) -> SizeHint {
         let hint = self.body.value.as_ref().map(HttpBody::size_hint);
         hint.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+    use tonic::service::Routes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_for_which_there_is_no_thread_is_given_back() {
+        let service = Routes::default().prepare();
+        let (_trigger, shutdown) = Shutdown::new();
+        let mut threads = Threads::new(Server::builder(), service, None, shutdown);
+        // More than there are addresses for.
+        threads.stack_bytes = 1 << 60;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, accepted) = tokio::join!(
+            TcpStream::connect(listener.local_addr().unwrap()),
+            listener.accept()
+        );
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let (stream, _) = accepted.unwrap();
+        let given_back = threads.take(Accepted { stream, place }).unwrap();
+        let client = client.unwrap();
+        assert_eq!(
+            given_back.stream.peer_addr().unwrap(),
+            client.local_addr().unwrap()
+        );
+        assert_eq!(threads.running(), 0);
     }
 }

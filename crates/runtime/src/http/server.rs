@@ -283,7 +283,11 @@ impl Server {
                 let Some(tls) = acceptor(tls).await else {
                     return connection(stream, (shared, peer), watcher).await;
                 };
-                match timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
+                let accepted = tokio::select! {
+                    accepted = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => accepted,
+                    () = shutdown.requested() => return,
+                };
+                match accepted {
                     Ok(Ok(stream)) => connection(stream, (shared, peer), watcher).await,
                     Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
                     Err(_) => tracing::debug!("a client took too long to begin TLS"),
