@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows which token may come next; that is the parser's.
 
-use memchr::{memchr2, memchr3};
+use memchr::{memchr_iter, memchr2, memchr3};
 
 use super::{Error, Format, RawLabel, RawStr, scan};
 
@@ -15,14 +15,16 @@ pub(super) enum NameKind {
     Label,
 }
 
-/// Position in the input, and the number of the line there.
+/// Position in the input.
 #[derive(Debug, Clone)]
 pub(super) struct Lexer<'a> {
     pub(super) input: &'a [u8],
     /// The input, if all of it is UTF-8: then no part has to be checked again.
     text: Option<&'a str>,
     pub(super) pos: usize,
-    pub(super) line: u64,
+    /// A position whose line was asked for, and its number. Lines are counted when somebody asks, since
+    /// few do.
+    counted: (usize, u64),
     pub(super) format: Format,
 }
 
@@ -32,9 +34,21 @@ impl<'a> Lexer<'a> {
             input,
             text: std::str::from_utf8(input).ok(),
             pos: 0,
-            line,
+            counted: (0, line),
             format,
         }
+    }
+
+    /// The number of the line at the position.
+    pub(super) fn line(&mut self) -> u64 {
+        self.counted = (self.pos, self.line_at(self.pos));
+        self.counted.1
+    }
+
+    /// The number of the line at `pos`, which is not before the position that was asked for last.
+    fn line_at(&self, pos: usize) -> u64 {
+        let (from, line) = self.counted;
+        line + memchr_iter(b'\n', &self.input[from..pos]).count() as u64
     }
 
     /// A part of the input that begins and ends beside ASCII; `None` if it is not UTF-8.
@@ -89,11 +103,7 @@ impl<'a> Lexer<'a> {
     /// line needs none.
     #[inline]
     pub(super) fn take_line_end(&mut self) -> bool {
-        if self.take(b'\n') {
-            self.line += 1;
-            return true;
-        }
-        self.format == Format::Text && self.pos == self.input.len()
+        self.take(b'\n') || (self.format == Format::Text && self.pos == self.input.len())
     }
 
     /// A bare name, or `None` when the next byte cannot start one.
@@ -147,7 +157,6 @@ impl<'a> Lexer<'a> {
     pub(super) fn quoted(&mut self, what: &'static str) -> Result<RawStr<'a>, Error> {
         let start = self.pos + 1;
         let mut at = start;
-        let mut lines = 0;
         loop {
             let rest = &self.input[at.min(self.input.len())..];
             let Some(next) = scan::text_end(rest) else {
@@ -157,18 +166,14 @@ impl<'a> Lexer<'a> {
             match self.input[at] {
                 b'"' => break,
                 b'\\' if self.input.get(at + 1) != Some(&b'\n') => at += 2,
-                b'\n' if self.format == Format::Text => {
-                    lines += 1;
-                    at += 1;
-                }
+                b'\n' if self.format == Format::Text => at += 1,
                 _ => return Err(self.error(format!("the quotes of the {what} are not closed"))),
             }
         }
-        self.pos = at + 1;
         let text = self
             .str(start, at)
             .ok_or_else(|| self.error(format!("the {what} is not UTF-8")))?;
-        self.line += lines;
+        self.pos = at + 1;
         Ok(RawStr(text))
     }
 
@@ -196,7 +201,7 @@ impl<'a> Lexer<'a> {
     /// An error at this line.
     #[cold]
     pub(super) fn error(&self, reason: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-        Error::new(self.line, reason)
+        Error::new(self.line_at(self.pos), reason)
     }
 
     /// An error that says what should have been next and what is.

@@ -61,22 +61,23 @@ struct Tail {
 impl<'a> Parser<'a> {
     /// A parser of a whole exposition.
     pub fn new(input: &'a [u8], format: Format) -> Self {
-        Self {
-            lexer: Lexer::new(input, format, 1),
-            entry_start: 0,
-            labels: Vec::new(),
-            exemplar_labels: Vec::new(),
-            fragment: false,
-            state: State::Reading,
-        }
+        Self::of(Lexer::new(input, format, 1), false)
     }
 
     /// A parser of some whole lines from within an exposition, the first of which is `line`.
     pub fn fragment(input: &'a [u8], format: Format, line: u64) -> Self {
-        let mut parser = Self::new(input, format);
-        parser.lexer.line = line;
-        parser.fragment = true;
-        parser
+        Self::of(Lexer::new(input, format, line), true)
+    }
+
+    fn of(lexer: Lexer<'a>, fragment: bool) -> Self {
+        Self {
+            lexer,
+            entry_start: 0,
+            labels: Vec::new(),
+            exemplar_labels: Vec::new(),
+            fragment,
+            state: State::Reading,
+        }
     }
 
     /// True once `# EOF` was read.
@@ -85,8 +86,8 @@ impl<'a> Parser<'a> {
     }
 
     /// The number of the line that is read next, from 1.
-    pub fn line(&self) -> u64 {
-        self.lexer.line
+    pub fn line(&mut self) -> u64 {
+        self.lexer.line()
     }
 
     /// The line of the entry that was read last, without its end; whole if that entry is metadata.
@@ -133,7 +134,6 @@ impl<'a> Parser<'a> {
             && rest.get(line.len()) == Some(&b'\n');
         if found {
             self.lexer.pos += line.len() + 1;
-            self.lexer.line += 1;
         }
         found
     }
@@ -184,11 +184,9 @@ impl<'a> Parser<'a> {
             return Ok(Start::Sample);
         }
         if lexer.take_word(b"EOF") {
-            lexer.take(b'\n');
-            return if lexer.pos == lexer.input.len() {
-                Ok(Start::Eof)
-            } else {
-                Err(lexer.error("nothing may follow # EOF"))
+            return match lexer.rest() {
+                b"" | b"\n" => Ok(Start::Eof),
+                _ => Err(lexer.error("nothing may follow # EOF")),
             };
         }
         for (word, start) in [

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::Handler;
 use super::connection::Shared;
@@ -283,14 +284,8 @@ impl Server {
                 let Some(tls) = acceptor(tls).await else {
                     return connection(stream, (shared, peer), watcher).await;
                 };
-                let accepted = tokio::select! {
-                    accepted = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => accepted,
-                    () = shutdown.requested() => return,
-                };
-                match accepted {
-                    Ok(Ok(stream)) => connection(stream, (shared, peer), watcher).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "no TLS with a client"),
-                    Err(_) => tracing::debug!("a client took too long to begin TLS"),
+                if let Some(stream) = handshake(tls, stream, shutdown).await {
+                    connection(stream, (shared, peer), watcher).await;
                 }
             });
         }
@@ -330,6 +325,29 @@ async fn first_byte(stream: &TcpStream, limits: &HttpLimits, places: &Semaphore)
 async fn acceptor(web: Option<Arc<Followed<Web>>>) -> Option<TlsAcceptor> {
     let web = web?.now().await;
     web.tls.clone().map(TlsAcceptor::from)
+}
+
+/// Agrees with a client on TLS, unless that takes it too long or the server stops.
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    tls: TlsAcceptor,
+    stream: S,
+    mut shutdown: Shutdown,
+) -> Option<TlsStream<S>> {
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)) => accepted,
+        () = shutdown.requested() => return None,
+    };
+    match accepted {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no TLS with a client");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a client took too long to begin TLS");
+            None
+        }
+    }
 }
 
 /// Answers the requests of a connection from `peer`, one after the other.

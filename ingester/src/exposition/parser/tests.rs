@@ -133,6 +133,18 @@ fn a_fragment_needs_no_eof_and_counts_its_lines() {
 }
 
 #[test]
+fn lines_of_known_series_are_counted() {
+    let series = b"a{b=\"1\n2\n3\"}";
+    let input = [&series[..], b" 1\n", series, b" 2\n", b"c\n"].concat();
+    let mut parser = Parser::fragment(&input, Format::Text, 10);
+    assert!(parser.next_entry().unwrap().is_some());
+    assert_eq!(parser.line(), 13);
+    let known = parser.take_known(series).unwrap();
+    assert!(known.is_some_and(|reading| reading.value == 2.0));
+    assert_eq!(parser.next_entry().unwrap_err().line, 16);
+}
+
+#[test]
 fn strings_must_be_utf8() {
     for input in [
         &b"a{b=\"\xff\"} 1\n"[..],
