@@ -27,6 +27,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use crate::append::Appender;
 use crate::config::{Config, Job};
 use client::Clients;
 use pool::Pool;
+use run::Scraped;
 use stats::Stats;
 
 /// Expositions that are read and appended at once: the work computes and holds its memory.
@@ -81,8 +83,8 @@ struct Shared {
     clients: Clients,
     rounds: Semaphore,
     batches: Mutex<Vec<Batch>>,
-    /// How many loops scrape targets with these labels, by their hash.
-    live: Mutex<HashMap<u64, usize>>,
+    /// Targets that are scraped, by the hash of their labels.
+    live: Mutex<HashMap<u64, Vec<Arc<Scraped>>>>,
     /// Loops that ended and wait to mark their series.
     ending: Tasks,
     offset_seed: AtomicU64,
@@ -102,36 +104,43 @@ impl Shared {
         }
     }
 
-    fn is_live(&self, labels: &Labels) -> bool {
-        self.live.lock().contains_key(&labels.stable_hash())
+    /// The targets with these labels that are scraped.
+    fn live_with(&self, labels: &Labels) -> Vec<Arc<Scraped>> {
+        let live = self.live.lock();
+        let live = live.get(&labels.stable_hash()).into_iter().flatten();
+        let live = live.filter(|scraped| scraped.target.labels == *labels);
+        live.cloned().collect()
     }
 }
 
-/// Counts a loop as live until dropped.
+/// Shows a target as one that is scraped, until dropped.
 #[derive(Debug)]
-struct Live {
-    shared: Arc<Shared>,
-    hash: u64,
-}
+struct Live(Arc<Scraped>);
 
 impl Live {
-    fn new(shared: &Arc<Shared>, labels: &Labels) -> Self {
-        let hash = labels.stable_hash();
-        *shared.live.lock().entry(hash).or_default() += 1;
-        Self {
-            shared: Arc::clone(shared),
-            hash,
-        }
+    fn new(scraped: &Arc<Scraped>) -> Self {
+        let this = Self(Arc::clone(scraped));
+        let mut live = scraped.shared().live.lock();
+        live.entry(this.hash())
+            .or_default()
+            .push(Arc::clone(scraped));
+        drop(live);
+        this
+    }
+
+    fn hash(&self) -> u64 {
+        self.0.target.labels.stable_hash()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let mut live = self.shared.live.lock();
-        if let Some(count) = live.get_mut(&self.hash) {
-            *count -= 1;
-            if *count == 0 {
-                live.remove(&self.hash);
+        let mut live = self.0.shared().live.lock();
+        if let Entry::Occupied(mut same) = live.entry(self.hash()) {
+            same.get_mut()
+                .retain(|scraped| !Arc::ptr_eq(scraped, &self.0));
+            if same.get().is_empty() {
+                same.remove();
             }
         }
     }

@@ -180,6 +180,19 @@ impl Cache {
         self.lines = Lines::default();
     }
 
+    /// The labels of all series that are remembered.
+    pub(super) fn labels(&self) -> Vec<Labels> {
+        let series = self.series.iter().flatten();
+        series.map(|series| series.labels.clone()).collect()
+    }
+
+    /// Lets others mark the series with such labels when they vanish.
+    pub(super) fn leave(&mut self, is_left: impl Fn(&Labels) -> bool) {
+        for series in self.series.iter_mut().flatten() {
+            series.live &= !is_left(&series.labels);
+        }
+    }
+
     /// Ends a pass that succeeded and whose samples are to be kept: gives every series that was live
     /// and is no longer to `stale`, and forgets what was not met.
     pub(super) fn succeed(&mut self, mut stale: impl FnMut(u32, &Series)) {

@@ -277,15 +277,14 @@ impl State {
     }
 
     fn start(&self, target: Target, before: Option<&Scraped>) -> Running {
-        let live = Live::new(&self.context.shared, &target.labels);
         let discovered = target.discovered.clone();
         let scraped = Scraped::new(target, Arc::clone(&self.context), before);
         let scraped = Arc::new(scraped);
         Running {
             _loop: Owned::spawn(Arc::clone(&scraped).run()),
+            _live: Live::new(&scraped),
             scraped,
             discovered,
-            _live: live,
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Counts {
     pub(super) added: u64,
     /// Samples of a series that had one in this pass already.
     pub(super) duplicates: u64,
+    /// A histogram has too many buckets, so that nothing of the pass is kept.
+    pub(super) is_over_buckets: bool,
 }
 
 /// A pass.
@@ -107,7 +109,7 @@ impl<'a> Round<'a> {
                 }
             }
             if !self.entry(&mut parser)? {
-                return self.check_limit();
+                return self.check_limits();
             }
         }
     }
@@ -249,7 +251,7 @@ impl<'a> Round<'a> {
             return None;
         }
         self.appended += 1;
-        let is_over_limit = self.is_over_limit();
+        let is_over_limit = self.is_over_limit() || self.counts.is_over_buckets;
         let round = self.cache.round;
         let series = self.cache.series(number);
         // Also of a sample that is not taken: its line is remembered, and names the series.
@@ -273,10 +275,13 @@ impl<'a> Round<'a> {
         limit > 0 && self.appended > limit
     }
 
-    /// The limit counts all samples before it fails, so that the user sees how many there are.
-    fn check_limit(&self) -> Result<(), Error> {
+    /// The limits let all samples be counted before they fail, so that the user sees how many there are.
+    fn check_limits(&self) -> Result<(), Error> {
         if self.is_over_limit() {
             return Err(Error::SampleLimit);
+        }
+        if self.counts.is_over_buckets {
+            return Err(Error::BucketLimit);
         }
         Ok(())
     }
@@ -305,7 +310,7 @@ impl<'a> Round<'a> {
             let forms = self.rules.forms;
             protobuf::samples(&family, forms, |sample| self.message(&mut key, sample))?;
         }
-        self.check_limit()
+        self.check_limits()
     }
 
     fn describe(&mut self, family: &proto::client::MetricFamily) {
@@ -353,16 +358,23 @@ impl<'a> Round<'a> {
                 None
             }
             protobuf::Value::Histogram(mut h) => {
-                histogram::fit(&mut *h, self.rules)?;
-                Some(TimedHistogram::Integer(t, *h))
+                let fitted = histogram::fit(&mut *h, self.rules);
+                Some(fitted.map(|()| TimedHistogram::Integer(t, *h)))
             }
             protobuf::Value::FloatHistogram(mut h) => {
-                histogram::fit(&mut *h, self.rules)?;
-                Some(TimedHistogram::Float(t, *h))
+                let fitted = histogram::fit(&mut *h, self.rules);
+                Some(fitted.map(|()| TimedHistogram::Float(t, *h)))
             }
         };
-        if let Some(histogram) = histogram {
-            self.batch.histogram(histogram);
+        match histogram {
+            None => {}
+            Some(Ok(histogram)) => self.batch.histogram(histogram),
+            Some(Err(Error::BucketLimit)) => {
+                self.counts.is_over_buckets = true;
+                self.numbers.pop();
+                return Ok(());
+            }
+            Some(Err(error)) => return Err(error),
         }
         for (mut exemplar, has_time) in sample.exemplars {
             if !has_time {

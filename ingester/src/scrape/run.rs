@@ -1,9 +1,11 @@
 //! One target: its loop, and what a scrape of it does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use model::Labels;
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, sleep};
 
@@ -79,7 +81,7 @@ impl Scraped {
         }
     }
 
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.context.shared
     }
 
@@ -176,7 +178,7 @@ impl Scraped {
                 failure.get_or_insert(error);
             }
         }
-        shared.stats.scraped(counts.scraped, failure.as_ref());
+        shared.stats.scraped(counts, failure.as_ref());
         shared.give_back(batch);
         self.note(failure, &report, bytes, t);
     }
@@ -223,7 +225,7 @@ impl Scraped {
     }
 
     /// Waits until the target would have been scraped twice, for it may have come back meanwhile
-    /// under another loop; if not, marks its series stale at the first of these times.
+    /// under another loop; then marks series that are gone stale at the first of these times.
     pub(super) async fn end(self: Arc<Self>) {
         let Some(last) = self.status.lock().last_scrape_ms else {
             return;
@@ -235,21 +237,28 @@ impl Scraped {
         sleep(Duration::from_millis(wait.unsigned_abs())).await;
         let t = clock.now_ms();
         sleep(interval + interval / 10).await;
-        if !self.shared().is_live(&self.target.labels) {
-            let scraped = Arc::clone(&self);
-            runtime::process::blocking(move || scraped.mark_stale(t)).await;
-        }
+        runtime::process::blocking(move || self.mark_stale(t)).await;
     }
 
-    /// Marks all series of the target as ended at `t`, those about its scrapes included.
+    /// Marks all series of the target as ended at `t`, those about its scrapes included; where it is
+    /// scraped by another loop, only those that this did not find.
     pub(super) fn mark_stale(&self, t: i64) {
+        let successors = self.shared().live_with(&self.target.labels);
+        let found: HashSet<Labels> = successors
+            .iter()
+            .flat_map(|successor| successor.cache.lock().labels())
+            .collect();
         let mut cache = self.cache.lock();
+        cache.leave(|labels| found.contains(labels));
         let mut batch = self.shared().batch();
         Round::new(&mut cache, &self.rules, &mut batch, t).fail();
-        let series = self.append(&batch);
-        let about = (&self.context.job, &self.target.labels);
-        report::fill(&mut batch, &cache, about, None, t);
-        if let Err(error) = series.and_then(|_| self.append(&batch)) {
+        let mut ended = self.append(&batch).map(drop);
+        if successors.is_empty() {
+            let about = (&self.context.job, &self.target.labels);
+            report::fill(&mut batch, &cache, about, None, t);
+            ended = ended.and_then(|()| self.append(&batch).map(drop));
+        }
+        if let Err(error) = ended {
             tracing::warn!(
                 job = self.context.job.name,
                 target = %self.target.url,

@@ -6,6 +6,7 @@ use runtime::metrics::Exposition;
 use tsdb::batch::{Appended, Reject};
 
 use super::error::Error;
+use super::round::Counts;
 
 /// Counters.
 #[derive(Debug, Default)]
@@ -28,13 +29,14 @@ fn add(counter: &AtomicU64, n: u64) {
 
 impl Stats {
     /// Counts a scrape that ended, well or not.
-    pub(super) fn scraped(&self, samples: u64, failure: Option<&Error>) {
+    pub(super) fn scraped(&self, counts: Counts, failure: Option<&Error>) {
         add(&self.scrapes, 1);
-        add(&self.samples, samples);
+        add(&self.samples, counts.scraped);
+        // Also where another limit is why the scrape failed.
+        add(&self.bucket_limit, counts.is_over_buckets.into());
         match failure {
             Some(Error::BodySize) => add(&self.body_size, 1),
             Some(Error::SampleLimit) => add(&self.sample_limit, 1),
-            Some(Error::BucketLimit) => add(&self.bucket_limit, 1),
             Some(Error::TargetLimit { .. }) => add(&self.target_limit, 1),
             Some(
                 Error::LabelLimit { .. }

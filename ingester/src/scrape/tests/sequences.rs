@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use prost::Message as _;
 use proto::client;
 
+use runtime::metrics::Exposition;
+
+use super::super::Live;
 use super::*;
 
 #[test]
@@ -361,6 +364,59 @@ fn native_histograms_come_by_protobuf() {
     assert_eq!(classic, "h_bucket {le=\"+Inf\"} 1 @1000");
     let (_, broken) = scrape(native_job, &native(&[-1, 2]));
     assert!(!broken.last_error().is_empty());
+}
+
+#[test]
+fn a_target_that_came_back_ends_what_it_has_no_more() {
+    let hand = Hand::new("");
+    hand.text("a 1\nb 1\n", 1000);
+    let scraped = Arc::new(hand.afresh().scraped);
+    let live = Live::new(&scraped);
+    let answer = Answer {
+        body: b"a 2\nc 2\n".to_vec(),
+        encoding: Encoding::Text(Format::Text),
+    };
+    scraped.take(Ok(answer), 3000, Instant::now());
+    hand.recorder.lines();
+    hand.scraped.mark_stale(2000);
+    assert_eq!(short(hand.recorder.lines()), ["b stale @2000"]);
+    drop(live);
+    scraped.mark_stale(4000);
+    let lines = short(hand.recorder.lines());
+    assert!(lines.contains(&"a stale @4000".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"up stale @4000".to_owned()), "{lines:?}");
+}
+
+#[test]
+fn all_samples_of_a_scrape_are_counted_whatever_limits_it_exceeds() {
+    let gauge = |name: &str| {
+        let family = client::MetricFamily {
+            name: name.to_owned(),
+            r#type: client::MetricType::Gauge.into(),
+            metric: vec![client::Metric::default()],
+            ..client::MetricFamily::default()
+        };
+        family.encode_length_delimited_to_vec()
+    };
+    // Two buckets of any resolution.
+    let body = [gauge("a"), native(&[1, 2]), native(&[1, 2]), gauge("b")].concat();
+    let job = "scrape_native_histograms: true\nnative_histogram_bucket_limit: 1\n";
+    for (more, error, sample_limits) in [
+        ("", "histogram bucket limit exceeded", 0),
+        ("sample_limit: 2\n", "sample limit exceeded", 1),
+    ] {
+        let hand = Hand::new(&format!("{job}{more}"));
+        let found = hand.body(&body, Encoding::Protobuf, 1000);
+        assert_eq!(found, report(0, 4, 4, 1, 1000));
+        assert_eq!(hand.last_error(), error);
+        let mut figures = Exposition::default();
+        hand.context.shared.stats.collect(&mut figures);
+        let figures = figures.into_text();
+        for (limit, count) in [("native_histogram_bucket", 1), ("sample", sample_limits)] {
+            let line = format!("prometheus_target_scrapes_exceeded_{limit}_limit_total {count}\n");
+            assert!(figures.contains(&line), "{error}: {figures}");
+        }
+    }
 }
 
 /// Lines of an exposition; some metadata, some broken.
