@@ -14,6 +14,7 @@ mod once;
 mod own;
 mod passed;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,9 @@ use flags::{Config, REPLICA_LABEL};
 /// Threads that requests do not need: for files, the gateway, merging and maintenance.
 const SPARE_THREADS: usize = 96;
 /// Paths that the ingester answers which takes writes.
-const OF_MAIN: [&str; 5] = [
+const OF_MAIN: [&str; 4] = [
     "/api/v1/write",
     "/api/v1/receive",
-    "/api/v1/status/tsdb",
     "/api/v1/status/ingest",
     "/-/reload",
 ];
@@ -57,10 +57,11 @@ const OF_INGESTER: [&str; 3] = [
 /// When a flag cannot be used, the data cannot be opened, or the address cannot be had.
 pub(crate) fn run(
     flags: Flags,
-    environment: &Environment,
+    (environment, shown): (&Environment, BTreeMap<String, String>),
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let config = flags.resolve(environment)?;
+    let mut config = flags.resolve(environment)?;
+    config.shown_flags = shown;
     let receiving = config.ingester.protocols.threads_max();
     let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;
     process::run(threads, async |shutdown| {
@@ -87,7 +88,8 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let http = Server::bind(&config.http, config.querier.http)
         .await?
-        .with_web(&config.web)?;
+        .with_web(&config.web)?
+        .with_paths(config.paths.clone());
     let address = http.local_addr().map_err(|source| Error::System {
         action: "find out the address".to_owned(),
         source,
@@ -344,12 +346,13 @@ fn scheme(config: &Config) -> &'static str {
 fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -> io::Result<()> {
     let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     let scheme = scheme(config);
+    let prefix = config.paths.route_prefix();
     writeln!(out, "Promontory {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  data    {}", data.display())?;
-    writeln!(out, "  page    {scheme}://{address}/")?;
+    writeln!(out, "  page    {scheme}://{address}{prefix}/")?;
     writeln!(
         out,
-        "  Grafana add a Prometheus data source with the URL {scheme}://{address}"
+        "  Grafana add a Prometheus data source with the URL {scheme}://{address}{prefix}"
     )?;
     writeln!(
         out,
@@ -357,7 +360,7 @@ fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -
     )?;
     writeln!(
         out,
-        "remote_write:\n  - url: {scheme}://{address}/api/v1/write\n"
+        "remote_write:\n  - url: {scheme}://{address}{prefix}/api/v1/write\n"
     )?;
     out.flush()
 }

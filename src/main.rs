@@ -6,15 +6,17 @@
 mod all_in_one;
 mod commands;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use runtime::Environment;
 use runtime::foreign::{self, ForeignFlags, OwnFlag, Sorted};
+use runtime::shown_flags::shown;
 
 /// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
 /// everything in one process, on one directory.
@@ -138,6 +140,19 @@ fn sort_flags(args: Vec<OsString>) -> Result<Sorted, runtime::Error> {
     foreign::sort_flags(args, &own_flags(component), &foreign)
 }
 
+/// What was said, and the flags of the component with the values that they have.
+fn parse(args: Vec<OsString>) -> Result<(Cli, BTreeMap<String, String>), clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let of_component = |matches: &ArgMatches| match matches.subcommand() {
+        Some((name, matches)) => Some(shown(command.find_subcommand(name)?, matches)),
+        None => Some(shown(&command, matches)),
+    };
+    let flags = of_component(&matches).unwrap_or_default();
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, flags))
+}
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::new(std::env::vars_os());
@@ -148,8 +163,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let cli = match Cli::try_parse_from(kept) {
-        Ok(cli) => cli,
+    let (cli, shown) = match parse(kept) {
+        Ok(parsed) => parsed,
         Err(e) => {
             let help = matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // A closed standard stream leaves nobody to tell.
@@ -158,10 +173,10 @@ fn main() -> ExitCode {
         }
     };
     let ran = match cli.command {
-        Some(command) => run(command, &ignored, &environment),
+        Some(command) => run(command, &ignored, (&environment, shown)),
         None => all_in_one::run(
             cli.all_in_one.start(&ignored),
-            &environment,
+            (&environment, shown),
             &mut io::stdout(),
         )
         .map(|()| ExitCode::SUCCESS),
@@ -179,13 +194,21 @@ fn main() -> ExitCode {
 fn run(
     command: Command,
     ignored: &[String],
-    environment: &Environment,
+    (environment, shown): (&Environment, BTreeMap<String, String>),
 ) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Ingester(c) => ingester::build(c.start(ignored).resolve(environment)?).run()?,
+        Command::Ingester(c) => {
+            let mut config = c.start(ignored).resolve(environment)?;
+            config.shown_flags = shown;
+            ingester::build(config).run()?;
+        }
         Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve(environment)?).run()?,
         Command::Store(c) => store::build(c.start(ignored).resolve(environment)?).run()?,
-        Command::Querier(c) => querier::build(c.start(ignored).resolve()?).run()?,
+        Command::Querier(c) => {
+            let mut config = c.start(ignored).resolve()?;
+            config.shown_flags = shown;
+            querier::build(config).run()?;
+        }
         Command::Compactor(c) => compactor::start(c.start(ignored).resolve(environment)?)?,
         Command::Bucket(command) => {
             return tool(|out| commands::bucket::run(command, environment, out));

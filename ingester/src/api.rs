@@ -17,8 +17,7 @@ use runtime::http::{
 use runtime::{About, Clock};
 use serde_json::Value;
 use storeapi::Store;
-use storeapi::catalog::statistics::HeadStatistics;
-use storeapi::catalog::{MetadataByMetric, Targets};
+use storeapi::catalog::{MetadataByMetric, StatisticsByTenant, Targets};
 use storeapi::remote_read::RemoteRead;
 
 use crate::receive::TenantSettings;
@@ -61,7 +60,7 @@ pub trait Control: Send + Sync {
     fn ingest(&self) -> Value;
 
     /// What the heads are made of, by tenant.
-    fn heads(&self) -> Vec<(String, HeadStatistics)>;
+    fn heads(&self) -> StatisticsByTenant;
 }
 
 /// Answers the requests of the API.

@@ -1,5 +1,5 @@
-//! What an ingester knows beside series: its targets, metadata of what it scrapes and receives, and
-//! the exemplars in its heads. Of rules it knows nothing.
+//! What an ingester knows beside series: its targets, metadata of what it scrapes and receives, what
+//! its heads are made of, and the exemplars in them. Of rules it knows nothing.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use storeapi::StoreError;
 use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{
     Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, MetricMetadata,
-    RuleGroup, RulesRequest, SeriesExemplars, Services, Targets, TargetsRequest, add_metadata,
+    RuleGroup, RulesRequest, SeriesExemplars, Services, StatisticsByTenant, StatisticsRequest,
+    Targets, TargetsRequest, add_metadata,
 };
 use storeapi::external_labels::remaining_matchers;
 
@@ -30,6 +31,7 @@ pub const SERVICES: Services = Services {
     targets: true,
     metadata: true,
     exemplars: Some((i64::MIN, i64::MAX)),
+    statistics: true,
 };
 
 /// The parts of the component that the API shows and controls, and other components ask.
@@ -108,18 +110,17 @@ impl Control for Parts {
         all
     }
 
-    fn heads(&self) -> Vec<(String, HeadStatistics)> {
-        let tenants = self.tenants.all();
-        let tenants = tenants.iter();
-        tenants
-            .map(|tenant| {
-                (
-                    tenant.name.to_string(),
-                    HeadStatistics::of(tenant.db.head()),
-                )
-            })
-            .collect()
+    fn heads(&self) -> StatisticsByTenant {
+        heads(&self.tenants.all())
     }
+}
+
+fn heads(tenants: &[Arc<Tenant>]) -> StatisticsByTenant {
+    let head = |tenant: &Arc<Tenant>| {
+        let statistics = HeadStatistics::of(tenant.db.head());
+        (tenant.name.to_string(), statistics)
+    };
+    tenants.iter().map(head).collect()
 }
 
 impl Catalog for Parts {
@@ -153,6 +154,16 @@ impl Catalog for Parts {
                 Ok::<_, StoreError>(found)
             });
             Ok(found.await?.into())
+        })
+    }
+
+    fn statistics(&self, _: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        let tenants = self.tenants.all();
+        // All series are counted.
+        Box::pin(async move {
+            Ok(blocking(move || Ok::<_, StoreError>(heads(&tenants)))
+                .await?
+                .into())
         })
     }
 }

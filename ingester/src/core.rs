@@ -325,7 +325,7 @@ fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {
     bucket.map(Some).map_err(start("open the bucket"))
 }
 
-/// The flags under their names, for the API to show. A sidecar looks for the block durations.
+/// The flags under their names, for the API to show, and what follows from them. A sidecar looks for the block durations.
 fn effective_flags(config: &Config) -> BTreeMap<String, String> {
     let tsdb = &config.tsdb;
     let ms = |ms: i64| model::time::DurationMs(ms).to_string();
@@ -336,7 +336,7 @@ fn effective_flags(config: &Config) -> BTreeMap<String, String> {
     } else {
         2 * 3_600_000
     };
-    [
+    let derived = [
         ("http-address", config.servers.http.to_string()),
         ("grpc-address", config.servers.grpc.to_string()),
         ("remote-write.address", config.write_address.to_string()),
@@ -353,6 +353,8 @@ fn effective_flags(config: &Config) -> BTreeMap<String, String> {
         ("web.enable-admin-api", "false".to_owned()),
         ("web.enable-lifecycle", "true".to_owned()),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .map(|(name, value)| (name.to_owned(), value));
+    let mut all = config.shown_flags.clone();
+    all.extend(derived);
+    all
 }

@@ -1,5 +1,6 @@
 //! What is said on the command line, and what follows from it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bucket::HashFunction;
@@ -422,6 +423,8 @@ pub struct Config {
     pub hash: HashFunction,
     /// Variables that the configuration file names.
     pub environment: Environment,
+    /// All flags with their values, for the API to show.
+    pub shown_flags: BTreeMap<String, String>,
 }
 
 /// How the TSDBs are kept.
@@ -504,6 +507,7 @@ impl Flags {
             },
             hash: self.hash,
             environment: environment.clone(),
+            shown_flags: BTreeMap::new(),
         })
     }
 }

@@ -50,6 +50,22 @@ use answer::{Answer, ApiError};
 
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
+/// Where Prometheus and Thanos have their pages, and links from alerts and bookmarks lead.
+const PAGES: [&str; 13] = [
+    "/graph",
+    "/query",
+    "/alerts",
+    "/rules",
+    "/targets",
+    "/service-discovery",
+    "/status",
+    "/tsdb-status",
+    "/flags",
+    "/config",
+    "/stores",
+    "/blocks",
+    "/loaded",
+];
 const PREFIX: &str = "/api/v1/";
 /// Remote read, whose questions and answers are messages, not forms and JSON.
 const READ_PATH: &str = "/api/v1/read";
@@ -210,6 +226,25 @@ impl Api {
         })
     }
 
+    /// What is read outside the API: the page, the version, and where the page is.
+    fn outside(&self, request: &Request) -> Response {
+        match request.path.as_str() {
+            "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),
+            "/version" => status::version(self),
+            _ => {
+                let location = match request.query.as_str() {
+                    "" => "/".to_owned(),
+                    query => format!("/?{query}"),
+                };
+                // What came in a request can go out in a header.
+                let location = HeaderValue::try_from(location);
+                let location = location.unwrap_or_else(|_| HeaderValue::from_static("/"));
+                Response::text(StatusCode::FOUND, "the page is at /")
+                    .with_header(header::LOCATION, location)
+            }
+        }
+    }
+
     fn call(&self, route: &Route, request: &Request) -> Response {
         let is_taken = match request.method {
             Method::GET => true,
@@ -256,9 +291,6 @@ impl Handler for Api {
                 .answer(&request, tenant.unwrap_or_default());
         }
         if let Some(route) = route(&request.path) {
-            if request.method == Method::DELETE && request.path == series::PATH {
-                return series::delete().respond();
-            }
             return self.call(&route, &request);
         }
         if request.path == federate::PATH {
@@ -274,13 +306,15 @@ impl Handler for Api {
         }
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
         match request.path.as_str() {
-            "/" | "/graph" | "/version" if !is_read => Response::not_allowed("GET, HEAD, OPTIONS"),
-            "/version" => status::version(self),
+            path if path == "/" || path == "/version" || PAGES.contains(&path) => {
+                if is_read {
+                    self.outside(&request)
+                } else {
+                    Response::not_allowed("GET, HEAD, OPTIONS")
+                }
+            }
             path if status::ADMIN.contains(&path) => status::admin_disabled(&request.method),
-            "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),
-            // Where Prometheus and Thanos have their page, and links from alerts lead.
-            "/graph" => Response::text(StatusCode::FOUND, "the page is at /")
-                .with_header(header::LOCATION, HeaderValue::from_static("/")),
+            path if path.starts_with(status::SEARCH) => status::search_disabled(&request.method),
             _ => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
         }
     }

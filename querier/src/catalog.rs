@@ -1,4 +1,4 @@
-//! Rules, targets, metadata and exemplars of all endpoints that have them, as one [`Catalog`].
+//! Rules, targets, metadata, exemplars and heads of all endpoints that have them, as one [`Catalog`].
 //!
 //! All that have what is asked for are asked at once. One that fails is a warning, or fails the
 //! whole, as the question says. Replica labels go, and what is equal then becomes one
@@ -7,15 +7,18 @@
 mod choose;
 mod merge;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use model::{ErrorKind, Labels, Matcher, TimeRange};
 use promql::parse::{self, parse_expr};
+use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{
     Answer, Answering, Asker, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest,
-    RuleGroup, RulesRequest, SeriesExemplars, Services, Targets, TargetsRequest, add_metadata,
+    RuleGroup, RulesRequest, SeriesExemplars, Services, StatisticsByTenant, StatisticsRequest,
+    Targets, TargetsRequest, add_metadata,
 };
 use storeapi::external_labels::remaining_matchers;
 use storeapi::{PartialResponse, StoreError};
@@ -29,6 +32,7 @@ pub const SERVICES: Services = Services {
     targets: true,
     metadata: true,
     exemplars: Some((i64::MIN, i64::MAX)),
+    statistics: true,
 };
 
 /// All catalogs as one, whichever they are at each moment.
@@ -197,6 +201,27 @@ impl Catalog for AllCatalogs {
             });
             Ok(Answer {
                 data: merge::exemplars(all, &this.replica_labels),
+                warnings: answer.warnings,
+            })
+        })
+    }
+
+    fn statistics(&self, request: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        let this = self.clone();
+        Box::pin(async move {
+            let ask = |member: &CatalogMember| {
+                let is_asked = member.services.statistics;
+                is_asked.then(|| member.catalog.statistics(request.clone()))
+            };
+            let answer = this.ask(&request.asker, ask).await?;
+            let mut heads: BTreeMap<String, Vec<HeadStatistics>> = BTreeMap::new();
+            for (tenant, head) in answer.data.into_iter().flatten() {
+                heads.entry(tenant).or_default().push(head);
+            }
+            let joined = heads.into_iter();
+            let joined = joined.map(|(tenant, heads)| (tenant, HeadStatistics::joined(heads)));
+            Ok(Answer {
+                data: joined.collect(),
                 warnings: answer.warnings,
             })
         })

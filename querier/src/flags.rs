@@ -1,11 +1,13 @@
 //! What is said on the command line, and what follows from it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use model::time::DurationMs;
 use runtime::grpc::{GrpcClientConfig, GrpcClientFlags};
-use runtime::http::HttpLimits;
+use runtime::http::{HttpLimits, WebPaths};
+use runtime::web_flags::WebFlags;
 use runtime::{Error, ForeignFlags, RefusedFlag, ServerConfig, ServerFlags};
 use storeapi::grpc::Limits;
 
@@ -20,6 +22,9 @@ pub struct Flags {
     /// Addresses of the servers.
     #[command(flatten)]
     pub servers: ServerFlags,
+    /// Where the page and the API are found.
+    #[command(flatten)]
+    pub web: WebFlags,
     /// Connections to endpoints.
     #[command(flatten)]
     pub grpc_client: GrpcClientFlags,
@@ -305,6 +310,8 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
 pub struct Config {
     /// Where the servers listen.
     pub servers: ServerConfig,
+    /// Where the page and the API are found.
+    pub paths: WebPaths,
     /// Connections to endpoints.
     pub grpc_client: GrpcClientConfig,
     /// Whom to ask.
@@ -317,6 +324,8 @@ pub struct Config {
     pub http: HttpLimits,
     /// What one answer of the StoreAPI may have.
     pub store_limits: Limits,
+    /// All flags with their values, for the API to show.
+    pub shown_flags: BTreeMap<String, String>,
 }
 
 impl Flags {
@@ -355,6 +364,7 @@ impl Flags {
         };
         Ok(Config {
             servers: self.servers.resolve()?,
+            paths: self.web.resolve()?,
             grpc_client: self.grpc_client.resolve()?,
             store_limits: Limits {
                 series_max: self.endpoints.request_series,
@@ -362,6 +372,7 @@ impl Flags {
             },
             endpoints,
             data_dir: self.data_dir,
+            shown_flags: BTreeMap::new(),
             settings,
             http: HttpLimits {
                 large_max: usize::from(self.queries.max_concurrent),
@@ -460,7 +471,7 @@ fn positive(flag: &'static str, duration: DurationMs) -> Result<i64, Error> {
 
 impl Config {
     /// The flags under their names, for the API to show.
-    pub fn effective_flags(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn effective_flags(&self) -> BTreeMap<String, String> {
         let ms = |ms: i64| DurationMs(ms).to_string();
         let duration = |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
         let settings = &self.settings;
@@ -499,7 +510,10 @@ impl Config {
                 settings.auto_downsampling.to_string(),
             ),
         ];
-        flags.map(|(name, value)| (name.to_owned(), value)).into()
+        let flags = flags.map(|(name, value)| (name.to_owned(), value));
+        let mut all = self.shown_flags.clone();
+        all.extend(flags);
+        all
     }
 }
 

@@ -101,7 +101,8 @@ impl Querier {
         };
         let http = Server::bind(&config.servers.http, config.http)
             .await?
-            .with_web(&config.servers.web)?;
+            .with_web(&config.servers.web)?
+            .with_paths(config.paths.clone());
         let grpc =
             runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone())
                 .await?;

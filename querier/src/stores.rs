@@ -14,7 +14,7 @@ pub trait Stores: Send + Sync + fmt::Debug {
     /// The stores whose address one of `matchers` accepts, all when there are none.
     fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member>;
 
-    /// What knows of rules, targets, metadata or exemplars.
+    /// What knows of rules, targets, metadata, exemplars or heads.
     fn catalogs(&self) -> Vec<CatalogMember>;
 
     /// A number that changes when other stores are to be asked, or stores have something else.
@@ -24,7 +24,7 @@ pub trait Stores: Send + Sync + fmt::Debug {
     fn statuses(&self) -> Vec<StoreStatus>;
 }
 
-/// Something that knows of rules, targets, metadata or exemplars.
+/// Something that knows of rules, targets, metadata, exemplars or heads.
 #[derive(Debug, Clone)]
 pub struct CatalogMember {
     /// Its address, or what else users know it by.

@@ -1,7 +1,9 @@
-//! Rules, scrape targets, metadata and exemplars of Prometheus.
+//! Rules, scrape targets, metadata, exemplars and head statistics of Prometheus.
 //!
 //! Prometheus answers in JSON, which is read into the types of [`storeapi::catalog`]; external labels
 //! are added to what has labels of series.
+
+mod statistics;
 
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 use storeapi::catalog::{
     Answer, Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup,
-    RuleGroups, RuleKind, RulesRequest, SeriesExemplars, Services, TargetState, Targets,
-    TargetsRequest,
+    RuleGroups, RuleKind, RulesRequest, SeriesExemplars, Services, StatisticsByTenant,
+    StatisticsRequest, TargetState, Targets, TargetsRequest,
 };
 
 use crate::client::{Parameters, selection};
@@ -22,7 +24,11 @@ pub(crate) const SERVICES: Services = Services {
     targets: true,
     metadata: true,
     exemplars: Some((i64::MIN, i64::MAX)),
+    statistics: true,
 };
+
+/// Whom heads are of: a Prometheus has one tenant, which bears Thanos' name for such a one.
+const TENANT: &str = "default-tenant";
 
 /// A Prometheus as a catalog.
 #[derive(Debug, Clone)]
@@ -112,5 +118,14 @@ impl Catalog for PrometheusCatalog {
                 all
             },
         )
+    }
+
+    fn statistics(&self, request: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        let limit = request.limit.map(|limit| ("limit", limit.to_string()));
+        let path = "/api/v1/status/tsdb";
+        let parameters = limit.into_iter().collect();
+        self.ask(path, parameters, |said: statistics::Said, _| {
+            StatisticsByTenant::from([(TENANT.to_owned(), said.into())])
+        })
     }
 }

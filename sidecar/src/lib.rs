@@ -5,8 +5,8 @@
 //!
 //! `source` keeps what is known of Prometheus and whether it is there, which is what the sidecar's
 //! readiness follows; `store` answers for it, with series streamed through and put in order by
-//! `order`; `catalog` and `status` pass on what else Prometheus is asked for; `ship` brings its
-//! blocks into the bucket. All ask through [`client`].
+//! `order`; `catalog` passes on what else Prometheus is asked for; `ship` brings its blocks into the
+//! bucket. All ask through [`client`].
 
 mod catalog;
 pub mod client;
@@ -14,12 +14,10 @@ pub mod flags;
 mod order;
 mod ship;
 mod source;
-mod status;
 mod store;
 
 use std::sync::Arc;
 
-use proto::thanos::status_server::StatusServer;
 use runtime::grpc;
 use runtime::http::{self, HttpLimits};
 use runtime::metrics::Registry;
@@ -34,7 +32,6 @@ use catalog::PrometheusCatalog;
 use client::Client;
 use ship::Shipping;
 use source::Source;
-use status::PrometheusStatus;
 use store::PrometheusStore;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -108,13 +105,9 @@ impl Sidecar {
             component: "sidecar".to_owned(),
             store: Some(described.info()),
             catalog: catalog::SERVICES,
-            status: true,
             ..EndpointInfo::default()
         });
-        let figures = PrometheusStatus::new(Arc::clone(&source));
-        let routes = Routes::new(StoreService::new(store, config.limits))
-            .add_service(info)
-            .add_service(StatusServer::new(figures));
+        let routes = Routes::new(StoreService::new(store, config.limits)).add_service(info);
         let catalog = Arc::new(PrometheusCatalog::new(Arc::clone(&source)));
         let routes = CatalogService::add_to(routes, catalog, catalog::SERVICES);
 

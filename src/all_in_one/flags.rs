@@ -10,7 +10,9 @@ use model::Labels;
 use model::time::DurationMs;
 use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
+use runtime::http::WebPaths;
 use runtime::web_config::WebConfig;
+use runtime::web_flags::WebFlags;
 use runtime::{BucketConfig, BucketFlags, Environment, Error};
 
 use super::passed::PassedFlags;
@@ -57,6 +59,9 @@ pub(crate) struct Flags {
         hide_default_value = true
     )]
     web_config: String,
+    /// Where the page and the API are found.
+    #[command(flatten)]
+    web: WebFlags,
     /// Prometheus' configuration file, for what to scrape. Without one this process scrapes itself,
     /// and a node exporter on port 9100.
     #[arg(id = "prometheus_config", long = "config.file", value_name = "FILE")]
@@ -105,6 +110,7 @@ pub(super) struct Config {
     pub(super) data_dir: PathBuf,
     pub(super) http: ListenAddress,
     pub(super) web: WebConfig,
+    pub(super) paths: WebPaths,
     pub(super) grpc: ListenAddress,
     pub(super) bucket: BucketConfig,
     /// The user says what to scrape.
@@ -116,6 +122,8 @@ pub(super) struct Config {
     pub(super) grace: Duration,
     /// Variables that configuration names.
     pub(super) environment: Environment,
+    /// All flags with their values.
+    pub(super) shown_flags: BTreeMap<String, String>,
     retention: DurationMs,
 }
 
@@ -177,6 +185,7 @@ impl Flags {
         Ok(Config {
             http: address("http-address", &self.http_address)?,
             web: WebConfig::read(&self.web_config)?,
+            paths: self.web.resolve()?,
             grpc: address("grpc-address", &self.grpc_address)?,
             ingester: self.ingester(&bucket_flag, environment)?,
             store: flags_of::<store::Flags>(&store)?.resolve(environment)?,
@@ -185,6 +194,7 @@ impl Flags {
             has_config_file: self.scrape_config.is_some(),
             bucket,
             environment: environment.clone(),
+            shown_flags: BTreeMap::new(),
             grace: GRACE,
             retention: self.retention,
             data_dir: self.data_dir,
@@ -247,7 +257,10 @@ impl Config {
             ("tsdb.retention", self.retention.to_string()),
         ];
         let flags = flags.map(|(name, value)| (name.to_owned(), value));
-        let mut all = self.querier.effective_flags();
+        let of_querier = self.querier.effective_flags().into_iter();
+        let mut all = self.shown_flags.clone();
+        // The querier's that are flags here too.
+        all.extend(of_querier.filter(|(name, _)| self.shown_flags.contains_key(name)));
         all.extend(flags);
         all
     }

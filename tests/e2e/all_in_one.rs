@@ -107,6 +107,26 @@ fn it_answers_about_itself_within_seconds() -> anyhow::Result<()> {
         ensure!(started.elapsed() < PATIENCE, "no answer in time: {up}");
         std::thread::sleep(Duration::from_millis(200));
     }
+    // What it scrapes of itself is in a head of its own, which counts.
+    let answer = http::get(ours.port, "/api/v1/status/tsdb")?;
+    let answer: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+    let series = answer["data"]["headStats"]["numSeries"].as_u64();
+    ensure!(
+        series > Some(10),
+        "what is scraped is not in a head: {answer}"
+    );
+    let answer = http::get(ours.port, "/api/v1/status/flags")?;
+    let answer: Value = serde_json::from_str(&answer.body).context(answer.body)?;
+    for (flag, value) in [
+        ("wal.sync", "always"),
+        ("query.timeout", "2m"),
+        ("log.level", "info"),
+    ] {
+        ensure!(
+            answer["data"][flag] == value,
+            "--{flag} is not shown: {answer}"
+        );
+    }
     let log = ours.server.log();
     for said in ["promontory-data", "http://127.0.0.1:", "remote_write:"] {
         ensure!(

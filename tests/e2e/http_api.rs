@@ -253,7 +253,6 @@ fn metadata() -> Vec<String> {
 fn refused() -> Vec<String> {
     vec![
         "query?query=sum(".to_owned(),
-        "query?query=1&time=yesterday".to_owned(),
         "query?query=1&timeout=soon".to_owned(),
         "query_range?query=up".to_owned(),
         "query_range?query=up&start=0&end=1".to_owned(),
@@ -263,8 +262,6 @@ fn refused() -> Vec<String> {
         "series".to_owned(),
         format!("series?match[]={}", encode("{}")),
         format!("series?match[]={}", encode("{a=")),
-        "series?match[]=up&start=x".to_owned(),
-        "labels?end=x".to_owned(),
         format!("labels?match[]={}", encode("{a=~\"\"}")),
         "query_exemplars?query=up&start=2&end=1".to_owned(),
     ]
@@ -275,6 +272,9 @@ fn failing() -> Vec<String> {
     let fails = |expr: &str| format!("query?query={}&time={}", encode(expr), at(3600));
     vec![
         "query".to_owned(),
+        "query?query=1&time=yesterday".to_owned(),
+        "series?match[]=up&start=x".to_owned(),
+        "labels?end=x".to_owned(),
         format!(
             "query_range?query={}&start=0&end=1&step=1",
             encode("up[1m]")

@@ -1,7 +1,8 @@
 //! An HTTP/1.1 server for handlers that compute.
 //!
 //! [`Server`] owns the sockets: it bounds connections, headers, bodies, idle time and the number of
-//! requests that are answered at once, answers the probes, adds the headers of CORS, and compresses.
+//! requests that are answered at once, answers the probes, adds the headers of CORS, and compresses;
+//! [`WebPaths`] say below which paths it is found.
 //! A [`Handler`] is plain synchronous code that runs on a thread which may block; it returns a
 //! [`Response`] whose body may be a function that writes, so that an answer never exists whole.
 //!
@@ -14,6 +15,7 @@ mod figures;
 mod form;
 mod idle;
 mod password;
+mod paths;
 mod request;
 mod request_line;
 mod response;
@@ -25,6 +27,7 @@ pub use figures::HttpMetrics;
 pub use form::{Form, FormError};
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
+pub use paths::WebPaths;
 pub use request::{Abandonment, Request};
 pub use response::Response;
 pub use routes::{PathPattern, Routes};

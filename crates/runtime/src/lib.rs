@@ -20,9 +20,11 @@ pub mod notifications;
 pub mod process;
 pub mod readiness;
 pub mod reload;
+pub mod shown_flags;
 pub mod tasks;
 pub mod tls;
 pub mod web_config;
+pub mod web_flags;
 pub mod yaml;
 
 pub use about::About;

@@ -1,8 +1,9 @@
-//! What a component knows beside series: rules, scrape targets, metadata of metrics, exemplars.
+//! What a component knows beside series: rules, scrape targets, metadata of metrics, exemplars, and
+//! what its heads are made of.
 //!
 //! [`Catalog`] is the seam. Whoever has a Prometheus at hand, or is one, implements it; over gRPC it
-//! is Thanos' services Rules, Targets, Metadata and Exemplars ([`crate::grpc::catalog`]). The types
-//! are written to and read from JSON as Prometheus' HTTP API has them.
+//! is Thanos' services Rules, Targets, Metadata, Exemplars and Status ([`crate::grpc::catalog`]). The
+//! types are written to and read from JSON as Prometheus' HTTP API has them.
 //!
 //! Which of the services a component has, its [`Services`] say; the others it is not asked for.
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use exemplars::SeriesExemplars;
 pub use json::When;
 pub use rules::{Alert, AlertState, AlertingRule, RecordingRule, Rule, RuleGroup, RuleGroups};
+pub use statistics::StatisticsByTenant;
 pub use targets::{ActiveTarget, DroppedTarget, Health, Targets};
 
 use crate::store::{PartialResponse, StoreError};
@@ -47,7 +49,7 @@ impl<T> From<T> for Answer<T> {
 /// An answer that is underway.
 pub type Answering<T> = BoxFuture<'static, Result<Answer<T>, StoreError>>;
 
-/// Something that knows of rules, scrape targets, metadata and exemplars.
+/// Something that knows of rules, scrape targets, metadata, exemplars and heads.
 pub trait Catalog: Send + Sync + fmt::Debug {
     /// Groups of rules. Those that `request` does not mean may be among them.
     fn rules(&self, request: RulesRequest) -> Answering<Vec<RuleGroup>>;
@@ -60,6 +62,9 @@ pub trait Catalog: Send + Sync + fmt::Debug {
 
     /// Exemplars, by series.
     fn exemplars(&self, request: ExemplarsRequest) -> Answering<Vec<SeriesExemplars>>;
+
+    /// What heads are made of, by tenant.
+    fn statistics(&self, request: StatisticsRequest) -> Answering<StatisticsByTenant>;
 }
 
 /// Which questions a catalog has answers to.
@@ -73,6 +78,8 @@ pub struct Services {
     pub metadata: bool,
     /// First and last time of exemplars, if it has them.
     pub exemplars: Option<(i64, i64)>,
+    /// It has heads, and says what is in them.
+    pub statistics: bool,
 }
 
 /// What every question says.
@@ -149,6 +156,15 @@ pub struct ExemplarsRequest {
     pub query: String,
     /// Exemplars outside are not wanted.
     pub range: TimeRange,
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// A question for what heads are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StatisticsRequest {
+    /// Entries of each ranking that suffice; none for as many as there are.
+    pub limit: Option<usize>,
     /// Who asks.
     pub asker: Asker,
 }

@@ -13,6 +13,7 @@ pub mod encode;
 pub mod info;
 pub mod message;
 pub mod request;
+pub mod statistics;
 
 use model::TimeRange;
 

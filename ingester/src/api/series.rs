@@ -123,7 +123,7 @@ fn range(form: &Form) -> Result<TimeRange, ApiError> {
     let time = |name: &str, default| match form.get(name) {
         None | Some("") => Ok(default),
         Some(text) => parse_timestamp(text).map_err(|error| {
-            let reason = format_args!("Invalid time value for '{name}': {error}");
+            let reason = format_args!("invalid time value for '{name}': {error}");
             ApiError::parameter(name, reason)
         }),
     };

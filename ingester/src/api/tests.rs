@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use runtime::http::{Abandonment, HeaderMap};
 use runtime::{ManualClock, Reloads};
 use serde_json::{Value, json};
+use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{ActiveTarget, DroppedTarget, MetricMetadata};
 use storeapi::memory::{MemoryStore, float_chunk};
 
@@ -77,7 +78,7 @@ impl Control for Fixed {
         .into()
     }
 
-    fn heads(&self) -> Vec<(String, HeadStatistics)> {
+    fn heads(&self) -> StatisticsByTenant {
         [("a", Some((5, 10))), ("b", None), ("c", Some((1, 8)))]
             .map(|(tenant, range)| {
                 let head = HeadStatistics {
@@ -88,7 +89,7 @@ impl Control for Fixed {
                 };
                 (tenant.to_owned(), head)
             })
-            .to_vec()
+            .into()
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum ErrorType {
     Internal,
     /// A store cannot be had now.
     Unavailable,
+    /// It is not enabled here.
+    Disabled,
 }
 
 impl ErrorType {
@@ -37,7 +39,7 @@ impl ErrorType {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable | Self::Disabled => "unavailable",
         }
     }
 
@@ -48,7 +50,7 @@ impl ErrorType {
             // Nobody reads it; the code is that of Prometheus.
             Self::Canceled => StatusCode::from_u16(499).expect("three digits"),
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::Disabled => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn time(form: &Form, name: &str, default: i64) -> Result<i64, ApiErro
     match form.get(name) {
         None | Some("") => Ok(default),
         Some(text) => parse_timestamp(text).map_err(|e| {
-            let reason = format!("Invalid time value for '{name}': {e}");
+            let reason = format!("invalid time value for '{name}': {e}");
             ApiError::parameter(name, reason)
         }),
     }

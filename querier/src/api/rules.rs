@@ -21,7 +21,7 @@ pub(super) fn rules(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         }
     };
     // What is wrong with a selector is to be said before anybody is asked.
-    params::selectors(api, form).map_err(|e| ApiError::parameter("match[]", e))?;
+    params::selectors(api, form).map_err(ApiError::bad_data)?;
     let without_alerts = scope::flag(form, "exclude_alerts", false)?;
     let request = RulesRequest {
         kind,
@@ -55,18 +55,23 @@ fn page(
 ) -> Result<(Vec<RuleGroup>, Option<String>), ApiError> {
     let form = &call.form;
     let token = |group: &RuleGroup| format!("{};{}", group.file, group.name);
+    let said = form.get("group_limit").filter(|text| !text.is_empty());
     let limit = params::count(form, "group_limit")?;
+    if said.is_some() && limit == 0 {
+        let reason = "group_limit needs to be greater than 0";
+        return Err(ApiError::parameter("group_limit", reason));
+    }
     if let Some(from) = form.get("group_next_token").filter(|text| !text.is_empty()) {
         if limit == 0 {
             return Err(ApiError::parameter(
-                "group_limit",
+                "group_next_token",
                 "group_limit needs to be present in order to paginate over the groups",
             ));
         }
         let Some(at) = groups.iter().position(|group| token(group) == from) else {
             return Err(ApiError::parameter(
                 "group_next_token",
-                "invalid group_next_token. were rule groups changed?",
+                format_args!("invalid group_next_token '{from}'. were rule groups changed?"),
             ));
         };
         groups.drain(..at);

@@ -57,17 +57,29 @@ fn partial_response(api: &Api, form: &Form) -> Result<PartialResponse, ApiError>
     })
 }
 
+/// The tenant whose name a call says.
+fn said_tenant<'a>(api: &Api, call: &'a Call<'_>) -> Result<Option<&'a str>, ApiError> {
+    let header = &api.settings().tenancy.header;
+    let said = call.request.headers.get(header.as_str());
+    let said = said.map(|name| name.to_str()).transpose();
+    said.map_err(|_| ApiError::bad_data(format_args!("header {header} is not text")))
+}
+
+/// The one tenant whose heads a call is to be told of, be it because it says so or because it is
+/// told of no other's.
+pub(super) fn only_tenant(api: &Api, call: &Call<'_>) -> Result<Option<String>, ApiError> {
+    let tenancy = &api.settings().tenancy;
+    Ok(match said_tenant(api, call)? {
+        Some(name) => Some(name.to_owned()),
+        None if tenancy.is_enforced => Some(tenancy.default_tenant.clone()),
+        None => None,
+    })
+}
+
 /// The tenant of a call, and what its series must match.
 fn tenant(api: &Api, call: &Call<'_>) -> Result<(String, Option<Matcher>), ApiError> {
     let tenancy = &api.settings().tenancy;
-    let said = call.request.headers.get(tenancy.header.as_str());
-    let name = match said {
-        Some(name) => name.to_str().map_err(|_| {
-            let header = &tenancy.header;
-            ApiError::bad_data(format_args!("header {header} is not text"))
-        })?,
-        None => tenancy.default_tenant.as_str(),
-    };
+    let name = said_tenant(api, call)?.unwrap_or(&tenancy.default_tenant);
     let enforced = tenancy.enforced(name);
     let tenant = match name {
         DEFAULT_TENANT => String::new(),

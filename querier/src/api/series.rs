@@ -1,11 +1,8 @@
 //! `/api/v1/series`: the label sets of series.
 
-use super::answer::{Answer, ApiError, ErrorType, truncate};
+use super::answer::{Answer, ApiError, truncate};
 use super::{Api, Call, json, params, scope};
 use crate::store_source::StoreSource;
-
-/// Where series are listed.
-pub(super) const PATH: &str = "/api/v1/series";
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     if call.form.get("match[]").is_none() {
@@ -31,12 +28,4 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let mut answer = Answer::new(move |out| json::write_label_sets(out, &sets));
     answer.warnings = warnings;
     Ok(answer.with_store_warnings(source.warnings()))
-}
-
-/// What Prometheus says since series are deleted elsewhere.
-pub(super) fn delete() -> ApiError {
-    ApiError {
-        kind: ErrorType::Internal,
-        message: "not implemented".to_owned(),
-    }
 }

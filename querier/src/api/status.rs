@@ -5,7 +5,7 @@ use promql::parse::Features;
 use runtime::http::{Method, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, ApiError};
+use super::answer::{Answer, ApiError, ErrorType};
 use super::{Api, Call};
 
 /// Versions.
@@ -31,11 +31,27 @@ pub(super) fn admin_disabled(method: &Method) -> Response {
     if !matches!(*method, Method::POST | Method::PUT) {
         return Response::not_allowed("OPTIONS, POST, PUT");
     }
-    Response::bytes(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "application/json",
-        r#"{"status":"error","errorType":"unavailable","error":"admin APIs disabled"}"#,
-    )
+    disabled("admin APIs disabled")
+}
+
+/// Where Prometheus 3.15 searches for names and values, once that is enabled.
+pub(super) const SEARCH: &str = "/api/v1/search/";
+
+/// Says of what is below [`SEARCH`] that it is not to be had, as Prometheus does unless told
+/// otherwise.
+pub(super) fn search_disabled(method: &Method) -> Response {
+    if !matches!(*method, Method::GET | Method::POST) {
+        return Response::not_allowed("GET, OPTIONS, POST");
+    }
+    disabled("search API disabled")
+}
+
+fn disabled(what: &'static str) -> Response {
+    let error = ApiError {
+        kind: ErrorType::Disabled,
+        message: what.to_owned(),
+    };
+    error.respond()
 }
 
 /// The configuration file, of which a querier has none.

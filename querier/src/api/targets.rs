@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use storeapi::catalog::{TargetState, TargetsRequest};
+use storeapi::catalog::{TargetState, Targets, TargetsRequest};
 
 use super::answer::{Answer, ApiError};
 use super::{Api, Call, scope};
@@ -11,13 +11,15 @@ use super::{Api, Call, scope};
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let form = &call.form;
     let state = form.get("state").map(str::to_ascii_lowercase);
+    let state = match state.as_deref() {
+        None | Some("" | "any") => TargetState::Any,
+        Some("active") => TargetState::Active,
+        Some("dropped") => TargetState::Dropped,
+        // As in Prometheus.
+        Some(_) => return Ok(Answer::tree(json!(Targets::default()))),
+    };
     let request = TargetsRequest {
-        // As in Prometheus, what is not known chooses nothing.
-        state: match state.as_deref() {
-            Some("active") => TargetState::Active,
-            Some("dropped") => TargetState::Dropped,
-            _ => TargetState::Any,
-        },
+        state,
         asker: scope::asker(api, call)?,
     };
     let answer = api.wait_for(call, api.catalog.targets(request))?;
@@ -25,7 +27,6 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     if let Some(pool) = form.get("scrapePool").filter(|pool| !pool.is_empty()) {
         targets.active_targets.retain(|t| t.scrape_pool == pool);
         targets.dropped_targets.retain(|t| t.scrape_pool == pool);
-        targets.dropped_target_counts.retain(|name, _| name == pool);
     }
     Ok(Answer::tree(json!(targets)).with_store_warnings(answer.warnings))
 }

@@ -98,9 +98,9 @@ impl Fixture {
         }
     }
 
-    fn send(&self, method: Method, target: &str) -> (u16, String) {
+    fn answer(&self, method: Method, target: &str) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let response = self.api.handle(Request {
+        self.api.handle(Request {
             method,
             path: path.to_owned(),
             query: query.to_owned(),
@@ -108,7 +108,11 @@ impl Fixture {
             body: Default::default(),
             peer: None,
             abandonment: Abandonment::default(),
-        });
+        })
+    }
+
+    fn send(&self, method: Method, target: &str) -> (u16, String) {
+        let response = self.answer(method, target);
         let status = response.status().as_u16();
         let body = response.into_bytes().unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -208,7 +212,7 @@ const REFUSALS: &[Refusal] = &[
         "query?query=1&time=x",
         400,
         "bad_data",
-        r#"invalid parameter "time": Invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
+        r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
     ),
     (
         "query?query=1&timeout=x",
@@ -263,7 +267,7 @@ const REFUSALS: &[Refusal] = &[
         "query?query=(&time=x",
         400,
         "bad_data",
-        r#"invalid parameter "time": Invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
+        r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
     ),
     (
         "query_range?query=up&start=1&end=0&step=1",
@@ -297,6 +301,24 @@ const REFUSALS: &[Refusal] = &[
     ),
     ("series", 400, "bad_data", "no match[] parameter provided"),
     (
+        "rules?match[]={}",
+        400,
+        "bad_data",
+        "match[] must contain at least one non-empty matcher",
+    ),
+    (
+        "rules?group_limit=0",
+        400,
+        "bad_data",
+        r#"invalid parameter "group_limit": group_limit needs to be greater than 0"#,
+    ),
+    (
+        "rules?group_limit=1&group_next_token=a",
+        400,
+        "bad_data",
+        r#"invalid parameter "group_next_token": invalid group_next_token 'a'. were rule groups changed?"#,
+    ),
+    (
         "series?match[]={}",
         400,
         "bad_data",
@@ -312,7 +334,7 @@ const REFUSALS: &[Refusal] = &[
         "status/tsdb?limit=0",
         400,
         "bad_data",
-        r#"invalid parameter "limit": limit must be between 1 and 10000"#,
+        "limit must be a positive number",
     ),
 ];
 
@@ -403,7 +425,13 @@ fn what_is_not_there_is_empty() {
     assert_eq!(f.data("metadata?limit=3"), json!({}));
     assert_eq!(f.data("rules?type=alert"), json!({"groups": []}));
     assert_eq!(f.data("alerts"), json!({"alerts": []}));
-    assert_eq!(f.data("targets")["activeTargets"], json!([]));
+    for targets in [
+        "targets",
+        "targets?state=unknown",
+        "targets?state=any&scrapePool=x",
+    ] {
+        assert_eq!(f.data(targets)["activeTargets"], json!([]));
+    }
     assert_eq!(f.data("alertmanagers")["activeAlertmanagers"], json!([]));
     assert_eq!(f.data("query_exemplars?query=up&start=0&end=1"), json!([]));
 }
@@ -413,7 +441,17 @@ fn paths_and_methods() {
     let f = Fixture::new();
     let (status, page) = f.send(Method::GET, "/");
     assert!(status == 200 && page.starts_with("<!doctype html>"));
-    assert_eq!(f.send(Method::GET, "/graph").0, 302);
+    for (page, location) in [
+        (
+            "/graph?g0.expr=up%7B%7D&g0.tab=1",
+            "/?g0.expr=up%7B%7D&g0.tab=1",
+        ),
+        ("/targets", "/"),
+    ] {
+        let answer = f.answer(Method::GET, page);
+        assert_eq!(answer.status(), 302);
+        assert_eq!(answer.headers()["location"], location);
+    }
     assert_eq!(f.send(Method::GET, "/api/v1/nothing").0, 404);
     assert_eq!(f.send(Method::GET, "/api/v2/query").0, 404);
     assert_eq!(f.send(Method::PUT, "/api/v1/query").0, 405);
@@ -557,10 +595,19 @@ fn what_is_not_to_be_had_says_so() {
     assert_eq!(status, 500);
     assert!(body.contains("\"errorType\":\"unavailable\""), "{body}");
     assert_eq!(fixture.send(Method::GET, delete).0, 405);
-    let (status, body) = fixture.send(Method::DELETE, "/api/v1/series");
-    assert_eq!(status, 500);
-    assert!(body.contains("\"error\":\"not implemented\""), "{body}");
-    assert_eq!(fixture.send(Method::DELETE, "/api/v1/labels").0, 405);
+    let search = "/api/v1/search/metric_names?search=u";
+    for method in [Method::GET, Method::POST] {
+        let (status, body) = fixture.send(method, search);
+        assert_eq!(status, 500);
+        assert!(
+            body.ends_with(r#""unavailable","error":"search API disabled"}"#),
+            "{body}"
+        );
+    }
+    assert_eq!(fixture.send(Method::PUT, search).0, 405);
+    for path in ["/api/v1/series", "/api/v1/labels"] {
+        assert_eq!(fixture.send(Method::DELETE, path).0, 405);
+    }
     let (status, body) = fixture.send(Method::GET, "/version");
     assert_eq!(status, 200);
     assert!(

@@ -78,6 +78,21 @@ impl Catalog for Replica {
         series.add_external(&self.external());
         told(vec![series])
     }
+
+    fn statistics(&self, _: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        let (series, pairs) = match self.name {
+            "a" => (3, [("job=x", 3), ("job=y", 1)]),
+            _ => (5, [("job=y", 4), ("job=z", 2)]),
+        };
+        let head = HeadStatistics {
+            series,
+            time_range: Some(TimeRange::new(1, 1 + series as i64)),
+            series_by_pair: pairs.map(|(name, n)| (name.to_owned(), n)).to_vec(),
+            ..HeadStatistics::default()
+        };
+        let own = (self.name.to_owned(), HeadStatistics::default());
+        told([("default-tenant".to_owned(), head), own].into())
+    }
 }
 
 fn all(replicas: &[Replica]) -> AllCatalogs {
@@ -287,4 +302,27 @@ async fn one_that_fails_is_a_warning_or_an_error() {
         ..RulesRequest::default()
     };
     assert_eq!(all.rules(strict).await.unwrap_err().message, "bb: down");
+}
+
+#[tokio::test]
+async fn heads_are_summed_by_tenant() {
+    let replicas = ["a", "b"].map(|name| Replica {
+        name,
+        ..Replica::default()
+    });
+    let answer = all(&replicas).statistics(StatisticsRequest::default());
+    let heads = answer.await.unwrap().data;
+    let tenants: Vec<_> = heads.keys().map(String::as_str).collect();
+    assert_eq!(tenants, ["a", "b", "default-tenant"]);
+    let head = &heads["default-tenant"];
+    assert_eq!(
+        (head.series, head.time_range),
+        (8, Some(TimeRange::new(1, 6)))
+    );
+    let pairs: Vec<_> = head
+        .series_by_pair
+        .iter()
+        .map(|(n, c)| (n.as_str(), *c))
+        .collect();
+    assert_eq!(pairs, [("job=y", 5), ("job=x", 3), ("job=z", 2)]);
 }

@@ -16,6 +16,7 @@ use super::body::{self, Outgoing};
 use super::coding::Coding;
 use super::figures::HttpMetrics;
 use super::password::Passwords;
+use super::paths::{Place, WebPaths};
 use super::request::{Abandonment, Request};
 use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     /// What the web configuration says, where there is one.
     pub(super) web: Option<Arc<Followed<Web>>>,
     pub(super) passwords: Passwords,
+    /// Where the server is found, if anything is said of that.
+    pub(super) paths: Option<WebPaths>,
     /// Ends answers that would go on.
     pub(super) shutdown: Shutdown,
 }
@@ -45,20 +48,45 @@ impl Shared {
         request: hyper::Request<Incoming>,
         peer: Option<IpAddr>,
     ) -> Result<Answer, Infallible> {
-        let has_origin = request.headers().contains_key(header::ORIGIN);
+        let allows_origins = self.paths.as_ref().is_none_or(WebPaths::allows_origins);
+        let has_origin = allows_origins && request.headers().contains_key(header::ORIGIN);
         let is_head = request.method() == Method::HEAD;
-        let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+        let asked = request.uri().path();
+        let (place, root) = match &self.paths {
+            Some(paths) => (paths.place(asked), paths.seen_from(request.headers())),
+            None => (Place::Inside(asked), String::new()),
+        };
+        let (path, elsewhere) = match place {
+            Place::Inside(path) => (path.to_owned(), None),
+            Place::Elsewhere(path) => {
+                let query = request.uri().query();
+                let query = query.map_or_else(String::new, |query| format!("?{query}"));
+                (
+                    asked.to_owned(),
+                    Some(redirected(&format!("{path}{query}"))),
+                )
+            }
+            Place::Outside => {
+                let answer = line(StatusCode::NOT_FOUND, "404 page not found");
+                (asked.to_owned(), Some(answer))
+            }
+        };
+        let method = request.method().clone();
         let begin = Instant::now();
         let web = match &self.web {
             Some(web) => Some(web.now().await),
             None => None,
         };
         let mut answer = match self.admit(web.as_deref(), &request).await {
-            Ok(()) => match self.route(request, peer).await {
-                Ok(answer) | Err(answer) => answer,
+            Ok(()) => match elsewhere {
+                Some(answer) => answer,
+                None => match self.route(request, &path, peer).await {
+                    Ok(answer) | Err(answer) => answer,
+                },
             },
             Err(answer) => answer,
         };
+        WebPaths::lead_below(&root, answer.headers_mut());
         for (name, value) in web.iter().flat_map(|web| &web.headers) {
             answer.headers_mut().insert(name, value.clone());
         }
@@ -94,13 +122,14 @@ impl Shared {
     async fn route(
         &self,
         request: hyper::Request<Incoming>,
+        path: &str,
         peer: Option<IpAddr>,
     ) -> Result<Answer, Answer> {
         let Some(handler) = self.service.handler() else {
-            if let Some(early) = self.service.early_handler(request.uri().path()) {
-                return self.handle(early, request, peer).await;
+            if let Some(early) = self.service.early_handler(path) {
+                return self.handle(early, request, path, peer).await;
             }
-            return match request.uri().path() {
+            return match path {
                 "/-/healthy" => Ok(line(StatusCode::OK, "Promontory is healthy.")),
                 _ => Err(line(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -109,7 +138,7 @@ impl Shared {
             };
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.uri().path() {
+        match path {
             "/-/healthy" | "/-/ready" if !is_read && request.method() != Method::OPTIONS => {
                 let mut answer = line(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
                 let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -133,7 +162,7 @@ impl Shared {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             return Ok(answer);
         }
-        self.handle(handler, request, peer).await
+        self.handle(handler, request, path, peer).await
     }
 
     /// Has the handler answer, on a thread of its own.
@@ -141,6 +170,7 @@ impl Shared {
         &self,
         handler: Arc<dyn Handler>,
         request: hyper::Request<Incoming>,
+        path: &str,
         peer: Option<IpAddr>,
     ) -> Result<Answer, Answer> {
         let (head, body) = request.into_parts();
@@ -150,7 +180,7 @@ impl Shared {
             Ok(Err(status)) => return Err(closing(status, &self.limits)),
             Err(_) => return Err(closing(StatusCode::REQUEST_TIMEOUT, &self.limits)),
         };
-        let (places, name) = match handler.cost(head.uri.path()) {
+        let (places, name) = match handler.cost(path) {
             Cost::Small => (&self.small, "small"),
             Cost::Large => (&self.large, "large"),
         };
@@ -162,7 +192,7 @@ impl Shared {
         let abandonment = Abandonment::default();
         let request = Request {
             method: head.method,
-            path: head.uri.path().to_owned(),
+            path: path.to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
             body,
@@ -207,6 +237,16 @@ impl Drop for AbandonOnDrop {
             abandonment.abandon();
         }
     }
+}
+
+/// Leads a client to a path from the root, with the same method.
+fn redirected(location: &str) -> Answer {
+    let mut answer = line(StatusCode::TEMPORARY_REDIRECT, "moved");
+    // A path that came in a request can go out in a header.
+    if let Ok(location) = HeaderValue::from_str(location) {
+        answer.headers_mut().insert(header::LOCATION, location);
+    }
+    answer
 }
 
 /// A line of text.

@@ -1,4 +1,5 @@
-//! Parameters of a request: `application/x-www-form-urlencoded`, names repeated as often as wanted.
+//! Parameters of a request: `application/x-www-form-urlencoded` or `multipart/form-data`, names repeated
+//! as often as wanted.
 
 /// Parameters in the order in which they were sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub enum FormError {
     /// What was encoded is not text.
     #[error("a parameter is not UTF-8")]
     Utf8,
+    /// A body of several parts that is not one.
+    #[error("the body of several parts {0}")]
+    Multipart(&'static str),
 }
 
 impl Form {
@@ -29,6 +33,39 @@ impl Form {
                 None => (pair, &b""[..]),
             };
             self.pairs.push((decode(name, b' ')?, decode(value, b' ')?));
+        }
+        Ok(())
+    }
+
+    /// Appends the parameters in a body of parts, which `boundary` separates; files are left out.
+    ///
+    /// # Errors
+    /// [`FormError`] when the body is cut or a part cannot be read.
+    pub fn add_parts(&mut self, body: &[u8], boundary: &str) -> Result<(), FormError> {
+        let delimiter = format!("\r\n--{boundary}");
+        let delimiter = delimiter.as_bytes();
+        // The first delimiter may begin the body.
+        let mut rest = match body.strip_prefix(&delimiter[2..]) {
+            Some(rest) => rest,
+            None => {
+                split_at(body, delimiter)
+                    .ok_or(FormError::Multipart("lacks its boundary"))?
+                    .1
+            }
+        };
+        while !rest.starts_with(b"--") {
+            let end = FormError::Multipart("ends in the middle");
+            let (_, part) = split_at(rest, b"\r\n").ok_or(end.clone())?;
+            let (part, after) = split_at(part, delimiter).ok_or(end.clone())?;
+            let (head, value) = match part.strip_prefix(b"\r\n") {
+                Some(value) => (&b""[..], value),
+                None => split_at(part, b"\r\n\r\n").ok_or(end)?,
+            };
+            if let Some(name) = field_name(head)? {
+                let value = std::str::from_utf8(value).map_err(|_| FormError::Utf8)?;
+                self.pairs.push((name, value.to_owned()));
+            }
+            rest = after;
         }
         Ok(())
     }
@@ -61,6 +98,57 @@ impl Form {
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = self.pairs.iter().filter(move |(n, _)| n == name);
         named.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What is before and after the first `needle`.
+fn split_at<'a>(text: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = memchr::memmem::find(text, needle)?;
+    Some((&text[..at], &text[at + needle.len()..]))
+}
+
+/// The name of the field that a part is, by its headers; nothing for a file.
+fn field_name(head: &[u8]) -> Result<Option<String>, FormError> {
+    let head = std::str::from_utf8(head).map_err(|_| FormError::Utf8)?;
+    let disposition = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.trim().eq_ignore_ascii_case("content-disposition");
+        is_it.then_some(value)
+    });
+    let Some(disposition) = disposition else {
+        return Ok(None);
+    };
+    if header_parameter(disposition, "filename").is_some() {
+        return Ok(None);
+    }
+    Ok(header_parameter(disposition, "name"))
+}
+
+/// A parameter of a header's value, such as `boundary` of `multipart/form-data; boundary="x"`.
+pub(super) fn header_parameter(value: &str, name: &str) -> Option<String> {
+    let (_, mut rest) = value.split_once(';')?;
+    loop {
+        let (key, after) = rest.split_once('=')?;
+        let mut said = String::new();
+        let mut characters = after.trim_start().chars();
+        if after.trim_start().starts_with('"') {
+            characters.next();
+            while let Some(c) = characters.next() {
+                match c {
+                    '"' => break,
+                    '\\' => said.extend(characters.next()),
+                    c => said.push(c),
+                }
+            }
+        } else {
+            let end = after.find(';').unwrap_or(after.len());
+            said.push_str(after[..end].trim());
+            characters = after[end..].chars();
+        }
+        if key.trim().eq_ignore_ascii_case(name) {
+            return Some(said);
+        }
+        (_, rest) = characters.as_str().split_once(';')?;
     }
 }
 
@@ -116,6 +204,43 @@ mod tests {
         assert_eq!(form.get("y"), Some("a=b"));
         assert_eq!(form.get("z"), None);
         assert_eq!(Form::decode_path("a+b%2Fc").unwrap(), "a+b/c");
+    }
+
+    #[test]
+    fn parts_are_parameters() {
+        let parts = |body: &str| {
+            let mut form = Form::default();
+            form.add_parts(body.as_bytes(), "B").map(|()| form)
+        };
+        let field = |name: &str, value: &str| {
+            format!(
+                "--B\r\nContent-Type: text/plain\r\ncontent-disposition: form-data; {name}\r\n\r\n{value}\r\n"
+            )
+        };
+        let body = [
+            "before\r\n".to_owned(),
+            field("name=\"match[]\"", "up\r\n--C"),
+            field("name=\"match[]\"", ""),
+            field("name=\"f\"; filename=\"a;name=b\"", "left out"),
+            field("filenames=x; name=\"a\\\"b\"", "1"),
+            "--B--after".to_owned(),
+        ];
+        let form = parts(&body.concat()).unwrap();
+        assert_eq!(form.all("match[]").collect::<Vec<_>>(), ["up\r\n--C", ""]);
+        assert_eq!(form.get("a\"b"), Some("1"));
+        assert_eq!(form.pairs.len(), 3);
+        assert_eq!(parts(&body[1..].concat()).unwrap(), form);
+        for cut in [
+            "",
+            "--C\r\n",
+            "--B",
+            "--B\r\nx",
+            "--B\r\n\r\nvalue",
+            "--B\r\n\r\n\r\n--B",
+        ] {
+            assert!(parts(cut).is_err(), "{cut:?}");
+        }
+        assert_eq!(parts("--B--").unwrap(), Form::default());
     }
 
     #[test]

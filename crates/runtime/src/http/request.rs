@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, header};
 
-use super::form::{Form, FormError};
+use super::form::{Form, FormError, header_parameter};
 
 /// A request.
 #[derive(Debug)]
@@ -29,23 +29,28 @@ pub struct Request {
 }
 
 impl Request {
-    /// The parameters of a form in the body, then those of the query string.
+    /// The parameters of a form in the body, of either kind, then those of the query string.
     ///
     /// # Errors
     /// When either is not encoded as it must be.
     pub fn form(&self) -> Result<Form, FormError> {
         let mut form = Form::default();
         let content_type = self.headers.get(header::CONTENT_TYPE);
-        let is_form = content_type
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|value| {
-                value
-                    .trim()
-                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
-        if self.method == Method::POST && is_form {
-            form.add_encoded(&self.body)?;
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let content_type = content_type.filter(|_| self.method == Method::POST);
+        let essence = content_type.and_then(|value| value.split(';').next());
+        match essence
+            .map(|essence| essence.trim().to_ascii_lowercase())
+            .as_deref()
+        {
+            Some("application/x-www-form-urlencoded") => form.add_encoded(&self.body)?,
+            Some("multipart/form-data") => {
+                let boundary = header_parameter(content_type.unwrap_or_default(), "boundary");
+                let boundary = boundary.filter(|boundary| !boundary.is_empty());
+                let missing = FormError::Multipart("has no boundary in its Content-Type");
+                form.add_parts(&self.body, &boundary.ok_or(missing)?)?;
+            }
+            _ => {}
         }
         form.add_encoded(self.query.as_bytes())?;
         Ok(form)

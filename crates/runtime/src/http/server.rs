@@ -25,6 +25,7 @@ use super::connection::Shared;
 use super::figures::HttpMetrics;
 use super::idle::IdleStream;
 use super::password::Passwords;
+use super::paths::WebPaths;
 use super::request_line::RequestLine;
 use crate::followed::Followed;
 use crate::process::Shutdown;
@@ -166,6 +167,8 @@ pub struct Server {
     web: Option<Arc<Followed<Web>>>,
     /// The web configuration speaks TLS, which only a restart changes.
     has_tls: bool,
+    /// Where it is found; at the root, and paths are taken as they are, unless said.
+    paths: Option<WebPaths>,
     metrics: Arc<HttpMetrics>,
 }
 
@@ -196,6 +199,7 @@ impl Server {
             raw: None,
             web: None,
             has_tls: false,
+            paths: None,
             metrics: Arc::default(),
         })
     }
@@ -208,6 +212,14 @@ impl Server {
         self.web = web.follow()?;
         self.has_tls = web.tls.is_some();
         Ok(self)
+    }
+
+    /// The same, found where `paths` say. Who asks for an odd path, such as one with two slashes, is
+    /// redirected to what it means.
+    #[must_use]
+    pub fn with_paths(mut self, paths: WebPaths) -> Self {
+        self.paths = Some(paths);
+        self
     }
 
     /// The same, with `raw` for the connections that speak it.
@@ -241,6 +253,7 @@ impl Server {
             large: Arc::new(Semaphore::new(limits.large_max)),
             web: self.web.clone(),
             passwords: Passwords::default(),
+            paths: self.paths,
             shutdown: shutdown.clone(),
         });
         let tls = self.web.filter(|_| self.has_tls);

@@ -79,6 +79,17 @@ fn with_configured(
     web: &WebConfig,
     client: impl FnOnce(SocketAddr, mpsc::Receiver<()>) + Send,
 ) {
+    let configure = |server: Server| server.with_web(web).unwrap();
+    with_bound(limits, web.users.is_empty(), configure, client);
+}
+
+/// The same for a server that is configured when it is bound; one that is open lets everybody in.
+fn with_bound(
+    limits: HttpLimits,
+    is_open: bool,
+    configure: impl FnOnce(Server) -> Server,
+    client: impl FnOnce(SocketAddr, mpsc::Receiver<()>) + Send,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -89,7 +100,7 @@ fn with_configured(
         port: 0,
     };
     let server = runtime.block_on(Server::bind(&address, limits)).unwrap();
-    let server = server.with_web(web).unwrap();
+    let server = configure(server);
     let address = server.local_addr().unwrap();
     let (trigger, shutdown) = Shutdown::new();
     let (abandoned, on_abandoned) = mpsc::channel();
@@ -97,7 +108,7 @@ fn with_configured(
     std::thread::scope(|scope| {
         let starting = service.clone();
         let serving = scope.spawn(|| runtime.block_on(server.serve(service, shutdown)));
-        if web.users.is_empty() {
+        if is_open {
             assert!(ask(address, "GET /-/ready HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 503 "));
             let healthy = ask(address, "GET /-/healthy HTTP/1.0\r\n\r\n");
             assert!(healthy.starts_with("HTTP/1.0 200 "));
@@ -354,4 +365,66 @@ fn an_answer_that_goes_on_occupies_nobody_and_ends_with_the_server() {
         assert_eq!(end, "0\r\n\r\n");
     }
     assert!(begin.elapsed() < HttpLimits::default().grace);
+}
+
+#[test]
+fn a_server_is_found_below_its_prefix() {
+    let paths = WebPaths::default()
+        .serving_below("/below")
+        .seen_below("/seen")
+        .without_origins();
+    let configure = |server: Server| server.with_paths(paths);
+    with_bound(HttpLimits::default(), true, configure, |address, _| {
+        let get = |path: &str| {
+            ask(
+                address,
+                &format!("GET {path} HTTP/1.0\r\nOrigin: http://a\r\n\r\n"),
+            )
+        };
+        assert!(get("/below/long").ends_with("line 99999\n"));
+        assert!(get("/long").starts_with("HTTP/1.0 404 "));
+        for health in ["/-/healthy", "/below/-/healthy"] {
+            let answer = get(health);
+            assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+            assert!(!answer.contains("access-control"), "{answer}");
+        }
+        for (path, location) in [
+            ("/", "/seen/"),
+            ("/below?x=1", "/seen/?x=1"),
+            ("/below//form/?a=1", "/seen/form/?a=1"),
+        ] {
+            let answer = get(path);
+            assert!(answer.starts_with("HTTP/1.0 307 "), "{path}: {answer}");
+            assert!(
+                answer.contains(&format!("location: {location}\r\n")),
+                "{path}: {answer}"
+            );
+        }
+    });
+}
+
+#[test]
+fn parameters_may_come_in_parts() {
+    with_server(HttpLimits::default(), |address, _| {
+        let post = |kind: &str, body: &str| {
+            let length = body.len();
+            ask(
+                address,
+                &format!(
+                    "POST /form?a=3 HTTP/1.0\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+                ),
+            )
+        };
+        let part = |value: &str| {
+            format!("--x\r\nContent-Disposition: form-data; name=a\r\n\r\n{value}\r\n")
+        };
+        let body = format!("{}{}--x--\r\n", part("1"), part("2"));
+        let answer = post("Multipart/form-data; boundary=\"x\"", &body);
+        assert!(answer.ends_with("1,2,3\n"), "{answer}");
+        let answer = post("multipart/form-data", &body);
+        assert!(
+            answer.starts_with("HTTP/1.0 400 ") && answer.contains("boundary"),
+            "{answer}"
+        );
+    });
 }

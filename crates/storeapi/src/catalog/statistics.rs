@@ -31,6 +31,9 @@ pub struct HeadStatistics {
     pub series_by_pair: Ranking,
 }
 
+/// Heads in numbers, by tenant.
+pub type StatisticsByTenant = BTreeMap<String, HeadStatistics>;
+
 /// Names with a number each, the greatest first, cut at [`RANKS_MAX`].
 pub type Ranking = Vec<(String, usize)>;
 
@@ -89,6 +92,13 @@ impl HeadStatistics {
         joined
     }
 
+    /// Times of the first and the last sample. Of an empty head, Prometheus shows a range that is
+    /// upside down.
+    pub fn shown_times(&self) -> (i64, i64) {
+        self.time_range
+            .map_or((i64::MAX, i64::MIN), |r| (r.min, r.max - 1))
+    }
+
     fn rankings(&mut self) -> [&mut Ranking; 4] {
         [
             &mut self.series_by_metric,
@@ -112,10 +122,7 @@ impl HeadStatistics {
             top.map(|(name, value)| json!({"name": name, "value": value}))
                 .collect()
         };
-        // Of an empty head, Prometheus shows a range that is upside down.
-        let (min, max) = self
-            .time_range
-            .map_or((i64::MAX, i64::MIN), |r| (r.min, r.max - 1));
+        let (min, max) = self.shown_times();
         json!({
             "headStats": {
                 "numSeries": self.series,

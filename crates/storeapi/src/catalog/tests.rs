@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Exemplar, Labels};
 use serde_json::{Value, json};
 
+use super::statistics::HeadStatistics;
 use super::*;
 use crate::wire::catalog as wire;
 
@@ -138,6 +139,24 @@ impl Catalog for Fixed {
             }],
         }])
     }
+
+    fn statistics(&self, request: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        assert_eq!((request.limit, &*request.asker.tenant), (Some(1), "t"));
+        let head = |series, range| HeadStatistics {
+            series,
+            label_pairs: 7,
+            chunks: 9,
+            time_range: range,
+            series_by_metric: vec![("up".to_owned(), series)],
+            values_by_label: vec![("job".to_owned(), 1)],
+            bytes_by_label: vec![("job".to_owned(), 4)],
+            series_by_pair: vec![("job=a".to_owned(), 1)],
+        };
+        told(StatisticsByTenant::from([
+            ("a".to_owned(), head(3, Some(TimeRange::new(1, 5)))),
+            ("b".to_owned(), HeadStatistics::default()),
+        ]))
+    }
 }
 
 #[tokio::test]
@@ -147,6 +166,7 @@ async fn a_catalog_behind_grpc_says_the_same() {
         targets: true,
         metadata: true,
         exemplars: Some((0, 9)),
+        statistics: true,
     };
     let (there, _server) = crate::grpc::tests::catalog(Arc::new(Fixed), services).await;
     let asker = Asker {
@@ -157,7 +177,7 @@ async fn a_catalog_behind_grpc_says_the_same() {
         kind: Some(RuleKind::Alerting),
         names: vec!["n".to_owned()],
         files: vec!["f".to_owned()],
-        asker,
+        asker: asker.clone(),
         ..RulesRequest::default()
     };
     let answer = there.rules(rules.clone()).await.unwrap();
@@ -182,4 +202,10 @@ async fn a_catalog_behind_grpc_says_the_same() {
     };
     let answer = there.exemplars(exemplars.clone()).await.unwrap();
     assert_eq!(answer, Fixed.exemplars(exemplars).await.unwrap());
+    let statistics = StatisticsRequest {
+        limit: Some(1),
+        asker,
+    };
+    let answer = there.statistics(statistics.clone()).await.unwrap();
+    assert_eq!(answer, Fixed.statistics(statistics).await.unwrap());
 }

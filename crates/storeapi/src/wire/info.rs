@@ -18,8 +18,6 @@ pub struct EndpointInfo {
     pub catalog: Services,
     /// It serves the Query API.
     pub query: bool,
-    /// It serves statistics of its TSDBs.
-    pub status: bool,
 }
 
 /// An endpoint's answer to the question what it is.
@@ -37,7 +35,7 @@ pub fn to_wire(info: &EndpointInfo) -> InfoResponse {
             .exemplars
             .map(|(min_time, max_time)| proto::thanos::info::ExemplarsInfo { min_time, max_time }),
         query: info.query.then(Default::default),
-        status: info.status.then(Default::default),
+        status: info.catalog.statistics.then(Default::default),
     }
 }
 
@@ -74,9 +72,9 @@ pub fn from_wire(response: InfoResponse) -> Result<EndpointInfo, StoreError> {
             targets: response.targets.is_some(),
             metadata: response.metric_metadata.is_some(),
             exemplars: response.exemplars.map(|e| (e.min_time, e.max_time)),
+            statistics: response.status.is_some(),
         },
         query: response.query.is_some(),
-        status: response.status.is_some(),
     })
 }
 

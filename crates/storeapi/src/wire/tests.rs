@@ -392,9 +392,9 @@ fn info_crosses_the_wire() {
             targets: true,
             metadata: true,
             exemplars: Some((1, 2)),
+            statistics: true,
         },
         query: true,
-        status: true,
     };
     for info in [full, EndpointInfo::default()] {
         let sent = info::to_wire(&info).encode_to_vec();

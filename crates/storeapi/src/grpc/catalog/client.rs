@@ -8,9 +8,11 @@ use prost::Message;
 use proto::thanos::exemplars_client::ExemplarsClient;
 use proto::thanos::metadata_client::MetadataClient;
 use proto::thanos::rules_client::RulesClient;
+use proto::thanos::status_client::StatusClient;
 use proto::thanos::targets_client::TargetsClient;
 use proto::thanos::{
     exemplars_response, metric_metadata_response, rules_response, targets_response,
+    tsdb_statistics_response,
 };
 use runtime::grpc::MESSAGE_BYTES_MAX;
 use tokio::time::timeout;
@@ -21,10 +23,10 @@ use super::super::client::{silent, with_tenant};
 use super::super::from_status;
 use crate::catalog::{
     Answer, Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup,
-    RulesRequest, SeriesExemplars, Targets, TargetsRequest,
+    RulesRequest, SeriesExemplars, StatisticsByTenant, StatisticsRequest, Targets, TargetsRequest,
 };
 use crate::store::StoreError;
-use crate::wire::catalog as wire;
+use crate::wire::{catalog as wire, statistics};
 
 /// A catalog behind gRPC.
 #[derive(Clone)]
@@ -171,6 +173,30 @@ impl Catalog for GrpcCatalog {
                 Ok(())
             };
             this.receive(client.exemplars(asked), take).await?;
+            Ok(answer)
+        })
+    }
+
+    fn statistics(&self, request: StatisticsRequest) -> Answering<StatisticsByTenant> {
+        use tsdb_statistics_response::Result as Said;
+        let this = self.clone();
+        Box::pin(async move {
+            let asked = statistics::request_to_wire(&request);
+            let asked = with_tenant(asked, &request.asker.tenant)?;
+            let client = StatusClient::new(this.channel.clone());
+            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut answer = Answer::<StatisticsByTenant>::default();
+            let take = |message: proto::thanos::TsdbStatisticsResponse| {
+                match message.result {
+                    Some(Said::Statistics(more)) => {
+                        statistics::add_from_wire(more, &mut answer.data);
+                    }
+                    Some(Said::Warning(text)) => answer.warnings.push(text),
+                    None => {}
+                }
+                Ok(())
+            };
+            this.receive(client.tsdb_statistics(asked), take).await?;
             Ok(answer)
         })
     }

@@ -6,18 +6,20 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use proto::thanos::exemplars_server::{Exemplars, ExemplarsServer};
 use proto::thanos::metadata_server::{Metadata, MetadataServer};
 use proto::thanos::rules_server::{Rules, RulesServer};
+use proto::thanos::status_server::{self, StatusServer};
 use proto::thanos::targets_server::{Targets, TargetsServer};
 use proto::thanos::{
     ExemplarsRequest, ExemplarsResponse, MetricMetadataRequest, MetricMetadataResponse,
-    RulesRequest, RulesResponse, TargetsRequest, TargetsResponse, exemplars_response,
-    metric_metadata_response, rules_response, targets_response,
+    RulesRequest, RulesResponse, TargetsRequest, TargetsResponse, TsdbStatisticsRequest,
+    TsdbStatisticsResponse, exemplars_response, metric_metadata_response, rules_response,
+    targets_response, tsdb_statistics_response,
 };
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::super::{tenant_of, to_status};
 use crate::catalog::{Answering, Catalog, Services};
-use crate::wire::catalog as wire;
+use crate::wire::{catalog as wire, statistics};
 
 /// Serves a catalog.
 #[derive(Debug, Clone)]
@@ -38,7 +40,10 @@ impl CatalogService {
             routes = routes.add_service(MetadataServer::new(service.clone()));
         }
         if services.exemplars.is_some() {
-            routes = routes.add_service(ExemplarsServer::new(service));
+            routes = routes.add_service(ExemplarsServer::new(service.clone()));
+        }
+        if services.statistics {
+            routes = routes.add_service(StatusServer::new(service));
         }
         routes
     }
@@ -144,6 +149,29 @@ impl Exemplars for CatalogService {
         answer(self.0.exemplars(request), warn, |all| {
             let all = all.into_iter();
             all.map(move |series| say(Say::Data(wire::exemplars_to_wire(&series))))
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl status_server::Status for CatalogService {
+    type TSDBStatisticsStream = Messages<TsdbStatisticsResponse>;
+
+    async fn tsdb_statistics(
+        &self,
+        request: Request<TsdbStatisticsRequest>,
+    ) -> Result<Response<Self::TSDBStatisticsStream>, Status> {
+        use tsdb_statistics_response::Result as Say;
+        let tenant = tenant_of(request.metadata());
+        let request = statistics::request_from_wire(request.get_ref(), tenant);
+        let ranks = request.limit.unwrap_or(usize::MAX);
+        let say = |result| TsdbStatisticsResponse {
+            result: Some(result),
+        };
+        let warn = |text| say(Say::Warning(text));
+        answer(self.0.statistics(request), warn, |by_tenant| {
+            [say(Say::Statistics(statistics::to_wire(by_tenant, ranks)))]
         })
         .await
     }
