@@ -99,16 +99,7 @@ impl Querier {
             flags: config.effective_flags(),
             reloads: Reloads::new(clock.now_ms()),
         };
-        let http = Server::bind(&config.servers.http, config.http)
-            .await?
-            .with_web(&config.servers.web)?
-            .with_paths(config.paths.clone());
-        let grpc =
-            runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone())
-                .await?;
-        if let (Ok(address), Ok(grpc_address)) = (http.local_addr(), grpc.local_addr()) {
-            tracing::info!(%address, %grpc_address, "listening");
-        }
+        let (http, grpc) = bind(&config).await?;
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(http.metrics());
         registry.register(grpc.metrics());
@@ -163,6 +154,20 @@ impl Querier {
         // A server without data is of no use, so a failure to get it ends the process.
         Box::pin(process::serve_while(serving, start)).await
     }
+}
+
+/// The servers, bound.
+async fn bind(config: &Config) -> Result<(Server, runtime::grpc::Server), Error> {
+    let servers = &config.servers;
+    let http = Server::bind(&servers.http, config.http)
+        .await?
+        .with_web(&servers.web)?
+        .with_paths(config.paths.clone());
+    let grpc = runtime::grpc::Server::bind(&servers.grpc, servers.grpc_server.clone()).await?;
+    if let (Ok(address), Ok(grpc_address)) = (http.local_addr(), grpc.local_addr()) {
+        tracing::info!(%address, %grpc_address, "listening");
+    }
+    Ok((http, grpc))
 }
 
 /// The set of all endpoints, the data directory among them.

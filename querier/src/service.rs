@@ -124,7 +124,6 @@ impl Service {
             store: Some(store.info()),
             query: true,
             catalog: SERVICES,
-            ..EndpointInfo::default()
         };
         let routes = Routes::new(InfoService::new(readiness.clone(), describe))
             .add_service(StoreService::new(
