@@ -8,14 +8,15 @@
 //!
 //! Somebody else drives each lane for a moment every other second. So connections answer when
 //! they are asked whether they live while no query has the lane, or one that has it computes; and
-//! those that were closed are closed here too.
+//! those that were closed are closed here too. A lane that no query had for long is given up, with its
+//! connections.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use runtime::process::blocking;
@@ -25,6 +26,9 @@ use tokio::time::sleep;
 
 /// How often lanes are driven by others than queries. Peers wait longer for a sign of life.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// A lane that no query had for so many pauses is given up.
+const IDLE_PAUSES: u32 = 30;
 
 /// Rounds in which a lane is done with what it has at hand.
 const SETTLING: usize = 4;
@@ -40,8 +44,8 @@ pub struct Lanes {
 
 #[derive(Default)]
 struct State {
-    /// Those that no query has, the last used last.
-    idle: Vec<Arc<Runtime>>,
+    /// Those that no query has, and since when; the last used last.
+    idle: Vec<(Arc<Runtime>, Instant)>,
     /// Those that there are.
     all: Vec<Arc<Runtime>>,
 }
@@ -85,7 +89,7 @@ impl Lanes {
     pub fn take(self: &Arc<Self>) -> Option<Lane> {
         let mut state = self.state.lock();
         let runtime = match state.idle.pop() {
-            Some(runtime) => runtime,
+            Some((runtime, _)) => runtime,
             None if state.all.len() >= self.most => return None,
             None => {
                 let made = made().inspect_err(|error| {
@@ -112,7 +116,20 @@ impl Lanes {
             if !all.is_empty() {
                 blocking(move || all.iter().for_each(|lane| settle(lane))).await;
             }
+            let unused = lanes.upgrade().map(|lanes| lanes.take_unused());
+            unused.into_iter().flatten().for_each(end);
         }
+    }
+
+    /// Takes out the lanes that no query had for long.
+    fn take_unused(&self) -> Vec<Arc<Runtime>> {
+        let state = &mut *self.state.lock();
+        let is_unused = |since: &Instant| since.elapsed() >= self.pause * IDLE_PAUSES;
+        let count = state.idle.partition_point(|(_, since)| is_unused(since));
+        let unused: Vec<_> = state.idle.drain(..count).map(|(lane, _)| lane).collect();
+        let is_used = |lane: &Arc<_>| unused.iter().all(|unused| !Arc::ptr_eq(lane, unused));
+        state.all.retain(is_used);
+        unused
     }
 }
 
@@ -140,7 +157,8 @@ fn end(runtime: Arc<Runtime>) {
 impl Drop for Lanes {
     fn drop(&mut self) {
         let State { idle, all } = std::mem::take(self.state.get_mut());
-        idle.into_iter().chain(all).for_each(end);
+        let idle = idle.into_iter().map(|(lane, _)| lane);
+        idle.chain(all).for_each(end);
     }
 }
 
@@ -192,7 +210,7 @@ impl Drop for Lane {
             return;
         };
         match self.lanes.upgrade() {
-            Some(lanes) => lanes.state.lock().idle.push(runtime),
+            Some(lanes) => lanes.state.lock().idle.push((runtime, Instant::now())),
             None => end(runtime),
         }
     }
@@ -236,6 +254,19 @@ mod tests {
         drop(idle);
         drop(lanes);
         drop(last);
+    }
+
+    #[tokio::test]
+    async fn lanes_that_no_query_has_are_given_up() {
+        let lanes = Lanes::driven_every(Duration::from_millis(1), 2);
+        let (kept, unused) = (lanes.take().unwrap(), lanes.take().unwrap());
+        let id = unused.handle().id();
+        drop(unused);
+        while lanes.state.lock().all.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        let other = lanes.take().unwrap();
+        assert!(other.handle().id() != id && other.handle().id() != kept.handle().id());
     }
 
     #[tokio::test]
