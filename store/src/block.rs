@@ -229,7 +229,8 @@ pub struct Opener {
     data_dir: PathBuf,
     clock: Arc<dyn Clock>,
     stats: Arc<Stats>,
-    open: Cache<Ulid, Arc<OpenBlock>>,
+    /// By what the index was when they were opened.
+    open: Cache<PagedObject, Arc<OpenBlock>>,
 }
 
 impl fmt::Debug for Opener {
@@ -255,7 +256,7 @@ impl Opener {
     ) -> Self {
         let open = Cache::builder()
             .max_capacity(bytes_max)
-            .weigher(|_: &Ulid, open: &Arc<OpenBlock>| {
+            .weigher(|_: &PagedObject, open: &Arc<OpenBlock>| {
                 u32::try_from(open.index().heap_bytes() + OPEN_BYTES_MIN).unwrap_or(u32::MAX)
             })
             .time_to_idle(idle)
@@ -285,7 +286,7 @@ impl Opener {
     /// When its index cannot be read, or was found damaged a short while ago.
     pub async fn open(&self, block: &Block) -> Result<Arc<OpenBlock>, StoreError> {
         block.check_quarantine(self.clock.now_ms())?;
-        let opening = self.open.try_get_with(block.id(), async {
+        let opening = self.open.try_get_with(block.index(), async {
             self.stats.index_opens.add(1);
             self.open_new(block).await.map(Arc::new)
         });
@@ -305,9 +306,9 @@ impl Opener {
     }
 
     /// Forgets a block that is no longer served, and removes its local files.
-    pub async fn forget(&self, id: Ulid) {
-        self.open.invalidate(&id).await;
-        let dir = self.dir(id);
+    pub async fn forget(&self, block: &Block) {
+        self.open.invalidate(&block.index()).await;
+        let dir = self.dir(block.id());
         // What cannot be removed now goes with the next start's cleanup.
         let _ = blocking(move || std::fs::remove_dir_all(dir)).await;
     }

@@ -182,12 +182,11 @@ impl Gateway {
     /// Forgets what was read of a block whose index is another now.
     pub(crate) async fn forget_block(&self, block: &Block) {
         let deps = &self.shared.deps;
-        deps.opener.forget(block.id()).await;
+        deps.opener.forget(block).await;
         let segments = (0..).map_while(|number| block.segment(number));
         for object in segments.chain([block.index()]) {
             deps.pages.forget(&object).await;
         }
-        deps.expanded.forget(block.id());
     }
 
     /// What was counted.

@@ -33,7 +33,7 @@ const READS_MAX: usize = 64;
 const PAGE_OVERHEAD: usize = 128;
 
 /// An object that is read through the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PagedObject {
     /// Which object.
     pub object: BlockObject,

@@ -14,12 +14,11 @@ use moka::sync::Cache;
 use runtime::process::{blocking, blocking_unless};
 use storeapi::StoreError;
 use tsdb::index::{ListGroup, PostingsPlan, Reader};
-use ulid::Ulid;
 
 use crate::block::{Block, OpenBlock};
 use crate::error::of_block;
 use crate::limits::Usage;
-use crate::pages::Pages;
+use crate::pages::{PagedObject, Pages};
 use crate::sparse::{Extents, Sparse};
 use crate::stats::Hits;
 
@@ -44,9 +43,12 @@ pub struct Expanded {
     pub deferred: Arc<[usize]>,
 }
 
-/// Results of matchers, by block.
+/// An index as it is now, and matchers.
+type Key = (PagedObject, Arc<str>);
+
+/// Results of matchers.
 pub struct ExpandedCache {
-    cache: Cache<(Ulid, Arc<str>), Expanded>,
+    cache: Cache<Key, Expanded>,
 }
 
 impl fmt::Debug for ExpandedCache {
@@ -58,7 +60,7 @@ impl fmt::Debug for ExpandedCache {
 impl ExpandedCache {
     /// A cache that holds at most `bytes_max`.
     pub fn new(bytes_max: u64) -> Self {
-        let weigh = |key: &(Ulid, Arc<str>), found: &Expanded| {
+        let weigh = |key: &Key, found: &Expanded| {
             let bytes = ENTRY_BYTES + key.1.len() + size_of_val(&*found.refs);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
@@ -67,15 +69,6 @@ impl ExpandedCache {
                 .max_capacity(bytes_max)
                 .weigher(weigh)
                 .build(),
-        }
-    }
-
-    /// Forgets what was found in a block.
-    pub fn forget(&self, block: Ulid) {
-        for (key, _) in &self.cache {
-            if key.0 == block {
-                self.cache.invalidate(&*key);
-            }
         }
     }
 }
@@ -108,7 +101,7 @@ impl Finder<'_> {
         matchers: &Arc<[Matcher]>,
         may_block: bool,
     ) -> Result<Expanded, StoreError> {
-        let key = (self.block.id(), key_of(matchers));
+        let key = key_of(self.block, matchers);
         self.hits.requests.add(1);
         if let Some(found) = self.cache.cache.get(&key) {
             self.hits.hits.add(1);
@@ -195,13 +188,13 @@ pub async fn read_index<T: Send + 'static>(
 }
 
 /// The matchers as text, which tells them apart.
-fn key_of(matchers: &[Matcher]) -> Arc<str> {
+fn key_of(block: &Block, matchers: &[Matcher]) -> Key {
     use fmt::Write as _;
     let mut key = String::new();
     for matcher in matchers {
         write!(key, "{matcher};").expect("writing to a String");
     }
-    key.into()
+    (block.index(), key.into())
 }
 
 /// What to read for matchers.
@@ -260,5 +253,28 @@ impl Planned {
             ranges,
             deferred,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::TimeRange;
+    use tsdb::block::Meta;
+    use ulid::Ulid;
+
+    use super::*;
+
+    #[test]
+    fn what_a_query_finds_in_an_index_is_not_in_the_one_that_replaced_it() {
+        let meta = Arc::new(Meta::new(Ulid::from_parts(1, 1), TimeRange::new(0, 1)));
+        let with_tag = |tag: &str| {
+            let block = Block::new(Arc::clone(&meta), 10, Vec::new());
+            block.with_index_tag(Some(tag.into()))
+        };
+        let matchers = [Matcher::equal("a", "b")];
+        let key = key_of(&with_tag("x"), &matchers);
+        assert_eq!(key, key_of(&with_tag("x"), &matchers));
+        assert_ne!(key, key_of(&with_tag("y"), &matchers));
+        assert_ne!(key, key_of(&with_tag("x"), &[]));
     }
 }

@@ -202,15 +202,15 @@ impl Syncer {
         let set = BlockSet::new(blocks);
         let gone: Vec<_> = before
             .iter()
-            .map(|b| b.id())
-            .filter(|id| set.get(*id).is_none())
+            .filter(|b| set.get(b.id()).is_none())
+            .map(Arc::clone)
             .collect();
         let stats = self.gateway.stats();
         stats.block_loads.add(added.len() as u64);
         stats.block_drops.add(gone.len() as u64);
         self.gateway.serve(set);
-        for id in gone {
-            self.gateway.opener().forget(id).await;
+        for block in gone {
+            self.gateway.opener().forget(&block).await;
         }
         if is_first {
             let served = self.gateway.blocks();

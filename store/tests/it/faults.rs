@@ -1,6 +1,7 @@
 //! Damaged blocks, blocks that disappear, and a bucket that fails.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bucket::Bucket;
 use bucket::faults::{Fault, FaultStore};
@@ -124,9 +125,10 @@ async fn queries_outlive_their_blocks() {
     let setup = Setup::over(Bucket::in_directory(dir.path()).unwrap(), UNLIMITED).await;
     let mut frames = setup.gateway.series(aborting());
     let first = frames.next().await.unwrap().unwrap();
+    let block = Arc::clone(setup.gateway.blocks().get(id).unwrap());
     std::fs::remove_dir_all(dir.path().join(id.to_string())).unwrap();
     setup.sync().await;
-    setup.gateway.opener().forget(id).await;
+    setup.gateway.opener().forget(&block).await;
     let mut count = match first {
         Frame::Series(series) => series.len(),
         Frame::Warning(warning) => panic!("{warning}"),
