@@ -3,7 +3,7 @@
 //!
 //! Paths, fields, the number of streams and the answer to one too many are those of Prometheus 3. A
 //! live answer is a stream of server-sent events: what is so now, then each change, and a comment
-//! where there is none for long. It occupies no thread (ADR 0060), and ends when the server does.
+//! where there is none for long. It occupies no thread (ADR 0330), and ends when the server does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
