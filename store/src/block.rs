@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::{BlockFiles, BlockObject, Bucket};
+use bucket::{BlockFiles, BlockObject, Bucket, Tag};
 use model::{ErrorKind, Labels, TimeRange};
 use moka::future::Cache;
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ pub struct Block {
     external: Labels,
     index_bytes: u64,
     /// What the listing says identifies the index' content.
-    index_e_tag: Option<Arc<str>>,
+    index_e_tag: Option<Tag>,
     /// Sizes of `chunks/000001` and on.
     segments: Vec<u64>,
     quarantine: Mutex<Option<Quarantine>>,
@@ -66,7 +66,7 @@ impl Block {
 
     /// The same, whose index is read only while the store says that it has this content.
     #[must_use]
-    pub fn with_index_tag(mut self, e_tag: Option<Arc<str>>) -> Self {
+    pub fn with_index_tag(mut self, e_tag: Option<Tag>) -> Self {
         self.index_e_tag = e_tag;
         self
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bucket::{BlockObject, Bucket, ReadPlan, Version};
+use bucket::{BlockObject, Bucket, ReadPlan, Tag, Version};
 use bytes::Bytes;
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -40,7 +40,7 @@ pub struct PagedObject {
     /// Its size in bytes.
     pub size: u64,
     /// What the listing says identifies its content, where that is to be checked.
-    pub e_tag: Option<Arc<str>>,
+    pub e_tag: Option<Tag>,
 }
 
 impl PagedObject {
@@ -48,7 +48,7 @@ impl PagedObject {
     pub fn version<'a>(&'a self, key: &'a str) -> Version<'a> {
         Version {
             key,
-            e_tag: self.e_tag.as_deref(),
+            e_tag: self.e_tag.as_ref(),
         }
     }
 }

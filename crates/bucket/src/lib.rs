@@ -4,7 +4,7 @@
 //! disappears when `meta.json` is deleted, which every deleter does first. Top-level directories
 //! that are not ULIDs belong to somebody else and are left alone.
 //!
-//! Reading order: [`client`] and [`config`] (objects by key, from Thanos' YAML), [`ranges`],
+//! Reading order: [`client`], [`tag`] and [`config`] (objects by key, from Thanos' YAML), [`ranges`],
 //! [`transfer`], [`paths`], [`marks`], [`fetch`] (which blocks there are), [`ship`] (uploading),
 //! [`delete`], [`lease`].
 
@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod paths;
 pub mod ranges;
 pub mod ship;
+pub mod tag;
 pub mod transfer;
 
 pub use client::{Bucket, Object, Version};
@@ -31,3 +32,4 @@ pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDowns
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};
 pub use ship::{HashFunction, Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block};
+pub use tag::Tag;

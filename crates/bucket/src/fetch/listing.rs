@@ -9,6 +9,7 @@ use ulid::Ulid;
 use crate::client::{Bucket, Object};
 use crate::error::Result;
 use crate::paths::{BlockObject, parse_block_id};
+use crate::tag::Tag;
 
 /// What tells one content of an object from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Stamp {
     /// When it was written, in milliseconds since the Unix epoch, by the store's clock.
     pub modified_ms: i64,
     /// What the store says identifies its content.
-    pub e_tag: Option<String>,
+    pub e_tag: Option<Tag>,
 }
 
 /// The objects of one block.
@@ -35,7 +36,7 @@ pub struct BlockFiles {
     /// Size of the index.
     pub index_bytes: Option<u64>,
     /// What the store says identifies the index' content.
-    pub index_e_tag: Option<Arc<str>>,
+    pub index_e_tag: Option<Tag>,
     /// Sizes of the chunk segments by their numbers.
     pub segments: BTreeMap<u32, u64>,
     /// When the newest of its objects was written, in milliseconds since the Unix epoch.
@@ -63,7 +64,7 @@ impl BlockFiles {
             Some(BlockObject::NoDownsampleMark(_)) => self.no_downsample_mark = stamp(object),
             Some(BlockObject::Index(_)) => {
                 self.index_bytes = Some(size);
-                self.index_e_tag = object.e_tag.map(Arc::from);
+                self.index_e_tag = object.e_tag;
             }
             Some(BlockObject::Chunks(_, segment)) => {
                 self.segments.insert(segment, size);
