@@ -89,38 +89,38 @@ impl Engine {
         &self.options
     }
 
-    /// Evaluates `expr`, parsed from `text`, at `t` (milliseconds).
+    /// Evaluates an expression, parsed from its text, at `t` (milliseconds).
     ///
     /// # Errors
     /// See [`Error`].
     pub fn instant(
         &self,
         source: &dyn Source,
-        (expr, text): (&Expr, &str),
+        expr: (&Expr, &str),
         t: i64,
     ) -> Result<QueryResult, Error> {
-        self.run(
-            source,
-            &Query {
-                expr,
-                text,
-                steps: Steps::instant(t),
-                is_instant: true,
-                cancellation: Cancellation::new(),
-                executor: &Sequential,
-            },
-        )
+        self.run_alone(source, expr, (Steps::instant(t), true))
     }
 
-    /// Evaluates `expr`, parsed from `text`, at all steps.
+    /// Evaluates an expression, parsed from its text, at all steps.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn range(
         &self,
         source: &dyn Source,
-        (expr, text): (&Expr, &str),
+        expr: (&Expr, &str),
         steps: Steps,
+    ) -> Result<QueryResult, Error> {
+        self.run_alone(source, expr, (steps, false))
+    }
+
+    /// Runs a query on this thread, which nobody cancels.
+    fn run_alone(
+        &self,
+        source: &dyn Source,
+        (expr, text): (&Expr, &str),
+        (steps, is_instant): (Steps, bool),
     ) -> Result<QueryResult, Error> {
         self.run(
             source,
@@ -128,7 +128,7 @@ impl Engine {
                 expr,
                 text,
                 steps,
-                is_instant: false,
+                is_instant,
                 cancellation: Cancellation::new(),
                 executor: &Sequential,
             },
