@@ -194,8 +194,7 @@ impl Decoded {
         options: &DecodeOptions,
         message: Option<Message>,
     ) -> Option<&mut Batch> {
-        if let Err(reason) = normalize(labels, &options.labels) {
-            self.refuse(reason, samples, labels);
+        if !self.are_taken(labels, samples, options) {
             return None;
         }
         if options.relabel.is_empty() {
@@ -210,11 +209,23 @@ impl Decoded {
         }
         let relabelled = builder.labels();
         let mut labels: Vec<_> = relabelled.iter().collect();
-        if let Err(reason) = normalize(&mut labels, &options.labels) {
-            self.refuse(reason, samples, &labels);
+        if !self.are_taken(&mut labels, samples, options) {
             return None;
         }
         self.place(&mut labels, samples, options, message)
+    }
+
+    /// Brings labels into the order of a series; false, and counted, when they cannot be those of one.
+    fn are_taken(
+        &mut self,
+        labels: &mut Vec<(&str, &str)>,
+        samples: usize,
+        options: &DecodeOptions,
+    ) -> bool {
+        let normal = normalize(labels, &options.labels);
+        normal
+            .map_err(|reason| self.refuse(reason, samples, labels))
+            .is_ok()
     }
 
     /// Begins a series in the batch of its tenant.
