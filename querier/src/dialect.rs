@@ -14,7 +14,7 @@ pub enum Dialect {
 }
 
 /// What is said about the dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 pub struct DialectFlags {
     /// Which PromQL is spoken, and whose HTTP API.
     #[arg(
@@ -27,13 +27,28 @@ pub struct DialectFlags {
     /// without a label to select by, or with nothing but a regular expression.
     #[arg(long = "query.lookout-guard-rails")]
     pub guard_rails: bool,
+    /// Parts of PromQL that may yet change, by Prometheus' names, with commas:
+    /// promql-experimental-functions, promql-extended-range-selectors and promql-binop-fill-modifiers.
+    /// Other names are ignored. May be repeated.
+    #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+    pub features: Vec<String>,
 }
 
 impl DialectFlags {
     /// What may be written.
-    pub fn syntax(self) -> parse::Options {
+    pub fn syntax(&self) -> parse::Options {
         let mut options = parse::Options::default();
         options.features.lookout = self.dialect == Dialect::Lookout;
+        for name in &self.features {
+            options.features.enable(name);
+        }
         options
+    }
+
+    /// The names of features that are not of the language.
+    pub fn foreign_features(&self) -> impl Iterator<Item = &str> {
+        let mut features = parse::Features::default();
+        let names = self.features.iter().map(String::as_str);
+        names.filter(move |name| !name.is_empty() && !features.enable(name))
     }
 }

@@ -48,6 +48,8 @@ pub struct Task<'a> {
     pub text: &'a str,
     /// The steps.
     pub steps: Steps,
+    /// The end that was asked for, if it is not the last step.
+    pub end: Option<i64>,
     /// An instant query; else a range query, if only of one step.
     pub is_instant: bool,
     /// Coarsest resolution in milliseconds that will do.
@@ -166,6 +168,7 @@ impl Evaluator {
             expr: task.expr,
             text: task.text,
             steps: task.steps,
+            end: task.end,
             is_instant: task.is_instant,
             cancellation: leash.cancellation.clone(),
             executor: &*self.pool,
@@ -197,6 +200,7 @@ impl Evaluator {
             expr: task.expr,
             text: task.text,
             steps: task.steps,
+            end: task.end,
             is_instant: task.is_instant,
             cancellation: Cancellation::new(),
             executor: &*self.pool,

@@ -161,7 +161,7 @@ pub struct QueryFlags {
     #[arg(
         long = "query.default-step",
         value_name = "DURATION",
-        default_value = "0s"
+        default_value = "1s"
     )]
     pub default_step: DurationMs,
     /// Label that tells replicas apart, or several with commas. May be repeated.
@@ -433,11 +433,14 @@ impl QueryFlags {
             )?,
             ..promql::Options::default()
         };
+        for feature in self.dialect.foreign_features() {
+            tracing::warn!(feature, "feature is not one of PromQL and was ignored");
+        }
         engine.limits.timeout = duration("query.timeout", self.timeout)?;
         engine.limits.samples_max = self.max_samples;
         Ok(Settings {
             engine,
-            dialect: self.dialect,
+            dialect: self.dialect.clone(),
             replica_labels: label_list(self.replica_label.iter().map(String::as_str)),
             hidden_labels: Vec::new(),
             dedup: self.dedup,
@@ -560,6 +563,23 @@ mod tests {
         assert_eq!(settings.store_silence_max, settings.engine.limits.timeout);
         let flags = config.effective_flags();
         assert_eq!(flags["endpoint-strict"], "b:2");
+    }
+
+    #[test]
+    fn parts_of_promql_are_turned_on_and_a_step_is_chosen_as_in_thanos() {
+        let said = [
+            "--endpoint=a:1",
+            "--enable-feature=,promql-experimental-functions,x",
+        ];
+        let settings = config(&said).unwrap().settings;
+        assert!(settings.dialect.syntax().features.experimental_functions);
+        assert_eq!(
+            settings.dialect.foreign_features().collect::<Vec<_>>(),
+            ["x"]
+        );
+        assert_eq!(settings.default_step_ms, 1_000);
+        let plain = config(&said[..1]).unwrap().settings;
+        assert!(!plain.dialect.syntax().features.experimental_functions);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct QueryService {
 struct Asked {
     text: String,
     steps: Steps,
+    /// The end of a range, which may lie after the last step.
+    end: Option<i64>,
     is_instant: bool,
     timeout_seconds: i64,
     lookback_seconds: i64,
@@ -122,6 +124,7 @@ impl QueryService {
                 expr: &expr,
                 text: &asked.text,
                 steps: asked.steps,
+                end: asked.end,
                 is_instant: asked.is_instant,
                 max_resolution: scope.max_resolution,
                 lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
@@ -227,6 +230,7 @@ impl Query for QueryService {
         let (metadata, _, asked) = request.into_parts();
         let asked = Asked {
             steps: Steps::instant(asked.time_seconds.saturating_mul(1000)),
+            end: None,
             is_instant: true,
             text: asked.query,
             timeout_seconds: asked.timeout_seconds,
@@ -255,6 +259,7 @@ impl Query for QueryService {
         }
         let asked = Asked {
             steps: Steps::range(start, end, ms(asked.interval_seconds)),
+            end: Some(end),
             is_instant: false,
             text: asked.query,
             timeout_seconds: asked.timeout_seconds,

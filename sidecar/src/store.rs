@@ -22,6 +22,9 @@ use storeapi::{
 use crate::client::selection;
 use crate::source::Source;
 
+/// What Prometheus says when it has more than was asked for.
+const TRUNCATED: &str = "results truncated due to limit";
+
 /// Series of a frame when only labels are asked for.
 const FRAME_SERIES: usize = 256;
 
@@ -185,6 +188,8 @@ impl PrometheusStore {
             ..request.clone()
         };
         let mut names = self.strings("/api/v1/labels", &any, Method::POST).await?;
+        // The limit is ours, and so what Prometheus says of it.
+        names.warnings.retain(|warning| warning != TRUNCATED);
         if !names.values.is_empty() {
             names.values = vec![value.to_owned()];
         }

@@ -70,6 +70,9 @@ pub struct Query<'a> {
     pub text: &'a str,
     /// The steps.
     pub steps: Steps,
+    /// The end that was asked for, in milliseconds, if it is not the last step: what `end()` and
+    /// `range()` mean.
+    pub end: Option<i64>,
     /// An instant query; else a range query, if only of one step.
     pub is_instant: bool,
     /// Stops it from outside.
@@ -128,6 +131,7 @@ impl Engine {
                 expr,
                 text,
                 steps,
+                end: None,
                 is_instant,
                 cancellation: Cancellation::new(),
                 executor: &Sequential,
@@ -187,9 +191,10 @@ impl Engine {
         plan::explain(query.expr, self.plan_context(query))
     }
 
-    const fn plan_context(&self, query: &Query<'_>) -> PlanContext {
+    fn plan_context(&self, query: &Query<'_>) -> PlanContext {
         PlanContext {
             steps: query.steps,
+            end: query.end.unwrap_or_else(|| query.steps.end()),
             lookback_ms: self.options.lookback_ms,
             is_instant: query.is_instant,
             default_step_ms: self.options.default_subquery_step_ms,

@@ -74,6 +74,7 @@ fn evaluate(api: &Api, call: &Call<'_>, text: &str) -> Result<QueryValue, ApiErr
     let expr = parse_expr(text, syntax).map_err(ApiError::bad_data)?;
     let circumstances = query::Circumstances {
         steps: Steps::instant(call.now_ms),
+        end: None,
         is_instant: true,
         max_resolution: 0,
         options: QueryOptions::default(),

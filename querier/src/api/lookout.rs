@@ -186,7 +186,7 @@ fn rewrite(api: &Api, form: &mut Form, query: &mut Option<Query>) -> Result<(), 
         real: raw.clone(),
         raw,
     });
-    let dialect = api.settings().dialect;
+    let dialect = &api.settings().dialect;
     let expr = parse_expr(&query.raw, dialect.syntax());
     let mut expr = expr.map_err(|e| ApiError::parameter("query", e))?;
     let excluded = form.get("exclusions").unwrap_or_default();

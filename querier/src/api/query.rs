@@ -27,6 +27,8 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
 /// Prometheus names another one.
 pub(super) struct Circumstances {
     pub(super) steps: Steps,
+    /// The end that was asked for, if it is not the last step.
+    pub(super) end: Option<i64>,
     pub(super) is_instant: bool,
     pub(super) max_resolution: i64,
     pub(super) options: QueryOptions,
@@ -39,6 +41,7 @@ pub(super) fn circumstances(api: &Api, call: &Call<'_>) -> Result<Circumstances,
     let max_resolution = scope::max_resolution(&call.form, default, default)?;
     Ok(Circumstances {
         steps: Steps::instant(t),
+        end: None,
         is_instant: true,
         max_resolution,
         options: params::query_options(&call.form)?,
@@ -53,6 +56,7 @@ impl Circumstances {
             expr,
             text,
             steps: self.steps,
+            end: self.end,
             is_instant: self.is_instant,
             max_resolution: self.max_resolution,
             lookback_ms: options.lookback_ms,

@@ -72,6 +72,7 @@ pub(super) fn circumstances(api: &Api, call: &Call<'_>) -> Result<Circumstances,
     let max_resolution = scope::max_resolution(form, auto, default)?;
     Ok(Circumstances {
         steps: Steps::range(start, end, step),
+        end: Some(end),
         is_instant: false,
         max_resolution,
         options: params::query_options(form)?,

@@ -193,3 +193,58 @@ async fn a_prometheus_that_is_not_there_is_an_error() {
     assert_eq!(error.kind, model::ErrorKind::Unavailable);
     assert!(error.message.contains("refused"), "{error}");
 }
+
+/// Answers all that a sidecar asks for, each list with one item more than there is place for.
+fn scripted_prometheus() -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = |path: &str| match path {
+        "/api/v1/status/config" => {
+            r#"{"status":"success","data":{"yaml":"global: {external_labels: {replica: a}}"}}"#
+        }
+        _ => {
+            r#"{"status":"success","data":["x"],"warnings":["results truncated due to limit","slow"]}"#
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut asked = Vec::new();
+                let mut byte = [0];
+                while !asked.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                    asked.push(byte[0]);
+                }
+                let asked = String::from_utf8_lossy(&asked);
+                let path = asked.split([' ', '?']).nth(1).unwrap_or_default();
+                let body = answer(path);
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length:";
+                write!(stream, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+            });
+        }
+    });
+    port
+}
+
+/// To know whether there is any series, one is asked for; that there are more is no news.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_external_labels_come_without_word_of_a_limit() {
+    let url = format!("http://127.0.0.1:{}", scripted_prometheus());
+    let client = Client::new(&url, &ClientConfig::default()).unwrap();
+    let min_time = MinTime::At(i64::MIN);
+    let source = Arc::new(Source::new(client, min_time, Arc::new(SystemClock)));
+    source.refresh(Duration::from_secs(30)).await.unwrap();
+    let store = PrometheusStore::new(source);
+    let values = async |name: &str| {
+        let request = LabelsRequest::default();
+        let found = store.label_values(name.to_owned(), request).await.unwrap();
+        (found.values, found.warnings)
+    };
+    assert_eq!(
+        values("replica").await,
+        (vec!["a".to_owned()], vec!["slow".to_owned()])
+    );
+    let (_, warnings) = values("job").await;
+    assert_eq!(warnings, ["results truncated due to limit", "slow"]);
+}

@@ -21,6 +21,8 @@ use super::{
 pub(crate) struct PlanContext {
     /// The steps of the query.
     pub(crate) steps: Steps,
+    /// The end of the query, which may lie after the last step, in milliseconds.
+    pub(crate) end: i64,
     /// How old a sample may be to count at an instant, in milliseconds.
     pub(crate) lookback_ms: i64,
     /// True for an instant query.
@@ -39,7 +41,7 @@ impl PlanContext {
     fn durations(&self) -> DurationContext {
         DurationContext {
             step_ms: self.step_ms(),
-            range_ms: self.steps.end() - self.steps.start,
+            range_ms: self.end - self.steps.start,
         }
     }
 
@@ -47,7 +49,7 @@ impl PlanContext {
         at.map(|at| match at {
             At::Timestamp(t) => t,
             At::Start => self.steps.start,
-            At::End => self.steps.end(),
+            At::End => self.end,
         })
     }
 }

@@ -59,6 +59,7 @@ mod tests {
         let expr = parse_expr(query, Options::all_features()).unwrap();
         let context = PlanContext {
             steps: Steps::instant(0),
+            end: 0,
             lookback_ms: 300_000,
             is_instant: true,
             default_step_ms: 60_000,
@@ -90,6 +91,7 @@ mod tests {
         let expr = parse_expr(query, Options::all_features()).unwrap();
         let context = PlanContext {
             steps: Steps::range(0, 60_000, 15_000),
+            end: 60_000,
             lookback_ms: 300_000,
             is_instant: false,
             default_step_ms: 60_000,

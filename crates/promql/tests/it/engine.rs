@@ -10,7 +10,7 @@ use promql::limits::Cancellation;
 use promql::parse::{Options as ParseOptions, parse_expr};
 use promql::testing::MemoryStorage;
 use promql::testing::storage::LoadedSeries;
-use promql::value::QueryResult;
+use promql::value::{QueryResult, QueryValue};
 use promql::{Engine, Error, Options, Query};
 
 const STEP_MS: i64 = 15_000;
@@ -44,11 +44,47 @@ fn run(
             expr: &expr,
             text,
             steps: Steps::range(600_000, 3_000_000, 60_000),
+            end: None,
             is_instant: false,
             cancellation,
             executor,
         },
     )
+}
+
+/// As in Prometheus, they mean what was asked for, not the last step.
+#[test]
+fn the_end_of_a_query_may_lie_after_its_last_step() {
+    let values = |text: &str, end| -> Vec<f64> {
+        let expr = parse_expr(text, ParseOptions::all_features()).expect(text);
+        let query = Query {
+            expr: &expr,
+            text,
+            steps: Steps::range(0, 190_000, 60_000),
+            end,
+            is_instant: false,
+            cancellation: Cancellation::new(),
+            executor: &Sequential,
+        };
+        let result = Engine::default().run(&MemoryStorage::new(), &query);
+        match result.expect(text).value {
+            QueryValue::Matrix(all) => {
+                let value = |(_, value): &(i64, StepValue)| match value {
+                    StepValue::Float(v) => *v,
+                    other => panic!("{text}: {other:?}"),
+                };
+                all[0].points.iter().map(|point| value(&point)).collect()
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    let always = |v: f64| vec![v; 4];
+    let at_the_end = "last_over_time(vector(time())[1s:1s] @ end())";
+    assert_eq!(values(at_the_end, None), always(180.0));
+    assert_eq!(values(at_the_end, Some(190_000)), always(190.0));
+    let before = "last_over_time(vector(time())[1s:1s] @ 300 offset range())";
+    assert_eq!(values(before, None), always(120.0));
+    assert_eq!(values(before, Some(190_000)), always(110.0));
 }
 
 fn refused(change: impl Fn(&mut Options), text: &str) -> Error {
@@ -319,6 +355,7 @@ fn a_source_is_told_when_the_query_ends() {
                 expr: &expr,
                 text,
                 steps: Steps::instant(0),
+                end: None,
                 is_instant: true,
                 cancellation,
                 executor: &Sequential,
@@ -400,6 +437,7 @@ fn endless(
                 expr: &expr,
                 text,
                 steps: Steps::range(172_800_000, 182_800_000, 1000),
+                end: None,
                 is_instant: false,
                 cancellation,
                 executor: &Sequential,

@@ -130,12 +130,12 @@ pub struct Alert {
     pub active_at: When,
     /// The value of the expression, in text.
     pub value: String,
-    /// What its rule does when not all data can be had.
+    /// What its rule does when not all data can be had. For alerts of a Prometheus, Thanos shows the
+    /// one that is first in its list.
     #[serde(
         rename = "partialResponseStrategy",
         serialize_with = "json::strategy",
-        skip_deserializing,
-        default = "abort"
+        skip_deserializing
     )]
     pub partial_response: PartialResponse,
 }
@@ -159,25 +159,23 @@ pub enum AlertState {
 }
 
 impl RuleGroup {
-    /// Adds the external labels of whoever has the rules.
+    /// Adds the external labels of whoever has the rules to them. Their alerts stay as they are, as
+    /// in Thanos: an alert of two replicas is the same one.
     pub fn add_external(&mut self, external: &Labels) {
-        self.change_labels(|labels| with_external(labels, external));
+        for rule in &mut self.rules {
+            let labels = rule.labels_mut();
+            *labels = with_external(labels, external);
+        }
     }
 
     /// Removes the labels with these names, which are sorted.
     pub fn remove_labels(&mut self, names: &[String]) {
-        self.change_labels(|labels| labels.without(names));
-    }
-
-    fn change_labels(&mut self, change: impl Fn(&Labels) -> Labels) {
         for rule in &mut self.rules {
-            match rule {
-                Rule::Recording(rule) => rule.labels = change(&rule.labels),
-                Rule::Alerting(rule) => {
-                    rule.labels = change(&rule.labels);
-                    for alert in &mut rule.alerts {
-                        alert.labels = change(&alert.labels);
-                    }
+            let labels = rule.labels_mut();
+            *labels = labels.without(names);
+            if let Rule::Alerting(rule) = rule {
+                for alert in &mut rule.alerts {
+                    alert.labels = alert.labels.without(names);
                 }
             }
         }
@@ -190,6 +188,13 @@ impl Rule {
         match self {
             Self::Alerting(_) => RuleKind::Alerting,
             Self::Recording(_) => RuleKind::Recording,
+        }
+    }
+
+    const fn labels_mut(&mut self) -> &mut Labels {
+        match self {
+            Self::Alerting(rule) => &mut rule.labels,
+            Self::Recording(rule) => &mut rule.labels,
         }
     }
 

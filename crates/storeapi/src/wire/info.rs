@@ -2,7 +2,7 @@
 
 use model::{ErrorKind, Labels};
 use proto::thanos::LabelSet;
-use proto::thanos::info::{InfoResponse, StoreInfo, TsdbInfo};
+use proto::thanos::info::{ExemplarsInfo, InfoResponse, StoreInfo, TsdbInfo};
 
 use crate::catalog::Services;
 use crate::store::{Info, InfoPart, StoreError};
@@ -33,7 +33,7 @@ pub fn to_wire(info: &EndpointInfo) -> InfoResponse {
         exemplars: info
             .catalog
             .exemplars
-            .map(|(min_time, max_time)| proto::thanos::info::ExemplarsInfo { min_time, max_time }),
+            .map(|(min_time, max_time)| ExemplarsInfo { min_time, max_time }),
         query: info.query.then(Default::default),
         status: info.catalog.statistics.then(Default::default),
     }
@@ -71,11 +71,20 @@ pub fn from_wire(response: InfoResponse) -> Result<EndpointInfo, StoreError> {
             rules: response.rules.is_some(),
             targets: response.targets.is_some(),
             metadata: response.metric_metadata.is_some(),
-            exemplars: response.exemplars.map(|e| (e.min_time, e.max_time)),
+            exemplars: response.exemplars.map(exemplar_times),
             statistics: response.status.is_some(),
         },
         query: response.query.is_some(),
     })
+}
+
+/// From when to when there are exemplars. Endpoints of Thanos say nothing of it, which reads as two
+/// zeros: then they may be from any time.
+fn exemplar_times(info: ExemplarsInfo) -> (i64, i64) {
+    match (info.min_time, info.max_time) {
+        (0, 0) => (i64::MIN, i64::MAX),
+        times => times,
+    }
 }
 
 fn store_from_wire(store: StoreInfo, label_sets: &[LabelSet]) -> Result<Info, StoreError> {

@@ -402,3 +402,14 @@ fn info_crosses_the_wire() {
         assert_eq!(info::from_wire(received).unwrap(), info);
     }
 }
+
+/// As Thanos' sidecar and receiver say it.
+#[test]
+fn exemplars_of_no_stated_time_are_of_any() {
+    let said = wire::info::InfoResponse {
+        exemplars: Some(wire::info::ExemplarsInfo::default()),
+        ..wire::info::InfoResponse::default()
+    };
+    let read = info::from_wire(said).unwrap();
+    assert_eq!(read.catalog.exemplars, Some((i64::MIN, i64::MAX)));
+}

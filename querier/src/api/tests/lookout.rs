@@ -8,6 +8,7 @@ fn fixture(guard_rails: bool) -> Fixture {
         dialect: DialectFlags {
             dialect: Dialect::Lookout,
             guard_rails,
+            ..DialectFlags::default()
         },
         ..Settings::default()
     })

@@ -143,6 +143,7 @@ impl Bench {
             expr: &parse_expr(text, Options::all_features())?,
             text,
             steps,
+            end: None,
             is_instant,
             cancellation: cancellation.clone(),
             executor: &self.pool,
