@@ -66,6 +66,16 @@ impl QueryService {
         })
     }
 
+    /// The labels that tell replicas apart: those that were said, or else, as for Thanos' ruler, which
+    /// says none, those that are usual here.
+    fn replica_labels(&self, dedup: bool, said: Vec<String>) -> Vec<String> {
+        match (dedup, said.is_empty()) {
+            (true, true) => self.evaluator.settings.replica_labels.clone(),
+            (true, false) => said,
+            (false, _) => Vec::new(),
+        }
+    }
+
     fn scope(&self, metadata: &MetadataMap, asked: &mut Asked) -> Result<Scope, Status> {
         let shard = asked.shard.take().map_or(Ok(None), shard_from_wire);
         let shard = shard.map_err(|error| to_status(&error))?;
@@ -236,7 +246,7 @@ impl Query for QueryService {
             timeout_seconds: asked.timeout_seconds,
             lookback_seconds: asked.lookback_delta_seconds,
             max_resolution_seconds: asked.max_resolution_seconds,
-            replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
+            replica_labels: self.replica_labels(asked.enable_dedup, asked.replica_labels),
             partial_response: asked.enable_partial_response,
             shard: asked.shard_info,
             stores: asked.store_matchers,
@@ -265,7 +275,7 @@ impl Query for QueryService {
             timeout_seconds: asked.timeout_seconds,
             lookback_seconds: asked.lookback_delta_seconds,
             max_resolution_seconds: asked.max_resolution_seconds,
-            replica_labels: replica_labels(asked.enable_dedup, asked.replica_labels),
+            replica_labels: self.replica_labels(asked.enable_dedup, asked.replica_labels),
             partial_response: asked.enable_partial_response,
             shard: asked.shard_info,
             stores: asked.store_matchers,
@@ -273,8 +283,4 @@ impl Query for QueryService {
         };
         self.answer(&metadata, asked).await
     }
-}
-
-fn replica_labels(dedup: bool, said: Vec<String>) -> Vec<String> {
-    if dedup { said } else { Vec::new() }
 }

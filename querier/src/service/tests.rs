@@ -251,11 +251,11 @@ async fn expressions_are_evaluated_over_grpc() {
     let mut client = QueryClient::connect(format!("http://{}", served.address))
         .await
         .unwrap();
-    let mut ask = async |query: &str, replica_labels: &[&str]| {
+    let mut ask = async |query: &str, (dedup, replica_labels): (bool, &[&str])| {
         let request = QueryRequest {
             query: query.to_owned(),
             time_seconds: 500,
-            enable_dedup: true,
+            enable_dedup: dedup,
             replica_labels: replica_labels.iter().map(|&l| l.to_owned()).collect(),
             ..QueryRequest::default()
         };
@@ -266,14 +266,17 @@ async fn expressions_are_evaluated_over_grpc() {
         }
         Ok::<_, tonic::Status>(said)
     };
-    let said = ask("up", &["replica"]).await.unwrap();
+    let said = ask("up", (true, &["replica"])).await.unwrap();
     let [Say::Timeseries(series), Say::Stats(_)] = said.as_slice() else {
         panic!("{said:?}");
     };
     assert_eq!(series.labels.len(), 2);
     assert_eq!(series.samples[0].value, 33.0);
-    assert_eq!(ask("up", &[]).await.unwrap().len(), 3);
-    let refused = ask("up(", &[]).await.unwrap_err();
+    // A ruler of Thanos wants replicas joined, and leaves it to the querier by what.
+    assert_eq!(ask("up", (true, &[])).await.unwrap(), said);
+    assert_eq!(ask("up", (true, &["job"])).await.unwrap().len(), 3);
+    assert_eq!(ask("up", (false, &["replica"])).await.unwrap().len(), 3);
+    let refused = ask("up(", (true, &[])).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
 }
 
