@@ -345,15 +345,25 @@ fn accepted(batch: &Batch, appended: &Appended) -> Option<Batch> {
     if appended.rejected.is_empty() {
         return None;
     }
-    let rejected: HashSet<_> = appended.rejected.iter().map(|r| (r.series, r.t)).collect();
+    let mut samples = HashSet::new();
+    let mut exemplars = HashSet::new();
+    for rejection in &appended.rejected {
+        let of = match rejection.reason.is_of_exemplar() {
+            true => &mut exemplars,
+            false => &mut samples,
+        };
+        of.insert((rejection.series, rejection.t));
+    }
     let mut accepted = Batch::new();
     for (i, series) in batch.iter().enumerate() {
         let mut floats = series.floats.to_vec();
-        floats.retain(|float| !rejected.contains(&(i, float.t)));
+        floats.retain(|float| !samples.contains(&(i, float.t)));
         let mut histograms = series.histograms.to_vec();
-        histograms.retain(|histogram| !rejected.contains(&(i, histogram.t())));
+        histograms.retain(|histogram| !samples.contains(&(i, histogram.t())));
+        let mut with = series.exemplars.to_vec();
+        with.retain(|exemplar| !exemplars.contains(&(i, exemplar.t)));
         let mut kept = series;
-        (kept.floats, kept.histograms) = (&floats, &histograms);
+        (kept.floats, kept.histograms, kept.exemplars) = (&floats, &histograms, &with);
         push_series(&mut accepted, Labels::iter_encoded(series.labels), &kept);
     }
     Some(accepted)

@@ -281,12 +281,19 @@ pub enum Reject {
     UnknownSeries,
 }
 
+impl Reject {
+    /// Whether it is an exemplar that was refused; the sample beside it was not, for this reason.
+    pub const fn is_of_exemplar(self) -> bool {
+        matches!(self, Self::ExemplarOutOfOrder | Self::ExemplarTooLong)
+    }
+}
+
 /// A sample or exemplar that was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rejection {
     /// The series' number in its batch.
     pub series: usize,
-    /// Time of the sample.
+    /// Time of the sample, or of the exemplar.
     pub t: i64,
     /// Why.
     pub reason: Reject,
@@ -311,6 +318,17 @@ pub struct Appended {
     pub rejected: Vec<Rejection>,
     /// Until where the log must be durable before the write may be acknowledged.
     pub commit: CommitPoint,
+}
+
+impl Appended {
+    /// Whether a sample of this series of the batch was not taken.
+    pub fn rejected_sample_of(&self, series: usize) -> bool {
+        let first = self.rejected.partition_point(|r| r.series < series);
+        let of_it = self.rejected[first..].iter();
+        of_it
+            .take_while(|r| r.series == series)
+            .any(|r| !r.reason.is_of_exemplar())
+    }
 }
 
 /// Why a whole batch was not taken, or cannot be made durable. It may be sent again when its kind

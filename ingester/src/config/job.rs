@@ -115,6 +115,8 @@ pub struct Defaults {
     pub native_histograms: bool,
     /// Classic series are taken of histograms that are native as well.
     pub always_classic: bool,
+    /// Classic histograms become native ones, whose buckets have the same bounds.
+    pub converts_classic: bool,
     /// Series about timeouts, limits and sizes are added to each scrape.
     pub extra_metrics: bool,
 }
@@ -128,6 +130,7 @@ impl Default for Defaults {
             escaping: Escaping::AllowUtf8,
             native_histograms: false,
             always_classic: false,
+            converts_classic: false,
             extra_metrics: false,
         }
     }
@@ -234,12 +237,11 @@ pub(super) fn defaults(
         Node::bool,
     )?;
     section.set("extra_scrape_metrics", &mut to.extra_metrics, Node::bool)?;
-    if section.optional("convert_classic_histograms_to_nhcb", Node::bool)? == Some(true) {
-        warnings.push(format!(
-            "line {}: convert_classic_histograms_to_nhcb is not acted on: classic histograms stay classic",
-            section.at
-        ));
-    }
+    section.set(
+        "convert_classic_histograms_to_nhcb",
+        &mut to.converts_classic,
+        Node::bool,
+    )?;
     if section
         .optional("scrape_failure_log_file", Node::text)?
         .is_some()

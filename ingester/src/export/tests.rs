@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use model::{Histogram, Labels};
+use model::{Exemplar, Histogram, Labels};
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::flags::ListenAddress;
@@ -250,6 +250,30 @@ fn only_what_the_storage_took_is_exported() {
         [r#"{__name__="m"} 1 @ 1"#]
     );
     assert!(accepted(&batch, &Appended::default()).is_none());
+
+    // An exemplar that is refused takes no sample with it.
+    let mut batch = Batch::new();
+    batch.series([("__name__", "m")]);
+    batch.float(1, 1.0);
+    for t in [1, 2] {
+        batch.exemplar(Exemplar {
+            labels: Labels::empty(),
+            value: 1.0,
+            t,
+        });
+    }
+    let appended = Appended {
+        rejected: vec![Rejection {
+            series: 0,
+            t: 1,
+            reason: Reject::ExemplarOutOfOrder,
+        }],
+        ..Appended::default()
+    };
+    let kept = accepted(&batch, &appended).unwrap();
+    assert_eq!(shown(&kept), [r#"{__name__="m"} 1 @ 1"#]);
+    let times: Vec<_> = kept.iter().flat_map(|s| s.exemplars).map(|e| e.t).collect();
+    assert_eq!(times, [2]);
 }
 
 /// Serves until what is returned beside the port is dropped.

@@ -98,10 +98,7 @@ impl Reason {
 
     /// True for exemplars, which are kept as far as that goes and never fail a request.
     pub const fn is_best_effort(self) -> bool {
-        matches!(
-            self,
-            Self::Head(Reject::ExemplarOutOfOrder | Reject::ExemplarTooLong)
-        )
+        matches!(self, Self::Head(reject) if reject.is_of_exemplar())
     }
 }
 

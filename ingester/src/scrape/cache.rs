@@ -10,7 +10,8 @@ use model::{Labels, Metadata};
 use parking_lot::Mutex;
 use tsdb::batch::SeriesRef;
 
-use super::lines::Lines;
+use super::lines::{Lines, What};
+use super::round::classic::Place;
 
 /// How many rounds the metadata of a family outlives its lines.
 const METADATA_ROUNDS: u64 = 10;
@@ -33,6 +34,19 @@ pub(super) struct Series {
     pub(super) seen: u64,
     /// The last exemplar without a time of its own.
     pub(super) exemplar: Option<Box<(f64, Labels)>>,
+}
+
+/// A sample of a classic histogram that becomes a native one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// Tells the histogram from others.
+    pub(super) histogram: u64,
+    /// What it says of the histogram.
+    pub(super) place: Place,
+    /// What becomes of the histogram.
+    pub(super) native: What,
+    /// What becomes of the sample itself, where classic series are kept beside native ones.
+    pub(super) classic: Option<What>,
 }
 
 /// A family of which metadata was seen.
@@ -94,6 +108,12 @@ impl Families {
         families.map(|family| (&*family.name, &family.metadata))
     }
 
+    /// The name of the family of this number.
+    pub(super) fn name(&self, number: u32) -> Option<&str> {
+        let family = self.families.get(number as usize)?.as_ref()?;
+        Some(&family.name)
+    }
+
     /// The metadata of the family `name`.
     pub(super) fn get(&self, name: &str) -> Option<&Metadata> {
         let at = self.by_name.get(name)?;
@@ -102,10 +122,29 @@ impl Families {
     }
 }
 
+/// Parts of classic histograms, each of one line.
+#[derive(Debug, Default)]
+struct Parts {
+    parts: Vec<Part>,
+    free: Vec<u32>,
+}
+
+impl Parts {
+    fn add(&mut self, part: Part) -> u32 {
+        if let Some(at) = self.free.pop() {
+            self.parts[at as usize] = part;
+            return at;
+        }
+        self.parts.push(part);
+        u32::try_from(self.parts.len() - 1).expect("bodies hold fewer lines")
+    }
+}
+
 /// The memory of one target.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) lines: Lines,
+    parts: Parts,
     series: Vec<Option<Series>>,
     free: Vec<u32>,
     by_labels: HashTable<u32>,
@@ -123,6 +162,32 @@ impl Cache {
     pub(super) fn begin(&mut self) {
         self.round += 1;
         self.lines.restart(self.round);
+    }
+
+    /// The part of a classic histogram that a line says.
+    pub(super) fn part(&self, number: u32) -> Part {
+        self.parts.parts[number as usize]
+    }
+
+    /// What tells the histogram of these labels from others.
+    pub(super) fn histogram(&self, labels: &Labels) -> u64 {
+        self.hasher.hash_one(labels.as_encoded())
+    }
+
+    /// Adds a part, of a line that is not known yet, and gives its number.
+    pub(super) fn add_part(
+        &mut self,
+        place: Place,
+        histogram: &Labels,
+        (native, classic): (What, Option<What>),
+    ) -> u32 {
+        let histogram = self.histogram(histogram);
+        self.parts.add(Part {
+            histogram,
+            place,
+            native,
+            classic,
+        })
     }
 
     pub(super) fn series(&mut self, number: u32) -> &mut Series {
@@ -178,6 +243,7 @@ impl Cache {
     /// live stays known.
     pub(super) fn forget_lines(&mut self) {
         self.lines = Lines::default();
+        self.parts = Parts::default();
     }
 
     /// The labels of all series that are remembered.
@@ -224,7 +290,12 @@ impl Cache {
 
     fn forget(&mut self) {
         let round = self.round;
-        self.lines.forget_unmet();
+        let free = &mut self.parts.free;
+        self.lines.forget_unmet(|what| {
+            if let What::Part(part) = what {
+                free.push(part);
+            }
+        });
         let Self {
             series,
             by_labels,

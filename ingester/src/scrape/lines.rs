@@ -16,6 +16,8 @@ pub(super) enum What {
     Series(u32),
     /// A sample of a series that relabelling drops.
     Dropped,
+    /// A sample of a classic histogram that becomes a native one: the part of this number.
+    Part(u32),
     /// Metadata of the family of this number; a `# TYPE` line says the type.
     Metadata(u32, Option<MetricType>),
 }
@@ -138,8 +140,8 @@ impl Lines {
         self.last = at;
     }
 
-    /// Forgets the lines that were not met in this round.
-    pub(super) fn forget_unmet(&mut self) {
+    /// Forgets the lines that were not met in this round; gives what they were about to `gone`.
+    pub(super) fn forget_unmet(&mut self, mut gone: impl FnMut(What)) {
         let Self {
             lines,
             by_text,
@@ -154,6 +156,7 @@ impl Lines {
                 // Whoever expects this line compares with a text that matches nothing.
                 line.text = Box::default();
                 free.push(*at);
+                gone(line.what);
             }
             keep
         });
@@ -173,7 +176,7 @@ mod tests {
             assert_eq!(lines.meet_text(text), None);
             lines.add(text, What::Series(i as u32));
         }
-        lines.forget_unmet();
+        lines.forget_unmet(|_| {});
 
         lines.restart(2);
         assert_eq!(lines.expected(), (&b"a"[..], What::Series(0)));
@@ -182,7 +185,7 @@ mod tests {
         assert_eq!(lines.expected().0, b"b");
         assert_eq!(lines.meet_text(b"c"), Some((What::Series(2), false)));
         assert_eq!(lines.meet_text(b"c"), Some((What::Series(2), true)));
-        lines.forget_unmet();
+        lines.forget_unmet(|_| {});
         assert_eq!(lines.len(), 2);
 
         lines.restart(3);

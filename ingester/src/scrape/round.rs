@@ -1,6 +1,8 @@
 //! One pass over an exposition: from its bytes to a batch, with the help of what the target exposed
 //! before.
 
+pub(super) mod classic;
+mod collect;
 mod histogram;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use model::{Exemplar, Labels, LabelsBuilder, MetricType};
 use parking_lot::Mutex;
 use tsdb::batch::{Appended, Batch, TimedHistogram};
 
+use self::collect::Collecting;
 use super::cache::{Cache, Families};
 use super::error::Error;
 use super::lines::What;
@@ -59,6 +62,14 @@ pub(super) struct Round<'a> {
     appended: u64,
     /// The type of the family that is read.
     kind: MetricType,
+    /// The number of that family.
+    family: Option<u32>,
+    /// The classic histogram that is read and becomes a native one.
+    collecting: Option<Collecting>,
+    /// The exposition is in protobuf, where gauge histograms have the names of others.
+    is_protobuf: bool,
+    /// The histogram that was native last.
+    last_native: Option<u64>,
     families: Arc<Mutex<Families>>,
 }
 
@@ -83,6 +94,10 @@ impl<'a> Round<'a> {
             added: Vec::new(),
             appended: 0,
             kind: MetricType::Unknown,
+            family: None,
+            collecting: None,
+            is_protobuf: false,
+            last_native: None,
             families,
         }
     }
@@ -96,11 +111,12 @@ impl<'a> Round<'a> {
                 What::Metadata(family, kind) => {
                     if parser.take_known_line(text) {
                         self.cache.lines.meet_expected();
+                        self.collected()?;
                         self.meet_metadata(family, kind);
                         continue;
                     }
                 }
-                What::Series(_) | What::Dropped => {
+                What::Series(_) | What::Dropped | What::Part(_) => {
                     if let Some(reading) = parser.take_known(text)? {
                         let again = self.cache.lines.meet_expected();
                         self.reading(what, again, &reading)?;
@@ -109,6 +125,7 @@ impl<'a> Round<'a> {
                 }
             }
             if !self.entry(&mut parser)? {
+                self.collected()?;
                 return self.check_limits();
             }
         }
@@ -125,7 +142,7 @@ impl<'a> Round<'a> {
                     None => {
                         let what = self.resolve_text(&sample.series)?;
                         self.cache.lines.add(text, what);
-                        self.note_added(what);
+                        self.note_added(what)?;
                         (what, false)
                     }
                 };
@@ -136,6 +153,7 @@ impl<'a> Round<'a> {
             Some(Entry::Help(family, help)) => (family, Detail::Help(help)),
             Some(Entry::Unit(family, unit)) => (family, Detail::Unit(unit)),
         };
+        self.collected()?;
         self.metadata(family, detail, parser.entry_text());
         Ok(true)
     }
@@ -148,11 +166,14 @@ impl<'a> Round<'a> {
             line_kind = Some(kind);
         }
         if let Some((What::Metadata(number, _), _)) = self.cache.lines.meet_text(line) {
-            self.families.lock().meet(number, self.cache.round);
+            self.meet_metadata(number, line_kind);
             return;
         }
         let mut families = self.families.lock();
         let number = families.number(&family.unescape(), self.cache.round);
+        if line_kind.is_some() {
+            self.family = Some(number);
+        }
         if let Some(metadata) = families.meet(number, self.cache.round) {
             match detail {
                 Detail::Kind(kind) => metadata.kind = kind,
@@ -169,13 +190,19 @@ impl<'a> Round<'a> {
         self.families.lock().meet(family, self.cache.round);
         if let Some(kind) = kind {
             self.kind = kind;
+            self.family = Some(family);
         }
     }
 
-    fn note_added(&mut self, what: What) {
+    /// Takes down that the next sample is of a line that was not known.
+    fn note_added(&mut self, what: What) -> Result<(), Error> {
+        if !matches!(what, What::Part(_)) {
+            self.collected()?;
+        }
         if matches!(what, What::Series(_)) {
             self.added.push(self.numbers.len());
         }
+        Ok(())
     }
 
     /// What a sample is about whose text was not met before.
@@ -206,33 +233,47 @@ impl<'a> Round<'a> {
             }
         }
         let exposed = |name: &str| series.labels.iter().any(|l| l.name.unescape() == name);
-        self.resolve(&builder.labels(), exposed)
+        self.resolve_part(&builder.labels(), exposed)
     }
 
     fn resolve(&mut self, raw: &Labels, exposed: impl Fn(&str) -> bool) -> Result<What, Error> {
-        Ok(match self.rules.labels(raw, exposed)? {
-            None => What::Dropped,
-            Some(labels) => What::Series(self.cache.number(labels)),
-        })
+        match self.rules.labels(raw, exposed) {
+            Ok(None) => Ok(What::Dropped),
+            Ok(Some(labels)) => Ok(What::Series(self.cache.number(labels))),
+            Err(error) => {
+                // The sample was met, and no other will be.
+                self.counts.scraped += 1;
+                Err(error)
+            }
+        }
     }
 
     /// Takes a sample of a text format.
     #[inline]
     fn reading(&mut self, what: What, again: bool, reading: &Reading<'_, '_>) -> Result<(), Error> {
         let timestamp = reading.timestamp;
+        let what = match what {
+            What::Part(number) => {
+                let exemplar = || reading.exemplar.as_ref().map(owned).into_iter().collect();
+                match self.part(number, (again, timestamp), reading.value, exemplar)? {
+                    Some(classic) => classic,
+                    None => return Ok(()),
+                }
+            }
+            what => {
+                self.collected()?;
+                what
+            }
+        };
         let Some((number, t)) = self.sample(what, again, timestamp) else {
             return Ok(());
         };
         self.batch.float(t, reading.value);
-        if let Some(exemplar) = &reading.exemplar {
-            let labels = exemplar.labels.iter();
-            let pairs = labels.map(|l| (l.name.unescape(), l.value.unescape()));
-            let owned = Exemplar {
-                labels: Labels::from_pairs(pairs),
-                t: exemplar.timestamp.unwrap_or(t),
-                value: exemplar.value,
-            };
-            self.exemplar(number, owned, exemplar.timestamp.is_some());
+        if let Some((mut exemplar, has_time)) = reading.exemplar.as_ref().map(owned) {
+            if !has_time {
+                exemplar.t = t;
+            }
+            self.exemplar(number, exemplar, has_time);
         }
         Ok(())
     }
@@ -304,11 +345,13 @@ impl<'a> Round<'a> {
     /// Reads an exposition in protobuf.
     pub(super) fn protobuf(&mut self, body: &[u8]) -> Result<(), Error> {
         let mut key = Vec::new();
+        self.is_protobuf = true;
         for family in Messages::new(body) {
             let family = family?;
             self.describe(&family);
             let forms = self.rules.forms;
             protobuf::samples(&family, forms, |sample| self.message(&mut key, sample))?;
+            self.collected()?;
         }
         self.check_limits()
     }
@@ -324,8 +367,10 @@ impl<'a> Round<'a> {
             Wire::Histogram => MetricType::Histogram,
             Wire::GaugeHistogram => MetricType::GaugeHistogram,
         };
+        self.kind = kind;
         let mut families = self.families.lock();
         let number = families.number(&family.name, self.cache.round);
+        self.family = Some(number);
         if let Some(metadata) = families.meet(number, self.cache.round) {
             metadata.kind = kind;
             metadata.help.clone_from(&family.help);
@@ -344,10 +389,26 @@ impl<'a> Round<'a> {
             known
         } else {
             let raw = sample.name.to_labels().map_err(Error::DuplicateLabel)?;
-            let what = self.resolve(&raw, |name| sample.name.has_label(name))?;
+            let what = self.resolve_part(&raw, |name| sample.name.has_label(name))?;
             self.cache.lines.add(key, what);
-            self.note_added(what);
+            self.note_added(what)?;
             (what, false)
+        };
+        let what = match (what, &sample.value) {
+            (What::Part(number), protobuf::Value::Float(value)) => {
+                let exemplars = || sample.exemplars.clone();
+                match self.part(number, (again, sample.timestamp), *value, exemplars)? {
+                    Some(classic) => classic,
+                    None => return Ok(()),
+                }
+            }
+            (what, value) => {
+                self.collected()?;
+                if !matches!(value, protobuf::Value::Float(_)) {
+                    self.note_native(sample.name);
+                }
+                what
+            }
         };
         let Some((number, t)) = self.sample(what, again, sample.timestamp) else {
             return Ok(());
@@ -366,15 +427,10 @@ impl<'a> Round<'a> {
                 Some(fitted.map(|()| TimedHistogram::Float(t, *h)))
             }
         };
-        match histogram {
-            None => {}
-            Some(Ok(histogram)) => self.batch.histogram(histogram),
-            Some(Err(Error::BucketLimit)) => {
-                self.counts.is_over_buckets = true;
-                self.numbers.pop();
-                return Ok(());
-            }
-            Some(Err(error)) => return Err(error),
+        if let Some(fitted) = histogram
+            && !self.native(fitted)?
+        {
+            return Ok(());
         }
         for (mut exemplar, has_time) in sample.exemplars {
             if !has_time {
@@ -383,6 +439,22 @@ impl<'a> Round<'a> {
             self.exemplar(number, exemplar, has_time);
         }
         Ok(())
+    }
+
+    /// Adds a histogram to the series that was begun; false if it has too many buckets.
+    fn native(&mut self, fitted: Result<TimedHistogram, Error>) -> Result<bool, Error> {
+        match fitted {
+            Ok(histogram) => {
+                self.batch.histogram(histogram);
+                Ok(true)
+            }
+            Err(Error::BucketLimit) => {
+                self.counts.is_over_buckets = true;
+                self.numbers.pop();
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a pass that was read whole: what vanished is marked stale.
@@ -429,6 +501,18 @@ impl<'a> Round<'a> {
     }
 }
 
+/// An exemplar, and whether it says its time.
+fn owned(exemplar: &exposition::Exemplar<'_, '_>) -> (Exemplar, bool) {
+    let labels = exemplar.labels.iter();
+    let pairs = labels.map(|l| (l.name.unescape(), l.value.unescape()));
+    let owned = Exemplar {
+        labels: Labels::from_pairs(pairs),
+        t: exemplar.timestamp.unwrap_or_default(),
+        value: exemplar.value,
+    };
+    (owned, exemplar.timestamp.is_some())
+}
+
 fn mark_stale(batch: &mut Batch, series: &super::cache::Series, t: i64) {
     match series.known {
         Some(known) => batch.known_series(known, &series.labels),
@@ -454,8 +538,7 @@ impl Filled {
         let mut counts = self.counts;
         let taken = |at: &&usize| {
             let stored = appended.series.get(**at).is_some_and(Option::is_some);
-            let rejected = &appended.rejected;
-            stored && rejected.binary_search_by_key(*at, |r| r.series).is_err()
+            stored && !appended.rejected_sample_of(**at)
         };
         counts.added += self.added.iter().filter(taken).count() as u64;
         counts

@@ -23,6 +23,8 @@ pub(super) struct SampleRules {
     pub(super) limits: Limits,
     pub(super) name_scheme: NameScheme,
     pub(super) forms: HistogramForms,
+    /// Classic histograms become native ones, whose buckets have the same bounds.
+    pub(super) converts_classic: bool,
     /// Native histograms are brought to this resolution at most.
     pub(super) schema_max: i32,
 }
@@ -41,6 +43,7 @@ impl SampleRules {
                 native: job.shared.native_histograms,
                 always_classic: job.shared.always_classic,
             },
+            converts_classic: job.shared.converts_classic,
             schema_max: schema_for_factor(job.min_bucket_factor),
         }
     }

@@ -1,5 +1,6 @@
 //! Whole scrapes, sample by sample; and against targets that answer over HTTP.
 
+mod classic;
 mod http;
 mod manager;
 mod oauth2;

@@ -100,6 +100,7 @@ async fn a_block_gets_thanos_part() {
     assert_eq!(thanos.labels, labels());
     assert_eq!((thanos.version, thanos.source.as_str()), (1, "sidecar"));
     assert_eq!(thanos.upload_time.as_deref(), Some("2023-11-14T22:13:20Z"));
+    assert_eq!(thanos.segment_files, ["000001"]);
     for file in &thanos.files {
         // Nothing can hold its own hash.
         let expected = match file.rel_path.as_str() {

@@ -191,8 +191,13 @@ fn check(dir: &Path, origin: &Origin, now_ms: i64) -> Result<Checked> {
     let mut descs: Vec<FileDesc> = described.collect::<Result<_>>()?;
     descs.push(desc(META_FILE, 0));
     descs.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
+    let segment = |desc: &FileDesc| {
+        let (dir, name) = desc.rel_path.split_once('/')?;
+        (dir == CHUNKS_DIR).then(|| name.to_owned())
+    };
     let mut thanos = Thanos {
         version: THANOS_VERSION,
+        segment_files: descs.iter().filter_map(segment).collect(),
         labels: origin.labels.clone(),
         source: origin.source.clone(),
         files: descs,

@@ -149,7 +149,7 @@ pub struct Thanos {
     /// Which component wrote this file, such as `sidecar` or `compactor`.
     #[serde(default)]
     pub source: String,
-    /// Names of chunk segments, in old files.
+    /// Names of chunk segments; all that old files say of their files.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",

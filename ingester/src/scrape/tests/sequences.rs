@@ -204,7 +204,8 @@ fn limits_fail_the_whole_scrape() {
     );
 
     let labels = Hand::new("label_limit: 3");
-    labels.text("a 1\nb{x=\"y\"} 1\n", 1);
+    // The sample that is over the limit was met as well.
+    assert_eq!(labels.text("a 1\nb{x=\"y\"} 1\n", 1), report(0, 2, 1, 1, 1));
     assert_eq!(
         labels.last_error(),
         "label_limit exceeded (metric: b, number of labels: 4, limit: 3)"
