@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::logs::{Flusher, Logs};
 use super::replay::{Replayed, run};
 use super::{Head, HeadOptions, ReplayReport, SyncMode};
+use crate::batch::WriteError;
 use crate::error::Result;
 use crate::wal::dir::LogDir;
 use crate::wal::repair::{Outcome, repair, repair_head_chunks};
@@ -70,11 +71,35 @@ impl Head {
         }
         head.logs = Some(logs);
         head.write_full(&head.index.all());
+        if let Err(error) = head.write_full_out_of_order() {
+            tracing::warn!(%error, "samples that came out of order stay in the log");
+        }
         let report = OpenReport {
             replay: report,
             repairs,
         };
         Ok((head, report))
+    }
+}
+
+impl Head {
+    /// Writes chunks of what came out of order that a replay left in memory. Their samples are in the
+    /// log, but a marker behind them may name a chunk that a crash kept from its file, and Prometheus
+    /// takes it for written once any later one is.
+    fn write_full_out_of_order(&self) -> Result<(), WriteError> {
+        let mut logs = self.logs()?.lock()?;
+        for entry in self.index.all() {
+            let mut state = entry.state.lock();
+            if !state.samples.has_full_out_of_order() {
+                continue;
+            }
+            let samples = state.samples.out_of_order();
+            if let Some(last) = samples.write_buffer(entry.series.0, &self.files) {
+                logs.wbl_rows.marker(entry.series, last);
+            }
+        }
+        logs.write()?;
+        Ok(())
     }
 }
 

@@ -79,6 +79,11 @@ impl OutOfOrder {
         self.mapped.is_empty() && self.full.is_empty() && self.buffer.is_empty()
     }
 
+    /// True when chunks are in no file.
+    pub(super) const fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
     /// Drops the chunks in files up to the one of reference `until`.
     pub(super) fn drop_until(&mut self, until: u64) {
         self.mapped.retain(|c| c.reference > until);

@@ -488,6 +488,11 @@ impl HeadSeries {
         self.out_of_order.is_some()
     }
 
+    /// True when something came out of order and fills chunks that are in no file.
+    pub(super) fn has_full_out_of_order(&self) -> bool {
+        self.out_of_order.as_ref().is_some_and(|o| o.has_full())
+    }
+
     /// Number of chunks, open ones included.
     pub(super) fn chunk_count(&self) -> usize {
         let out_of_order = self.out_of_order.as_ref().map_or(0, |o| o.chunk_count());

@@ -3,22 +3,23 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::ReplayReport;
 use crate::error::{Corruption, Error, Result};
 use crate::head::chunk_files::{ChunkFiles, MappedChunk};
 use crate::source::{ByteSource, Memory};
+use crate::wal::MmapMarker;
 use crate::wal::head_chunks::{self, HeadChunk, HeadChunks, chunk_reference};
 
 /// Completed chunks by the reference of their series.
 #[derive(Debug, Default)]
 pub(super) struct MappedChunks {
     by_series: HashMap<u64, SeriesChunks, ahash::RandomState>,
-    /// Out-of-order chunks that cannot be read; their samples are still needed from the WBL.
-    unreadable: HashSet<u64, ahash::RandomState>,
-    /// The last chunk that was read.
-    last: Option<u64>,
+    /// The series of out-of-order chunks that were read, by the references of the chunks.
+    out_of_order: HashMap<u64, u64, ahash::RandomState>,
+    /// Before every chunk of the first file; nothing when there are no files.
+    first: Option<u64>,
     /// The highest reference of a series, whether its chunks are needed or not.
     last_series: u64,
     /// About the first chunk of an encoding that cannot be read.
@@ -46,9 +47,13 @@ impl MappedChunks {
         self.last_series
     }
 
-    /// True when the chunk that a marker names was read.
-    pub(super) fn has(&self, chunk: u64) -> bool {
-        self.last.is_some_and(|last| chunk <= last) && !self.unreadable.contains(&chunk)
+    /// True when the chunk that a marker names was read, or its file was dropped with what is in blocks.
+    ///
+    /// Chunks are written behind the log: after a crash, a marker may name one that no file has, where
+    /// later files have chunks after it.
+    pub(super) fn has(&self, marker: MmapMarker) -> bool {
+        let in_blocks = self.first.is_some_and(|first| marker.chunk < first);
+        in_blocks || self.out_of_order.get(&marker.chunk) == Some(&marker.series)
     }
 }
 
@@ -65,6 +70,8 @@ pub(super) fn load(
         let bytes = Memory::map(&file.path)?;
         let bytes: Bytes = bytes.in_memory().cloned().unwrap_or_default();
         files.adopt(file.index, bytes.clone());
+        let start = chunk_reference(file.index, 0);
+        mapped.first.get_or_insert(start);
         let result = HeadChunks::new(&bytes).and_then(|chunks| {
             for chunk in chunks {
                 let chunk = chunk?;
@@ -73,7 +80,6 @@ pub(super) fn load(
                     mapped.add(&chunk, file.index)?;
                     report.head_chunks += 1;
                 }
-                mapped.last = Some(chunk_reference(file.index, chunk.offset));
             }
             Ok(())
         });
@@ -92,12 +98,9 @@ impl MappedChunks {
     fn add(&mut self, found: &HeadChunk, file: u32) -> Result<(), Corruption> {
         let series = self.by_series.entry(found.series).or_default();
         let Some(chunk) = MappedChunk::of(found, file) else {
+            // The samples of one that came out of order are taken from the WBL, whose marker has none.
+            series.is_cut_off |= !found.out_of_order;
             let reference = chunk_reference(file, found.offset);
-            if found.out_of_order {
-                self.unreadable.insert(reference);
-            } else {
-                series.is_cut_off = true;
-            }
             self.unsupported.get_or_insert_with(|| Error::Unsupported {
                 what: format!(
                     "encoding {} of head chunk {reference:#x} of series {}",
@@ -108,6 +111,7 @@ impl MappedChunks {
             return Ok(());
         };
         if found.out_of_order {
+            self.out_of_order.insert(chunk.reference, found.series);
             series.out_of_order.push(chunk);
         } else if !series.is_cut_off {
             if let Some(last) = series.in_order.last()

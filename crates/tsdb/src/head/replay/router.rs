@@ -352,13 +352,14 @@ impl<'scope> Router<'scope> {
         }
     }
 
-    /// All out-of-order samples of the series up to here are in a chunk that was read.
+    /// All out-of-order samples of the series up to here are in a chunk that was read, or are to be.
     fn marker(&mut self, marker: MmapMarker) {
-        if !self.mapped.has(marker.chunk) {
-            return;
-        }
+        let is_there = self.mapped.has(marker);
         if let Some(series) = self.known(marker.series) {
-            self.after_samples(series, |slot| Work::ClearBuffer { slot });
+            self.after_samples(series, |slot| match is_there {
+                true => Work::ClearBuffer { slot },
+                false => Work::EndBuffer { slot },
+            });
         }
     }
 

@@ -223,6 +223,40 @@ fn out_of_order_samples_are_merged_and_markers_forget_them() {
     assert_eq!(between.len(), 1);
 }
 
+/// Chunk files are written behind the log, so that a crash may leave the marker of a chunk and not the
+/// chunk.
+#[test]
+fn a_marker_of_a_chunk_that_never_was_forgets_nothing() {
+    let mut dir = Dir::new();
+    dir.series(1, "a");
+    dir.samples(1, &[100, 200]);
+    let before = dir.chunk(1, &[100], false);
+    dir.out_of_order(1, &[50, 40]);
+    dir.marker(1, before + 1);
+    dir.out_of_order(1, &[150]);
+    dir.chunk(1, &[200], false);
+    let (head, report) = dir.replay();
+    assert_eq!(times(&head, "a"), [40, 50, 100, 150, 200]);
+    assert!(report.damage.is_empty());
+    drop(head);
+
+    // Whoever writes there next makes it true, for readers that believe the marker.
+    let path = dir.dir.path().to_owned();
+    drop((dir.wal, dir.wbl, dir.chunks));
+    let (head, _) = Head::open(&path, HeadOptions::default(), &mut |_| {}).unwrap();
+    drop(head);
+    let mut out_of_order = Vec::new();
+    for file in crate::wal::head_chunks::files(&path.join("chunks_head")).unwrap() {
+        let bytes = fs::read(&file.path).unwrap();
+        let chunks = crate::wal::head_chunks::HeadChunks::new(&bytes).unwrap();
+        let chunks = chunks.map(Result::unwrap).filter(|c| c.out_of_order);
+        out_of_order.extend(chunks.map(|c| (c.min_time, c.max_time)));
+    }
+    assert_eq!(out_of_order, [(40, 50), (150, 150)]);
+    let (head, _) = Head::open(&path, HeadOptions::default(), &mut |_| {}).unwrap();
+    assert_eq!(times(&head, "a"), [40, 50, 100, 150, 200]);
+}
+
 #[test]
 fn deletes_hide_samples_and_dropped_series_begin_anew() {
     let mut dir = Dir::new();

@@ -37,6 +37,8 @@ pub(super) enum Work {
     },
     /// Forget buffered out-of-order samples, which are in a chunk from disk.
     ClearBuffer { slot: u32 },
+    /// Make a chunk of buffered out-of-order samples: none has them, though the log says so.
+    EndBuffer { slot: u32 },
     /// Forget everything about a series.
     Drop { slot: u32 },
 }
@@ -114,6 +116,7 @@ fn run(queue: &Receiver<Work>, give_back: &Sender<Vec<Row>>, context: Context<'_
                 }
             }
             Work::ClearBuffer { slot } => share.slot(slot).out_of_order().clear_buffer(),
+            Work::EndBuffer { slot } => share.slot(slot).out_of_order().encode_buffer(),
             Work::Drop { slot } => *share.slot(slot) = HeadSeries::default(),
         }
     }
