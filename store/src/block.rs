@@ -14,6 +14,7 @@ use runtime::process::blocking;
 use storeapi::{PartialResponse, StoreError};
 use tsdb::block::segments::CHUNK_GUESS;
 use tsdb::block::{ChunkReader, Meta};
+use tsdb::cursor::crc32c;
 use tsdb::index::{Reader, SERIES_GUESS};
 use tsdb::source::Memory;
 use ulid::Ulid;
@@ -104,12 +105,19 @@ impl Block {
             .map_or(0, |t| t.downsample.resolution)
     }
 
+    /// Stands for what the index holds, as far as the listing tells.
+    fn content(&self) -> u32 {
+        let tag = self.index_e_tag.as_ref().map_or("", Tag::bare);
+        crc32c(format!("{} {tag}", self.index_bytes).as_bytes())
+    }
+
     /// The index, for reading.
     pub fn index(&self) -> PagedObject {
         PagedObject {
             object: BlockObject::Index(self.id()),
             size: self.index_bytes,
             e_tag: self.index_e_tag.clone(),
+            content: self.content(),
         }
     }
 
@@ -121,6 +129,7 @@ impl Block {
             object,
             size,
             e_tag: None,
+            content: self.content(),
         })
     }
 
@@ -299,7 +308,9 @@ impl Opener {
     /// As [`Opener::open`].
     pub async fn prepare(&self, block: &Block) -> Result<(), StoreError> {
         let path = self.dir(block.id()).join(HEADER_FILE);
-        if self.is_local() || blocking(move || path.exists()).await {
+        let content = block.content();
+        let stands = move || path.exists() && header::check_content(&path, content).is_ok();
+        if self.is_local() || blocking(stands).await {
             return Ok(());
         }
         self.open(block).await.map(drop)
@@ -341,10 +352,10 @@ impl Opener {
                 .map_err(|e| of_block(&e));
         }
         let path = self.dir(block.id()).join(HEADER_FILE);
-        let size = block.index_bytes;
+        let (size, content) = (block.index_bytes, block.content());
         let open = || {
             let path = path.clone();
-            blocking(move || open_remote(&path, size))
+            blocking(move || open_remote(&path, size, content))
         };
         match open().await {
             Ok(open) => return Ok(open),
@@ -368,8 +379,9 @@ fn open_local(index: &Path) -> tsdb::Result<OpenBlock> {
     })
 }
 
-/// Opens the header at `path` of an index of `size` bytes.
-fn open_remote(path: &Path, size: u64) -> tsdb::Result<OpenBlock> {
+/// Opens the header at `path` of an index of `size` bytes and this content.
+fn open_remote(path: &Path, size: u64, content: u32) -> tsdb::Result<OpenBlock> {
+    header::check_content(path, content)?;
     let header = Arc::new(Header::open(path, size)?);
     let index = Reader::open(Arc::<Header>::clone(&header))?;
     Ok(OpenBlock::Remote { index, header })

@@ -22,12 +22,20 @@ use ulid::Ulid;
 
 use crate::stats::DiskStats;
 
-/// What identifies a page: its object, and its number in it.
-pub type PageKey = (BlockObject, u32);
+/// What identifies a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageKey {
+    /// Its object.
+    pub object: BlockObject,
+    /// What the object holds; see [`PagedObject::content`](crate::pages::PagedObject::content).
+    pub content: u32,
+    /// Its number in the object.
+    pub page: u32,
+}
 
-const MAGIC: u32 = 0x7067_6331;
-/// Magic number, file of the block, block, page, length, checksum of the page, checksum of these.
-const HEAD_LEN: usize = 4 + 4 + 16 + 4 + 4 + 4 + 4;
+const MAGIC: u32 = 0x7067_6332;
+/// Magic number, file of the block, block, content, page, length, checksum of the page, checksum of these.
+const HEAD_LEN: usize = 4 + 4 + 16 + 4 + 4 + 4 + 4 + 4;
 /// Where the last of these begins.
 const HEAD_CRC_AT: usize = HEAD_LEN - 4;
 /// Largest page, less than the smallest segment.
@@ -128,14 +136,6 @@ impl DiskCache {
                 }
                 None
             }
-        }
-    }
-
-    /// Forgets pages, until others are put in their place; a restart may find them again.
-    pub fn forget(&self, keys: &[PageKey]) {
-        let mut known = self.known.lock();
-        for key in keys {
-            known.places.remove(key);
         }
     }
 
@@ -260,8 +260,8 @@ const fn file_of(object: BlockObject) -> Option<(Ulid, u32)> {
 }
 
 /// What stands before a page; nothing for what is not kept.
-fn head((object, number): PageKey, page: &[u8]) -> Option<[u8; HEAD_LEN]> {
-    let (block, file) = file_of(object)?;
+fn head(key: PageKey, page: &[u8]) -> Option<[u8; HEAD_LEN]> {
+    let (block, file) = file_of(key.object)?;
     let len = u32::try_from(page.len()).ok()?;
     if page.len() > PAGE_MAX {
         return None;
@@ -270,9 +270,10 @@ fn head((object, number): PageKey, page: &[u8]) -> Option<[u8; HEAD_LEN]> {
     head[..4].copy_from_slice(&MAGIC.to_be_bytes());
     head[4..8].copy_from_slice(&file.to_be_bytes());
     head[8..24].copy_from_slice(&block.0.to_be_bytes());
-    head[24..28].copy_from_slice(&number.to_be_bytes());
-    head[28..32].copy_from_slice(&len.to_be_bytes());
-    head[32..36].copy_from_slice(&crc32c(page).to_be_bytes());
+    head[24..28].copy_from_slice(&key.content.to_be_bytes());
+    head[28..32].copy_from_slice(&key.page.to_be_bytes());
+    head[32..36].copy_from_slice(&len.to_be_bytes());
+    head[36..40].copy_from_slice(&crc32c(page).to_be_bytes());
     let crc = crc32c(&head[..HEAD_CRC_AT]);
     head[HEAD_CRC_AT..].copy_from_slice(&crc.to_be_bytes());
     Some(head)
@@ -290,8 +291,13 @@ fn read_head(head: &[u8; HEAD_LEN]) -> Option<(PageKey, u32)> {
         0 => BlockObject::Index(block),
         number => BlockObject::Chunks(block, number),
     };
-    let len = int(28);
-    (len as usize <= PAGE_MAX).then_some(((object, int(24)), len))
+    let key = PageKey {
+        object,
+        content: int(24),
+        page: int(28),
+    };
+    let len = int(32);
+    (len as usize <= PAGE_MAX).then_some((key, len))
 }
 
 /// Reads a page; nothing when it is not what it should be.

@@ -179,16 +179,6 @@ impl Gateway {
         &self.shared.deps.opener
     }
 
-    /// Forgets what was read of a block whose index is another now.
-    pub(crate) async fn forget_block(&self, block: &Block) {
-        let deps = &self.shared.deps;
-        deps.opener.forget(block).await;
-        let segments = (0..).map_while(|number| block.segment(number));
-        for object in segments.chain([block.index()]) {
-            deps.pages.forget(&object).await;
-        }
-    }
-
     /// What was counted.
     pub fn stats(&self) -> &Stats {
         &self.shared.deps.stats

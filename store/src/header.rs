@@ -18,13 +18,15 @@ use storeapi::StoreError;
 use tsdb::cursor::{Cursor, crc32c};
 use tsdb::index::{TOC_LEN, Toc};
 use tsdb::source::{ByteSource, Memory};
-use tsdb::{Corruption, Error};
+use tsdb::{Corruption, Error, durable};
 
 use crate::error::of_bucket;
 use crate::pages::PagedObject;
 
 /// Name of the file in the directory of a block.
 pub const HEADER_FILE: &str = "index-header";
+/// Extension of the file beside it that says of which content of the index it is.
+const CONTENT_EXTENSION: &str = "content";
 
 const MAGIC: u32 = 0xbaaa_d792;
 const VERSION: u8 = 1;
@@ -231,7 +233,37 @@ pub async fn build(bucket: &Bucket, of: &PagedObject, path: &Path) -> Result<(),
         draft.write(&bytes).map_err(|e| unwritten(path, &e))?;
     }
     let table_at = HEAD_LEN as u64 + (toc.series - toc.symbols);
-    draft.finish(table_at).map_err(|e| unwritten(path, &e))
+    draft
+        .finish(table_at)
+        .and_then(|()| note_content(path, of.content))
+        .map_err(|e| unwritten(path, &e))
+}
+
+/// Notes of which content of the index the header at `path` is. Until that is done, the header is of
+/// none, or of the content that it replaces: then it is made once more.
+fn note_content(path: &Path, content: u32) -> std::io::Result<()> {
+    durable::sync_dir(path.parent().unwrap_or(Path::new("")))?;
+    fs::write(path.with_extension(CONTENT_EXTENSION), said(content))
+}
+
+fn said(content: u32) -> String {
+    format!("{content:08x}\n")
+}
+
+/// Whether the header at `path` is one of this content of the index. One that does not say, as Thanos'
+/// do not, is taken for it.
+///
+/// # Errors
+/// [`Error::Corrupt`] when it is of another.
+pub fn check_content(path: &Path, content: u32) -> tsdb::Result<()> {
+    let path = path.with_extension(CONTENT_EXTENSION);
+    match fs::read(&path) {
+        Ok(bytes) if bytes != said(content).as_bytes() => {
+            let expected = "the content of the index that the bucket lists";
+            Err(Corruption::new(0, expected).in_file(&path))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A range in pieces that are requested one after the other.

@@ -41,6 +41,9 @@ pub struct PagedObject {
     pub size: u64,
     /// What the listing says identifies its content, where that is to be checked.
     pub e_tag: Option<Tag>,
+    /// Stands for what the block's index holds, and so for what its objects hold; another run of the
+    /// program finds the same.
+    pub content: u32,
 }
 
 impl PagedObject {
@@ -49,6 +52,14 @@ impl PagedObject {
         Version {
             key,
             e_tag: self.e_tag.as_ref(),
+        }
+    }
+
+    const fn key(&self, page: u32) -> PageKey {
+        PageKey {
+            object: self.object,
+            content: self.content,
+            page,
         }
     }
 }
@@ -127,18 +138,6 @@ impl Pages {
         self
     }
 
-    /// Forgets what is kept of an object that is replaced. What is being read now may be kept.
-    pub async fn forget(&self, object: &PagedObject) {
-        let pages = object.size.div_ceil(PAGE) as u32;
-        let keys = (0..pages).map(|page| (object.object, page));
-        let (cache, _) = self.cache(object.object);
-        keys.clone().for_each(|key| cache.invalidate(&key));
-        if let Some(disk) = self.disk.clone() {
-            let keys: Vec<_> = keys.collect();
-            blocking(move || disk.forget(&keys)).await;
-        }
-    }
-
     fn cache(&self, object: BlockObject) -> (&Cache<PageKey, Bytes>, &Hits) {
         match object {
             BlockObject::Chunks(..) => (&self.chunks, &self.stats.chunk_pages),
@@ -192,7 +191,7 @@ impl Pages {
         let mut found = Vec::new();
         let mut lacking = Vec::new();
         for page in pages {
-            match cache.get(&(object.object, page)) {
+            match cache.get(&object.key(page)) {
                 Some(bytes) => found.push((page_range(object, page).start, bytes)),
                 None => lacking.push(page),
             }
@@ -209,7 +208,7 @@ impl Pages {
         let mut awaited = Vec::new();
         let mut reading = self.reading.lock();
         for page in pages {
-            let key = (object.object, page);
+            let key = object.key(page);
             match reading.get(&key) {
                 Some(other) => awaited.push((page, other.clone())),
                 None => {
@@ -258,8 +257,8 @@ impl Pages {
             for (bytes, page) in pages {
                 // A copy, so that a page that stays does not keep its whole request in memory.
                 let bytes = Bytes::copy_from_slice(bytes);
-                cache.insert((object.object, page), bytes.clone());
-                fresh.push(((object.object, page), bytes));
+                cache.insert(object.key(page), bytes.clone());
+                fresh.push((object.key(page), bytes));
             }
         }
         self.keep_on_disk(fresh);
@@ -280,7 +279,7 @@ impl Pages {
         let of = object.clone();
         let read = blocking(move || {
             let page = |key: PageKey| {
-                let range = page_range(&of, key.1);
+                let range = page_range(&of, key.page);
                 // At most a page, which lies in memory.
                 (key, disk.get(key, (range.end - range.start) as usize))
             };
@@ -293,7 +292,7 @@ impl Pages {
             match page {
                 Some(page) => {
                     cache.insert(key, page.clone());
-                    found.push((page_range(object, key.1).start, page));
+                    found.push((page_range(object, key.page).start, page));
                 }
                 None => lacking.push(key),
             }
@@ -325,8 +324,8 @@ fn page_range(object: &PagedObject, page: u32) -> Range<u64> {
 /// Ranges that cover pages, given in order, and nothing else.
 fn runs(object: &PagedObject, pages: &[PageKey]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();
-    for (_, page) in pages {
-        let range = page_range(object, *page);
+    for key in pages {
+        let range = page_range(object, key.page);
         match runs.last_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
             _ => runs.push(range),
@@ -364,6 +363,7 @@ mod tests {
             object,
             size,
             e_tag: None,
+            content: 0,
         };
         (pages, object, bytes)
     }

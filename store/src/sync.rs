@@ -251,14 +251,14 @@ impl Syncer {
         blocks.collect()
     }
 
-    /// Forgets what was read of indexes that are others now.
+    /// Forgets indexes that are others now.
     async fn forget_replaced(&self, before: &BlockSet, blocks: &[Arc<Block>]) {
         for block in blocks {
             if let Some(known) = before.get(block.id())
                 && known.index() != block.index()
             {
                 tracing::warn!(block = %block.id(), "the index of a block was replaced; reading it anew");
-                self.gateway.forget_block(known).await;
+                self.gateway.opener().forget(known).await;
             }
         }
     }

@@ -10,7 +10,7 @@ pub struct Tag(Arc<str>);
 
 impl Tag {
     /// The tag without what servers put around it in one place and leave out in another.
-    fn bare(&self) -> &str {
+    pub fn bare(&self) -> &str {
         self.0.trim_start_matches("W/").trim_matches('"')
     }
 

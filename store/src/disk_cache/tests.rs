@@ -4,15 +4,20 @@ use super::*;
 
 fn key(block: u128, number: u32) -> PageKey {
     let block = Ulid(block);
-    match block.0 % 2 {
-        0 => (BlockObject::Index(block), number),
-        _ => (BlockObject::Chunks(block, 7), number),
+    let object = match block.0 % 2 {
+        0 => BlockObject::Index(block),
+        _ => BlockObject::Chunks(block, 7),
+    };
+    PageKey {
+        object,
+        content: 0x0102_0304,
+        page: number,
     }
 }
 
 /// A page whose bytes say which it is.
-fn page((object, number): PageKey, len: usize) -> Bytes {
-    let seed = format!("{object} {number} ");
+fn page(key: PageKey, len: usize) -> Bytes {
+    let seed = format!("{} {} ", key.object, key.page);
     seed.bytes().cycle().take(len).collect()
 }
 
@@ -36,6 +41,8 @@ fn pages_outlive_the_process() {
         for (i, &key) in keys.iter().enumerate() {
             assert_eq!(cache.get(key, len(i)), Some(page(key, len(i))));
             assert_eq!(cache.get(key, len(i) + 1), None, "the object has changed");
+            let other = PageKey { content: 5, ..key };
+            assert_eq!(cache.get(other, len(i)), None, "the object has changed");
         }
         assert_eq!(cache.get(key(99, 0), 1000), None);
         assert_eq!(cache.stats.hits.get(), 40);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bucket::Bucket;
 use bucket::metrics::Operation;
-use model::TimeRange;
+use model::{Labels, TimeRange};
 use runtime::{Clock as _, ManualClock};
+use store::gateway::Options;
 use store::sync::{Bounds, SyncOptions, TimeBound};
 use store::{Gateway, Syncer};
 use storeapi::Store as _;
@@ -122,6 +123,60 @@ async fn an_index_that_is_replaced_is_read_anew() {
     syncer.sync().await.unwrap();
     assert!(!Arc::ptr_eq(&known, gateway.blocks().get(id).unwrap()));
     assert_eq!(series().await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_replaced_while_the_store_is_down_is_read_anew() {
+    // Indexes of one size: that of a page is known, and so is that of a header's index.
+    let of = |name: &'static str| Recipe {
+        series: grid(40)
+            .iter()
+            .map(|labels| Labels::from_pairs(labels.iter().chain([("of", name)])))
+            .collect(),
+        ..recipe(1, 0)
+    };
+    let (bucket, replacement) = (Bucket::in_memory(), Bucket::in_memory());
+    let id = of("before").put(&bucket).await;
+    assert_eq!(of("behind").put(&replacement).await, id);
+    let data = tempdir().unwrap();
+    let labels = async || {
+        let clock = Arc::new(ManualClock::new(1_600_100_000_000));
+        let options = Options {
+            disk_cache_bytes: 64 << 20,
+            ..options(data.path(), UNLIMITED)
+        };
+        let gateway = Gateway::new(bucket.clone(), Arc::<ManualClock>::clone(&clock), options);
+        let syncer = Syncer::new(
+            gateway.clone(),
+            bucket.clone(),
+            clock,
+            SyncOptions::default(),
+        );
+        syncer.sync().await.unwrap();
+        Answer::of(&gateway, everything()).await.unwrap().labels()
+    };
+    let before = labels().await;
+    assert!(before.iter().all(|l| l.contains("before")), "{before:?}");
+    // Pages are written behind the answer.
+    let pages = data.path().join("pages");
+    let written = || std::fs::read_dir(&pages).unwrap().count();
+    while written() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for object in ["index", "chunks/000001"] {
+        let key = format!("{id}/{object}");
+        let bytes = replacement.get(&key, u64::MAX).await.unwrap();
+        if object == "index" {
+            let known = bucket.get(&key, u64::MAX).await.unwrap();
+            assert_eq!(bytes.len(), known.len());
+        }
+        bucket.put(&key, bytes).await.unwrap();
+    }
+    for _ in 0..2 {
+        let behind = labels().await;
+        assert_eq!(behind.len(), before.len());
+        assert!(behind.iter().all(|l| l.contains("behind")), "{behind:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
