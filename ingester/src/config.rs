@@ -192,7 +192,7 @@ impl Config {
         let mut section = root.section("config.plain")?;
         let mut config = Self::default();
         if let Some(node) = section.field("global").filter(|node| !node.is_null()) {
-            config.global = global(node, &mut config.warnings)?;
+            config.global = global(node, dir, &mut config.warnings)?;
         }
         config.rule_files = section
             .optional("rule_files", Node::texts)?
@@ -357,7 +357,7 @@ fn is_empty(node: &Node) -> bool {
     }
 }
 
-fn global(node: &Node, warnings: &mut Vec<String>) -> Result<Global, Error> {
+fn global(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<Global, Error> {
     let mut global = Global::default();
     let mut section = node.section("config.plain")?;
     let set = |ms: &mut i64, found: Option<i64>| *ms = found.filter(|f| *f != 0).unwrap_or(*ms);
@@ -387,7 +387,7 @@ fn global(node: &Node, warnings: &mut Vec<String>) -> Result<Global, Error> {
         }
         global.external_labels = Labels::from_pairs(pairs);
     }
-    job::defaults(&mut section, &mut global.shared, warnings)?;
+    job::defaults(&mut section, &mut global.shared, dir)?;
     global.lists_protocols = section
         .field("scrape_protocols")
         .is_some_and(|n| !n.is_null());

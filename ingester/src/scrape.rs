@@ -13,6 +13,7 @@
 mod cache;
 pub(crate) mod client;
 mod error;
+mod failures;
 mod fetch;
 mod lines;
 mod oauth2;

@@ -1,12 +1,12 @@
 //! `scrape_configs`: what is scraped, and how.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::labels::NameScheme;
 use model::relabel::RelabelConfig;
 
 use super::discovery::{Discovery, discoveries};
-use super::http::{HttpConfig, http_config};
+use super::http::{HttpConfig, http_config, resolve};
 use super::relabel::rules;
 use super::yaml::{Node, Section};
 use super::{Error, Global};
@@ -117,6 +117,8 @@ pub struct Defaults {
     pub always_classic: bool,
     /// Classic histograms become native ones, whose buckets have the same bounds.
     pub converts_classic: bool,
+    /// The file that takes down failed scrapes.
+    pub failure_log: Option<PathBuf>,
     /// Series about timeouts, limits and sizes are added to each scrape.
     pub extra_metrics: bool,
 }
@@ -131,6 +133,7 @@ impl Default for Defaults {
             native_histograms: false,
             always_classic: false,
             converts_classic: false,
+            failure_log: None,
             extra_metrics: false,
         }
     }
@@ -182,7 +185,7 @@ pub struct Job {
 pub(super) fn defaults(
     section: &mut Section<'_>,
     to: &mut Defaults,
-    warnings: &mut Vec<String>,
+    dir: &Path,
 ) -> Result<(), Error> {
     // The formats that follow from native histograms are replaced by those that are listed.
     section.set(
@@ -242,14 +245,9 @@ pub(super) fn defaults(
         &mut to.converts_classic,
         Node::bool,
     )?;
-    if section
-        .optional("scrape_failure_log_file", Node::text)?
-        .is_some()
-    {
-        warnings.push(format!(
-            "line {}: scrape_failure_log_file is not acted on: see the last error of each target",
-            section.at
-        ));
+    let file = section.optional("scrape_failure_log_file", Node::text)?;
+    if let Some(file) = file.filter(|file| !file.is_empty()) {
+        to.failure_log = Some(resolve(dir, &file));
     }
     Ok(())
 }
@@ -321,7 +319,7 @@ pub(super) fn job(
     }
     let (interval_ms, timeout_ms) = timing(&mut section, global, &name)?;
     let mut shared = global.shared.clone();
-    defaults(&mut section, &mut shared, warnings)?;
+    defaults(&mut section, &mut shared, dir)?;
     section.set(
         "native_histogram_bucket_limit",
         &mut shared.limits.histogram_buckets,

@@ -11,6 +11,7 @@ use runtime::tasks::Owned;
 use tokio::sync::Notify;
 
 use super::error::Error;
+use super::failures::FailureLog;
 use super::fetch::Fetcher;
 use super::run::Scraped;
 use super::target::{Populated, Target, populate};
@@ -24,6 +25,8 @@ pub(super) struct Context {
     pub(super) job: Job,
     pub(super) shared: Arc<Shared>,
     pub(super) fetcher: Fetcher,
+    /// Where failed scrapes are taken down, if anywhere.
+    pub(super) failures: Option<FailureLog>,
     relabel: Vec<RelabelRule>,
     pub(super) metric_relabel: Arc<[RelabelRule]>,
     /// The number of targets, when there are more than the job may have.
@@ -35,8 +38,10 @@ impl Context {
         let client = shared.clients.client(&job.http, job.compression);
         let client = client.map_err(|error| format!("error creating HTTP client: {error}"))?;
         let scheme = job.shared.name_scheme;
+        let failures = job.shared.failure_log.as_deref().map(FailureLog::open);
         Ok(Self {
             fetcher: Fetcher::new(client, job),
+            failures: failures.transpose()?,
             relabel: compiled(&job.relabel, scheme)?,
             metric_relabel: compiled(&job.metric_relabel, scheme)?.into(),
             too_many: Mutex::default(),

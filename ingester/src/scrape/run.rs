@@ -136,7 +136,10 @@ impl Scraped {
         let bytes = answer.as_ref().map_or(0, |answer| answer.body.len());
         let mut round = Round::new(&mut cache, &self.rules, &mut batch, t);
         let (filled, mut failure) = match answer {
-            Err(error) => (round.fail(), Some(error)),
+            Err(error) => {
+                self.note_failure(&error);
+                (round.fail(), Some(error))
+            }
             Ok(answer) if answer.body.is_empty() => (round.fail(), None),
             Ok(answer) => {
                 let read = match answer.encoding {
@@ -181,6 +184,16 @@ impl Scraped {
         shared.stats.scraped(counts, failure.as_ref());
         shared.give_back(batch);
         self.note(failure, &report, bytes, t);
+    }
+
+    /// Takes down that the target gave no answer that can be read.
+    fn note_failure(&self, error: &Error) {
+        let was_asked = !matches!(error, Error::TargetLimit { .. });
+        if let Some(failures) = self.context.failures.as_ref().filter(|_| was_asked) {
+            let now_ms = self.shared().settings.clock.now_ms();
+            let about = (&*self.context.job.name, self.target.url.as_str());
+            failures.note(now_ms, about, &error.to_string());
+        }
     }
 
     fn append(&self, batch: &tsdb::batch::Batch) -> Result<tsdb::batch::Appended, Error> {

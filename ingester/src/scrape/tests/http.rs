@@ -118,6 +118,35 @@ fn clumsy() -> Fake {
 }
 
 #[test]
+fn targets_without_answers_are_taken_down() {
+    let fake = clumsy();
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("failures.log");
+    let with_log = |lines: &str| {
+        let lines = format!("scrape_failure_log_file: {}\n{lines}", log.display());
+        scrape(&lines, &fake);
+        std::fs::read_to_string(&log).expect("a log")
+    };
+    // What is answered and cannot be parsed is no failure of the target.
+    assert_eq!(with_log("metrics_path: /metrics"), "");
+    assert_eq!(with_log("label_limit: 1"), "");
+    let line = |path: &str, error: &str| {
+        format!(
+            "{{\"time\":\"1970-01-01T00:00:00Z\",\"level\":\"ERROR\",\"msg\":\"{error}\",\"job_name\":\"j\",\
+             \"target\":\"http://{}{path}\"}}\n",
+            fake.address
+        )
+    };
+    let first = line(
+        "/error",
+        "server returned HTTP status 500 Internal Server Error",
+    );
+    assert_eq!(with_log("metrics_path: /error"), first);
+    let second = line("/metrics", "body size limit exceeded");
+    assert_eq!(with_log("body_size_limit: 3B"), first + &second);
+}
+
+#[test]
 fn answers_become_samples_or_say_why_not() {
     let fake = clumsy();
     let check = |lines: &str, expected: Result<(), &str>| {
