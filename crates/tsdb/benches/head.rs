@@ -12,6 +12,8 @@
     reason = "figures that criterion does not measure"
 )]
 
+mod pods;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -20,53 +22,14 @@ use model::{Labels, Matcher, TimeRange};
 use tsdb::batch::{Batch, SeriesRef};
 use tsdb::head::{Head, HeadOptions, SyncMode};
 
-const SERIES_PER_POD: u64 = 200;
+use crate::pods::{SERIES_PER_POD, value};
+
 const BATCH: u64 = 2000;
 const STEP: i64 = 15_000;
 const START: i64 = 1_700_006_400_000;
 
 fn labels(series: u64) -> Labels {
-    let (pod, n) = (series / SERIES_PER_POD, series % SERIES_PER_POD);
-    Labels::from_pairs([
-        (
-            "__name__",
-            format!("http_server_request_duration_seconds_{}", n / 20),
-        ),
-        ("cluster", "eu-west-1".to_owned()),
-        ("namespace", format!("team-{}", pod % 10)),
-        (
-            "pod",
-            format!("api-{:x}-{pod}", pod.wrapping_mul(0x9e37_79b9)),
-        ),
-        ("container", "server".to_owned()),
-        ("instance", format!("10.0.{}.{}:8080", pod / 250, pod % 250)),
-        ("job", "api".to_owned()),
-        (
-            "method",
-            ["GET", "PUT", "POST", "HEAD"][(n % 4) as usize].to_owned(),
-        ),
-        (
-            "code",
-            ["200", "204", "404", "429", "500"][(n % 5) as usize].to_owned(),
-        ),
-        ("handler", format!("/v1/resource/{}", n % 20)),
-    ])
-}
-
-/// A fifth constant, a third idle counters, the rest busy counters and gauges.
-fn value(series: u64, scrape: i64) -> f64 {
-    let mixed = series
-        .wrapping_add(scrape as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let noise = mixed >> 40;
-    match series % 10 {
-        0 | 1 => series as f64,
-        2..=4 => (scrape / 20 + series as i64) as f64,
-        5 | 6 => (scrape * 37 + (noise % 30) as i64) as f64,
-        7 => (noise % 4096) as f64 * 4096.0,
-        8 => noise as f64 / 100.0,
-        _ => (scrape * 100) as f64 * 0.013 + (noise % 100) as f64 / 100.0,
-    }
+    pods::labels(series / SERIES_PER_POD, series % SERIES_PER_POD)
 }
 
 fn open(dir: &tempfile::TempDir) -> Head {

@@ -15,74 +15,29 @@
     reason = "figures that criterion does not measure"
 )]
 
+mod pods;
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use model::Labels;
 use tsdb::head::{ReplayOptions, replay};
 use tsdb::wal::record::{Changes, decode_samples, encode_changes, encode_samples, encode_series};
 use tsdb::wal::{Compression, RefSample, RefSeries, Writer, WriterOptions};
 
+use crate::pods::{SERIES_PER_POD, labels, value};
+
 const TARGETS: u64 = 100;
-const SERIES_PER_TARGET: u64 = 200;
 const SCRAPES: i64 = 1750;
 const STEP: i64 = 15_000;
 /// The end of the bench set, less what is scraped.
 const START: i64 = 1_763_683_200_000 - SCRAPES * STEP;
 
-/// Labels as of a pod's series.
-fn labels(target: u64, series: u64) -> Labels {
-    Labels::from_pairs([
-        (
-            "__name__",
-            format!("http_server_request_duration_seconds_{}", series / 20),
-        ),
-        ("cluster", "eu-west-1".to_owned()),
-        ("namespace", format!("team-{}", target % 10)),
-        (
-            "pod",
-            format!("api-{:x}-{target}", target.wrapping_mul(0x9e37_79b9)),
-        ),
-        ("container", "server".to_owned()),
-        (
-            "instance",
-            format!("10.0.{}.{}:8080", target / 250, target % 250),
-        ),
-        ("job", "api".to_owned()),
-        (
-            "method",
-            ["GET", "PUT", "POST", "HEAD"][(series % 4) as usize].to_owned(),
-        ),
-        (
-            "code",
-            ["200", "204", "404", "429", "500"][(series % 5) as usize].to_owned(),
-        ),
-        ("handler", format!("/v1/resource/{}", series % 20)),
-    ])
-}
-
-/// A fifth constant, a third idle counters, the rest busy counters and gauges.
-fn value(series: u64, scrape: i64) -> f64 {
-    let noise = series
-        .wrapping_add(scrape as u64)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        >> 40;
-    match series % 10 {
-        0 | 1 => series as f64,
-        2..=4 => (scrape / 20 + series as i64) as f64,
-        5 | 6 => (scrape * 37 + (noise % 30) as i64) as f64,
-        7 => (noise % 4096) as f64 * 4096.0,
-        8 => noise as f64 / 100.0,
-        _ => (scrape * 100) as f64 * 0.013 + (noise % 100) as f64 / 100.0,
-    }
-}
-
 fn scrape(target: u64, scrape: i64) -> Vec<RefSample> {
-    (0..SERIES_PER_TARGET)
+    (0..SERIES_PER_POD)
         .map(|series| RefSample {
-            series: 1 + target * SERIES_PER_TARGET + series,
+            series: 1 + target * SERIES_PER_POD + series,
             // Scrapes of targets are spread over the interval.
             t: START + scrape * STEP + target as i64 * (STEP / TARGETS as i64),
             value: value(target * 7 + series, scrape),
@@ -95,9 +50,9 @@ fn write(dir: &Path) -> u64 {
     let mut writer = Writer::open(&dir.join("wal"), WriterOptions::default()).unwrap();
     let mut record = Vec::new();
     for target in 0..TARGETS {
-        let series: Vec<_> = (0..SERIES_PER_TARGET)
+        let series: Vec<_> = (0..SERIES_PER_POD)
             .map(|series| RefSeries {
-                series: 1 + target * SERIES_PER_TARGET + series,
+                series: 1 + target * SERIES_PER_POD + series,
                 labels: labels(target, series),
             })
             .collect();
@@ -121,7 +76,7 @@ fn bench_records(c: &mut Criterion) {
     let mut record = Vec::new();
     encode_samples(&scrape(3, 100), &mut record);
     let mut group = c.benchmark_group("record");
-    group.throughput(Throughput::Elements(SERIES_PER_TARGET));
+    group.throughput(Throughput::Elements(SERIES_PER_POD));
     let mut samples = Vec::new();
     group.bench_function("decode samples", |b| {
         b.iter(|| {
