@@ -171,7 +171,7 @@ impl Evaluator {
             end: task.end,
             is_instant: task.is_instant,
             cancellation: leash.cancellation.clone(),
-            executor: &*self.pool,
+            executor: &self.pool.crew(),
         };
         let run = || engine.run(&source, &query);
         // Whoever waits for a network does not hold one of the threads that all queries share.
@@ -203,7 +203,7 @@ impl Evaluator {
             end: task.end,
             is_instant: task.is_instant,
             cancellation: Cancellation::new(),
-            executor: &*self.pool,
+            executor: &self.pool.crew(),
         };
         let timeout = self.settings.engine.limits.timeout;
         self.engine(task, timeout).explain(&query)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use promql::executor::Executor as _;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
 use runtime::metrics::Collect;

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 use twox_hash::XxHash64;
 
 use crate::matcher::Matcher;
-use encoding::{push_str, take_str};
+use encoding::{push_str, str_len, take_str};
 
 pub use builder::LabelsBuilder;
 pub use encoding::MAX_STRING_LEN;
@@ -248,14 +248,21 @@ impl<'a> IntoIterator for &'a Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Those who merge blocks mostly compare a series with itself.
+        if self.data == other.data {
+            return Ordering::Equal;
+        }
         // Neighbours in sorted order share most of their labels: skip those by their bytes.
         let common = common_prefix_at_least(self.data.as_bytes(), other.data.as_bytes());
+        let data = self.data.as_bytes();
         let mut same = 0;
-        for entry in self.entries() {
-            if same + entry.encoded.len() > common {
+        while same < data.len() {
+            let value = same + str_len(&data[same..]);
+            let end = value + str_len(&data[value..]);
+            if end > common {
                 break;
             }
-            same += entry.encoded.len();
+            same = end;
         }
         let ours = Iter {
             data: &self.data[same..],

@@ -97,37 +97,17 @@ impl<'a> Cursor<'a> {
     /// An unsigned varint of at most 64 bits.
     #[inline]
     pub fn uvarint(&mut self, expected: &'static str) -> Result<u64, Corruption> {
-        match self.bytes.get(self.pos..).unwrap_or_default() {
-            [b @ 0..0x80, ..] => {
-                self.pos += 1;
-                Ok(u64::from(*b))
-            }
-            [low, high @ 0..0x80, ..] => {
-                self.pos += 2;
-                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
-            }
-            _ => self.long_uvarint(expected),
-        }
-    }
-
-    fn long_uvarint(&mut self, expected: &'static str) -> Result<u64, Corruption> {
-        let mut value = 0u64;
-        for (i, &b) in self.bytes[self.pos..]
-            .iter()
-            .take(VARINT_MAX_LEN)
-            .enumerate()
-        {
-            // The tenth byte holds the one bit that is left of 64.
-            if i == VARINT_MAX_LEN - 1 && b > 1 {
-                break;
-            }
-            value |= u64::from(b & 0x7f) << (7 * i);
-            if b < 0x80 {
-                self.pos += i + 1;
-                return Ok(value);
-            }
-        }
-        Err(self.corrupt(expected))
+        let bytes = self.bytes.get(self.pos..).unwrap_or_default();
+        let (value, len) = match bytes {
+            [b @ 0..0x80, ..] => (u64::from(*b), 1),
+            [low, high @ 0..0x80, ..] => (u64::from(low & 0x7f) | u64::from(*high) << 7, 2),
+            _ => match long_uvarint(bytes) {
+                Some(read) => read,
+                None => return Err(self.corrupt(expected)),
+            },
+        };
+        self.pos += len;
+        Ok(value)
     }
 
     /// A signed (zigzag) varint of at most 64 bits.
@@ -138,6 +118,7 @@ impl<'a> Cursor<'a> {
 
     /// A count of things that take at least `min_size` bytes each, checked against what is left,
     /// so that it is safe to reserve memory for it.
+    #[inline]
     pub fn count(&mut self, min_size: usize, expected: &'static str) -> Result<usize, Corruption> {
         let at = self.pos;
         let count = self.uvarint(expected)?;
@@ -161,6 +142,39 @@ impl<'a> Cursor<'a> {
         let bytes = self.uvarint_bytes(expected)?;
         std::str::from_utf8(bytes).map_err(|_| Corruption::new(at, "text in UTF-8"))
     }
+}
+
+/// The unsigned varint at the start of `bytes`, and how many it takes.
+fn long_uvarint(bytes: &[u8]) -> Option<(u64, usize)> {
+    if let Some(word) = bytes.first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // The first byte whose upper bit is clear is the last one.
+        let stops = !word & 0x8080_8080_8080_8080;
+        if stops != 0 {
+            let len = stops.trailing_zeros() as usize / 8 + 1;
+            return Some((septets(word & (stops ^ (stops - 1))), len));
+        }
+    }
+    let mut value = 0u64;
+    for (i, &b) in bytes.iter().take(VARINT_MAX_LEN).enumerate() {
+        // The tenth byte holds the one bit that is left of 64.
+        if i == VARINT_MAX_LEN - 1 && b > 1 {
+            break;
+        }
+        value |= u64::from(b & 0x7f) << (7 * i);
+        if b < 0x80 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+/// The lower seven bits of each byte, put together; the lowest byte has the lowest bits.
+#[inline]
+fn septets(word: u64) -> u64 {
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0000_0000_0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// Maps a zigzag-encoded integer back: 0, 1, 2, 3 to 0, -1, 1, -2.
@@ -214,6 +228,32 @@ mod tests {
             prop_assert_eq!(c.varint("i").unwrap(), i);
             prop_assert_eq!(c.uvarint_str("s").unwrap(), s);
             prop_assert!(c.is_empty());
+        }
+    }
+
+    #[test]
+    fn varints_of_every_length_are_read_with_and_without_bytes_behind() {
+        for bits in 0..=64 {
+            for value in [
+                1u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1),
+                1u64.rotate_left(bits),
+            ] {
+                let mut out = Vec::new();
+                put_uvarint(&mut out, value);
+                let len = out.len();
+                assert_eq!(len, uvarint_len(value));
+                assert_eq!(Cursor::new(&out).uvarint("a varint"), Ok(value));
+                for cut in 0..len {
+                    assert!(Cursor::new(&out[..cut]).uvarint("a varint").is_err());
+                }
+                for behind in [0, 0x7f, 0xff] {
+                    out.truncate(len);
+                    out.extend([behind; 9]);
+                    let mut c = Cursor::new(&out);
+                    assert_eq!(c.uvarint("a varint"), Ok(value));
+                    assert_eq!(c.pos(), len);
+                }
+            }
         }
     }
 

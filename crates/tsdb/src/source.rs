@@ -63,7 +63,10 @@ impl Deref for View<'_> {
 #[inline]
 pub fn view(source: &dyn ByteSource, range: Range<u64>) -> Result<View<'_>> {
     match source.in_memory() {
-        Some(bytes) => slice_range(source, &range).map(|r| View::Borrowed(&bytes[r])),
+        Some(bytes) => match indices(&range).and_then(|range| bytes.get(range)) {
+            Some(found) => Ok(View::Borrowed(found)),
+            None => Err(beyond_end(source, &range)),
+        },
         None => source.read(range).map(View::Owned),
     }
 }
@@ -77,11 +80,17 @@ pub fn corrupt(source: &dyn ByteSource, base: u64, damage: Corruption) -> Error 
 /// `range` as indices, when it lies inside of the source.
 #[inline]
 fn slice_range(source: &dyn ByteSource, range: &Range<u64>) -> Result<Range<usize>> {
-    if range.start > range.end || range.end > source.size() {
-        return Err(beyond_end(source, range));
+    match indices(range) {
+        Some(found) if range.start <= range.end && range.end <= source.size() => Ok(found),
+        _ => Err(beyond_end(source, range)),
     }
-    // A source in memory is no larger than the address space.
-    Ok(range.start as usize..range.end as usize)
+}
+
+/// `range` as indices, when it lies inside of the address space.
+#[inline]
+fn indices(range: &Range<u64>) -> Option<Range<usize>> {
+    let index = |at: u64| usize::try_from(at).ok();
+    Some(index(range.start)?..index(range.end)?)
 }
 
 #[cold]

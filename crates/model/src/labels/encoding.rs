@@ -54,7 +54,20 @@ pub(super) fn take_str(data: &str) -> (&str, &str) {
 #[cold]
 fn take_long(data: &str) -> (&str, &str) {
     let (prefix, rest) = data.split_at(LONG_PREFIX);
-    let septets = prefix.bytes().skip(1).rev();
-    let len = septets.fold(0, |len, septet| len << 7 | usize::from(septet));
-    rest.split_at(len)
+    rest.split_at(long_len(prefix.as_bytes()))
+}
+
+/// The length in the first five bytes of a long string.
+fn long_len(data: &[u8]) -> usize {
+    let septets = data[1..LONG_PREFIX].iter().rev();
+    septets.fold(0, |len, septet| len << 7 | usize::from(*septet))
+}
+
+/// Bytes that the string at the front of `data` takes.
+#[inline]
+pub(super) fn str_len(data: &[u8]) -> usize {
+    match data[0] {
+        LONG => LONG_PREFIX + long_len(data),
+        len => 1 + usize::from(len),
+    }
 }

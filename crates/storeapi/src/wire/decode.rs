@@ -70,26 +70,36 @@ impl Decoder {
         body: Slice<'a>,
         pairs: &mut Vec<(&'a str, &'a str)>,
     ) -> Result<Series, StoreError> {
-        pairs.clear();
+        self.labels.clear();
+        let begin = usual::labels(body.slice, &mut self.labels);
         // No chunk takes fewer bytes.
         let chunks_max = body.slice.len() / CHUNK_BYTES_MIN;
         let mut chunks = Vec::with_capacity(self.chunks.min(chunks_max));
-        let mut fields = Fields::within(body);
+        let mut fields = Fields::within(body.from(begin.unwrap_or(0)));
+        let mut is_usual = begin.is_some();
+        pairs.clear();
         while let Some((number, value)) = fields.next()? {
             match (number, value) {
-                (1, Value::Bytes(label)) => pairs.push(read_label(label)?),
+                (1, Value::Bytes(label)) if !is_usual => pairs.push(read_label(label)?),
+                (1, Value::Bytes(_)) => {
+                    // After something else; they are read anew, all of them.
+                    is_usual = false;
+                    chunks.clear();
+                    fields = Fields::within(body);
+                }
                 (2, Value::Bytes(chunk)) => chunks.extend(read_chunk(message, chunk)?),
                 _ => {}
             }
         }
         self.chunks = chunks.len();
-        Ok(Series {
-            labels: self.labels(pairs),
-            chunks,
-        })
+        let labels = match is_usual {
+            true => Labels::from_encoded(&self.labels),
+            false => self.labels(pairs),
+        };
+        Ok(Series { labels, chunks })
     }
 
-    /// The label set of `pairs`, which nearly always come as the model wants them.
+    /// The label set of `pairs`.
     fn labels(&mut self, pairs: &[(&str, &str)]) -> Labels {
         let sorted = pairs.is_sorted_by(|a, b| a.0 < b.0);
         if !sorted || pairs.iter().any(|(_, value)| value.is_empty()) {
@@ -202,6 +212,14 @@ struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
+    /// What follows its first `count` bytes, which it has.
+    fn from(self, count: usize) -> Self {
+        Self {
+            slice: &self.slice[count..],
+            start: self.start + count,
+        }
+    }
+
     fn range(self) -> std::ops::Range<usize> {
         self.start..self.start + self.slice.len()
     }

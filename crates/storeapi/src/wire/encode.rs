@@ -145,7 +145,8 @@ impl Encoder {
         Ok(match message {
             Message::Series(series) => {
                 let chunks = series.chunks.iter().map(ChunkRef::from);
-                delimited(SERIES, self.measure_series(&series.labels, chunks)?)
+                let labels = labels_len(&series.labels);
+                delimited(SERIES, self.measure_series(labels, chunks)?)
             }
             Message::Batch(batch) => {
                 let mut len = 0;
@@ -153,7 +154,8 @@ impl Encoder {
                 self.lengths.push(0);
                 for series in batch {
                     let chunks = series.chunks.iter().map(ChunkRef::from);
-                    let series = self.measure_series(&series.labels, chunks)?;
+                    let labels = labels_len(&series.labels);
+                    let series = self.measure_series(labels, chunks)?;
                     len += delimited(BATCH_SERIES, series);
                 }
                 self.lengths[at] = len;
@@ -169,13 +171,15 @@ impl Encoder {
         match message {
             Message::Series(series) => {
                 let chunks = series.chunks.iter().map(ChunkRef::from);
-                pass.series(SERIES, &series.labels, chunks, out);
+                pass.put_labels(&series.labels);
+                pass.series(SERIES, chunks, out);
             }
             Message::Batch(batch) => {
                 pass.open(BATCH);
                 for series in batch {
                     let chunks = series.chunks.iter().map(ChunkRef::from);
-                    pass.series(BATCH_SERIES, &series.labels, chunks, out);
+                    pass.put_labels(&series.labels);
+                    pass.series(BATCH_SERIES, chunks, out);
                 }
             }
             Message::Warning(text) => put_bytes(WARNING, text.as_bytes(), out),
@@ -193,11 +197,13 @@ impl Encoder {
     ) -> Result<(), StoreError> {
         self.lengths.clear();
         self.hashes.clear();
-        let len = self.measure_series(labels, chunks.clone())?;
+        self.labels.clear();
+        put_labels(labels, &mut self.labels);
+        let len = self.measure_series(self.labels.len(), chunks.clone())?;
         out.reserve(delimited(SERIES, len));
         // A field of the same number in both.
         const { assert!(SERIES == BATCH_SERIES) };
-        self.pass().series(SERIES, labels, chunks, out);
+        self.pass().series(SERIES, chunks, out);
         Ok(())
     }
 
@@ -210,18 +216,14 @@ impl Encoder {
         }
     }
 
-    /// Bytes of a `Series`.
+    /// Bytes of a `Series` whose labels take `len`.
     fn measure_series<'a>(
         &mut self,
-        labels: &Labels,
+        mut len: usize,
         chunks: impl Iterator<Item = ChunkRef<'a>>,
     ) -> Result<usize, StoreError> {
         let at = self.lengths.len();
         self.lengths.push(0);
-        let mut len = 0;
-        for (name, value) in labels {
-            len += delimited(LABELS, label_len(name, value));
-        }
         for chunk in chunks {
             len += delimited(CHUNKS, self.measure_chunk(chunk)?);
         }
@@ -272,7 +274,7 @@ struct Pass<'a> {
     hashes: std::slice::Iter<'a, u64>,
     /// What comes before the next bytes of a chunk.
     head: Head,
-    /// Memory for the labels of a series.
+    /// The labels of a series, written.
     labels: &'a mut Vec<u8>,
 }
 
@@ -282,17 +284,21 @@ impl Pass<'_> {
         self.head.open(field, *len);
     }
 
+    /// The labels of the next series.
+    fn put_labels(&mut self, labels: &Labels) {
+        self.labels.clear();
+        put_labels(labels, self.labels);
+    }
+
+    /// A series, whose labels were put.
     fn series<'a>(
         &mut self,
         field: u32,
-        labels: &Labels,
         chunks: impl Iterator<Item = ChunkRef<'a>>,
         out: &mut impl BufMut,
     ) {
         self.open(field);
         self.head.flush(out);
-        self.labels.clear();
-        put_labels(labels, self.labels);
         out.put_slice(self.labels);
         for chunk in chunks {
             self.head.make_room(out);
@@ -329,47 +335,60 @@ impl Pass<'_> {
 /// [`Head::make_room`]: nine fields of at most eleven bytes.
 const HEAD_PIECE_MAX: usize = 9 * 11;
 
+/// Bytes that are written at once, of which not all need be meant.
+const WORD: usize = 8;
+
 /// The small fields between the bytes of two chunks, put together before they are written: a buffer
 /// takes one piece sooner than ten.
 struct Head {
-    bytes: [u8; 2 * HEAD_PIECE_MAX],
+    bytes: [u8; 2 * HEAD_PIECE_MAX + WORD],
     len: usize,
 }
 
 impl Default for Head {
     fn default() -> Self {
         Self {
-            bytes: [0; 2 * HEAD_PIECE_MAX],
+            bytes: [0; 2 * HEAD_PIECE_MAX + WORD],
             len: 0,
         }
     }
 }
 
 impl Head {
+    /// A key of one byte and a varint.
     #[inline]
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes[self.len] = value as u8 | 0x80;
-            self.len += 1;
-            value >>= 7;
+    fn field(&mut self, key: u8, value: u64) {
+        let len = encoded_len_varint(value);
+        if len < WORD {
+            // All bytes of the varint but the last are marked.
+            let marks = 0x0080_8080_8080_8080 & ((1 << (8 * (len - 1))) - 1);
+            let word = (septets_apart(value) | marks) << 8 | u64::from(key);
+            self.bytes[self.len..][..WORD].copy_from_slice(&word.to_le_bytes());
+            self.len += 1 + len;
+        } else {
+            self.long_field(key, value);
         }
-        self.bytes[self.len] = value as u8;
-        self.len += 1;
+    }
+
+    fn long_field(&mut self, key: u8, value: u64) {
+        let mut room = &mut self.bytes[self.len..];
+        let before = room.len();
+        room.put_u8(key);
+        encode_varint(value, &mut room);
+        self.len += before - room.len();
     }
 
     /// The key of a field of `len` bytes, and the length.
     #[inline]
     fn open(&mut self, field: u32, len: usize) {
-        self.varint(u64::from(field << 3 | WireType::LengthDelimited as u32));
-        self.varint(len as u64);
+        self.field(key_of(field, WireType::LengthDelimited), len as u64);
     }
 
     /// An integer field; zero is left out.
     #[inline]
     fn int(&mut self, field: u32, value: i64) {
         if value != 0 {
-            self.varint(u64::from(field << 3));
-            self.varint(value.cast_unsigned());
+            self.field(key_of(field, WireType::Varint), value.cast_unsigned());
         }
     }
 
@@ -384,6 +403,20 @@ impl Head {
         out.put_slice(&self.bytes[..self.len]);
         self.len = 0;
     }
+}
+
+/// A value below 2^49 with seven of its bits in each byte, the lowest bits in the lowest byte.
+#[inline]
+const fn septets_apart(value: u64) -> u64 {
+    let value = value & 0x0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
+    let value = value & 0x0000_3fff_0000_3fff | (value & 0x0fff_c000_0fff_c000) << 2;
+    value & 0x007f_007f_007f_007f | (value & 0x3f80_3f80_3f80_3f80) << 1
+}
+
+/// The key of a field; all of these messages take one byte.
+#[inline]
+const fn key_of(field: u32, wire_type: WireType) -> u8 {
+    (field << 3) as u8 | wire_type as u8
 }
 
 /// The chunks of aggregates with their fields.
@@ -415,15 +448,36 @@ fn wire_type(encoding: Encoding) -> Result<i64, StoreError> {
     }
 }
 
-fn put_labels(labels: &Labels, out: &mut impl BufMut) {
+fn put_labels(labels: &Labels, out: &mut Vec<u8>) {
+    // Keys and lengths take about four bytes a label where the set itself has two.
+    out.reserve(2 * labels.as_encoded().len());
     for (name, value) in labels {
-        encode_key(LABELS, WireType::LengthDelimited, out);
-        encode_varint(label_len(name, value) as u64, out);
-        put_bytes(NAME, name.as_bytes(), out);
-        put_bytes(VALUE, value.as_bytes(), out);
+        let len = label_len(name, value);
+        if len < 0x80 && !name.is_empty() {
+            // Every length takes one byte.
+            let label = key_of(LABELS, WireType::LengthDelimited);
+            let [of_name, of_value] = [NAME, VALUE].map(|f| key_of(f, WireType::LengthDelimited));
+            out.extend_from_slice(&[label, len as u8, of_name, name.len() as u8]);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(&[of_value, value.len() as u8]);
+            out.extend_from_slice(value.as_bytes());
+        } else {
+            encode_key(LABELS, WireType::LengthDelimited, out);
+            encode_varint(len as u64, out);
+            put_bytes(NAME, name.as_bytes(), out);
+            put_bytes(VALUE, value.as_bytes(), out);
+        }
     }
 }
 
+/// Bytes of the labels of a series.
+fn labels_len(labels: &Labels) -> usize {
+    let labels = labels.iter();
+    let lens = labels.map(|(name, value)| delimited(LABELS, label_len(name, value)));
+    lens.sum()
+}
+
+#[inline]
 fn label_len(name: &str, value: &str) -> usize {
     bytes_len(NAME, name.len()) + bytes_len(VALUE, value.len())
 }

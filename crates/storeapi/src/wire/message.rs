@@ -10,10 +10,15 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use super::encode::{BATCH, ChunkRef, Encoder, Message};
 use crate::store::StoreError;
 
-/// Bytes of chunks after which a message ends. It stays in a processor's cache from one end of a
-/// pipe to the other, and with its labels and the rest of the last series fits into a frame of HTTP/2
-/// (256 KiB), so that its reader need not put it together.
+/// Bytes after which a message ends. It stays in a processor's cache from one end of a pipe to the
+/// other, and with the rest of the last series fits into a frame of HTTP/2 (256 KiB), so that its reader
+/// need not put it together.
 pub const MESSAGE_BYTES: usize = 192 << 10;
+
+/// The same of an answer's first message, so that its reader can begin while the next is made, and
+/// by how much each is longer than the last up to the above.
+const FIRST_MESSAGE_BYTES: usize = 32 << 10;
+const MESSAGE_GROWTH: usize = 4;
 
 /// gRPC's head of a message: a byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -21,8 +26,8 @@ const PREFIX_BYTES: usize = 5;
 /// What a message may begin with: the prefix, and the batch's key and length.
 const HEAD_BYTES: usize = PREFIX_BYTES + 1 + 5;
 
-/// Memory that a message is written to at first.
-const FIRST_BYTES: usize = 16 << 10;
+/// Memory that a message is written to at first, and room for the last series of a full one.
+const ROOM_BYTES: usize = 16 << 10;
 
 /// A message, ready to be sent, and what it counts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +62,10 @@ pub struct MessageWriter {
     samples: u64,
     /// Most series in a message; when 1, they are no batches.
     batch: usize,
-    /// Bytes of chunks in `out`.
-    bytes: usize,
-    /// Bytes that the last message had.
-    usual: usize,
+    /// Bytes after which the message ends.
+    full: usize,
+    /// Bytes that it will probably have.
+    expected: usize,
 }
 
 impl MessageWriter {
@@ -72,8 +77,8 @@ impl MessageWriter {
             series: 0,
             samples: 0,
             batch: batch.max(1),
-            bytes: 0,
-            usual: FIRST_BYTES,
+            full: FIRST_MESSAGE_BYTES,
+            expected: ROOM_BYTES,
         }
     }
 
@@ -89,16 +94,13 @@ impl MessageWriter {
     /// Adds a series, or a part of one; nothing when that fails.
     fn push(&mut self, labels: &Labels, chunks: &[ChunkRef<'_>]) -> Result<(), StoreError> {
         if self.out.is_empty() {
-            self.out.reserve(self.usual);
+            self.out.reserve(self.expected);
             self.out.resize(HEAD_BYTES, 0);
         }
         let chunks = chunks.iter().copied();
         self.encoder.append(labels, chunks.clone(), &mut self.out)?;
         self.series += 1;
-        for chunk in chunks {
-            self.samples += chunk.samples();
-            self.bytes += chunk.bytes();
-        }
+        self.samples += chunks.map(|chunk| chunk.samples()).sum::<u64>();
         Ok(())
     }
 
@@ -135,7 +137,7 @@ impl MessageWriter {
 
     /// True when no more should be added.
     fn is_full(&self) -> bool {
-        self.series >= self.batch as u64 || self.bytes >= MESSAGE_BYTES
+        self.series >= self.batch as u64 || self.out.len() >= self.full
     }
 
     /// The message of what was added; nothing when that is nothing.
@@ -143,8 +145,11 @@ impl MessageWriter {
         if self.series == 0 {
             return None;
         }
-        self.usual = self.out.len();
-        self.bytes = 0;
+        self.expected = self.out.len();
+        if self.out.len() >= self.full {
+            self.full = MESSAGE_BYTES.min(self.full * MESSAGE_GROWTH);
+            self.expected = self.full + ROOM_BYTES;
+        }
         Some(Written {
             bytes: finish(std::mem::take(&mut self.out), self.batch > 1),
             series: std::mem::take(&mut self.series),

@@ -1,5 +1,5 @@
 //! The labels of series entries. Entries come in order of labels, so that neighbours have most of
-//! them in common, which are not looked up again.
+//! them in common, before and after those in which they differ; these are not looked up again.
 
 use model::Labels;
 
@@ -9,6 +9,14 @@ use crate::error::Result;
 /// The labels of the entry before.
 #[derive(Debug, Default)]
 pub struct LastLabels {
+    last: Written,
+    /// Memory for those of the next one.
+    next: Written,
+}
+
+/// Labels that were looked up.
+#[derive(Debug, Default)]
+struct Written {
     /// Symbols of name and value of each label.
     symbols: Vec<(u32, u32)>,
     /// The labels, as [`Labels::encode_sorted`] writes them.
@@ -17,19 +25,24 @@ pub struct LastLabels {
     ends: Vec<usize>,
 }
 
-impl LastLabels {
-    /// Forgets all labels from the first on that `symbols` does not begin with.
-    fn keep_common(&mut self, symbols: &[(u32, u32)]) {
-        let pairs = self.symbols.iter().zip(symbols);
-        let common = pairs.take_while(|(ours, theirs)| ours == theirs).count();
-        self.symbols.truncate(common);
-        self.ends.truncate(common);
-        self.encoded
-            .truncate(self.ends.last().copied().unwrap_or(0));
+impl Written {
+    fn clear(&mut self) {
+        self.symbols.clear();
+        self.encoded.clear();
+        self.ends.clear();
     }
 
-    fn push(&mut self, symbols: (u32, u32), label: (&str, &str)) {
-        Labels::encode_sorted([label], &mut self.encoded);
+    /// The label at `place`, encoded, if its symbols are these.
+    fn at(&self, place: usize, symbols: (u32, u32)) -> Option<&str> {
+        if self.symbols.get(place) != Some(&symbols) {
+            return None;
+        }
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.encoded[start..self.ends[place]])
+    }
+
+    /// Ends a label whose encoding was appended.
+    fn end(&mut self, symbols: (u32, u32)) {
         self.symbols.push(symbols);
         self.ends.push(self.encoded.len());
     }
@@ -54,9 +67,15 @@ impl Reader {
         if !entry.labels.is_sorted_by(|a, b| a.0 < b.0) {
             return self.unsound_labels(entry);
         }
-        last.keep_common(&entry.labels);
+        let LastLabels { last, next } = last;
+        next.clear();
         let mut unknown = String::new();
-        for &symbols in &entry.labels[last.symbols.len()..] {
+        for (place, &symbols) in entry.labels.iter().enumerate() {
+            if let Some(known) = last.at(place, symbols) {
+                next.encoded.push_str(known);
+                next.end(symbols);
+                continue;
+            }
             let name = match self.name(symbols.0) {
                 Some(name) => name,
                 None => {
@@ -67,14 +86,16 @@ impl Reader {
             };
             let is_empty = self.with_symbol(symbols.1, |value| {
                 if !value.is_empty() {
-                    last.push(symbols, (name, value));
+                    Labels::encode_sorted([(name, value)], &mut next.encoded);
                 }
                 value.is_empty()
             })?;
             if is_empty {
                 return self.unsound_labels(entry);
             }
+            next.end(symbols);
         }
+        std::mem::swap(last, next);
         Ok(Labels::from_encoded(&last.encoded))
     }
 

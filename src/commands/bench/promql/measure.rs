@@ -146,7 +146,7 @@ impl Bench {
             end: None,
             is_instant,
             cancellation: cancellation.clone(),
-            executor: &self.pool,
+            executor: &self.pool.crew(),
         };
         Ok(engine.run(source, &query)?)
     }

@@ -1,11 +1,57 @@
-//! Chunks of samples as every implementation of protobuf writes them: fields in order, each once.
+//! Labels and chunks of samples as every implementation of protobuf writes them: fields in order,
+//! each once.
 //!
 //! They are most of what there is to read. What is written in another way is not read here, and no
 //! error.
 
 use std::ops::Range;
 
+use model::Labels;
 use tsdb::chunk::Encoding;
+
+/// Key of a `Series`' label.
+const LABEL: u8 = 0x0a;
+
+/// Appends the labels that a `Series` starts with to `out`, as [`Labels::encode_sorted`] writes them;
+/// returns how many bytes they take. They are in order, none is without a name or a value, and each
+/// has less than 128 bytes.
+pub(super) fn labels(series: &[u8], out: &mut String) -> Option<usize> {
+    let mut end = 0;
+    while let Some([LABEL, len]) = series.get(end..)?.first_chunk() {
+        end += 2 + usize::from(*len);
+    }
+    // Lengths of 128 and more are no text. What stands between names and values is ASCII then, so
+    // that each of them is text where all of it is.
+    let mut left = std::str::from_utf8(series.get(..end)?).ok()?;
+    let mut last = "";
+    while !left.is_empty() {
+        let (label, rest) = left.split_at_checked(2 + usize::from(left.as_bytes()[1]))?;
+        let (name, value) = read_label(&label[2..])?;
+        if name <= last || value.is_empty() {
+            return None;
+        }
+        Labels::encode_sorted([(name, value)], out);
+        (last, left) = (name, rest);
+    }
+    Some(end)
+}
+
+/// Name and value of a `Label`.
+#[inline]
+fn read_label(label: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text_field(label, 0x0a)?;
+    let (value, rest) = text_field(rest, 0x12)?;
+    rest.is_empty().then_some((name, value))
+}
+
+/// A field of text with the key `key`, and what follows it.
+#[inline]
+fn text_field(label: &str, key: u8) -> Option<(&str, &str)> {
+    match label.as_bytes() {
+        [found, len, ..] if *found == key => label.get(2..)?.split_at_checked(usize::from(*len)),
+        _ => None,
+    }
+}
 
 /// A chunk of samples.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,6 +141,37 @@ mod tests {
     const BODY: &[u8] = &[
         0x08, 5, 0x10, 0xac, 2, 0x1a, 9, 0x08, 1, 0x12, 3, b'a', b'b', b'c', 0x18, 7,
     ];
+
+    /// The labels `a` and `é`, and the key of a chunk.
+    const LABELS: &[u8] = b"\x0a\x06\x0a\x01a\x12\x01b\x0a\x08\x0a\x02\xc3\xa9\x12\x02xy\x12";
+
+    #[test]
+    fn labels_that_are_written_as_usual_are_read() {
+        let mut out = String::new();
+        assert_eq!(labels(LABELS, &mut out), Some(18));
+        let expected = Labels::from_pairs([("a", "b"), ("é", "xy")]);
+        assert_eq!(out, expected.as_encoded());
+        for (at, byte, why) in [
+            (1, 7, "another field in it"),
+            (1, 0x86, "a long length"),
+            (2, 0x12, "no name"),
+            (3, 2, "a name to the value's length"),
+            (3, 0, "an empty name"),
+            (5, 0x0a, "two names"),
+            (4, 0xc3, "no text"),
+            (6, 0, "no value"),
+            (9, 40, "a label to beyond the end"),
+            (12, b'a', "no text any more"),
+        ] {
+            let mut series = LABELS.to_vec();
+            series[at] = byte;
+            assert_eq!(labels(&series, &mut String::new()), None, "{why}");
+        }
+        let swapped = [&LABELS[8..18], &LABELS[..8]].concat();
+        assert_eq!(labels(&swapped, &mut String::new()), None);
+        assert_eq!(labels(&LABELS[18..], &mut String::new()), Some(0));
+        assert_eq!(labels(b"", &mut String::new()), Some(0));
+    }
 
     #[test]
     fn only_what_is_written_as_usual_is_read() {
