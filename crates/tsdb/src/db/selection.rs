@@ -36,7 +36,7 @@ struct Source {
 
 #[derive(Debug)]
 enum Rest {
-    Block(Arc<Block>, Select<Arc<Block>>),
+    Block(Arc<Block>, Box<Select<Arc<Block>>>),
     Head(vec::IntoIter<SelectedSeries>),
 }
 
@@ -80,7 +80,7 @@ impl Selection {
         let mut rests = Vec::new();
         for block in blocks.iter().filter(|b| b.meta().range().overlaps(range)) {
             let select = Select::new(Arc::clone(block), matchers, range, stop.clone())?;
-            rests.push(Rest::Block(Arc::clone(block), select));
+            rests.push(Rest::Block(Arc::clone(block), Box::new(select)));
         }
         rests.push(Rest::Head(head.into_iter()));
         let mut selection = Self {
