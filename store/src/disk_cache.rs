@@ -184,11 +184,12 @@ impl DiskCache {
         Ok(())
     }
 
-    /// Makes room and starts a segment.
+    /// Makes room, and starts a segment in it.
     fn begin(&self) -> io::Result<Active> {
         self.shrink();
-        let mut known = self.known.lock();
-        let number = known.segments.back().map_or(1, |last| last.number + 1);
+        // Nobody else adds one: whoever appends is alone.
+        let last = self.known.lock().segments.back().map(|last| last.number);
+        let number = last.map_or(1, |last| last + 1);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -196,7 +197,7 @@ impl DiskCache {
             .truncate(true)
             .open(self.path(number))?;
         let file = Arc::new(file);
-        known.segments.push_back(Segment {
+        self.known.lock().segments.push_back(Segment {
             number,
             file: Arc::clone(&file),
             bytes: 0,
@@ -208,21 +209,31 @@ impl DiskCache {
         })
     }
 
-    /// Removes the oldest segments until there is room for one more.
+    /// Makes room for one more segment.
     fn shrink(&self) {
+        // Removing a large file takes a while, in which pages of others can be found.
+        for gone in self.take_oldest() {
+            if let Err(error) = fs::remove_file(self.path(gone.number)) {
+                tracing::debug!(%error, "a segment of pages is not removed");
+            }
+        }
+    }
+
+    /// Forgets the oldest segments until there is room for one more.
+    fn take_oldest(&self) -> Vec<Segment> {
         let mut known = self.known.lock();
         let room = self.bytes_max.saturating_sub(self.segment_bytes);
+        let mut taken = Vec::new();
         while known.bytes > room || known.segments.len() >= SEGMENTS_MAX {
             let Some(oldest) = known.segments.pop_front() else {
                 break;
             };
             known.bytes -= oldest.bytes;
             known.places.retain(|_, p| p.segment != oldest.number);
-            if let Err(error) = fs::remove_file(self.path(oldest.number)) {
-                tracing::debug!(%error, "a segment of pages is not removed");
-            }
+            taken.push(oldest);
         }
         self.stats.bytes.set(known.bytes);
+        taken
     }
 
     fn path(&self, number: u64) -> PathBuf {
