@@ -23,9 +23,11 @@ use bucket::{Bucket, Patience};
 use ingester::Front;
 use ingester::core::{Core, Deps};
 use proto::thanos::writeable_store_server::WriteableStoreServer;
+use querier::query_log::{LogFile, QueryLog};
 use querier::stores::{FixedStore, FixedStores};
+use runtime::flags::make_dir;
 use runtime::grpc::{self, Readiness};
-use runtime::http::{PathPattern, Routes, Server, Service};
+use runtime::http::{HttpLimits, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
@@ -61,6 +63,7 @@ pub(crate) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut config = flags.resolve(environment)?;
+    make_dir("data-dir", &config.data_dir)?;
     config.shown_flags = shown;
     let receiving = config.ingester.protocols.threads_max();
     let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;
@@ -86,7 +89,14 @@ struct Parts {
 
 async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = Server::bind(&config.http, config.querier.http)
+    // One server takes queries and writes.
+    let of_writes = &config.ingester.write_http;
+    let limits = HttpLimits {
+        body_bytes_max: of_writes.body_bytes_max,
+        body_flag: of_writes.body_flag,
+        ..config.querier.http
+    };
+    let http = Server::bind(&config.http, limits)
         .await?
         .with_web(&config.web)?
         .with_paths(config.paths.clone());
@@ -109,6 +119,10 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         // Before the data is there, what is pushed is held.
         let protocols = front.start(stop_grpc.clone()).await?;
         let own = own::scrapes(&config, address).await;
+        if let (Some(_), Some(at)) = (&own, config.node_exporter.clone()) {
+            let finding = own::find_node_exporter(config.clone(), at, stop_grpc.clone());
+            tasks.spawn("node exporter", finding);
+        }
         let settings = config.clone();
         let parts = process::blocking(move || open(&settings, own, front, deps)).await?;
         let querier = querier(&config, &parts, &clock)?;
@@ -235,14 +249,28 @@ fn querier(
         local: None,
         settings,
         store_limits: config.querier.store_limits,
+        log: Arc::new(query_log(config, &parts.main)),
         queries_max: config.querier.http.large_max,
         clock: Arc::clone(clock),
         about: About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),
+            memory: config.environment.memory(),
             reloads: parts.reloads.clone(),
         },
+    })
+}
+
+/// Where queries are logged: to the file that the configuration names, else to the one of the flag.
+fn query_log(config: &Config, main: &Arc<Core>) -> QueryLog {
+    let (main, of_flag) = (Arc::clone(main), config.querier.log.file.clone());
+    QueryLog::new(config.querier.log.slow, move || {
+        let (path, generation) = main.query_log();
+        LogFile {
+            path: path.or_else(|| of_flag.clone()),
+            generation,
+        }
     })
 }
 

@@ -9,14 +9,15 @@ mod commands;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
-use runtime::Environment;
+use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use runtime::foreign::{self, ForeignFlags, OwnFlag, Sorted};
 use runtime::shown_flags::shown;
+use runtime::{Environment, Memory, flag_sources};
 
 /// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
 /// everything in one process, on one directory.
@@ -69,14 +70,23 @@ enum Command {
 struct Component<F: clap::Args> {
     #[command(flatten)]
     log: runtime::LogFlags,
+    /// YAML file with flags under their names; the command line goes before it, and so do variables such
+    /// as PROMONTORY_LOG_LEVEL for --log.level.
+    #[arg(id = "flags_file", long = flag_sources::FILE_FLAG, value_name = "FILE")]
+    flags_file: Option<PathBuf>,
     #[command(flatten)]
     flags: F,
 }
 
 impl<F: clap::Args> Component<F> {
     /// Starts the log, names what was ignored, and yields the component's own flags.
-    fn start(self, ignored: &[String]) -> F {
+    fn start(self, ignored: &[String], environment: &Environment) -> F {
         runtime::log::install(self.log.resolve());
+        if let Some(file) = &self.flags_file {
+            tracing::info!(file = %file.display(), "flags that nobody said are taken from a file");
+        }
+        let Memory { bytes, source } = environment.memory();
+        tracing::info!(bytes, %source, "limits that no flag says follow from this memory");
         for flag in ignored {
             tracing::warn!(
                 flag = flag.as_str(),
@@ -111,18 +121,23 @@ fn foreign_flags(name: Option<&str>) -> Option<Vec<ForeignFlags>> {
 fn own_flags(command: &clap::Command) -> Vec<OwnFlag> {
     let flags = command.get_arguments().flat_map(|flag| {
         let is_switch = !flag.get_action().takes_values();
-        let names = flag.get_long().into_iter();
-        let names = names.chain(flag.get_all_aliases().unwrap_or_default());
+        let is_repeated = matches!(flag.get_action(), ArgAction::Append);
+        let long = flag.get_long();
+        let aliases = flag.get_all_aliases().unwrap_or_default();
+        let names = long.into_iter().chain(aliases);
         names.map(move |name| OwnFlag {
             name: name.to_owned(),
+            of: long.unwrap_or(name).to_owned(),
             is_switch,
+            is_repeated,
         })
     });
     flags.collect()
 }
 
-/// Takes the flags of Thanos out of a command line that is for a component.
-fn sort_flags(args: Vec<OsString>) -> Result<Sorted, runtime::Error> {
+/// Adds what variables and files say to a command line that is for a component, and takes the flags of
+/// Thanos out of it.
+fn sort_flags(args: Vec<OsString>, environment: &Environment) -> Result<Sorted, runtime::Error> {
     let first = args.get(1).map(|arg| arg.to_string_lossy());
     // Without a subcommand, flags begin at once.
     let name = first.as_deref().filter(|first| !first.starts_with('-'));
@@ -137,7 +152,10 @@ fn sort_flags(args: Vec<OsString>) -> Result<Sorted, runtime::Error> {
         Some(name) => cli.find_subcommand(name).unwrap_or(&cli),
         None => &cli,
     };
-    foreign::sort_flags(args, &own_flags(component), &foreign)
+    let own = own_flags(component);
+    let first = if name.is_some() { 2 } else { 1 };
+    let args = flag_sources::complete(args, first, &own, environment)?;
+    foreign::sort_flags(args, &own, &foreign)
 }
 
 /// What was said, and the flags of the component with the values that they have.
@@ -155,8 +173,8 @@ fn parse(args: Vec<OsString>) -> Result<(Cli, BTreeMap<String, String>), clap::E
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let environment = Environment::new(std::env::vars_os());
-    let Sorted { kept, ignored } = match sort_flags(args) {
+    let environment = Environment::new(std::env::vars_os()).with_memory(Memory::of_this_process());
+    let Sorted { kept, ignored } = match sort_flags(args, &environment) {
         Ok(sorted) => sorted,
         Err(e) => {
             let _ = writeln!(io::stderr(), "error: {e}");
@@ -175,7 +193,7 @@ fn main() -> ExitCode {
     let ran = match cli.command {
         Some(command) => run(command, &ignored, (&environment, shown)),
         None => all_in_one::run(
-            cli.all_in_one.start(&ignored),
+            cli.all_in_one.start(&ignored, &environment),
             (&environment, shown),
             &mut io::stdout(),
         )
@@ -198,18 +216,24 @@ fn run(
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Ingester(c) => {
-            let mut config = c.start(ignored).resolve(environment)?;
+            let mut config = c.start(ignored, environment).resolve(environment)?;
             config.shown_flags = shown;
             ingester::build(config).run()?;
         }
-        Command::Sidecar(c) => sidecar::build(c.start(ignored).resolve(environment)?).run()?,
-        Command::Store(c) => store::build(c.start(ignored).resolve(environment)?).run()?,
+        Command::Sidecar(c) => {
+            sidecar::build(c.start(ignored, environment).resolve(environment)?).run()?;
+        }
+        Command::Store(c) => {
+            store::build(c.start(ignored, environment).resolve(environment)?).run()?;
+        }
         Command::Querier(c) => {
-            let mut config = c.start(ignored).resolve()?;
+            let mut config = c.start(ignored, environment).resolve(environment)?;
             config.shown_flags = shown;
             querier::build(config).run()?;
         }
-        Command::Compactor(c) => compactor::start(c.start(ignored).resolve(environment)?)?,
+        Command::Compactor(c) => {
+            compactor::start(c.start(ignored, environment).resolve(environment)?)?;
+        }
         Command::Bucket(command) => {
             return tool(|out| commands::bucket::run(command, environment, out));
         }
@@ -248,4 +272,40 @@ fn tool(
     let code = run(&mut out)?;
     out.flush().context("write to standard output")?;
     Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn each_flag_has_a_variable_of_its_own() {
+        let cli = Cli::command();
+        for command in cli.get_subcommands().chain([&cli]) {
+            let mut flags = BTreeMap::new();
+            for flag in own_flags(command) {
+                let variable = flag_sources::variable(&flag.of);
+                let other = flags.insert(variable, flag.of.clone());
+                assert!(other.is_none_or(|other| other == flag.of), "{flag:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn variables_reach_the_component() {
+        let variables = [("PROMONTORY_QUERY_MAX_SAMPLES".into(), "7".into())];
+        let environment = Environment::new(variables);
+        let said = ["promontory", "querier", "--endpoint=a:1"].map(OsString::from);
+        let sorted = sort_flags(said.to_vec(), &environment).unwrap();
+        let Some(Command::Querier(querier)) = Cli::parse_from(sorted.kept).command else {
+            panic!("it is a querier");
+        };
+        assert_eq!(querier.flags.queries.max_samples, 7);
+        // Tools have no such flags.
+        let tool = ["promontory", "promql", "format"].map(OsString::from);
+        let sorted = sort_flags(tool.to_vec(), &environment).unwrap();
+        assert_eq!(sorted.kept.len(), 3);
+    }
 }

@@ -1,6 +1,6 @@
 //! The seam between whoever receives samples and whoever keeps them.
 
-use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 
 /// Takes samples: the local TSDBs, a router to other ingesters, or what a test looks at.
 ///
@@ -20,6 +20,12 @@ pub trait Appender: Send + Sync {
     /// though the head may know the series.
     fn needs_labels(&self) -> bool {
         false
+    }
+
+    /// The limit for which samples of a tenant are refused so, in words with its numbers and its flag,
+    /// that follow what was refused; nothing where there is none.
+    fn limit(&self, _tenant: &str, _reason: Reject) -> String {
+        String::new()
     }
 
     /// Bytes that wait on disk until they can be stored.

@@ -27,7 +27,7 @@ use model::ErrorKind;
 use parking_lot::RwLock;
 use runtime::Clock;
 use tokio::sync::Notify;
-use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 use tsdb::db::DirLock;
 
 pub use figures::BufferFigures;
@@ -288,6 +288,12 @@ impl Appender for Buffer {
 
     fn waiting_bytes(&self) -> u64 {
         self.figures().queues.bytes
+    }
+
+    fn limit(&self, tenant: &str, reason: Reject) -> String {
+        self.storage
+            .get()
+            .map_or_else(String::new, |storage| storage.limit(tenant, reason))
     }
 
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {

@@ -62,6 +62,13 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// What tells whether files that are read again changed.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.scraping.fingerprint()
+    }
+}
+
 impl Control for Parts {
     fn config_yaml(&self) -> String {
         self.scraping.config_yaml()

@@ -126,6 +126,8 @@ pub struct Global {
     pub evaluation_interval_ms: i64,
     /// Labels that identify this producer; they are not on its series.
     pub external_labels: Labels,
+    /// The file that a querier in the same process logs queries to.
+    pub query_log_file: Option<PathBuf>,
     /// What scrape configurations may set as well.
     pub shared: Defaults,
     /// The exposition formats were chosen by whoever wrote the file.
@@ -139,6 +141,7 @@ impl Default for Global {
             scrape_timeout_ms: 10_000,
             evaluation_interval_ms: 60_000,
             external_labels: Labels::empty(),
+            query_log_file: None,
             shared: Defaults::default(),
             lists_protocols: false,
         }
@@ -150,6 +153,8 @@ impl Default for Global {
 pub struct Config {
     /// The section `global`.
     pub global: Global,
+    /// Patterns of the files that it includes.
+    pub included: Vec<PathBuf>,
     /// What is scraped.
     pub jobs: Vec<Job>,
     /// Where samples are forwarded to.
@@ -224,7 +229,9 @@ impl Config {
         let included = section.optional("scrape_config_files", Node::texts)?;
         section.finish()?;
         for pattern in included.unwrap_or_default() {
-            config.include(&http::resolve(dir, &pattern))?;
+            let pattern = http::resolve(dir, &pattern);
+            config.include(&pattern)?;
+            config.included.push(pattern);
         }
         config.root = root;
         Ok(config)
@@ -391,10 +398,14 @@ fn global(node: &Node, dir: &Path, warnings: &mut Vec<String>) -> Result<Global,
     global.lists_protocols = section
         .field("scrape_protocols")
         .is_some_and(|n| !n.is_null());
-    for name in ["query_log_file", "rule_query_offset"] {
-        if section.field(name).is_some_and(|node| !node.is_null()) {
-            warnings.push(format!("global.{name} is not acted on by the ingester"));
-        }
+    let log = section.optional("query_log_file", Node::text)?;
+    let log = log.filter(|file| !file.is_empty());
+    global.query_log_file = log.map(|file| dir.join(file));
+    if section
+        .field("rule_query_offset")
+        .is_some_and(|node| !node.is_null())
+    {
+        warnings.push("global.rule_query_offset is not acted on by the ingester".to_owned());
     }
     if section.field("runtime").is_some_and(|node| !is_empty(node)) {
         warnings.push("global.runtime is not acted on: GOGC has no counterpart".to_owned());

@@ -4,7 +4,9 @@
 mod data;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bucket::Bucket;
 use bucket::config::Patience;
@@ -77,6 +79,8 @@ pub struct Core {
     api: Api,
     reads: RemoteRead,
     deps: Deps,
+    /// How often the configuration is looked at, if it is, and its fingerprint when it was read.
+    auto_reload: Option<(Duration, u64)>,
 }
 
 /// The blocks of one tenant as of one moment.
@@ -126,13 +130,11 @@ impl Core {
                 config.hash,
             ))
         });
-        deps.registry
-            .register(Arc::<MaintenanceMetrics>::clone(&maintenance));
-        deps.registry.register(Arc::<Exporters>::clone(&exporters));
-        deps.registry
-            .register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
-        deps.registry
-            .register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
+        let registry = &deps.registry;
+        registry.register(Arc::<MaintenanceMetrics>::clone(&maintenance));
+        registry.register(Arc::<Exporters>::clone(&exporters));
+        registry.register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
+        registry.register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
         front.attach_scraping(Arc::clone(scraping.manager()));
         let parts = Arc::new(Parts {
             tenants: Arc::clone(&tenants),
@@ -144,11 +146,13 @@ impl Core {
             notifications: deps.notifications.clone(),
             reloads: deps.reloads.clone(),
         });
+        let fingerprint = parts.fingerprint();
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: deps.clock.now_ms(),
             flags: effective_flags(config),
+            memory: config.environment.memory(),
             reloads: deps.reloads.clone(),
         };
         let api = Api::new(Arc::clone(&store), control, Arc::clone(&deps.clock), about);
@@ -165,6 +169,7 @@ impl Core {
             shipping,
             api,
             deps,
+            auto_reload: config.auto_reload.map(|every| (every, fingerprint)),
         })
     }
 
@@ -252,7 +257,15 @@ impl Core {
         };
         let draining = self.front.run(shutdown.clone());
         let reloading = self.reload_on_hangup(shutdown.clone());
-        tokio::join!(maintaining, shipping, scraping, draining, reloading);
+        let looking = self.reload_on_change(shutdown.clone());
+        tokio::join!(
+            maintaining,
+            shipping,
+            scraping,
+            draining,
+            reloading,
+            looking
+        );
         shutdown.requested().await;
         self.finish().await;
     }
@@ -269,14 +282,43 @@ impl Core {
                 () = shutdown.requested() => return,
                 () = hangups.next() => {}
             }
+            self.read_again().await;
+        }
+    }
+
+    /// Reads the configuration again whenever its files change, where that is wanted.
+    async fn reload_on_change(&self, mut shutdown: Shutdown) {
+        let Some((interval, mut seen)) = self.auto_reload else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(interval) => {}
+            }
             let parts = Arc::clone(&self.parts);
-            if let Err(error) = process::blocking(move || parts.reload()).await {
-                tracing::error!(
-                    error,
-                    "cannot read the configuration again; going on with the old one"
-                );
+            let now = process::blocking(move || parts.fingerprint()).await;
+            if now != seen {
+                seen = now;
+                tracing::info!("the configuration changed");
+                self.read_again().await;
             }
         }
+    }
+
+    async fn read_again(&self) {
+        let parts = Arc::clone(&self.parts);
+        if let Err(error) = process::blocking(move || parts.reload()).await {
+            tracing::error!(
+                error,
+                "cannot read the configuration again; going on with the old one"
+            );
+        }
+    }
+
+    /// The file that queries are logged to, if the configuration names one, and how often it was read.
+    pub fn query_log(&self) -> (Option<PathBuf>, u64) {
+        self.scraping.query_log()
     }
 
     /// Ships what is in the heads, where blocks are shipped: this machine may never come back. Else
@@ -326,7 +368,7 @@ fn open_bucket(config: &BucketConfig) -> Result<Option<Bucket>, Error> {
 }
 
 /// The flags under their names, for the API to show, and what follows from them. A sidecar looks for the block durations.
-fn effective_flags(config: &Config) -> BTreeMap<String, String> {
+pub fn effective_flags(config: &Config) -> BTreeMap<String, String> {
     let tsdb = &config.tsdb;
     let ms = |ms: i64| model::time::DurationMs(ms).to_string();
     let path = tsdb.path.display().to_string();
@@ -348,6 +390,21 @@ fn effective_flags(config: &Config) -> BTreeMap<String, String> {
         (
             "tsdb.out-of-order.time-window",
             ms(tsdb.out_of_order_window_ms),
+        ),
+        (
+            "tsdb.head-series-max",
+            match tsdb.head_series_max {
+                usize::MAX => "0".to_owned(),
+                max => max.to_string(),
+            },
+        ),
+        (
+            "receive.body-bytes-max",
+            config.write_http.body_bytes_max.to_string(),
+        ),
+        (
+            "receive.decompressed-bytes-max",
+            config.receive.bytes_max.to_string(),
         ),
         ("wal.sync", format!("{:?}", tsdb.wal_sync).to_lowercase()),
         ("web.enable-admin-api", "false".to_owned()),

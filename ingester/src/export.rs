@@ -25,7 +25,7 @@ use model::labels::NameScheme;
 use parking_lot::{Mutex, RwLock};
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
-use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 
 use crate::append::Appender;
 use crate::config::Export;
@@ -393,6 +393,10 @@ impl Appender for Exporting {
 
     fn needs_labels(&self) -> bool {
         !self.exporters.is_empty()
+    }
+
+    fn limit(&self, tenant: &str, reason: Reject) -> String {
+        self.storage.limit(tenant, reason)
     }
 
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bucket::HashFunction;
 use model::labels::{NameScheme, is_legacy_label_name};
 use model::relabel::RelabelRule;
 use model::time::DurationMs;
 use model::{Labels, LabelsBuilder};
-use runtime::flags::ListenAddress;
+use runtime::flags::{FeatureFlags, ListenAddress};
 use runtime::http::{HeaderName, HttpLimits};
 use runtime::web_config::WebConfig;
 use runtime::yaml;
 use runtime::{
-    BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, RefusedFlag,
+    BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, Memory, RefusedFlag,
     ServerConfig, ServerFlags,
 };
 use storeapi::grpc::Limits as StoreLimits;
@@ -23,10 +24,12 @@ use crate::protocols::{self, ProtocolFlags};
 use crate::receive::limits::LimitsFile;
 use crate::receive::{DecodeOptions, LabelLimits, Settings as ReceiveSettings, TenantSettings};
 
-/// Bytes of a write on the wire.
-const WRITE_BYTES_MAX: usize = 16 << 20;
-/// Bytes of a write when decompressed.
-const WRITE_DECOMPRESSED_MAX: usize = 64 << 20;
+/// Bytes of a label's name or value, whatever is said.
+const LABEL_BYTES_MAX: usize = (16 << 20) - 1;
+/// Bytes of memory for a series of a head, twice what it takes with labels of usual length.
+const BYTES_PER_SERIES: u64 = 2048;
+/// Series of a head where there is plenty of memory and nothing is said.
+const HEAD_SERIES_MAX: u64 = 1_500_000;
 /// Writes at once: they mostly wait for the disk, together.
 const WRITES_MAX: usize = 64;
 
@@ -51,20 +54,27 @@ pub struct Flags {
     /// Prometheus' configuration file: what to scrape, and external labels.
     #[arg(long = "config.file", value_name = "FILE")]
     pub prometheus_config: Option<PathBuf>,
-    /// Most series that one answer of the StoreAPI may have; 0 for no limit.
+    /// Reads --config.file again whenever it, or a file that it includes, changes.
+    #[arg(long = "config.auto-reload")]
+    pub auto_reload: bool,
+    /// How often --config.auto-reload looks whether they changed.
     #[arg(
-        long = "store.limits.request-series",
-        value_name = "COUNT",
-        default_value_t = StoreLimits::SERIES
+        long = "config.auto-reload-interval",
+        value_name = "DURATION",
+        default_value = "30s"
     )]
-    pub request_series: u64,
-    /// Most samples that one answer of the StoreAPI may have; 0 for no limit.
-    #[arg(
-        long = "store.limits.request-samples",
-        value_name = "COUNT",
-        default_value_t = StoreLimits::SAMPLES
-    )]
-    pub request_samples: u64,
+    pub auto_reload_interval: DurationMs,
+    /// Features of Prometheus.
+    #[command(flatten)]
+    pub features: FeatureFlags,
+    /// Most series that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 1,600
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-series", value_name = "COUNT")]
+    pub request_series: Option<u64>,
+    /// Most samples that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 4
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-samples", value_name = "COUNT")]
+    pub request_samples: Option<u64>,
     /// Most samples that one answer of remote read may have.
     #[arg(
         long = "storage.remote.read-sample-limit",
@@ -143,13 +153,10 @@ pub struct TsdbFlags {
         default_value_t = 100_000
     )]
     pub exemplars: usize,
-    /// Series that the head of a tenant may have; 0 for any number.
-    #[arg(
-        long = "tsdb.head-series-max",
-        value_name = "COUNT",
-        default_value_t = 1_500_000
-    )]
-    pub head_series: usize,
+    /// Series that the head of a tenant may have; 0 for any number. Not said, 1,500,000, or one for every
+    /// 2,048 bytes of memory where that is less.
+    #[arg(long = "tsdb.head-series-max", value_name = "COUNT")]
+    pub head_series: Option<usize>,
     /// When a write is acknowledged: once the disk has it (always), or once the system has it, with
     /// the disk getting it within 100 ms (batch) or when it likes (none).
     #[arg(long = "wal.sync", value_name = "WHEN", default_value = "always")]
@@ -230,12 +237,30 @@ pub struct ReceiveFlags {
     #[arg(
         long = "receive.limits-config-file",
         value_name = "FILE",
-        conflicts_with = "limits_config"
+        conflicts_with = "receive.limits-config"
     )]
     pub limits_file: Option<PathBuf>,
     /// Limits on writes themselves, instead of a file.
-    #[arg(long = "receive.limits-config", value_name = "YAML")]
+    #[arg(
+        id = "receive.limits-config",
+        long = "receive.limits-config",
+        value_name = "YAML"
+    )]
     pub limits_config: Option<String>,
+    /// Bytes that a write may have on the wire.
+    #[arg(
+        long = "receive.body-bytes-max",
+        value_name = "BYTES",
+        default_value = "16MB"
+    )]
+    pub body_bytes_max: ByteSize,
+    /// Bytes that a write may have when it is decompressed.
+    #[arg(
+        long = "receive.decompressed-bytes-max",
+        value_name = "BYTES",
+        default_value = "64MB"
+    )]
+    pub decompressed_bytes_max: ByteSize,
     /// Labels that a series may have.
     #[arg(
         long = "receive.labels-max",
@@ -415,6 +440,8 @@ pub struct Config {
     pub protocols: protocols::Settings,
     /// Prometheus' configuration file.
     pub config_file: Option<PathBuf>,
+    /// How often it is looked at for changes, if it is.
+    pub auto_reload: Option<Duration>,
     /// Limits of the StoreAPI.
     pub store_limits: StoreLimits,
     /// Limits of remote read.
@@ -474,9 +501,11 @@ impl Flags {
         }
         let tenant_label = self.receive.tenant_label.clone();
         let write_web = self.receive.tls.resolve(&servers.web)?;
+        let body_bytes_max = bytes("receive.body-bytes-max", self.receive.body_bytes_max)?;
         let receive = self.receive.resolve(environment)?;
         let write_http = HttpLimits {
-            body_bytes_max: WRITE_BYTES_MAX,
+            body_bytes_max,
+            body_flag: Some("receive.body-bytes-max"),
             large_max: WRITES_MAX,
             ..HttpLimits::default()
         };
@@ -492,14 +521,19 @@ impl Flags {
             write_http,
             write_web,
             bucket: self.bucket.resolve(environment)?,
-            tsdb: self.tsdb.resolve()?,
+            tsdb: self.tsdb.resolve(environment.memory())?,
             receive,
             tenant_label,
+            auto_reload: auto_reload(
+                self.auto_reload || self.features.has("auto-reload-config"),
+                self.auto_reload_interval,
+            )?,
             config_file: self.prometheus_config,
-            store_limits: StoreLimits {
-                series_max: self.request_series,
-                samples_max: self.request_samples,
-            },
+            store_limits: StoreLimits::new(
+                self.request_series,
+                self.request_samples,
+                environment.memory(),
+            ),
             read_limits: ReadLimits {
                 samples_max: self.read_samples,
                 concurrent_max: usize::from(self.read_concurrent).max(1),
@@ -513,7 +547,7 @@ impl Flags {
 }
 
 impl TsdbFlags {
-    fn resolve(self) -> Result<TsdbConfig, Error> {
+    fn resolve(self, memory: Memory) -> Result<TsdbConfig, Error> {
         let positive = |n: i64| (n > 0).then_some(n);
         Ok(TsdbConfig {
             path: self.path,
@@ -526,8 +560,9 @@ impl TsdbFlags {
             future_max_ms: positive(self.future_window.0).unwrap_or(i64::MAX),
             exemplars_max: self.exemplars,
             head_series_max: match self.head_series {
-                0 => usize::MAX,
-                max => max,
+                None => HEAD_SERIES_MAX.min(memory.part(BYTES_PER_SERIES).max(1)) as usize,
+                Some(0) => usize::MAX,
+                Some(max) => max,
             },
             wal_sync: self.wal_sync,
             wal_records: self.wal_records,
@@ -557,14 +592,17 @@ impl ReceiveFlags {
             decode: DecodeOptions {
                 labels: LabelLimits {
                     count_max: self.labels_max,
-                    name_bytes_max: self.label_name_bytes_max.min(WRITE_BYTES_MAX - 1),
-                    value_bytes_max: self.label_value_bytes_max.min(WRITE_BYTES_MAX - 1),
+                    name_bytes_max: self.label_name_bytes_max.min(LABEL_BYTES_MAX),
+                    value_bytes_max: self.label_value_bytes_max.min(LABEL_BYTES_MAX),
                 },
                 split_tenant_label: self.split_tenant_label.filter(|name| !name.is_empty()),
                 relabel: relabel.into(),
                 ..DecodeOptions::default()
             },
-            bytes_max: WRITE_DECOMPRESSED_MAX,
+            bytes_max: bytes(
+                "receive.decompressed-bytes-max",
+                self.decompressed_bytes_max,
+            )?,
             tenants: TenantSettings {
                 header,
                 default: self.default_tenant,
@@ -579,6 +617,22 @@ impl ReceiveFlags {
         let text = environment.configuration(flag, file, self.relabel_config.as_deref())?;
         yaml::relabel_rules(flag, text, NameScheme::Utf8)
     }
+}
+
+/// How often the configuration is looked at, if it `is_on`.
+fn auto_reload(is_on: bool, interval: DurationMs) -> Result<Option<Duration>, Error> {
+    // As in Prometheus.
+    if interval.0 < 1000 {
+        return Err(flag("config.auto-reload-interval", "use 1s or more"));
+    }
+    let interval = Duration::from_millis(interval.0.unsigned_abs());
+    Ok(is_on.then_some(interval))
+}
+
+/// Bytes that a request may have.
+fn bytes(name: &'static str, ByteSize(bytes): ByteSize) -> Result<usize, Error> {
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| flag(name, "use a size of 1B or more"))
 }
 
 fn flag(flag: &'static str, reason: impl Into<String>) -> Error {
@@ -640,6 +694,18 @@ mod tests {
         assert_eq!(config.tsdb.wal_sync, WalSync::Always);
         assert_eq!(config.receive.tenants.header.as_str(), "thanos-tenant");
         assert_eq!(config.receive.bytes_max, 64 << 20);
+        assert_eq!(config.write_http.body_bytes_max, 16 << 20);
+        assert_eq!(config.tsdb.head_series_max, 1_500_000);
+        let memory = Memory {
+            bytes: 1 << 30,
+            ..Memory::default()
+        };
+        let line = Line::parse_from(["ingester"]);
+        let config = line
+            .flags
+            .resolve(&Environment::default().with_memory(memory))
+            .unwrap();
+        assert_eq!(config.tsdb.head_series_max, 1 << 19);
     }
 
     #[test]
@@ -659,6 +725,19 @@ mod tests {
         let config = config.unwrap();
         assert!(config.write_web.tls.is_some() && config.servers.web.tls.is_none());
         assert_eq!(resolve("").unwrap().write_web, WebConfig::default());
+    }
+
+    #[test]
+    fn configuration_is_looked_at_when_that_is_said() {
+        let every = |args: &str| resolve(args).map(|config| config.auto_reload);
+        assert_eq!(every(""), Ok(None));
+        let half = Some(Duration::from_secs(30));
+        assert_eq!(every("--config.auto-reload"), Ok(half));
+        let feature = "--enable-feature=exemplar-storage,auto-reload-config";
+        assert_eq!(every(feature), Ok(half));
+        let five = "--config.auto-reload --config.auto-reload-interval=5s";
+        assert_eq!(every(five), Ok(Some(Duration::from_secs(5))));
+        assert!(every("--config.auto-reload-interval=10ms").is_err());
     }
 
     #[test]
@@ -684,6 +763,7 @@ mod tests {
                 "--remote-write.server-tls-key",
             ),
             ("--receive.tenant-header=a:b", "--receive.tenant-header"),
+            ("--receive.body-bytes-max=0", "--receive.body-bytes-max"),
             (
                 "--receive.limits-config={write:{x:1}}",
                 "--receive.limits-config",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use runtime::flags::make_dir;
 use runtime::process::Shutdown;
 use runtime::{Clock, Error};
 use serde_json::{Value, json};
@@ -48,6 +49,7 @@ impl Front {
                 action: action.to_owned(),
                 source,
             };
+        make_dir("tsdb.path", &config.tsdb.path)?;
         let protocols = config.protocols.clone();
         let pipeline = Pipeline::open(protocols.pipeline_file.clone());
         let pipeline = pipeline.map_err(|e| failed("read --pipeline.config-file", e.into()))?;

@@ -1,5 +1,7 @@
 //! Scraping by Prometheus' configuration file: reading it, and reading it again.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use runtime::{Clock, Environment, Error};
 
 use crate::append::Appender;
 use crate::config;
+use crate::discovery::matching_files;
 use crate::flags::Config;
 use crate::scrape::{Manager, Settings};
 
@@ -27,9 +30,19 @@ pub(crate) struct Scraping {
     environment: Environment,
     file: Option<PathBuf>,
     /// What is in force. Held while it is changed.
-    config: Mutex<config::Config>,
+    current: Mutex<Current>,
     external_labels: Labels,
     manager: Arc<Manager>,
+}
+
+/// What is in force.
+#[derive(Debug)]
+struct Current {
+    config: config::Config,
+    /// As people see it, once somebody asked.
+    printed: Option<String>,
+    /// How often it was read.
+    generation: u64,
 }
 
 impl Loaded {
@@ -117,7 +130,11 @@ impl Loaded {
         Scraping {
             environment: self.environment,
             file: self.file,
-            config: Mutex::new(self.config),
+            current: Mutex::new(Current {
+                config: self.config,
+                printed: None,
+                generation: 0,
+            }),
             external_labels: self.external_labels,
             manager: Arc::new(Manager::new(settings)),
         }
@@ -132,7 +149,7 @@ impl Scraping {
 
     /// Begins to scrape. Call within an async runtime.
     pub(crate) fn start(&self) {
-        if let Err(error) = self.manager.reload(&self.config.lock()) {
+        if let Err(error) = self.manager.reload(&self.current.lock().config) {
             tracing::error!(%error, "not all jobs are scraped");
         }
     }
@@ -148,17 +165,21 @@ impl Scraping {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let mut current = self.config.lock();
+        let mut current = self.current.lock();
         let new =
             config::Config::load(file, &self.environment).map_err(|error| error.to_string())?;
         for warning in &new.warnings {
             tracing::warn!(warning, "configuration");
         }
-        if new.global.external_labels != current.global.external_labels {
+        if new.global.external_labels != current.config.global.external_labels {
             return Err("external labels changed; restart to change them".to_owned());
         }
         let reloaded = self.manager.reload(&new);
-        *current = new;
+        *current = Current {
+            config: new,
+            printed: None,
+            generation: current.generation + 1,
+        };
         reloaded.map_err(|error| error.to_string())?;
         tracing::info!(file = %file.display(), "configuration was read again");
         Ok(())
@@ -166,18 +187,43 @@ impl Scraping {
 
     /// Where samples are forwarded to, as of now.
     pub(crate) fn exports(&self) -> Vec<config::Export> {
-        self.config.lock().exports.clone()
+        self.current.lock().config.exports.clone()
     }
 
     /// The configuration, as a sidecar reads it for external labels.
     pub(crate) fn config_yaml(&self) -> String {
-        self.config.lock().printed(&self.external_labels)
+        let mut current = self.current.lock();
+        let Current {
+            config, printed, ..
+        } = &mut *current;
+        let print = || config.printed(&self.external_labels);
+        printed.get_or_insert_with(print).clone()
+    }
+
+    /// The file that queries are logged to, if the configuration names one, and how often it was read.
+    pub(crate) fn query_log(&self) -> (Option<PathBuf>, u64) {
+        let current = self.current.lock();
+        let file = current.config.global.query_log_file.clone();
+        (file, current.generation)
+    }
+
+    /// What tells whether the files of the configuration changed; the same number for the same bytes.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let included = self.current.lock().config.included.clone();
+        let mut hasher = DefaultHasher::new();
+        let patterns = self.file.iter().chain(&included);
+        for pattern in patterns {
+            for file in matching_files(pattern).unwrap_or_default() {
+                (&file, fs::read(&file).ok()).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 }
 
 /// The name of this host, which spreads scrapes in time; empty where the system does not say.
 fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
     name.map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
@@ -212,11 +258,45 @@ mod tests {
         assert!(read(&[]).is_ok());
     }
 
+    #[tokio::test]
+    async fn what_is_read_again_is_shown_and_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let write = |interval: &str| {
+            let text = format!(
+                "global: {{scrape_interval: {interval}, query_log_file: q.log}}\nscrape_config_files: [jobs-*.yml]\n"
+            );
+            fs::write(path("p.yml"), text).unwrap();
+        };
+        write("7s");
+        let loaded = read(&[&format!("--config.file={}", path("p.yml").display())]).unwrap();
+        let appender = Arc::new(crate::protocols::testing::Recorder::default());
+        let clock = Arc::new(runtime::ManualClock::new(0));
+        let scraping = loaded.into_scraping(appender, clock);
+        assert!(scraping.config_yaml().contains("scrape_interval: 7s"));
+        assert_eq!(scraping.query_log(), (Some(path("q.log")), 0));
+        let first = scraping.fingerprint();
+        assert_eq!(scraping.fingerprint(), first);
+        write("8s");
+        let second = scraping.fingerprint();
+        assert_ne!(second, first);
+        assert!(scraping.config_yaml().contains("scrape_interval: 7s"));
+        scraping.reload().unwrap();
+        assert!(scraping.config_yaml().contains("scrape_interval: 8s"));
+        assert_eq!(scraping.query_log().1, 1);
+        // A file that is included counts, be it new or changed.
+        fs::write(path("jobs-a.yml"), "scrape_configs: []\n").unwrap();
+        let third = scraping.fingerprint();
+        assert_ne!(third, second);
+        fs::write(path("jobs-a.yml"), "scrape_configs:\n").unwrap();
+        assert_ne!(scraping.fingerprint(), third);
+    }
+
     #[test]
     fn a_sidecar_sees_what_variables_stand_for() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("p.yml");
-        std::fs::write(&file, "global:\n  external_labels: {zone: '${ZONE}'}\n").unwrap();
+        fs::write(&file, "global:\n  external_labels: {zone: '${ZONE}'}\n").unwrap();
         let loaded = read(&[&format!("--config.file={}", file.display())]).unwrap();
         let zone = Labels::from_pairs([("zone", "eu")]);
         assert_eq!(loaded.external_labels(), &zone);

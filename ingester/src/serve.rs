@@ -63,9 +63,12 @@ impl Ingester {
         let http = Server::bind(&config.servers.http, HttpLimits::default())
             .await?
             .with_web(&config.servers.web)?;
-        let writes = Server::bind(&config.write_address, config.write_http)
-            .await?
-            .with_web(&config.write_web)?;
+        let writes = Server::bind(&config.write_address, config.write_http).await?;
+        let writes = match config.write_web == config.servers.web {
+            // Their files are looked at once for both.
+            true => writes.with_web_of(&http),
+            false => writes.with_web(&config.write_web)?,
+        };
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
         registry.register(http.metrics());
@@ -99,6 +102,11 @@ impl Ingester {
             let _protocols = front.start(shutdown.clone()).await?;
             let core = process::blocking(move || Core::open(&to_open, front, deps)).await?;
             let core = Arc::new(core);
+            if let (Some(_), _) = core.query_log() {
+                tracing::warn!(
+                    "global.query_log_file is not acted on: an ingester answers no PromQL"
+                );
+            }
             let readiness = Readiness::new();
             readiness.set(true);
             http_service.ready(Arc::new(core.routes()));

@@ -44,6 +44,7 @@ use crate::dialect::Dialect;
 use crate::evaluator::{Evaluator, Leash};
 use crate::figures::Figures;
 use crate::local::LocalStore;
+use crate::query_log::QueryLog;
 use crate::results::ResultsCache;
 use crate::settings::Settings;
 use answer::{Answer, ApiError};
@@ -83,6 +84,8 @@ pub struct Parts {
     pub catalog: Arc<dyn Catalog>,
     /// Counts queries.
     pub(crate) figures: Arc<Figures>,
+    /// Notes queries.
+    pub log: Arc<QueryLog>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The process.
@@ -97,6 +100,7 @@ pub struct Api {
     remote_read: RemoteRead,
     catalog: Arc<dyn Catalog>,
     figures: Arc<Figures>,
+    log: Arc<QueryLog>,
     clock: Arc<dyn Clock>,
     about: About,
     results: Option<ResultsCache>,
@@ -184,6 +188,7 @@ impl Api {
             local: parts.local,
             catalog: parts.catalog,
             figures: parts.figures,
+            log: parts.log,
             remote_read: RemoteRead::new(parts.store, ReadLimits::default()),
             clock: parts.clock,
             about: parts.about,

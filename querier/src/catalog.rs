@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::{ErrorKind, Labels, Matcher, TimeRange};
-use promql::parse::{self, parse_expr};
+use promql::parse::{self, GIVEN, parse_expr};
 use storeapi::catalog::statistics::HeadStatistics;
 use storeapi::catalog::{
     Answer, Answering, Asker, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest,
@@ -179,7 +179,7 @@ impl Catalog for AllCatalogs {
         Box::pin(async move {
             let invalid =
                 |error: parse::ParseError| StoreError::new(ErrorKind::Invalid, error.to_string());
-            let expr = parse_expr(&request.query, parse::Options::default()).map_err(invalid)?;
+            let expr = parse_expr(&request.query, GIVEN).map_err(invalid)?;
             let selectors = expr.selectors();
             let ask = |member: &CatalogMember| {
                 let (min, max) = member.services.exemplars?;

@@ -3,6 +3,9 @@
 use clap::{Args, ValueEnum};
 use promql::parse;
 
+/// A feature that is the ingester's, where one process is both.
+const OF_INGESTER: &str = "auto-reload-config";
+
 /// Which PromQL is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Dialect {
@@ -29,7 +32,7 @@ pub struct DialectFlags {
     pub guard_rails: bool,
     /// Parts of PromQL that may yet change, by Prometheus' names, with commas:
     /// promql-experimental-functions, promql-extended-range-selectors and promql-binop-fill-modifiers.
-    /// Other names are ignored. May be repeated.
+    /// auto-reload-config is --config.auto-reload. Other names are ignored. May be repeated.
     #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
     pub features: Vec<String>,
 }
@@ -49,6 +52,8 @@ impl DialectFlags {
     pub fn foreign_features(&self) -> impl Iterator<Item = &str> {
         let mut features = parse::Features::default();
         let names = self.features.iter().map(String::as_str);
-        names.filter(move |name| !name.is_empty() && !features.enable(name))
+        names.filter(move |name| {
+            !name.is_empty() && *name != OF_INGESTER && !features.enable(name)
+        })
     }
 }

@@ -181,7 +181,9 @@ impl Evaluator {
         };
         let result = match result {
             Err(promql::Error::Source(_)) if leash.patience.is_over() => {
-                Err(promql::Error::Timeout)
+                Err(promql::Error::Timeout {
+                    limit: leash.timeout,
+                })
             }
             other => other,
         };

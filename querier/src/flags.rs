@@ -2,19 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use model::time::DurationMs;
+use promql::parse;
 use runtime::grpc::{GrpcClientConfig, GrpcClientFlags};
 use runtime::http::{HttpLimits, WebPaths};
 use runtime::web_flags::WebFlags;
-use runtime::{Error, ForeignFlags, RefusedFlag, ServerConfig, ServerFlags};
+use runtime::{
+    ByteSize, Environment, Error, ForeignFlags, Memory, RefusedFlag, ServerConfig, ServerFlags,
+};
 use storeapi::grpc::Limits;
 
 use crate::dedup::Dedup;
 use crate::dialect::DialectFlags;
 use crate::endpoints::{EndpointConfig, SetOptions, config};
+use crate::query_log::Slow;
 use crate::settings::{DEFAULT_TENANT, Settings, Tenancy, label_list};
+
+/// Queries at once for each core, where nothing is said.
+const CONCURRENT_PER_CORE: usize = 4;
+/// Queries at once on few cores: as many as Prometheus and Thanos, since they wait for stores as well as
+/// compute.
+const CONCURRENT_MIN: usize = 20;
 
 /// What was said on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -106,20 +117,14 @@ pub struct EndpointFlags {
         default_value = "0ms"
     )]
     pub response_timeout: DurationMs,
-    /// Most series that an answer of the StoreAPI may have; 0 for no limit.
-    #[arg(
-        long = "store.limits.request-series",
-        value_name = "COUNT",
-        default_value_t = Limits::SERIES
-    )]
-    pub request_series: u64,
-    /// Most samples that an answer of the StoreAPI may have; 0 for no limit.
-    #[arg(
-        long = "store.limits.request-samples",
-        value_name = "COUNT",
-        default_value_t = Limits::SAMPLES
-    )]
-    pub request_samples: u64,
+    /// Most series that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 1,600
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-series", value_name = "COUNT")]
+    pub request_series: Option<u64>,
+    /// Most samples that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 4
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-samples", value_name = "COUNT")]
+    pub request_samples: Option<u64>,
 }
 
 /// Flags that say how to answer.
@@ -128,14 +133,14 @@ pub struct QueryFlags {
     /// Most time that a query may take.
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m")]
     pub timeout: DurationMs,
-    /// Queries that are evaluated at once; more wait for at most 10 s.
+    /// Queries that are evaluated at once; more wait for at most 10 s. Not said, four for each core, and
+    /// at least 20.
     #[arg(
         long = "query.max-concurrent",
         alias = "query.max-concurrency",
-        value_name = "COUNT",
-        default_value_t = 20
+        value_name = "COUNT"
     )]
-    pub max_concurrent: u16,
+    pub max_concurrent: Option<u16>,
     /// How old a sample may be to count at an instant.
     #[arg(
         long = "query.lookback-delta",
@@ -150,6 +155,31 @@ pub struct QueryFlags {
         default_value_t = 50_000_000
     )]
     pub max_samples: u64,
+    /// Most bytes of samples that a query may hold in memory. Not said, a quarter of the memory.
+    #[arg(long = "query.max-memory-bytes", value_name = "BYTES")]
+    pub max_memory: Option<ByteSize>,
+    /// Bytes that the text of a query may have.
+    #[arg(
+        long = "query.max-length",
+        value_name = "BYTES",
+        default_value = "16KB"
+    )]
+    pub max_length: ByteSize,
+    /// How deep a query may nest: parentheses, arguments and right operands in each other; 250 at most.
+    #[arg(
+        long = "query.max-nesting",
+        value_name = "COUNT",
+        default_value_t = parse::Limits::DEFAULT.max_nesting
+    )]
+    pub max_nesting: u32,
+    /// Operators and calls that may stand above each other in a query, each of a chain counted; 4000 at
+    /// most.
+    #[arg(
+        long = "query.max-operators",
+        value_name = "COUNT",
+        default_value_t = parse::Limits::DEFAULT.max_height
+    )]
+    pub max_operators: u32,
     /// Step of subqueries that do not say one.
     #[arg(
         long = "query.default-evaluation-interval",
@@ -214,6 +244,18 @@ pub struct QueryFlags {
         default_value = "40m"
     )]
     pub results_settle: DurationMs,
+    /// File that all queries are logged to, a JSON object a line, as Prometheus' query_log_file.
+    #[arg(long = "query.log-file", value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Queries that take longer are named in the log of the process; 0 for none, less for all.
+    #[arg(
+        long = "query.log-queries-longer-than",
+        alias = "query-frontend.log-queries-longer-than",
+        value_name = "DURATION",
+        default_value = "0s",
+        allow_hyphen_values = true
+    )]
+    pub log_longer_than: String,
     /// Dialect.
     #[command(flatten)]
     pub dialect: DialectFlags,
@@ -326,6 +368,19 @@ pub struct Config {
     pub store_limits: Limits,
     /// All flags with their values, for the API to show.
     pub shown_flags: BTreeMap<String, String>,
+    /// What the process may have.
+    pub memory: Memory,
+    /// Where queries are logged.
+    pub log: LogSettings,
+}
+
+/// Which queries are logged, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogSettings {
+    /// The file of all queries.
+    pub file: Option<PathBuf>,
+    /// Those that are named in the log of the process.
+    pub slow: Slow,
 }
 
 impl Flags {
@@ -334,8 +389,8 @@ impl Flags {
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used, and when there is nobody to
     /// ask.
-    pub fn resolve(self) -> Result<Config, Error> {
-        let config = self.resolve_for_given_stores()?;
+    pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
+        let config = self.resolve_for_given_stores(environment)?;
         if config.endpoints.is_empty() && config.data_dir.is_none() {
             return Err(Error::Flag {
                 flag: "endpoint",
@@ -349,9 +404,11 @@ impl Flags {
     ///
     /// # Errors
     /// [`Error::Flag`] for the first flag whose value cannot be used.
-    pub fn resolve_for_given_stores(self) -> Result<Config, Error> {
+    pub fn resolve_for_given_stores(self, environment: &Environment) -> Result<Config, Error> {
+        let memory = environment.memory();
         let endpoints = self.endpoints.resolve()?;
-        let mut settings = self.queries.resolve()?;
+        let mut settings = self.queries.resolve(memory)?;
+        let slow = slow(&self.queries.log_longer_than)?;
         settings.tenancy = Tenancy {
             header: self.tenants.header,
             default_tenant: self.tenants.default_tenant,
@@ -366,16 +423,23 @@ impl Flags {
             servers: self.servers.resolve()?,
             paths: self.web.resolve()?,
             grpc_client: self.grpc_client.resolve()?,
-            store_limits: Limits {
-                series_max: self.endpoints.request_series,
-                samples_max: self.endpoints.request_samples,
+            store_limits: Limits::new(
+                self.endpoints.request_series,
+                self.endpoints.request_samples,
+                memory,
+            ),
+            memory,
+            log: LogSettings {
+                file: self.queries.log_file.clone(),
+                slow,
             },
             endpoints,
             data_dir: self.data_dir,
             shown_flags: BTreeMap::new(),
             settings,
             http: HttpLimits {
-                large_max: usize::from(self.queries.max_concurrent),
+                large_max: self.queries.concurrent_max()?,
+                large_flag: Some("query.max-concurrent"),
                 ..HttpLimits::default()
             },
         })
@@ -418,13 +482,40 @@ impl EndpointFlags {
 }
 
 impl QueryFlags {
-    fn resolve(&self) -> Result<Settings, Error> {
-        if self.max_concurrent == 0 {
-            return Err(Error::Flag {
-                flag: "query.max-concurrent",
-                reason: "allow at least 1 query".to_owned(),
-            });
+    fn concurrent_max(&self) -> Result<usize, Error> {
+        match self.max_concurrent {
+            None => {
+                let cores = thread::available_parallelism().map_or(1, usize::from);
+                Ok((CONCURRENT_PER_CORE * cores).max(CONCURRENT_MIN))
+            }
+            Some(0) => Err(refused("query.max-concurrent", "allow at least 1 query")),
+            Some(count) => Ok(usize::from(count)),
         }
+    }
+
+    /// What the text of a query may be like.
+    fn text_limits(&self) -> Result<parse::Limits, Error> {
+        let highest = parse::Limits::HIGHEST;
+        let within = |flag, said: u64, max: u32| match u32::try_from(said) {
+            Ok(said) if (1..=max).contains(&said) => Ok(said),
+            _ => Err(refused(flag, &format!("use a number from 1 to {max}"))),
+        };
+        Ok(parse::Limits {
+            max_length: within("query.max-length", self.max_length.0, highest.max_length)?,
+            max_nesting: within(
+                "query.max-nesting",
+                self.max_nesting.into(),
+                highest.max_nesting,
+            )?,
+            max_height: within(
+                "query.max-operators",
+                self.max_operators.into(),
+                highest.max_height,
+            )?,
+        })
+    }
+
+    fn resolve(&self, memory: Memory) -> Result<Settings, Error> {
         let mut engine = promql::Options {
             lookback_ms: positive("query.lookback-delta", self.lookback_delta)?,
             default_subquery_step_ms: positive(
@@ -438,9 +529,12 @@ impl QueryFlags {
         }
         engine.limits.timeout = duration("query.timeout", self.timeout)?;
         engine.limits.samples_max = self.max_samples;
+        let max_memory = self.max_memory.map(|ByteSize(bytes)| bytes);
+        engine.limits.bytes_max = max_memory.unwrap_or_else(|| memory.part(4));
         Ok(Settings {
             engine,
             dialect: self.dialect.clone(),
+            text_limits: self.text_limits()?,
             replica_labels: label_list(self.replica_label.iter().map(String::as_str)),
             hidden_labels: Vec::new(),
             dedup: self.dedup,
@@ -453,6 +547,25 @@ impl QueryFlags {
             results_settle_ms: self.results_settle.0.max(0),
             ..Settings::default()
         })
+    }
+}
+
+/// Which queries are slow, in the words of Thanos.
+fn slow(text: &str) -> Result<Slow, Error> {
+    const FLAG: &str = "query.log-queries-longer-than";
+    let parsed = DurationMs::parse_signed(text);
+    let DurationMs(ms) = parsed.map_err(|error| refused(FLAG, &error.to_string()))?;
+    Ok(match ms {
+        0 => Slow::Never,
+        ms if ms < 0 => Slow::Always,
+        ms => Slow::After(Duration::from_millis(ms.unsigned_abs())),
+    })
+}
+
+fn refused(flag: &'static str, reason: &str) -> Error {
+    Error::Flag {
+        flag,
+        reason: reason.to_owned(),
     }
 }
 
@@ -503,6 +616,30 @@ impl Config {
                 "query.max-samples",
                 settings.engine.limits.samples_max.to_string(),
             ),
+            (
+                "query.max-memory-bytes",
+                settings.engine.limits.bytes_max.to_string(),
+            ),
+            (
+                "query.max-length",
+                settings.text_limits.max_length.to_string(),
+            ),
+            (
+                "query.max-nesting",
+                settings.text_limits.max_nesting.to_string(),
+            ),
+            (
+                "query.max-operators",
+                settings.text_limits.max_height.to_string(),
+            ),
+            (
+                "store.limits.request-series",
+                self.store_limits.series_max.to_string(),
+            ),
+            (
+                "store.limits.request-samples",
+                self.store_limits.samples_max.to_string(),
+            ),
             ("query.replica-label", settings.replica_labels.join(",")),
             (
                 "query.partial-response",
@@ -535,7 +672,30 @@ mod tests {
     fn config(args: &[&str]) -> Result<Config, String> {
         let args = std::iter::once("querier").chain(args.iter().copied());
         let cli = Cli::try_parse_from(args).map_err(|e| e.to_string())?;
-        cli.flags.resolve().map_err(|e| e.to_string())
+        let memory = Memory {
+            bytes: 1 << 30,
+            ..Memory::default()
+        };
+        let environment = Environment::default().with_memory(memory);
+        cli.flags.resolve(&environment).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn limits_follow_from_the_machine_where_nothing_is_said() {
+        let flags = config(&["--data-dir=x"]).unwrap().effective_flags();
+        for (name, value) in [
+            ("query.max-memory-bytes", 1 << 28),
+            ("query.max-length", 16 << 10),
+            ("query.max-nesting", 100),
+            ("query.max-operators", 1000),
+            ("store.limits.request-series", (1 << 30) / 1600),
+            ("store.limits.request-samples", 1 << 28),
+        ] {
+            assert_eq!(flags[name], value.to_string(), "{name}");
+        }
+        assert!(flags["query.max-concurrent"].parse::<u32>().unwrap() >= 20);
+        let config = config(&["--data-dir=x", "--query.max-memory-bytes=1MB"]);
+        assert_eq!(config.unwrap().settings.engine.limits.bytes_max, 1 << 20);
     }
 
     #[test]
@@ -572,14 +732,25 @@ mod tests {
             "--enable-feature=,promql-experimental-functions,x",
         ];
         let settings = config(&said).unwrap().settings;
-        assert!(settings.dialect.syntax().features.experimental_functions);
+        assert!(settings.syntax().features.experimental_functions);
         assert_eq!(
             settings.dialect.foreign_features().collect::<Vec<_>>(),
             ["x"]
         );
         assert_eq!(settings.default_step_ms, 1_000);
         let plain = config(&said[..1]).unwrap().settings;
-        assert!(!plain.dialect.syntax().features.experimental_functions);
+        assert!(!plain.syntax().features.experimental_functions);
+    }
+
+    #[test]
+    fn slow_queries_are_said_as_elsewhere() {
+        let slow = |text: &str| {
+            let flag = format!("--query-frontend.log-queries-longer-than={text}");
+            config(&["--data-dir=x", &flag]).unwrap().log.slow
+        };
+        assert_eq!(slow("0"), Slow::Never);
+        assert_eq!(slow("-1s"), Slow::Always);
+        assert_eq!(slow("2s"), Slow::After(Duration::from_secs(2)));
     }
 
     #[test]
@@ -593,6 +764,14 @@ mod tests {
             (
                 &["--data-dir=x", "--query.max-concurrent=0"],
                 "--query.max-concurrent:",
+            ),
+            (
+                &["--data-dir=x", "--query.max-nesting=251"],
+                "--query.max-nesting:",
+            ),
+            (
+                &["--data-dir=x", "--query.max-length=5GB"],
+                "--query.max-length:",
             ),
         ] {
             let error = config(args).unwrap_err();

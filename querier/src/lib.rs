@@ -24,6 +24,7 @@ pub mod lanes;
 pub mod local;
 pub mod pool;
 pub mod query_api;
+pub mod query_log;
 mod reach;
 mod replicas;
 pub mod results;
@@ -51,6 +52,7 @@ use endpoints::dial::GrpcDial;
 use endpoints::resolve::{Dns, NoDns};
 use endpoints::{EndpointSet, Resolve};
 use local::LocalStore;
+use query_log::QueryLog;
 use stores::{FixedStore, Stores};
 
 /// Threads that requests do not need: for files, and for names of hosts.
@@ -97,8 +99,15 @@ impl Querier {
             version: env!("CARGO_PKG_VERSION"),
             started_ms: clock.now_ms(),
             flags: config.effective_flags(),
+            memory: config.memory,
             reloads: Reloads::new(clock.now_ms()),
         };
+        let file = config.log.file.clone();
+        let log = QueryLog::with_file(config.log.slow, file).map_err(|error| Error::Flag {
+            flag: "query.log-file",
+            reason: format!("cannot be opened: {error}"),
+        })?;
+        let log = Arc::new(log);
         let (http, grpc) = bind(&config).await?;
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(http.metrics());
@@ -120,6 +129,7 @@ impl Querier {
                 local,
                 settings: config.settings.clone(),
                 store_limits: config.store_limits,
+                log,
                 queries_max: config.http.large_max,
                 clock,
                 about,

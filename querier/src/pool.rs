@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use promql::executor::Executor;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use runtime::process;
 
 /// Work that the caller does sooner than others could be called for it.
 const ALONE: Duration = Duration::from_micros(200);
@@ -34,6 +35,7 @@ impl Pool {
     pub fn start(threads: usize) -> Result<Self, ThreadPoolBuildError> {
         let threads = ThreadPoolBuilder::new()
             .num_threads(threads)
+            .stack_size(process::STACK_BYTES)
             .thread_name(|i| format!("query-{i}"))
             .build()?;
         Ok(Self { threads })

@@ -127,7 +127,7 @@ impl QueryService {
         let _ends_with_us = GiveUpOnDrop(leash.clone());
         let evaluator = Arc::clone(&self.evaluator);
         runtime::process::blocking(move || {
-            let expr = parse_expr(&asked.text, evaluator.settings.dialect.syntax())
+            let expr = parse_expr(&asked.text, evaluator.settings.syntax())
                 .map_err(|e| Status::invalid_argument(e.to_string()))?;
             let lookback_ms = asked.lookback_seconds.saturating_mul(1000);
             let task = Task {

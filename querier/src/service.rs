@@ -22,6 +22,7 @@ use crate::lanes::Lanes;
 use crate::local::LocalStore;
 use crate::pool::Pool;
 use crate::query_api::QueryService;
+use crate::query_log::QueryLog;
 use crate::replicas;
 use crate::settings::Settings;
 use crate::stores::Stores;
@@ -39,6 +40,8 @@ pub struct Deps {
     pub store_limits: Limits,
     /// Queries that are answered at once, as the server holds them to it.
     pub queries_max: usize,
+    /// Where queries are logged.
+    pub log: Arc<QueryLog>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is said about the process.
@@ -96,6 +99,7 @@ impl Service {
             local: deps.local,
             store: AllStores::with(&evaluator, Replicas::Joined),
             catalog: Arc::clone(&catalog),
+            log: deps.log,
             clock: deps.clock,
             about: deps.about,
         });

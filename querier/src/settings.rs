@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::Matcher;
+use promql::parse;
 
 use crate::dedup::Dedup;
 use crate::dialect::DialectFlags;
@@ -18,6 +19,8 @@ pub struct Settings {
     pub engine: promql::Options,
     /// Which PromQL is spoken.
     pub dialect: DialectFlags,
+    /// What the text of an expression may be like.
+    pub text_limits: parse::Limits,
     /// Labels that tell replicas apart.
     pub replica_labels: Vec<String>,
     /// Labels that names and values of labels leave out: replica labels that the user did not name.
@@ -50,6 +53,7 @@ impl Default for Settings {
         Self {
             engine: promql::Options::default(),
             dialect: DialectFlags::default(),
+            text_limits: parse::Limits::DEFAULT,
             replica_labels: Vec::new(),
             hidden_labels: Vec::new(),
             dedup: Dedup::Penalty,
@@ -63,6 +67,16 @@ impl Default for Settings {
             results_cache_bytes: 64 << 20,
             // Ingesters take samples that are half an hour old.
             results_settle_ms: 40 * 60 * 1000,
+        }
+    }
+}
+
+impl Settings {
+    /// What may be written in an expression, and how much of it.
+    pub fn syntax(&self) -> parse::Options {
+        parse::Options {
+            limits: self.text_limits,
+            ..self.dialect.syntax()
         }
     }
 }

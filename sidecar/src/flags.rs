@@ -38,12 +38,14 @@ pub struct Flags {
         allow_hyphen_values = true
     )]
     pub min_time: String,
-    /// Series that an answer may have; 0 for no limit.
-    #[arg(long = "store.limits.request-series", default_value_t = Limits::SERIES)]
-    pub series_max: u64,
-    /// Samples that an answer may have; 0 for no limit.
-    #[arg(long = "store.limits.request-samples", default_value_t = Limits::SAMPLES)]
-    pub samples_max: u64,
+    /// Most series that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 1,600
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-series", value_name = "COUNT")]
+    pub series_max: Option<u64>,
+    /// Most samples that an answer of the StoreAPI may have; 0 for no limit. Not said, one for every 4
+    /// bytes of memory.
+    #[arg(long = "store.limits.request-samples", value_name = "COUNT")]
+    pub samples_max: Option<u64>,
 }
 
 /// Flags of the Prometheus that is served.
@@ -244,10 +246,7 @@ impl Flags {
                 flag: "min-time",
                 reason,
             })?,
-            limits: Limits {
-                series_max: self.series_max,
-                samples_max: self.samples_max,
-            },
+            limits: Limits::new(self.series_max, self.samples_max, environment.memory()),
         })
     }
 }

@@ -63,9 +63,17 @@ pub(crate) struct Flags {
     #[command(flatten)]
     web: WebFlags,
     /// Prometheus' configuration file, for what to scrape. Without one this process scrapes itself,
-    /// and a node exporter on port 9100.
+    /// and a node exporter.
     #[arg(id = "prometheus_config", long = "config.file", value_name = "FILE")]
     scrape_config: Option<PathBuf>,
+    /// Where a node exporter may listen, or "off". It is scraped from when it first answers, unless
+    /// --config.file says what to scrape.
+    #[arg(
+        long = "node-exporter.address",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9100"
+    )]
+    node_exporter: String,
     /// The bucket; a folder of the data directory when none is named.
     #[command(flatten)]
     bucket: BucketFlags,
@@ -115,6 +123,8 @@ pub(super) struct Config {
     pub(super) bucket: BucketConfig,
     /// The user says what to scrape.
     pub(super) has_config_file: bool,
+    /// Where a node exporter is looked for.
+    pub(super) node_exporter: Option<ListenAddress>,
     pub(super) ingester: ingester::Config,
     pub(super) store: store::Config,
     pub(super) querier: querier::Config,
@@ -189,9 +199,13 @@ impl Flags {
             grpc: address("grpc-address", &self.grpc_address)?,
             ingester: self.ingester(&bucket_flag, environment)?,
             store: flags_of::<store::Flags>(&store)?.resolve(environment)?,
-            querier: self.querier()?.resolve_for_given_stores()?,
+            querier: self.querier()?.resolve_for_given_stores(environment)?,
             compactor: flags_of::<compactor::Flags>(&compactor)?.resolve(environment)?,
             has_config_file: self.scrape_config.is_some(),
+            node_exporter: match &*self.node_exporter {
+                "off" => None,
+                said => Some(address("node-exporter.address", said)?),
+            },
             bucket,
             environment: environment.clone(),
             shown_flags: BTreeMap::new(),
@@ -232,6 +246,7 @@ impl Flags {
             flag("wal.sync", &self.wal_sync),
             flag("wal.records", &self.wal_records),
         ];
+        said.extend(self.dialect.features.iter().map(|name| flag("enable-feature", name)));
         said.extend(self.labels.iter().map(|label| flag("label", label)));
         let config_file = self.scrape_config.iter();
         said.extend(config_file.map(|file| flag("config.file", file.display())));
@@ -259,10 +274,12 @@ impl Config {
             ("tsdb.retention", self.retention.to_string()),
         ];
         let flags = flags.map(|(name, value)| (name.to_owned(), value));
-        let of_querier = self.querier.effective_flags().into_iter();
         let mut all = self.shown_flags.clone();
-        // The querier's that are flags here too.
-        all.extend(of_querier.filter(|(name, _)| self.shown_flags.contains_key(name)));
+        // What the parts make of those that are flags here too.
+        let parts = ingester::core::effective_flags(&self.ingester).into_iter();
+        let parts = parts.chain(self.store.effective_flags());
+        let parts = parts.chain(self.querier.effective_flags());
+        all.extend(parts.filter(|(name, _)| self.shown_flags.contains_key(name)));
         all.extend(flags);
         all
     }

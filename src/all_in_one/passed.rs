@@ -9,7 +9,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 /// What may be said, by the parts whose words describe it.
-const OF_INGESTER: [&str; 9] = [
+const OF_INGESTER: [&str; 15] = [
+    "config.auto-reload",
+    "config.auto-reload-interval",
+    "receive.body-bytes-max",
+    "receive.decompressed-bytes-max",
+    "receive.limits-config-file",
+    "receive.limits-config",
     "receive.labels-max",
     "receive.label-name-bytes-max",
     "receive.label-value-bytes-max",
@@ -20,7 +26,13 @@ const OF_INGESTER: [&str; 9] = [
     "storage.remote.read-sample-limit",
     "hash-func",
 ];
-const OF_QUERIER: [&str; 16] = [
+const OF_QUERIER: [&str; 22] = [
+    "query.log-file",
+    "query.log-queries-longer-than",
+    "query.max-memory-bytes",
+    "query.max-length",
+    "query.max-nesting",
+    "query.max-operators",
     "query.timeout",
     "query.max-samples",
     "query.max-concurrent",

@@ -176,16 +176,21 @@ impl Block {
     /// the block set aside when it is damaged.
     ///
     /// # Errors
-    /// The failure, when nothing may be lacking, or a limit was reached.
+    /// The failure, when nothing may be lacking, a limit was reached, or the work was stopped.
     pub fn lacking(
         &self,
         error: &StoreError,
         partial: PartialResponse,
         (stats, now_ms): (&Stats, i64),
     ) -> Result<String, StoreError> {
-        if error.kind == ErrorKind::Exhausted {
-            stats.queries_limited.add(1);
-            return Err(error.clone());
+        match error.kind {
+            ErrorKind::Exhausted => {
+                stats.queries_limited.add(1);
+                return Err(error.clone());
+            }
+            // It says nothing of the block.
+            ErrorKind::Cancelled => return Err(error.clone()),
+            _ => {}
         }
         stats.block_failures.add(1);
         self.note(error, now_ms);

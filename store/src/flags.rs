@@ -1,5 +1,6 @@
 //! Flags of the store, under Thanos' names, and what they resolve to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::sync::{Bounds, Strategy, SyncOptions, TimeBound};
 
 /// A cache on disk that is worth it.
 const DISK_CACHE_MIN: u64 = 16 << 20;
+/// Memory for chunks where there is plenty and nothing is said.
+const CHUNK_POOL: u64 = 2 << 30;
+/// The same for indexes.
+const INDEX_CACHE: u64 = 250 << 20;
 
 /// What was said on the command line.
 #[derive(Debug, Clone, clap::Args)]
@@ -110,19 +115,17 @@ pub struct SelectionFlags {
 /// Flags that bound memory and what requests may cost.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LimitFlags {
-    /// Memory for indexes: what was read of them, results of matchers, open ones.
-    #[arg(
-        long = "index-cache-size",
-        value_name = "BYTES",
-        default_value = "250MB"
-    )]
-    pub index_cache: ByteSize,
+    /// Memory for indexes: what was read of them, results of matchers, open ones. Not said, 250MB, or an
+    /// eighth of the memory where that is less.
+    #[arg(long = "index-cache-size", value_name = "BYTES")]
+    pub index_cache: Option<ByteSize>,
     /// Thanos' configuration of caches.
     #[command(flatten)]
     pub caches: CacheFlags,
-    /// Memory for chunks: half for those that were read, half for those on their way to clients.
-    #[arg(long = "chunk-pool-size", value_name = "BYTES", default_value = "2GB")]
-    pub chunk_pool: ByteSize,
+    /// Memory for chunks: half for those that were read, half for those on their way to clients. Not
+    /// said, 2GB, or a quarter of the memory where that is less.
+    #[arg(long = "chunk-pool-size", value_name = "BYTES")]
+    pub chunk_pool: Option<ByteSize>,
     /// Disk below --data-dir for what was read of indexes and chunks, for buckets that are not
     /// folders here; 0 for none.
     #[arg(long = "disk-cache-size", value_name = "BYTES", default_value = "1GB")]
@@ -148,29 +151,26 @@ pub struct LimitFlags {
         default_value_t = 20
     )]
     pub concurrency: u16,
-    /// Most series of a request, those of each block counted; 0 for no limit.
+    /// Most series of a request, those of each block counted; 0 for no limit. Not said, one for every
+    /// 1,600 bytes of memory.
     #[arg(
         long = "store.limits.request-series",
         alias = "store.grpc.touched-series-limit",
-        value_name = "COUNT",
-        default_value_t = AnswerLimits::SERIES
+        value_name = "COUNT"
     )]
-    pub series_max: u64,
-    /// Most samples of a request, 120 for each chunk; 0 for no limit.
+    pub series_max: Option<u64>,
+    /// Most samples of a request, 120 for each chunk; 0 for no limit. Not said, one for every 4 bytes of
+    /// memory.
     #[arg(
         long = "store.limits.request-samples",
         alias = "store.grpc.series-sample-limit",
-        value_name = "COUNT",
-        default_value_t = AnswerLimits::SAMPLES
+        value_name = "COUNT"
     )]
-    pub samples_max: u64,
-    /// Most bytes that a request may download; 0 for no limit.
-    #[arg(
-        long = "store.grpc.downloaded-bytes-limit",
-        value_name = "BYTES",
-        default_value = "8GB"
-    )]
-    pub bytes_max: ByteSize,
+    pub samples_max: Option<u64>,
+    /// Most bytes that a request may read of the bucket; 0 for no limit. Not said, as many as there is
+    /// memory.
+    #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "BYTES")]
+    pub bytes_max: Option<ByteSize>,
 }
 
 /// What the component works with: complete and checked.
@@ -205,6 +205,37 @@ impl Flags {
     }
 }
 
+impl Config {
+    /// Flags of caches and limits under their names as they took effect, for the API to show.
+    pub fn effective_flags(&self) -> BTreeMap<String, String> {
+        let Options {
+            index_cache_bytes,
+            chunk_bytes,
+            disk_cache_bytes,
+            concurrency,
+            limits,
+            ..
+        } = &self.gateway;
+        [
+            ("index-cache-size", index_cache_bytes.to_string()),
+            ("chunk-pool-size", chunk_bytes.to_string()),
+            ("disk-cache-size", disk_cache_bytes.to_string()),
+            ("store.grpc.series-max-concurrency", concurrency.to_string()),
+            (
+                "store.grpc.downloaded-bytes-limit",
+                limits.bytes_max.to_string(),
+            ),
+            ("store.limits.request-series", limits.series_max.to_string()),
+            (
+                "store.limits.request-samples",
+                limits.samples_max.to_string(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
 impl LimitFlags {
     fn resolve(&self, data_dir: PathBuf, environment: &Environment) -> Result<Options, Error> {
         if self.concurrency == 0 {
@@ -220,14 +251,16 @@ impl LimitFlags {
             return Err(refused("disk-cache-size", "use 16MB or more, or 0"));
         }
         let of_bucket = self.caches.chunk_bytes(environment)?;
+        let memory = environment.memory();
+        let said = |size: Option<ByteSize>| size.map(|ByteSize(bytes)| bytes);
+        let chunk_pool = said(self.chunk_pool).unwrap_or(CHUNK_POOL.min(memory.part(4)));
+        let index_cache = said(self.index_cache).unwrap_or(INDEX_CACHE.min(memory.part(8)));
+        let answer = AnswerLimits::new(self.series_max, self.samples_max, memory);
         Ok(Options {
             data_dir,
             disk_cache_bytes: self.disk_cache.0,
-            index_cache_bytes: self
-                .caches
-                .index_bytes(environment)?
-                .unwrap_or(self.index_cache.0),
-            chunk_bytes: self.chunk_pool.0.saturating_add(of_bucket.unwrap_or(0)),
+            index_cache_bytes: self.caches.index_bytes(environment)?.unwrap_or(index_cache),
+            chunk_bytes: chunk_pool.saturating_add(of_bucket.unwrap_or(0)),
             index_idle: positive(
                 "store.index-header-lazy-reader-idle-timeout",
                 self.index_idle,
@@ -235,9 +268,9 @@ impl LimitFlags {
             series_batch: self.series_batch as usize,
             concurrency: usize::from(self.concurrency),
             limits: Limits {
-                series_max: self.series_max,
-                samples_max: self.samples_max,
-                bytes_max: self.bytes_max.0,
+                series_max: answer.series_max,
+                samples_max: answer.samples_max,
+                bytes_max: said(self.bytes_max).unwrap_or(memory.bytes),
             },
         })
     }
@@ -294,6 +327,7 @@ fn bound(flag: &'static str, text: &str) -> Result<TimeBound, Error> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use runtime::Memory;
 
     use super::*;
 
@@ -327,7 +361,30 @@ mod tests {
         let limits = config.gateway.limits;
         assert!(limits.series_max > 0 && limits.samples_max > 0 && limits.bytes_max > 0);
         assert_eq!(config.gateway.chunk_bytes, 2 << 30);
+        assert_eq!(config.gateway.index_cache_bytes, 250 << 20);
         assert_eq!(config.sync.interval, Duration::from_secs(900));
+    }
+
+    #[test]
+    fn caches_and_limits_follow_from_the_memory() {
+        let memory = Memory {
+            bytes: 512 << 20,
+            ..Memory::default()
+        };
+        let environment = Environment::default().with_memory(memory);
+        let resolve = |more: &[&str]| {
+            let args = ["store", "--objstore.config=type: FILESYSTEM"];
+            let flags = Cli::parse_from(args.iter().chain(more)).flags;
+            flags.resolve(&environment).unwrap().gateway
+        };
+        let options = resolve(&[]);
+        assert_eq!(options.chunk_bytes, 128 << 20);
+        assert_eq!(options.index_cache_bytes, 64 << 20);
+        assert_eq!(options.limits.bytes_max, 512 << 20);
+        assert_eq!(options.limits.series_max, (512 << 20) / 1600);
+        let options = resolve(&["--chunk-pool-size=1GB", "--index-cache-size=1GB"]);
+        assert_eq!(options.chunk_bytes, 1 << 30);
+        assert_eq!(options.index_cache_bytes, 1 << 30);
     }
 
     #[test]

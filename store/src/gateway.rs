@@ -9,9 +9,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bucket::Bucket;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
-use model::ErrorKind;
+use model::stop::Interest;
+use model::{ErrorKind, Stop};
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
 use storeapi::wire::message::{MessageWriter, Written};
@@ -213,7 +214,11 @@ impl Gateway {
     }
 
     /// What a request asks, once there is a place for it.
-    async fn question(&self, request: SeriesRequest) -> Result<(Question, Place), StoreError> {
+    async fn question(
+        &self,
+        request: SeriesRequest,
+        interest: &Interest,
+    ) -> Result<(Question, Place), StoreError> {
         let shared = &self.shared;
         let set = self.asked();
         let blocks = set.select(request.range, &request.matchers, request.max_resolution);
@@ -236,6 +241,7 @@ impl Gateway {
             batch_max: shared.options.series_batch,
             batch_bytes: self.batch_bytes(blocks.len()),
             may_block: request.may_block && blocks.len() <= FEW_BLOCKS,
+            stop: interest.or(request.stop),
         };
         let question = Question {
             blocks,
@@ -248,8 +254,8 @@ impl Gateway {
         Ok((question, Place::new((permit, open_blocks), stats)))
     }
 
-    async fn start(self, request: SeriesRequest) -> Result<Answer, StoreError> {
-        let (question, place) = self.question(request).await?;
+    async fn start(self, request: SeriesRequest, interest: Interest) -> Result<Answer, StoreError> {
+        let (question, place) = self.question(request, &interest).await?;
         let Shared { deps, clock, .. } = &*self.shared;
         Ok(Answer::start(
             Arc::clone(deps),
@@ -260,8 +266,12 @@ impl Gateway {
     }
 
     /// The same of blocks that are files here.
-    async fn start_mapped(self, request: SeriesRequest) -> Result<MappedAnswer, StoreError> {
-        let (question, place) = self.question(request).await?;
+    async fn start_mapped(
+        self,
+        request: SeriesRequest,
+        interest: Interest,
+    ) -> Result<MappedAnswer, StoreError> {
+        let (question, place) = self.question(request, &interest).await?;
         let Shared { deps, clock, .. } = &*self.shared;
         MappedAnswer::start(Arc::clone(deps), Arc::clone(clock), question, place).await
     }
@@ -279,6 +289,8 @@ impl Gateway {
         let set = self.asked();
         // Any resolution has all the series, and the coarsest the fewest blocks.
         let blocks = set.select(request.range, &request.matchers, i64::MAX);
+        // Dropped with this future.
+        let interest = Interest::default();
         let wanted = Arc::new(Wanted {
             range: request.range,
             aggregates: Vec::new(),
@@ -288,6 +300,7 @@ impl Gateway {
             batch_max: shared.options.series_batch,
             batch_bytes: BATCH_BYTES_MIN,
             may_block: request.may_block && blocks.len() <= FEW_BLOCKS,
+            stop: interest.or(Stop::never()),
         });
         let usage = self.usage();
         let answers = blocks.into_iter().map(|(block, matchers)| {
@@ -332,17 +345,19 @@ impl Store for Gateway {
         if request.range.is_empty() {
             return stream::empty().boxed();
         }
+        let interest = Interest::default();
         if !self.opener().is_local() {
-            let answer = self.clone().start(request);
-            return answer.map_ok(Answer::frames).try_flatten_stream().boxed();
+            let answer = self.clone().start(request, interest.clone());
+            let frames = answer.map_ok(Answer::frames).try_flatten_stream();
+            return held(frames, interest);
         }
         let may_block = request.may_block;
-        let answer = self.clone().start_mapped(request);
+        let answer = self.clone().start_mapped(request, interest.clone());
         let steps = answer.map_ok(move |answer| {
             let here = may_block && answer.begins_soon();
             by_steps(InFrames(answer), here)
         });
-        steps.try_flatten_stream().boxed()
+        held(steps.try_flatten_stream(), interest)
     }
 
     fn messages(
@@ -354,13 +369,14 @@ impl Store for Gateway {
             return None;
         }
         let may_block = request.may_block;
-        let answer = self.clone().start_mapped(request.clone());
+        let interest = Interest::default();
+        let answer = (self.clone()).start_mapped(request.clone(), interest.clone());
         let writer = MessageWriter::new(batch).without_hashes(request.without_hashes);
         let steps = answer.map_ok(move |answer| {
             let here = may_block && answer.begins_soon();
             by_steps(InMessages::new(answer, writer), here)
         });
-        Some(steps.try_flatten_stream().boxed())
+        Some(held(steps.try_flatten_stream(), interest))
     }
 
     fn label_names(
@@ -383,6 +399,17 @@ impl Store for Gateway {
         let ask = move |of: LabelsOf, deps| of.values(deps, name.clone());
         self.clone().labels(request, ask).boxed()
     }
+}
+
+/// The same answer, with which the interest in it is dropped.
+fn held<T: 'static>(
+    answer: impl Stream<Item = Result<T, StoreError>> + Send + 'static,
+    interest: Interest,
+) -> BoxStream<'static, Result<T, StoreError>> {
+    let held = answer.inspect(move |_| {
+        let _held = &interest;
+    });
+    held.boxed()
 }
 
 impl Collect for Gateway {

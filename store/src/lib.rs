@@ -35,6 +35,7 @@ pub mod sync;
 use std::sync::Arc;
 
 use bucket::{Bucket, Patience};
+use runtime::flags::make_dir;
 use runtime::grpc::Readiness;
 use runtime::http::{PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
@@ -109,6 +110,7 @@ impl StoreGateway {
         let config = self.config;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let bucket = open_bucket(&config.bucket)?;
+        make_dir("data-dir", &config.gateway.data_dir)?;
         let gateway = Gateway::new(bucket.clone(), Arc::clone(&clock), config.gateway);
         let syncer = Syncer::new(gateway.clone(), bucket, Arc::clone(&clock), config.sync);
         let syncer = Arc::new(syncer);

@@ -19,7 +19,7 @@ pub struct Limits {
     pub series_max: u64,
     /// Samples, 120 for each chunk.
     pub samples_max: u64,
-    /// Bytes that are read of a bucket which is not local.
+    /// Bytes that are read of the bucket.
     pub bytes_max: u64,
 }
 
@@ -128,7 +128,7 @@ fn take(used: &AtomicU64, n: u64, max: u64, what: &str, flag: &str) -> Result<()
         return Ok(());
     }
     let message = format!(
-        "the request needs more than {max} {what} of the bucket, the limit of --{flag}; narrow its matchers or its time, or raise the limit"
+        "the request needs {used} {what} of the bucket or more, and the limit is {max} (--{flag}); narrow its matchers or its time"
     );
     Err(StoreError::new(ErrorKind::Exhausted, message))
 }
@@ -142,15 +142,34 @@ mod tests {
         let usage = Usage::new(Limits {
             series_max: 2,
             samples_max: 240,
-            bytes_max: 0,
+            bytes_max: 10,
         });
         assert!(usage.series(2).is_ok());
         assert!(usage.chunks(2).is_ok());
-        assert!(usage.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
-        let error = usage.series(1).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Exhausted);
-        assert!(error.message.contains("--store.limits.request-series"));
-        let error = usage.chunks(1).unwrap_err();
-        assert!(error.message.contains("--store.limits.request-samples"));
+        assert!(usage.bytes(10).is_ok());
+        for (error, said) in [
+            (
+                usage.series(1),
+                "3 series of the bucket or more, and the limit is 2 (--store.limits.request-series)",
+            ),
+            (
+                usage.chunks(1),
+                "360 samples of the bucket or more, and the limit is 240 (--store.limits.request-samples)",
+            ),
+            (
+                usage.bytes(7),
+                "17 bytes of the bucket or more, and the limit is 10 (--store.grpc.downloaded-bytes-limit)",
+            ),
+        ] {
+            let error = error.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Exhausted);
+            assert!(error.message.contains(said), "{}", error.message);
+        }
+        let unlimited = Usage::new(Limits {
+            series_max: 0,
+            samples_max: 0,
+            bytes_max: 0,
+        });
+        assert!(unlimited.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
     }
 }

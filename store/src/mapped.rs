@@ -25,7 +25,7 @@ use crate::answer::{Question, join};
 use crate::block::Block;
 use crate::error::of_block;
 use crate::limits::Place;
-use crate::select::Deps;
+use crate::select::{Deps, go_on};
 use crate::steps::{Step, Steps};
 use block::MappedBlock;
 
@@ -145,6 +145,12 @@ impl MappedAnswer {
         self.inputs.len() <= BEGINS_SOON_BLOCKS && self.inputs.iter().all(is_ordered)
     }
 
+    /// Counts chunks of so many bytes among what the request reads.
+    fn charge(&self, bytes: usize) -> Result<(), StoreError> {
+        let charged = self.question.usage.bytes(bytes as u64);
+        charged.inspect_err(|_| self.deps.stats.queries_limited.add(1))
+    }
+
     /// Takes the first series of each block.
     fn begin(&mut self) -> Result<(), StoreError> {
         (0..self.inputs.len()).try_for_each(|input| self.advance(input))
@@ -250,6 +256,7 @@ impl MappedAnswer {
                 }
             }
         }
+        self.charge(found.iter().map(ViewedChunk::bytes).sum())?;
         let mut chunks: Vec<ChunkRef<'_>> = found.iter().map(ViewedChunk::as_ref).collect();
         if self.parts.len() > 1 {
             in_order(&mut chunks);
@@ -282,7 +289,10 @@ impl MappedAnswer {
         }
         for (input, metas) in std::mem::take(&mut self.parts) {
             match self.inputs[input].block.read(&metas, &self.question.wanted) {
-                Ok(chunks) => join(&mut series.chunks, chunks),
+                Ok(chunks) => {
+                    self.charge(chunks.iter().map(|chunk| chunk.data.bytes()).sum())?;
+                    join(&mut series.chunks, chunks);
+                }
                 Err(e) => self.fail(input, &of_block(&e))?,
             }
         }
@@ -302,6 +312,13 @@ enum ViewedChunk<'a> {
 }
 
 impl ViewedChunk<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Raw(_, view) => view.data().len(),
+            Self::Made(chunk) => chunk.data.bytes(),
+        }
+    }
+
     fn as_ref(&self) -> ChunkRef<'_> {
         match self {
             Self::Raw(meta, view) => ChunkRef {
@@ -338,6 +355,7 @@ impl InMessages {
     }
 
     fn fill(&mut self, out: &mut Vec<Written>) -> Result<bool, StoreError> {
+        go_on(&self.answer.question.wanted.stop)?;
         while out.is_empty() {
             if !self.answer.next_series()? {
                 self.warn(out)?;
@@ -379,6 +397,7 @@ pub struct InFrames(pub MappedAnswer);
 
 impl InFrames {
     fn fill(&mut self, out: &mut Vec<Frame>) -> Result<bool, StoreError> {
+        go_on(&self.0.question.wanted.stop)?;
         let mut frame = Vec::new();
         let mut bytes = 0;
         let mut is_last = false;

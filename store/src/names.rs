@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model::stop::Pace;
 use model::{MatchOp, Matcher};
 use runtime::process::blocking_unless;
 use storeapi::{Series, StoreError};
@@ -38,7 +39,11 @@ impl LabelsOf {
             }
             OpenBlock::Local { .. } => {
                 let (open, matchers) = (Arc::clone(&open), self.matchers);
-                let names = move || open.index().label_names_matching(&matchers);
+                let stop = self.wanted.stop.clone();
+                let names = move || {
+                    let pace = Pace::new(&stop);
+                    open.index().label_names_matching(&matchers, &pace)
+                };
                 let names = blocking_unless(self.wanted.may_block, names).await;
                 names.map_err(|e| of_block(&e))?.into_iter().collect()
             }
@@ -101,8 +106,11 @@ impl LabelsOf {
             }
             _ => {
                 let matchers = self.matchers;
-                let open = Arc::clone(&open);
-                let values = move || open.index().label_values_matching(&name, &matchers);
+                let (open, stop) = (Arc::clone(&open), self.wanted.stop.clone());
+                let values = move || {
+                    let pace = Pace::new(&stop);
+                    open.index().label_values_matching(&name, &matchers, &pace)
+                };
                 let values = blocking_unless(self.wanted.may_block, values).await;
                 Ok(values.map_err(|e| of_block(&e))?.into_iter().collect())
             }

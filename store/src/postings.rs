@@ -88,6 +88,8 @@ pub struct Finder<'a> {
     pub hits: &'a Hits,
     /// What the request has used.
     pub usage: &'a Usage,
+    /// Ends the search.
+    pub stop: &'a Stop,
 }
 
 impl Finder<'_> {
@@ -95,7 +97,7 @@ impl Finder<'_> {
     /// on this thread if it `may_block`.
     ///
     /// # Errors
-    /// When the index cannot be read or is damaged, or a limit is reached.
+    /// When the index cannot be read or is damaged, a limit is reached, or the search was stopped.
     pub async fn find(
         &self,
         matchers: &Arc<[Matcher]>,
@@ -121,12 +123,17 @@ impl Finder<'_> {
         may_block: bool,
     ) -> Result<Expanded, StoreError> {
         let (open, matchers) = (Arc::clone(self.open), Arc::clone(matchers));
+        let stop = self.stop.clone();
         let refs = blocking_unless(may_block, move || {
-            let postings = open.index().postings_for_matchers(&matchers)?;
+            let postings = open
+                .index()
+                .postings_at_pace(&matchers, &Pace::new(&stop))?;
             Ok(postings.map(|series| series.0).collect::<Arc<[u32]>>())
         });
+        let refs = refs.await.map_err(|e| of_block(&e))?;
+        self.usage.bytes(refs.len() as u64 * REF_BYTES)?;
         Ok(Expanded {
-            refs: refs.await.map_err(|e| of_block(&e))?,
+            refs,
             deferred: Arc::default(),
         })
     }
@@ -134,12 +141,13 @@ impl Finder<'_> {
     async fn find_remote(&self, matchers: &Arc<[Matcher]>) -> Result<Expanded, StoreError> {
         let planned = {
             let (open, matchers) = (Arc::clone(self.open), Arc::clone(matchers));
-            blocking(move || Planned::new(open.index(), &matchers)).await
+            let stop = self.stop.clone();
+            blocking(move || Planned::new(open.index(), &matchers, &stop)).await
         };
         let planned = planned.map_err(|e| of_block(&e))?;
-        let plan = Arc::new(planned.plan);
+        let (plan, stop) = (Arc::new(planned.plan), self.stop.clone());
         let refs = read_index(self, planned.ranges, move |index| {
-            let postings = index.planned_postings(&plan, &Pace::new(&Stop::never()))?;
+            let postings = index.planned_postings(&plan, &Pace::new(&stop))?;
             Ok(postings.map(|series| series.0).collect::<Arc<[u32]>>())
         });
         Ok(Expanded {
@@ -205,8 +213,8 @@ struct Planned {
 }
 
 impl Planned {
-    fn new(index: &Reader, matchers: &[Matcher]) -> tsdb::Result<Self> {
-        let mut plan = index.plan_postings(matchers, &Pace::new(&Stop::never()))?;
+    fn new(index: &Reader, matchers: &[Matcher], stop: &Stop) -> tsdb::Result<Self> {
+        let mut plan = index.plan_postings(matchers, &Pace::new(stop))?;
         let mut ranges = Vec::new();
         let mut sized = |group: ListGroup| {
             let lists = group.lists.iter();

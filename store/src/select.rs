@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::{Labels, Matcher, TimeRange};
+use model::stop::Stopped;
+use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
 use runtime::process::blocking;
 use storeapi::{Aggregate, Aggregates, ChunkData, Series, SeriesChunk, Shard, StoreError};
 use tsdb::block::ChunkReader;
@@ -47,6 +48,8 @@ pub struct Wanted {
     pub batch_bytes: u64,
     /// Blocks that are files here are read by whoever polls the answer.
     pub may_block: bool,
+    /// Ends the work: nobody waits for the answer.
+    pub stop: Stop,
 }
 
 /// The series of a block that may be wanted. It does not change while the block is read.
@@ -88,7 +91,7 @@ impl Selection {
         let open = deps.opener.open(block).await?;
         let matchers: Arc<[Matcher]> = matchers.into();
         let Expanded { refs, deferred } = deps
-            .finder(block, &open, usage)
+            .finder(block, &open, usage, &wanted.stop)
             .find(&matchers, wanted.may_block)
             .await?;
         let external = shown(&Labels::empty(), block.external(), &wanted.without);
@@ -199,6 +202,14 @@ pub struct Deps {
     pub stats: Arc<crate::stats::Stats>,
 }
 
+/// Fails when nobody waits for the answer any more.
+pub(crate) fn go_on(stop: &Stop) -> Result<(), StoreError> {
+    match stop.is_asked() {
+        true => Err(StoreError::new(ErrorKind::Cancelled, Stopped.to_string())),
+        false => Ok(()),
+    }
+}
+
 impl Deps {
     /// For finding series of an open block.
     pub fn finder<'a>(
@@ -206,6 +217,7 @@ impl Deps {
         block: &'a Block,
         open: &'a Arc<OpenBlock>,
         usage: &'a Usage,
+        stop: &'a Stop,
     ) -> Finder<'a> {
         Finder {
             block,
@@ -214,6 +226,7 @@ impl Deps {
             cache: &self.expanded,
             hits: &self.stats.expanded_postings,
             usage,
+            stop,
         }
     }
 }
@@ -250,6 +263,7 @@ impl BlockSelect {
     /// # Errors
     /// When the block cannot be read or is damaged, or a limit is reached. Nothing comes after.
     pub async fn next(&mut self) -> Result<Option<Vec<Series>>, StoreError> {
+        go_on(&self.selection.wanted.stop)?;
         while self.next < self.selection.refs.len()
             && (self.selection.is_reordered || self.found.is_empty())
         {
@@ -298,7 +312,8 @@ impl BlockSelect {
                 refs.clone().map(|i| at(i)..at(i) + estimate).collect()
             }
         };
-        let finder = self.deps.finder(&self.block, &self.open, &self.usage);
+        let stop = &self.selection.wanted.stop;
+        let finder = self.deps.finder(&self.block, &self.open, &self.usage, stop);
         let entries = read_index(&finder, ranges, move |index| {
             decode_entries(index, &selection, refs.clone())
         });

@@ -1,6 +1,8 @@
 //! `promontory` without a subcommand, as somebody meets it who has just installed it; and beside a
 //! Prometheus that got the same samples by remote write.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -197,4 +199,51 @@ fn answers_equal_those_of_a_prometheus_with_the_same_samples() -> anyhow::Result
         ensure!(a.body == b.body, "{path}: {} and {}", a.body, b.body);
     }
     Ok(())
+}
+
+#[test]
+fn a_node_exporter_is_found_whether_it_starts_before_or_after() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let answer = |listener: TcpListener| {
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.and_then(|stream| expose(stream, "node_boot_time_seconds 7\n"));
+            }
+        });
+    };
+    for is_early in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        if is_early {
+            answer(listener);
+        } else {
+            drop(listener);
+        }
+        let data = dir.path().join(address.port().to_string());
+        std::fs::create_dir(&data)?;
+        let flag = format!("--node-exporter.address={address}");
+        let ours = AllInOne::start_with(&data, free_port(), &[flag])?;
+        if !is_early {
+            let up = result_of(ours.port, "up{job=\"node\"}")?;
+            ensure!(up == serde_json::json!([]), "it is scraped already: {up}");
+            answer(TcpListener::bind(address)?);
+        }
+        wait_until("a sample of the node exporter", || {
+            let found = result_of(ours.port, "node_boot_time_seconds{job=\"node\"}")?;
+            Ok(found[0]["value"][1] == "7")
+        })?;
+    }
+    Ok(())
+}
+
+/// Answers a scrape, whatever it asks.
+fn expose(mut stream: TcpStream, text: &str) -> std::io::Result<()> {
+    let mut asked = [0; 4096];
+    let _ = stream.read(&mut asked)?;
+    let len = text.len();
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{text}"
+    )
 }

@@ -39,12 +39,12 @@ fn queries_that_ask_for_too_much_are_refused() -> anyhow::Result<()> {
     let sums = vec!["up"; 3000].join("+");
     let long = format!("up{{a=~\"{}\"}}", "x|".repeat(600_000));
     for (what, query, reason) in [
-        ("brackets", nested.as_str(), "max_nesting"),
-        ("aggregations", &aggregated, "max_nesting"),
-        ("signs", &signs, "max_height"),
-        ("powers", &powers, "max_nesting"),
-        ("sums", &sums, "max_height"),
-        ("a long query", &long, "max_length"),
+        ("brackets", nested.as_str(), "--query.max-nesting"),
+        ("aggregations", &aggregated, "--query.max-nesting"),
+        ("signs", &signs, "--query.max-operators"),
+        ("powers", &powers, "--query.max-nesting"),
+        ("sums", &sums, "--query.max-operators"),
+        ("a long query", &long, "--query.max-length"),
         (
             "a regex of repetitions",
             "up{a=~\"((a{100}){100}){100}\"}",
@@ -87,18 +87,26 @@ fn writes_of_too_much_are_refused() -> anyhow::Result<()> {
         .map(|i| (format!("l{i:03}"), "x".to_owned()))
         .collect();
     for (what, bad, reason) in [
-        ("many labels", series("a", &many, now), "label"),
+        (
+            "many labels",
+            series("a", &many, now),
+            "with 101 labels where 64 may be: too many labels (--receive.labels-max)",
+        ),
         (
             "a long value",
             series("a", &label("b", "x".repeat(1 << 20)), now),
-            "label",
+            "of 1048576 bytes where 4096 may be: label value too long (--receive.label-value-bytes-max)",
         ),
         (
             "a long name",
             series("a", &label(&"n".repeat(5000), "x".into()), now),
-            "label",
+            "of 5000 bytes where 1024 may be: label name too long (--receive.label-name-bytes-max)",
         ),
-        ("the future", series("a", &[], now + 3_600_000), "future"),
+        (
+            "the future",
+            series("a", &[], now + 3_600_000),
+            "(--tsdb.too-far-in-future.time-window)",
+        ),
     ] {
         // What is good is kept.
         let good = series("good", &[], now);
@@ -119,7 +127,14 @@ fn writes_of_too_much_are_refused() -> anyhow::Result<()> {
         ("Content-Encoding", "snappy"),
     ];
     let answer = http::post(ours.port, "/api/v1/write", &headers, &bomb)?;
-    ensure!([400, 413].contains(&answer.status), "{answer:?}");
+    let reason =
+        "4294967295 bytes or more, and the limit is 67108864 (--receive.decompressed-bytes-max)";
+    check("a bomb", &answer, 413, reason)?;
+    let large = vec![0; (16 << 20) + 1];
+    let answer = http::post(ours.port, "/api/v1/write", &headers, &large)?;
+    let reason =
+        "the body has 16777217 bytes or more, and the limit is 16777216 (--receive.body-bytes-max)";
+    check("a large body", &answer, 413, reason)?;
     let query = format!("/api/v1/query?query=good&time={}", START_MS / 1000);
     ensure!(http::get(ours.port, &query)?.status == 200);
     ensure!(!ours.server.log().contains("panicked"));

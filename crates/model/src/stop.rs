@@ -33,6 +33,18 @@ impl Stop {
     }
 }
 
+/// Somebody waits for the answer, as long as this or a clone of it is not dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Interest(Arc<()>);
+
+impl Interest {
+    /// Ends work once this and its clones are dropped, or `other` is asked for.
+    pub fn or(&self, other: Stop) -> Stop {
+        let alive = Arc::downgrade(&self.0);
+        Stop::when(move || alive.strong_count() == 0 || other.is_asked())
+    }
+}
+
 impl fmt::Debug for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stop").finish_non_exhaustive()
@@ -210,6 +222,16 @@ mod tests {
         let count = Arc::clone(&seen);
         let stop = Stop::when(move || count.fetch_add(1, Relaxed) >= looks);
         (stop, seen)
+    }
+
+    #[test]
+    fn work_ends_with_the_interest_in_it() {
+        let interest = Interest::default();
+        let stop = interest.or(Stop::never());
+        assert!(!stop.is_asked());
+        assert!(interest.or(Stop::when(|| true)).is_asked());
+        drop(interest);
+        assert!(stop.is_asked());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What can go wrong with a query.
 
+use std::time::Duration;
+
 use model::ErrorKind;
 
 use crate::source::SourceError;
@@ -23,16 +25,30 @@ pub enum Error {
     #[error("query was canceled in query execution")]
     Cancelled,
     /// The limit on wall time was reached.
-    #[error("query timed out in query execution")]
-    Timeout,
+    #[error(
+        "query timed out in query execution: it was not done within {limit:?} (--query.timeout, or the parameter timeout)"
+    )]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+    },
     /// The limit on samples was reached.
-    #[error("query processing would load too many samples into memory in query execution")]
-    TooManySamples,
+    #[error(
+        "query processing would load too many samples into memory in query execution: {held} samples, and the limit is {limit} (--query.max-samples)"
+    )]
+    TooManySamples {
+        /// Samples that the query held when it was stopped.
+        held: u64,
+        /// The limit, in samples.
+        limit: u64,
+    },
     /// The limit on memory was reached.
     #[error(
-        "query processing would hold more than {limit} bytes in memory; select fewer series, a shorter range or a wider step"
+        "query processing would hold {held} bytes in memory, and the limit is {limit} (--query.max-memory-bytes); select fewer series, a shorter range or a wider step"
     )]
     TooManyBytes {
+        /// Bytes that the query held when it was stopped, estimated.
+        held: u64,
         /// The limit, in bytes.
         limit: u64,
     },
@@ -61,7 +77,7 @@ impl Error {
             | Self::TooManySteps { .. } => ErrorKind::Invalid,
             Self::Source(e) => e.kind,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Timeout | Self::TooManySamples | Self::TooManyBytes { .. } => {
+            Self::Timeout { .. } | Self::TooManySamples { .. } | Self::TooManyBytes { .. } => {
                 ErrorKind::Exhausted
             }
         }

@@ -110,9 +110,13 @@ impl Tracker {
     fn exhausted(&self) -> Error {
         self.is_exhausted.store(true, Relaxed);
         if self.samples_peak() > self.limits.samples_max {
-            return Error::TooManySamples;
+            return Error::TooManySamples {
+                held: self.samples_peak(),
+                limit: self.limits.samples_max,
+            };
         }
         Error::TooManyBytes {
+            held: self.bytes_peak(),
             limit: self.limits.bytes_max,
         }
     }
@@ -127,7 +131,9 @@ impl Tracker {
             return Err(self.exhausted());
         }
         if is_over(self.deadline) {
-            return Err(Error::Timeout);
+            return Err(Error::Timeout {
+                limit: self.limits.timeout,
+            });
         }
         Ok(())
     }
@@ -295,8 +301,14 @@ mod tests {
         cancellation.cancel();
         assert!(matches!(sort(&cancelled), Err(Error::Cancelled)));
         let (full, _) = tracker();
-        assert!(matches!(full.acquire(11, 0), Err(Error::TooManySamples)));
-        assert!(matches!(sort(&full), Err(Error::TooManySamples)));
+        assert!(matches!(
+            full.acquire(11, 0),
+            Err(Error::TooManySamples {
+                held: 11,
+                limit: 10
+            })
+        ));
+        assert!(matches!(sort(&full), Err(Error::TooManySamples { .. })));
     }
 
     #[test]

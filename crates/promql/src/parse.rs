@@ -84,6 +84,17 @@ impl Features {
     }
 }
 
+/// For texts that somebody took already, whose limits may be higher than ours.
+pub const GIVEN: Options = Options {
+    features: Features {
+        experimental_functions: false,
+        extended_range_selectors: false,
+        binop_fill_modifiers: false,
+        lookout: false,
+    },
+    limits: Limits::HIGHEST,
+};
+
 /// Bounds on a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -96,11 +107,18 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Far beyond what people write, and safe on a stack of 1 MiB.
+    /// Beyond what people write, and safe on a stack of 1 MiB.
     pub const DEFAULT: Self = Self {
-        max_length: 1 << 20,
-        max_nesting: 250,
+        max_length: 16 << 10,
+        max_nesting: 100,
         max_height: 1000,
+    };
+
+    /// What may be allowed at most where threads have stacks of 4 MiB.
+    pub const HIGHEST: Self = Self {
+        max_length: 16 << 20,
+        max_nesting: 250,
+        max_height: 4000,
     };
 }
 
@@ -139,8 +157,7 @@ fn check_length(input: &str, limits: Limits) -> Result<(), ParseError> {
     }
     let pos = PosRange::new(max, max);
     let len = input.len();
-    let message = format!(
-        "the query is too long: {len} bytes exceed the limit of {max} (max_length); split it"
-    );
+    let message =
+        format!("the query is too long: {len} bytes, and the limit is {max} (--query.max-length)");
     Err(ParseError::limit(input, pos, message))
 }

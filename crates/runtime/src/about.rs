@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::time::Rfc3339;
 use serde_json::{Value, json};
 
-use crate::Reloads;
+use crate::{Memory, Reloads};
 
 /// The Prometheus whose API this is. Clients such as Grafana compare it to learn what they may ask.
 const PROMETHEUS_VERSION: &str = "3.14.0";
@@ -19,6 +19,8 @@ pub struct About {
     pub started_ms: i64,
     /// The flags, by name, as they took effect.
     pub flags: BTreeMap<String, String>,
+    /// What it may have.
+    pub memory: Memory,
     /// How reading its configuration again went.
     pub reloads: Reloads,
 }
@@ -52,7 +54,8 @@ impl About {
             "corruptionCount": 0,
             "goroutineCount": 0,
             "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-            "GOMEMLIMIT": i64::MAX,
+            "GOMEMLIMIT": i64::try_from(self.memory.bytes).unwrap_or(i64::MAX),
+            "memoryLimitSource": self.memory.source.to_string(),
             "GOGC": "",
             "GODEBUG": "",
             "storageRetention": "",

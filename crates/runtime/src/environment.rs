@@ -1,4 +1,5 @@
-//! Variables of the environment, as `main` found them, and their use in configuration.
+//! What `main` found around the process: its memory, and variables of the environment with their use in
+//! configuration.
 //!
 //! Two forms are known, each where its users know it from: `$(NAME)` in configuration of Thanos, and
 //! `$NAME` or `${NAME}` in external labels of Prometheus, to which `${NAME:-default}` is added. A
@@ -10,16 +11,19 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::Error;
+use crate::{Error, Memory};
 
-/// The variables. Clones share them.
+/// The variables, and the memory. Clones share them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(Arc<BTreeMap<String, String>>);
+pub struct Environment {
+    variables: Arc<BTreeMap<String, String>>,
+    memory: Memory,
+}
 
 impl fmt::Debug for Environment {
     /// Names only, since values are secret at times.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
 }
 
@@ -28,15 +32,32 @@ impl Environment {
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let text = |s: OsString| s.into_string().ok();
         let variables = variables.into_iter();
-        Self(Arc::new(
-            variables
-                .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
-                .collect(),
-        ))
+        let variables = variables.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        Self {
+            variables: Arc::new(variables.collect()),
+            memory: Memory::default(),
+        }
+    }
+
+    /// The same, with this memory.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What the process may have.
+    pub const fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// What a variable is, if it is set and text.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
     }
 
     fn get(&self, name: &str) -> Result<&str, String> {
-        let value = self.0.get(name).map(String::as_str);
+        let value = self.variables.get(name).map(String::as_str);
         value.ok_or_else(|| format!("the variable {name} of the environment is not set"))
     }
 

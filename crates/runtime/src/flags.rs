@@ -4,7 +4,10 @@
 //! that the component works with, in which nothing is optional that has a default.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::str::FromStr;
 
 use crate::grpc::{GrpcServerConfig, GrpcServerFlags};
@@ -188,6 +191,28 @@ impl ServerFlags {
     }
 }
 
+/// Features of Prometheus, by their names.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct FeatureFlags {
+    /// Features of Prometheus, with commas between them; may be repeated. auto-reload-config is
+    /// --config.auto-reload; others change nothing.
+    #[arg(long = "enable-feature", value_name = "NAMES")]
+    pub features: Vec<String>,
+}
+
+impl FeatureFlags {
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = self.features.iter().flat_map(|list| list.split(','));
+        names.map(str::trim).filter(|name| !name.is_empty())
+    }
+
+    /// Whether a feature is enabled.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|enabled| enabled == name)
+    }
+}
+
 /// Flags that name the bucket.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BucketFlags {
@@ -264,6 +289,24 @@ impl BucketFlags {
     }
 }
 
+/// Makes the directory that a flag names, and sees to it that files can be written there.
+///
+/// # Errors
+/// [`Error::Flag`] when that cannot be: who keeps nothing should not look as if it did.
+pub fn make_dir(flag: &'static str, dir: &Path) -> Result<(), Error> {
+    let refused = |what: &str, error: io::Error| Error::Flag {
+        flag,
+        reason: format!(
+            "cannot {what} {}: {error}; name a directory that this process may write to",
+            dir.display()
+        ),
+    };
+    fs::create_dir_all(dir).map_err(|error| refused("create", error))?;
+    let probe = dir.join(format!(".probe-{}", process::id()));
+    fs::write(&probe, []).map_err(|error| refused("write to", error))?;
+    fs::remove_file(&probe).map_err(|error| refused("write to", error))
+}
+
 /// Bytes, written as a number with a unit: `250MB`, `2GiB`, `1024`. Units are powers of 1024, as
 /// Thanos reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -336,6 +379,22 @@ mod tests {
         ] {
             assert_eq!(text.parse().ok(), bytes.map(ByteSize), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_directory_is_made_or_the_flag_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("a").join("b");
+        make_dir("data-dir", &dir).unwrap();
+        make_dir("data-dir", &dir).unwrap();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+        fs::write(dir.join("file"), "x").unwrap();
+        let error = make_dir("data-dir", &dir.join("file").join("c"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("--data-dir: cannot create "), "{error}");
+        // Nobody makes files there, not even root.
+        let error = make_dir("data-dir", Path::new("/proc")).unwrap_err();
+        assert!(error.to_string().contains("cannot write to"), "{error}");
     }
 
     #[test]

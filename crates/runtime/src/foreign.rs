@@ -41,8 +41,12 @@ pub struct RefusedFlag {
 pub struct OwnFlag {
     /// Its long name, or another one that it takes.
     pub name: String,
+    /// Its long name.
+    pub of: String,
     /// It has no value.
     pub is_switch: bool,
+    /// It may be said more than once.
+    pub is_repeated: bool,
 }
 
 /// A command line without what is not for the component.
@@ -272,7 +276,9 @@ mod tests {
     fn sort(args: &str) -> Result<(String, Vec<String>), String> {
         let own = |name: &str, is_switch| OwnFlag {
             name: name.to_owned(),
+            of: name.to_owned(),
             is_switch,
+            is_repeated: false,
         };
         let own = [
             own("own", false),

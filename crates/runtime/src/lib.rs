@@ -9,12 +9,14 @@
 pub mod about;
 pub mod clock;
 pub mod environment;
+pub mod flag_sources;
 pub mod flags;
 pub mod followed;
 pub mod foreign;
 pub mod grpc;
 pub mod http;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod notifications;
 pub mod process;
@@ -34,6 +36,7 @@ pub use flags::{
     BucketConfig, BucketFlags, ByteSize, LogConfig, LogFlags, ServerConfig, ServerFlags,
 };
 pub use foreign::{ForeignFlags, RefusedFlag};
+pub use memory::Memory;
 pub use notifications::Notifications;
 pub use readiness::Readiness;
 pub use reload::Reloads;

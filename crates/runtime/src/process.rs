@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 use crate::Error;
 
 /// Stack of every thread: deep enough for the deepest expression that the limits of PromQL allow.
-pub(crate) const STACK_BYTES: usize = 8 << 20;
+pub const STACK_BYTES: usize = 8 << 20;
 
 /// Exit code of a process that was told twice to stop.
 const EXIT_INTERRUPTED: i32 = 130;

@@ -41,6 +41,8 @@ pub struct WebConfig {
     pub file: Option<PathBuf>,
     /// How TLS is spoken, if it is.
     pub tls: Option<ServerTls>,
+    /// It is spoken so whatever the file says.
+    has_own_tls: bool,
     /// Who is let in; everybody when nobody is named.
     pub users: Users,
     /// Headers of every answer.
@@ -148,13 +150,12 @@ impl WebConfig {
         })
     }
 
-    /// The same but for TLS, which is spoken as other flags say; a change of the file has no effect
-    /// then, while one of a certificate has.
+    /// The same but for TLS, which is spoken as other flags say, whatever the file says.
     #[must_use]
     pub fn with_tls(&self, tls: ServerTls) -> Self {
         Self {
-            file: None,
             tls: Some(tls),
+            has_own_tls: true,
             ..self.clone()
         }
     }
@@ -177,6 +178,13 @@ impl WebConfig {
                 }
                 None => said.clone(),
             };
+            let config = match said.has_own_tls {
+                true => Self {
+                    tls: said.tls.clone(),
+                    ..config
+                },
+                false => config,
+            };
             if config.tls.is_some() != has_tls {
                 let reason = "a restart switches TLS on or off, nothing else does";
                 return Err(refused(reason.to_owned()));
@@ -184,7 +192,9 @@ impl WebConfig {
             let tls = config.tls.as_ref();
             let tls = tls.map(|tls| tls.load(Protocol::Http1, seen));
             let tls = tls.transpose()?.map(Arc::new);
-            for Ignored { field, reason } in config.ignored {
+            // Where TLS is other flags', the server that speaks it as the file says warns.
+            let ignored = config.ignored.into_iter().filter(|_| !said.has_own_tls);
+            for Ignored { field, reason } in ignored {
                 tracing::warn!(
                     field,
                     reason,
@@ -226,6 +236,7 @@ impl WebConfig {
         let tls = file.tls_server_config.map(|tls| tls.resolve(dir));
         Ok(Self {
             file: None,
+            has_own_tls: false,
             tls: tls.transpose()?,
             users: file.basic_auth_users,
             headers,

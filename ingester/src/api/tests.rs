@@ -111,6 +111,7 @@ impl Fixture {
             version: "1.2.3",
             started_ms: 0,
             flags: [("tsdb.path".to_owned(), "./data".to_owned())].into(),
+            memory: runtime::Memory::default(),
             reloads: reloads.clone(),
         };
         let clock = Arc::new(ManualClock::new(2000));

@@ -20,6 +20,8 @@ use crate::scrape::Manager;
 
 /// Requests that one receiver answers at once: they mostly wait for the disk, together.
 const REQUESTS_MAX: usize = 32;
+/// Large requests at once, of which these servers have none.
+const LARGE_MAX: usize = 1;
 
 /// A protocol.
 pub struct Registered {
@@ -228,7 +230,7 @@ pub struct Settings {
 impl Settings {
     /// Threads that receivers may occupy together.
     pub fn threads_max(&self) -> usize {
-        let of_each = REQUESTS_MAX + http_limits(&Limits::default(), self.grace).large_max;
+        let of_each = REQUESTS_MAX + LARGE_MAX;
         self.listeners.len() * of_each
     }
 }
@@ -266,7 +268,7 @@ pub async fn start(
     };
     for listener in &settings.listeners {
         let name = listener.protocol.name;
-        let limits = http_limits(&listener.limits, settings.grace);
+        let limits = http_limits(listener, settings.grace);
         let server = match Server::bind(&listener.address, limits).await {
             Ok(server) => server,
             Err(error) if listener.is_configured => return Err(error),
@@ -305,11 +307,13 @@ pub async fn start(
     Ok(running)
 }
 
-fn http_limits(limits: &Limits, grace: Duration) -> HttpLimits {
+fn http_limits(listener: &Listener, grace: Duration) -> HttpLimits {
+    let [_, body_flag, _] = listener.protocol.flags;
     HttpLimits {
-        body_bytes_max: limits.body_bytes_max,
+        body_bytes_max: listener.limits.body_bytes_max,
+        body_flag: Some(body_flag).filter(|flag| !flag.is_empty()),
         small_max: REQUESTS_MAX,
-        large_max: 1,
+        large_max: LARGE_MAX,
         grace,
         ..HttpLimits::default()
     }

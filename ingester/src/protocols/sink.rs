@@ -63,10 +63,12 @@ pub enum StoreError {
     #[error(transparent)]
     Tenant(#[from] InvalidTenant),
     /// The tenant sends more than it may.
-    #[error("more than {max} points a second")]
+    #[error("more than {max} points a second (--{protocol}.points-per-second-max)")]
     Rate {
         /// Points a second that are allowed.
         max: u64,
+        /// The protocol that its points came by.
+        protocol: &'static str,
     },
     /// The storage did not take it.
     #[error(transparent)]
@@ -128,6 +130,8 @@ struct Shared {
     status: ReceiverStatus,
     allowances: Allowances,
     named: ByTenant,
+    /// Name of the receiver.
+    protocol: &'static str,
 }
 
 impl fmt::Debug for Sink {
@@ -172,6 +176,7 @@ impl Sink {
             stage: to.pipeline.stage(protocol),
             status: to.status.of(protocol),
             allowances: Allowances::default(),
+            protocol,
             named: ByTenant::default(),
         };
         Self {
@@ -379,7 +384,10 @@ impl Sink {
         if allowances.spend(tenant, points as u64, rate, self.now_ms()) {
             Ok(())
         } else {
-            Err(StoreError::Rate { max })
+            Err(StoreError::Rate {
+                max,
+                protocol: self.shared.protocol,
+            })
         }
     }
 }
@@ -501,7 +509,10 @@ mod tests {
         let many = points(&[("m", 1); 11]);
         bench.sink.store("slow", &many).unwrap();
         let error = bench.sink.store("slow", &many).unwrap_err();
-        assert_eq!(error.to_string(), "more than 1 points a second");
+        assert_eq!(
+            error.to_string(),
+            "more than 1 points a second (--opentsdb.points-per-second-max)"
+        );
         *bench.recorder.failure.lock() = Some(ErrorKind::Unavailable);
         bench.sink.store("", &many).unwrap_err();
         let figures = &bench.status.figures()["opentsdb"];

@@ -174,11 +174,13 @@ impl Decoded {
         self.samples += samples;
         if options.series_max > 0 && self.series > options.series_max {
             return Err(DecodeError::TooManySeries {
+                found: self.series,
                 max: options.series_max,
             });
         }
         if options.samples_max > 0 && self.samples > options.samples_max {
             return Err(DecodeError::TooManySamples {
+                found: self.samples,
                 max: options.samples_max,
             });
         }
@@ -224,7 +226,7 @@ impl Decoded {
     ) -> bool {
         let normal = normalize(labels, &options.labels);
         normal
-            .map_err(|reason| self.refuse(reason, samples, labels))
+            .map_err(|reason| self.refuse_labels(reason, samples, labels, &options.labels))
             .is_ok()
     }
 
@@ -289,11 +291,29 @@ impl Decoded {
         place
     }
 
+    /// Counts a series that is refused for labels beyond these limits, or otherwise wrong.
+    #[cold]
+    fn refuse_labels(
+        &mut self,
+        reason: Reason,
+        samples: usize,
+        labels: &[(&str, &str)],
+        limits: &LabelLimits,
+    ) {
+        self.refusals
+            .add(reason, samples, || shown_within(labels, limits));
+    }
+
     /// Counts a series that is refused.
     #[cold]
     pub(super) fn refuse(&mut self, reason: Reason, samples: usize, labels: &[(&str, &str)]) {
         self.refusals.add(reason, samples, || shown(labels));
     }
+}
+
+/// Labels as an error shows them, cut when they are long, with what they have too much of.
+pub(crate) fn shown_within(labels: &[(&str, &str)], limits: &LabelLimits) -> String {
+    shown(labels) + &limits.excess(labels)
 }
 
 /// Labels as an error shows them, cut when they are long.

@@ -23,6 +23,32 @@ impl Default for LabelLimits {
     }
 }
 
+impl LabelLimits {
+    /// What of these labels is beyond the limits, in words to follow them; nothing when they are within.
+    pub(crate) fn excess(&self, labels: &[(&str, &str)]) -> String {
+        let Self {
+            count_max,
+            name_bytes_max,
+            value_bytes_max,
+        } = *self;
+        if labels.len() > count_max {
+            return format!(" with {} labels where {count_max} may be", labels.len());
+        }
+        let longest = |len: fn(&(&str, &str)) -> usize| labels.iter().map(len).max().unwrap_or(0);
+        let (name, value) = (
+            longest(|label| label.0.len()),
+            longest(|label| label.1.len()),
+        );
+        if name > name_bytes_max {
+            return format!(" with a name of {name} bytes where {name_bytes_max} may be");
+        }
+        if value > value_bytes_max {
+            return format!(" with a value of {value} bytes where {value_bytes_max} may be");
+        }
+        String::new()
+    }
+}
+
 /// Brings labels into the order and form of a label set: sorted as Prometheus' receiver does, and
 /// without those that have no value.
 ///
@@ -73,6 +99,29 @@ pub(crate) fn normalize(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_much_is_told_with_numbers() {
+        let limits = LabelLimits {
+            count_max: 2,
+            name_bytes_max: 3,
+            value_bytes_max: 4,
+        };
+        for (labels, said) in [
+            (&[("a", "1"), ("b", "2")][..], ""),
+            (
+                &[("a", ""), ("b", ""), ("c", "")],
+                " with 3 labels where 2 may be",
+            ),
+            (&[("long", "1")], " with a name of 4 bytes where 3 may be"),
+            (
+                &[("a", "1"), ("b", "value")],
+                " with a value of 5 bytes where 4 may be",
+            ),
+        ] {
+            assert_eq!(limits.excess(labels), said);
+        }
+    }
 
     #[test]
     fn labels_become_a_set_or_are_refused() {

@@ -9,6 +9,7 @@ use model::ErrorKind;
 use parking_lot::{Mutex, RwLock};
 use proto::prometheus::TimeSeries;
 use runtime::Clock;
+use storeapi::snappy::SnappyError;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -34,6 +35,8 @@ use crate::storage::tenant_name::InvalidTenant;
 const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Workspaces that are kept.
 const KEPT_MAX: usize = 16;
+/// Who says how large a tenant's requests may be.
+const SIZE_LIMIT: &str = "size_bytes_limit of --receive.limits-config-file";
 /// How long a request waits for its place.
 const QUEUE_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -66,12 +69,14 @@ pub enum ReceiveError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// It is larger than the tenant's requests may be.
-    #[error("write request too large: {bytes} bytes, the limit is {max} (size_bytes_limit)")]
+    #[error("write request too large: {bytes} bytes or more, and the limit is {max} ({flag})")]
     TooLarge {
-        /// Its bytes.
+        /// Its bytes, as far as they were looked at.
         bytes: usize,
         /// Bytes that are allowed.
         max: usize,
+        /// Who says so.
+        flag: &'static str,
     },
     /// Its message cannot be decoded.
     #[error(transparent)]
@@ -80,7 +85,9 @@ pub enum ReceiveError {
     #[error(transparent)]
     Tenant(#[from] InvalidTenant),
     /// There are as many requests as there may be.
-    #[error("{max} writes are under way already (max_concurrency); try again")]
+    #[error(
+        "{max} writes are under way already, the limit (max_concurrency of --receive.limits-config-file); try again"
+    )]
     Busy {
         /// Writes that may be under way.
         max: usize,
@@ -104,6 +111,21 @@ impl ReceiveError {
             ) => ErrorKind::Exhausted,
             Self::Decode(DecodeError::Malformed { .. }) | Self::Tenant(_) => ErrorKind::Invalid,
             Self::Busy { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// A body that cannot be decompressed to the bytes that `flag` allows.
+    fn of_body(error: BodyError, flag: &'static str) -> Self {
+        match error {
+            BodyError::Snappy(SnappyError::TooLarge { bytes, max }) => {
+                Self::TooLarge { bytes, max, flag }
+            }
+            BodyError::TooLarge { max } => Self::TooLarge {
+                bytes: max.saturating_add(1),
+                max,
+                flag,
+            },
+            error => Self::Body(error),
         }
     }
 
@@ -265,15 +287,17 @@ impl Receiver {
         let options = self.options(tenant);
         self.counted(|workspace| {
             check_size(body.len(), options)?;
-            let max = options
-                .bytes_max
-                .map_or(self.bytes_max, |max| max.min(self.bytes_max));
+            let (max, flag) = match options.bytes_max {
+                Some(max) if max < self.bytes_max => (max, SIZE_LIMIT),
+                _ => (self.bytes_max, "--receive.decompressed-bytes-max"),
+            };
             let Workspace {
                 bytes,
                 decoded,
                 forgotten,
             } = workspace;
-            body::decompress(encoding, body, max, bytes)?;
+            let decompressed = body::decompress(encoding, body, max, bytes);
+            decompressed.map_err(|error| ReceiveError::of_body(error, flag))?;
             let known = self.known(tenant);
             let is_refined = self.is_refined(tenant);
             match version {
@@ -446,7 +470,8 @@ impl Receiver {
                         Some(at) => v1::shown(&write.bytes[at.all()], write.options),
                         None => shown_encoded(batch.get(rejection.series).labels),
                     };
-                    format!("{labels} at {}", rejection.t)
+                    let limit = self.appender.limit(tenant, rejection.reason);
+                    format!("{labels} at {}{limit}", rejection.t)
                 });
             }
             self.metadata.record_batch(batch);
@@ -507,7 +532,11 @@ fn lost(decoded: &Decoded, rejection: &Rejection) -> Option<Message> {
 
 fn check_size(bytes: usize, options: &TenantOptions) -> Result<(), ReceiveError> {
     match options.bytes_max {
-        Some(max) if bytes > max => Err(ReceiveError::TooLarge { bytes, max }),
+        Some(max) if bytes > max => Err(ReceiveError::TooLarge {
+            bytes,
+            max,
+            flag: SIZE_LIMIT,
+        }),
         _ => Ok(()),
     }
 }

@@ -21,14 +21,22 @@ pub enum DecodeError {
         reason: &'static str,
     },
     /// There are more series than a request may have.
-    #[error("too many timeseries: the limit is {max} in a request (series_limit)")]
+    #[error(
+        "too many timeseries: {found} or more, and the limit is {max} in a request (series_limit of --receive.limits-config-file)"
+    )]
     TooManySeries {
+        /// Series that were met.
+        found: usize,
         /// Series that a request may have.
         max: usize,
     },
     /// There are more samples than a request may have.
-    #[error("too many samples: the limit is {max} in a request (samples_limit)")]
+    #[error(
+        "too many samples: {found} or more, and the limit is {max} in a request (samples_limit of --receive.limits-config-file)"
+    )]
     TooManySamples {
+        /// Samples that were met.
+        found: usize,
         /// Samples that a request may have.
         max: usize,
     },

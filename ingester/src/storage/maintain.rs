@@ -22,6 +22,10 @@ const CHECK_DISK_EVERY: Duration = Duration::from_secs(5);
 /// What operators are told while a disk is nearly full.
 const READ_ONLY: &str = "The disk is nearly full: nothing is written until there is space again.";
 
+/// What operators are told once a log was found damaged, until the process is started again.
+const LOG_DAMAGED: &str = "A write-ahead log was damaged: what could not be read was set aside, and samples may be missing. \
+     See the log of the process.";
+
 /// Counts of what maintenance did, and figures of the TSDBs.
 #[derive(Debug)]
 pub struct MaintenanceMetrics {
@@ -34,7 +38,7 @@ pub struct MaintenanceMetrics {
 }
 
 impl MaintenanceMetrics {
-    /// Counts from zero; `notifications` says while a disk is nearly full.
+    /// Counts from zero; `notifications` says while a disk is nearly full, and of damaged logs.
     pub fn new(tenants: Arc<Tenants>, notifications: Notifications) -> Self {
         Self {
             tenants,
@@ -74,9 +78,13 @@ impl MaintenanceMetrics {
         self.tell();
     }
 
-    /// Tells operators whether some tenant may not write. A write that finds a disk full stops the
+    /// Tells operators whether some tenant may not write, and of damaged logs. A write that finds a disk full stops the
     /// writes too, so what changed in [`Self::check_disks`] does not say.
     fn tell(&self) {
+        if self.tenants.repaired_logs() > 0 && !self.notifications.says(LOG_DAMAGED) {
+            let now_ms = self.tenants.clock().now_ms();
+            self.notifications.raise(LOG_DAMAGED, now_ms);
+        }
         let mut tenants = self.tenants.all().into_iter();
         if !tenants.any(|tenant| tenant.db.is_read_only()) {
             self.notifications.withdraw(READ_ONLY);

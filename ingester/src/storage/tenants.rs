@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::time::DurationMs;
 use model::{ErrorKind, Labels};
 use parking_lot::{Mutex, RwLock};
 use runtime::Clock;
 use storeapi::external_labels::with_external;
 use tsdb::Error;
-use tsdb::batch::{Appended, Batch, CommitPoint, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 use tsdb::db::{Db, DbOptions};
-use tsdb::head::Progress;
+use tsdb::head::{HeadOptions, Progress};
 
 use super::tenant_name::{self, InvalidTenant};
 use crate::append::Appender;
@@ -85,6 +87,7 @@ pub struct Tenants {
     open: RwLock<BTreeMap<Arc<str>, Slot>>,
     /// Held while a tenant is opened, so that it is not opened twice.
     opening: Mutex<()>,
+    repaired_logs: AtomicU64,
 }
 
 /// A tenant that there is.
@@ -120,6 +123,7 @@ impl Tenants {
             clock,
             open: RwLock::default(),
             opening: Mutex::default(),
+            repaired_logs: AtomicU64::new(0),
         };
         for name in tenants.found()? {
             match tenants.open_tenant(&name, progress) {
@@ -146,6 +150,15 @@ impl Tenants {
         }
     }
 
+    /// How the head of a tenant is kept.
+    fn head_options(&self, name: &str) -> HeadOptions {
+        let mut head = self.options.db.head;
+        if let Some(&max) = self.options.series_max.get(name) {
+            head.series_max = max;
+        }
+        head
+    }
+
     fn open_tenant(&self, name: &str, progress: OpenProgress<'_>) -> Result<Arc<Tenant>, Error> {
         let options = &self.options;
         let dir = match options.layout {
@@ -153,9 +166,7 @@ impl Tenants {
             Layout::PerTenant => options.path.join(name),
         };
         let mut of_tenant = options.db.clone();
-        if let Some(&max) = options.series_max.get(name) {
-            of_tenant.head.series_max = max;
-        }
+        of_tenant.head = self.head_options(name);
         let db = Db::open(&dir, of_tenant, &mut |p| progress(name, p))?;
         let report = db.report();
         for path in &report.removed {
@@ -168,6 +179,8 @@ impl Tenants {
         for repair in &report.head.repairs {
             tracing::error!(tenant = name, ?repair, "repaired a log");
         }
+        let repairs = report.head.repairs.len() as u64;
+        self.repaired_logs.fetch_add(repairs, Ordering::Relaxed);
         Ok(Arc::new(Tenant {
             name: name.into(),
             labels: self.labels_of(name),
@@ -205,6 +218,11 @@ impl Tenants {
                 self.put(&name, Slot::Open(tenant));
             }
         }
+    }
+
+    /// How many damages of logs were found since the start, and what is behind them set aside.
+    pub fn repaired_logs(&self) -> u64 {
+        self.repaired_logs.load(Ordering::Relaxed)
     }
 
     /// What was said of where and how.
@@ -327,6 +345,30 @@ impl Appender for Tenants {
     fn append(&self, tenant: &str, batch: &Batch) -> Result<Appended, WriteError> {
         let tenant = self.get_or_create(tenant)?;
         tenant.db.append(batch, self.clock.now_ms())
+    }
+
+    fn limit(&self, tenant: &str, reason: Reject) -> String {
+        let Some(tenant) = self.get(tenant) else {
+            return String::new();
+        };
+        let options = self.head_options(&tenant.name);
+        match reason {
+            Reject::SeriesLimit => format!(
+                ", where the head has {} series and may have {} (--tsdb.head-series-max)",
+                tenant.db.head().series_count(),
+                options.series_max
+            ),
+            Reject::TooFarInFuture => format!(
+                ", which may be {} after {} (--tsdb.too-far-in-future.time-window)",
+                DurationMs(options.future_max),
+                self.clock.now_ms()
+            ),
+            Reject::TooOld => format!(
+                ", which may be {} older than the newest sample (--tsdb.out-of-order.time-window)",
+                DurationMs(options.out_of_order_window)
+            ),
+            _ => String::new(),
+        }
     }
 
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {

@@ -97,8 +97,8 @@ impl From<promql::Error> for ApiError {
             }
             Error::TooManySteps { .. } => ErrorType::BadData,
             Error::Cancelled => ErrorType::Canceled,
-            Error::Timeout => ErrorType::Timeout,
-            Error::Execution(_) | Error::TooManySamples | Error::TooManyBytes { .. } => {
+            Error::Timeout { .. } => ErrorType::Timeout,
+            Error::Execution(_) | Error::TooManySamples { .. } | Error::TooManyBytes { .. } => {
                 ErrorType::Execution
             }
         };

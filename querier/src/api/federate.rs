@@ -70,7 +70,7 @@ fn newest(api: &Api, call: &Call<'_>) -> Result<Newest, ApiError> {
 }
 
 fn evaluate(api: &Api, call: &Call<'_>, text: &str) -> Result<QueryValue, ApiError> {
-    let syntax = api.settings().dialect.syntax();
+    let syntax = api.settings().syntax();
     let expr = parse_expr(text, syntax).map_err(ApiError::bad_data)?;
     let circumstances = query::Circumstances {
         steps: Steps::instant(call.now_ms),

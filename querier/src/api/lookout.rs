@@ -187,7 +187,7 @@ fn rewrite(api: &Api, form: &mut Form, query: &mut Option<Query>) -> Result<(), 
         raw,
     });
     let dialect = &api.settings().dialect;
-    let expr = parse_expr(&query.raw, dialect.syntax());
+    let expr = parse_expr(&query.raw, api.settings().syntax());
     let mut expr = expr.map_err(|e| ApiError::parameter("query", e))?;
     let excluded = form.get("exclusions").unwrap_or_default();
     let excluded: Vec<&str> = (excluded.split(',').map(str::trim))

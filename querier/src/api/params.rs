@@ -160,7 +160,7 @@ pub(super) fn engine(form: &Form) -> Result<Option<&str>, ApiError> {
 /// The expression in the parameter `query`, with its text.
 pub(super) fn expression<'f>(api: &Api, form: &'f Form) -> Result<(Expr, &'f str), ApiError> {
     let text = form.get("query").unwrap_or_default();
-    let syntax = api.settings().dialect.syntax();
+    let syntax = api.settings().syntax();
     let expr = parse_expr(text, syntax).map_err(|e| ApiError::parameter("query", e))?;
     Ok((expr, text))
 }
@@ -170,7 +170,7 @@ pub(super) fn expression<'f>(api: &Api, form: &'f Form) -> Result<(Expr, &'f str
 pub(super) fn selectors(api: &Api, form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
     let mut selectors = Vec::new();
     for text in form.all("match[]") {
-        let syntax = api.settings().dialect.syntax();
+        let syntax = api.settings().syntax();
         let selector = parse_selector(text, syntax).map_err(|e| e.to_string())?;
         if selector.iter().all(Matcher::matches_empty) {
             return Err("match[] must contain at least one non-empty matcher".to_owned());

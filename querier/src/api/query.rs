@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use promql::ast::Expr;
 use promql::columns::Steps;
+use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
 
 use super::answer::{Answer, ApiError, truncate};
@@ -11,6 +12,7 @@ use super::json::{self, StatsView};
 use super::params::{self, QueryOptions, Stats};
 use super::{Api, Call, analysis, scope};
 use crate::evaluator::{Evaluated, Task};
+use crate::query_log::Noted;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let limit = params::limit(&call.form)?;
@@ -19,8 +21,39 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let (expr, text) = params::expression(api, &call.form)?;
     let (task, options) = (circumstances.task((&expr, text)), circumstances.options);
     let begin = Instant::now();
-    let evaluated = evaluate(api, call, &task, options.timeout)?;
-    Ok(show(evaluated, &task, (options, limit), begin))
+    let evaluated = evaluate(api, call, &task, options.timeout);
+    note(api, call, &task, &evaluated, begin);
+    Ok(show(evaluated?, &task, (options, limit), begin))
+}
+
+/// Notes a query that was evaluated, or failed to be, in the log of queries.
+pub(super) fn note(
+    api: &Api,
+    call: &Call<'_>,
+    task: &Task<'_>,
+    evaluated: &Result<Evaluated, ApiError>,
+    begin: Instant,
+) {
+    let none = QueryStats::default();
+    let stats = evaluated
+        .as_ref()
+        .map_or(&none, |found| &found.result.stats);
+    let header = api.settings().tenancy.header.as_str();
+    let tenant = call.request.headers.get(header);
+    api.log.note(&Noted {
+        request: call.request,
+        tenant: tenant
+            .and_then(|name| name.to_str().ok())
+            .unwrap_or_default(),
+        text: task.text,
+        steps: task.steps,
+        is_instant: task.is_instant,
+        end_ms: task.end.unwrap_or_else(|| task.steps.end()),
+        error: evaluated.as_ref().err().map(|error| &*error.message),
+        stats,
+        took: begin.elapsed(),
+        now_ms: api.clock.now_ms(),
+    });
 }
 
 /// All of a task but its expression, which is read last: of several parameters that are wrong,

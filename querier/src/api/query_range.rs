@@ -28,10 +28,11 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         .asked_for(steps.end().saturating_sub(steps.start));
     let begin = Instant::now();
     let evaluated = match question(api, call, &task, &options)? {
-        Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept)?,
-        None => query::evaluate(api, call, &task, options.timeout)?,
+        Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept),
+        None => query::evaluate(api, call, &task, options.timeout),
     };
-    Ok(query::show(evaluated, &task, (options, limit), begin))
+    query::note(api, call, &task, &evaluated, begin);
+    Ok(query::show(evaluated?, &task, (options, limit), begin))
 }
 
 /// The circumstances that a call describes, in Prometheus' order.
@@ -124,10 +125,16 @@ fn kept_or_fresh(
     (cache, question): (&ResultsCache, Question),
 ) -> Result<Evaluated, ApiError> {
     let mut store_warnings: Vec<String> = Vec::new();
+    // Of what is not kept.
+    let mut stats = QueryStats::default();
     let run = |steps: Steps| -> Result<Matrix, ApiError> {
         let evaluated = query::evaluate(api, call, &Task { steps, ..*task }, timeout)?;
         store_warnings.extend(evaluated.store_warnings);
         let result = evaluated.result;
+        stats.samples_total += result.stats.samples_total;
+        stats.samples_peak = stats.samples_peak.max(result.stats.samples_peak);
+        stats.prepare_time += result.stats.prepare_time;
+        stats.eval_time += result.stats.eval_time;
         match result.value {
             QueryValue::Matrix(series) => Ok(Matrix {
                 series,
@@ -143,7 +150,7 @@ fn kept_or_fresh(
             value: QueryValue::Matrix(matrix.series),
             warnings: matrix.warnings,
             infos: matrix.infos,
-            stats: QueryStats::default(),
+            stats,
         },
         store_warnings,
     })

@@ -74,7 +74,7 @@ pub(super) fn wal_replay(_: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
 /// What the API and the engine can do, by category.
 pub(super) fn features(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
     let engine = &api.settings().engine;
-    let syntax = api.settings().dialect.syntax().features;
+    let syntax = api.settings().syntax().features;
     let (functions, operators) = language(syntax);
     Ok(Answer::tree(json!({
         "api": {

@@ -19,6 +19,7 @@ use crate::catalog::AllCatalogs;
 use crate::figures::Figures;
 use crate::lanes::Lanes;
 use crate::pool::Pool;
+use crate::query_log::{LogFile, Slow};
 use crate::stores::{FixedStore, FixedStores};
 
 fn write_block(dir: &Path) {
@@ -56,12 +57,17 @@ impl Fixture {
     }
 
     fn of(settings: Settings) -> Self {
+        Self::logging(settings, QueryLog::new(Slow::Never, LogFile::default))
+    }
+
+    fn logging(settings: Settings, log: QueryLog) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_block(dir.path());
         let about = About {
             version: "1.2.3",
             started_ms: 0,
             flags: [("data-dir".to_owned(), "x".to_owned())].into(),
+            memory: runtime::Memory::default(),
             reloads: Reloads::new(2000),
         };
         let local = LocalStore::new(DataDir::open(dir.path(), 0).unwrap());
@@ -91,6 +97,7 @@ impl Fixture {
                 catalog: Arc::new(AllCatalogs::new(stores, Vec::new(), Duration::ZERO)),
                 local: Some(local),
                 clock: Arc::new(ManualClock::new(540_000)),
+                log: Arc::new(log),
                 about,
             }),
             _runtime: runtime,
@@ -123,6 +130,20 @@ impl Fixture {
         (status, serde_json::from_str(&body).unwrap())
     }
 
+    /// The lines that are logged of what is asked.
+    fn logged(targets: &[&str]) -> Vec<Value> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("q.log");
+        let log = QueryLog::with_file(Slow::Never, Some(file.clone())).unwrap();
+        let fixture = Self::logging(Settings::default(), log);
+        for target in targets {
+            fixture.get(target);
+        }
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = text.lines().map(serde_json::from_str);
+        lines.collect::<Result<_, _>>().unwrap()
+    }
+
     /// The data of an answer that is a success.
     fn data(&self, target: &str) -> Value {
         let (status, mut answer) = self.get(target);
@@ -137,6 +158,53 @@ impl Fixture {
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();
         (status, text("errorType"), text("error"))
     }
+}
+
+#[test]
+fn queries_are_logged_once_with_what_came_of_them() {
+    let lines = Fixture::logged(&[
+        "query?query=sum(up)&time=300",
+        "query_range?query=up&start=60&end=301&step=60",
+        // Kept results, too, are asked for.
+        "query_range?query=up&start=60&end=301&step=60",
+        "query?query=up&timeout=0s",
+        "labels",
+        // As in Prometheus what cannot be parsed is not logged.
+        "query?query=sum(",
+    ]);
+    let shown: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let params = &line["params"];
+            let error = line["error"].as_str().map(|error| &error[..15]);
+            let path = line["httpRequest"]["path"].as_str().unwrap();
+            json!([path, params["query"], params["end"], params["step"], error])
+        })
+        .collect();
+    let range = json!([
+        "/api/v1/query_range",
+        "up",
+        "1970-01-01T00:05:01.000Z",
+        60,
+        null
+    ]);
+    let timed_out = json!([
+        "/api/v1/query",
+        "up",
+        "1970-01-01T00:09:00.000Z",
+        0,
+        "query timed out"
+    ]);
+    let instant = json!([
+        "/api/v1/query",
+        "sum(up)",
+        "1970-01-01T00:05:00.000Z",
+        0,
+        null
+    ]);
+    assert_eq!(shown, [instant, range.clone(), range, timed_out]);
+    let samples = &lines[1]["stats"]["samples"]["totalQueryableSamples"];
+    assert!(samples.as_u64().is_some_and(|n| n > 0), "{samples}");
 }
 
 #[test]
@@ -236,7 +304,7 @@ const REFUSALS: &[Refusal] = &[
         "query?query=up&timeout=0s",
         503,
         "timeout",
-        "query timed out in query execution",
+        "query timed out in query execution: it was not done within 0ns (--query.timeout, or the parameter timeout)",
     ),
     (
         "query_range?query=up",

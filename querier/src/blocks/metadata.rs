@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{Labels, Matcher, TimeRange};
+use model::stop::Pace;
+use model::{Labels, Matcher, Stop, TimeRange};
 use promql::source::SourceError;
 use tsdb::block::Block;
 
@@ -21,7 +22,11 @@ impl Blocks {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>, SourceError> {
-        self.union(range, |block| block.index().label_names_matching(matchers))
+        self.union(range, |block| {
+            block
+                .index()
+                .label_names_matching(matchers, &Pace::new(&Stop::never()))
+        })
     }
 
     /// The values that the label `name` has in the series that all of `matchers` select, in
@@ -36,7 +41,9 @@ impl Blocks {
         range: TimeRange,
     ) -> Result<Vec<String>, SourceError> {
         self.union(range, |block| {
-            block.index().label_values_matching(name, matchers)
+            block
+                .index()
+                .label_values_matching(name, matchers, &Pace::new(&Stop::never()))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Which rules a question means.
 
 use model::{ErrorKind, Labels, Matcher};
-use promql::parse::{self, parse_selector};
+use promql::parse::{GIVEN, parse_selector};
 use storeapi::StoreError;
 use storeapi::catalog::{Rule, RuleGroup, RulesRequest};
 
@@ -18,7 +18,7 @@ impl<'a> Choice<'a> {
     /// # Errors
     /// When a selector does not parse.
     pub(super) fn of(request: &'a RulesRequest) -> Result<Self, StoreError> {
-        let parse = |text: &String| parse_selector(text, parse::Options::default());
+        let parse = |text: &String| parse_selector(text, GIVEN);
         let selectors = request.matchers.iter().map(parse);
         let selectors = selectors.collect::<Result<_, _>>();
         let selectors = selectors

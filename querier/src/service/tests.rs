@@ -55,6 +55,7 @@ fn about() -> About {
         version: "1.2.3",
         started_ms: 0,
         flags: [].into(),
+        memory: runtime::Memory::default(),
         reloads: Reloads::default(),
     }
 }
@@ -69,6 +70,7 @@ fn service(stores: Arc<dyn Stores>, local: Option<LocalStore>) -> Service {
         },
         store_limits: Limits::default(),
         queries_max: 20,
+        log: Arc::new(QueryLog::new(Default::default(), Default::default)),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         about: about(),
     })

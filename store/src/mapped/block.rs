@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use model::stop::Pace;
 use model::{Labels, Matcher};
 use storeapi::{SeriesChunk, StoreError};
 use tsdb::block::ChunkReader;
@@ -14,6 +15,9 @@ use crate::block::{Block, OpenBlock};
 use crate::limits::Usage;
 use crate::order::Runs;
 use crate::select::{Deps, Selection, Wanted, shown_chunk};
+
+/// Nanoseconds or so that an entry of a series takes.
+const SERIES_WORK: usize = 1000;
 
 /// Reads the selected series of a block in order of their labels, one by one: a query of many blocks
 /// holds one of each.
@@ -64,7 +68,10 @@ impl MappedBlock {
     /// The next series: its labels as they are shown, and its chunks.
     pub(super) fn next(&mut self) -> tsdb::Result<Option<(Labels, Vec<ChunkMeta>)>> {
         let refs = &*Arc::clone(&self.selection.refs);
+        let wanted = Arc::clone(&self.selection.wanted);
+        let pace = Pace::new(&wanted.stop);
         while self.next < refs.len() && (self.selection.is_reordered || self.found.is_empty()) {
+            pace.spend(SERIES_WORK)?;
             let index = self.open.index();
             index.series(SeriesRef(refs[self.next]), &mut self.entry)?;
             let entry = self.selection.entry(index, &self.entry, &mut self.last)?;
@@ -127,7 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use bucket::Bucket;
-    use model::TimeRange;
+    use model::{Stop, TimeRange};
     use runtime::ManualClock;
     use tsdb::block::{BlockWriter, Meta};
     use tsdb::chunk::SeriesEncoder;
@@ -158,10 +165,10 @@ mod tests {
         Arc::new(Block::new(Arc::new(meta), 0, Vec::new()))
     }
 
-    #[tokio::test]
-    async fn one_series_is_held_however_many_a_block_has() {
+    /// A block of so many series, and what it is read with.
+    fn block_of(series: usize) -> (Arc<Block>, Deps, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
-        let block = write(dir.path(), 1_000);
+        let block = write(dir.path(), series);
         let bucket = Bucket::in_directory(dir.path()).unwrap();
         let stats = Arc::<crate::stats::Stats>::default();
         let clock = Arc::new(ManualClock::new(0));
@@ -179,7 +186,11 @@ mod tests {
             expanded: ExpandedCache::new(1 << 20),
             stats,
         };
-        let wanted = Arc::new(Wanted {
+        (block, deps, dir)
+    }
+
+    fn wanted(stop: Stop) -> Arc<Wanted> {
+        Arc::new(Wanted {
             range: TimeRange::ALL,
             aggregates: Vec::new(),
             skip_chunks: false,
@@ -188,12 +199,35 @@ mod tests {
             batch_max: 1_000,
             batch_bytes: 1 << 20,
             may_block: false,
-        });
-        let usage = Usage::new(Limits {
-            series_max: 0,
-            samples_max: 0,
-            bytes_max: 0,
-        });
+            stop,
+        })
+    }
+
+    const UNLIMITED: Limits = Limits {
+        series_max: 0,
+        samples_max: 0,
+        bytes_max: 0,
+    };
+
+    #[tokio::test]
+    async fn who_does_not_wait_ends_the_search() {
+        let (block, deps, _dir) = block_of(1_000);
+        let usage = Usage::new(UNLIMITED);
+        let every = Matcher::new(model::MatchOp::Regex, "i", ".*[0-9]").unwrap();
+        for (stop, is_found) in [(Stop::when(|| true), false), (Stop::never(), true)] {
+            let matchers = vec![every.clone()];
+            let opened = MappedBlock::open(&deps, &block, matchers, wanted(stop), &usage).await;
+            let kind = opened.map(drop).map_err(|e| e.kind);
+            let expected = is_found.then_some(()).ok_or(model::ErrorKind::Cancelled);
+            assert_eq!(kind, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_series_is_held_however_many_a_block_has() {
+        let (block, deps, _dir) = block_of(1_000);
+        let usage = Usage::new(UNLIMITED);
+        let wanted = wanted(Stop::never());
         let opened = MappedBlock::open(&deps, &block, Vec::new(), wanted, &usage).await;
         let mut opened = opened.unwrap();
         let mut count = 0;

@@ -1,6 +1,6 @@
 //! What a store promises to whoever asks it.
 
-use model::{ErrorKind, Labels, Matcher, TimeRange};
+use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
 use store::limits::Limits;
 use storeapi::{Aggregate, LabelsRequest, SeriesRequest, Shard, Store as _};
 
@@ -139,16 +139,36 @@ async fn shards_and_limits_cut_the_answer() {
                 },
                 "--store.grpc.downloaded-bytes-limit",
             ),
+            // The references of the series fit, their chunks do not.
+            (
+                Limits {
+                    bytes_max: 50 * 4 + 100,
+                    ..UNLIMITED
+                },
+                "--store.grpc.downloaded-bytes-limit",
+            ),
         ] {
-            if limits.bytes_max > 0 && bucket.is_local() {
-                // What is mapped is not downloaded.
-                continue;
-            }
             let limited = Setup::over(bucket.clone(), limits).await;
             let error = limited.series(everything()).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Exhausted);
             assert!(error.message.contains(flag), "{error}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_for_who_does_not_wait() {
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[("c", "x")]).put(&bucket).await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let request = SeriesRequest {
+            stop: Stop::when(|| true),
+            ..everything()
+        };
+        let error = setup.series(request).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Cancelled, "{error}");
+        // The block is not to blame.
+        assert_eq!(setup.series(everything()).await.unwrap().series.len(), 50);
     }
 }
 

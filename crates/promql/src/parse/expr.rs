@@ -156,7 +156,9 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let message = format!(
-            "the expression nests too deep: more than {max} levels, the limit (max_nesting)"
+            "the expression nests too deep: {} levels or more, and the limit is {max} \
+             (--query.max-nesting)",
+            self.nesting
         );
         Err(self.limit(message))
     }
@@ -172,8 +174,9 @@ impl<'a> Parser<'a> {
             return Ok(below + 1);
         }
         let message = format!(
-            "the expression is too high: more than {max} operators and calls stand above each \
-             other, the limit (max_height); group them with parentheses"
+            "the expression is too high: {} operators and calls or more stand above each other, and \
+             the limit is {max} (--query.max-operators); group them with parentheses",
+            u64::from(below) + 1
         );
         Err(self.limit(message))
     }

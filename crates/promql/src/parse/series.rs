@@ -92,7 +92,7 @@ pub fn parse_start_timestamps(
 
 /// The series at the start of `input`, and where it ends.
 fn metric(input: &str) -> Result<(Labels, usize), ParseError> {
-    check_length(input, Limits::DEFAULT)?;
+    check_length(input, Limits::HIGHEST)?;
     let mut lexer = Lexer::new(input, false);
     let first = lexer.next_token()?;
     let mut labels = LabelsBuilder::new();

@@ -179,7 +179,7 @@ fn check(engine: &Engine, expr: &Expr, text: &str) -> usize {
     let steps = Steps::range(10 * 60_000, 30 * 60_000, 95_000);
     let range = match engine.range(&Anything, (expr, text), steps) {
         Ok(range) => range.value,
-        Err(Error::Timeout) => panic!("{text} takes too long"),
+        Err(Error::Timeout { .. }) => panic!("{text} takes too long"),
         Err(_) => return 0,
     };
     if knows_its_steps(expr) {

@@ -11,9 +11,12 @@ use promql::print::{pretty, to_json};
 /// What the limits are made for; threads of the standard library have twice as much.
 const STACK: usize = 1 << 20;
 
-/// Runs `test` on a small stack.
-fn on_a_small_stack<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::Builder::new().stack_size(STACK);
+/// What the highest limits are made for, half of what threads of servers have.
+const SERVER_STACK: usize = 4 << 20;
+
+/// Runs `test` on a stack of so many bytes.
+fn on_a_stack<T: Send + 'static>(bytes: usize, test: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = std::thread::Builder::new().stack_size(bytes);
     let thread = thread.spawn(test).expect("a thread can be started");
     thread.join().expect("the test on the thread passes")
 }
@@ -22,33 +25,54 @@ fn parse(text: &str) -> Result<Expr, ParseError> {
     parse_expr(text, Options::all_features())
 }
 
+/// As [`parse`], with all that may be allowed.
+fn parse_highest(text: &str) -> Result<Expr, ParseError> {
+    let options = Options {
+        limits: Limits::HIGHEST,
+        ..Options::all_features()
+    };
+    parse_expr(text, options)
+}
+
 /// Texts of `n` parts that stand inside or above each other, and the limit that bounds them.
 fn towers(n: usize) -> Vec<(String, &'static str)> {
     let nested = |open: &str, inside: &str, close: &str| {
         format!("{}{inside}{}", open.repeat(n), close.repeat(n))
     };
     vec![
-        (nested("(", "a", ")"), "max_nesting"),
-        (nested("abs(", "a", ")"), "max_nesting"),
-        (nested("sum by (x) (", "a", ")"), "max_nesting"),
-        (nested("topk(2, -", "a", ")"), "max_nesting"),
+        (nested("(", "a", ")"), "--query.max-nesting"),
+        (nested("abs(", "a", ")"), "--query.max-nesting"),
+        (nested("sum by (x) (", "a", ")"), "--query.max-nesting"),
+        (nested("topk(2, -", "a", ")"), "--query.max-nesting"),
         (
             nested("1 or a and b == c + d * e ^ (", "a", ")"),
-            "max_nesting",
+            "--query.max-nesting",
         ),
-        (nested("a ^ ", "a", ""), "max_nesting"),
-        (nested("a + (", "a", ") + b"), "max_nesting"),
+        (nested("a ^ ", "a", ""), "--query.max-nesting"),
+        (nested("a + (", "a", ") + b"), "--query.max-nesting"),
         (nested("a[(", "5m", ")]"), ""),
-        (format!("a[{}]", nested("(", "5m", ")")), "max_nesting"),
-        (format!("a[{}5m]", "step() ^ ".repeat(n)), "max_nesting"),
-        (format!("a[{}5m]", "-".repeat(n)), "max_nesting"),
-        (format!("a offset {}5m", "+".repeat(n)), "max_nesting"),
-        (format!("a[5m{}]", " + 5m".repeat(n)), "max_height"),
-        (nested("", "a", " + a"), "max_height"),
-        (nested("", "a", " or on (x) a"), "max_height"),
-        (nested("", "1", "+1"), "max_height"),
-        (nested("-", "a", ""), "max_height"),
-        (nested("", "a", "[1m:]"), "max_height"),
+        (
+            format!("a[{}]", nested("(", "5m", ")")),
+            "--query.max-nesting",
+        ),
+        (
+            format!("a[{}5m]", "step() ^ ".repeat(n)),
+            "--query.max-nesting",
+        ),
+        (format!("a[{}5m]", "-".repeat(n)), "--query.max-nesting"),
+        (
+            format!("a offset {}5m", "+".repeat(n)),
+            "--query.max-nesting",
+        ),
+        (
+            format!("a[5m{}]", " + 5m".repeat(n)),
+            "--query.max-operators",
+        ),
+        (nested("", "a", " + a"), "--query.max-operators"),
+        (nested("", "a", " or on (x) a"), "--query.max-operators"),
+        (nested("", "1", "+1"), "--query.max-operators"),
+        (nested("-", "a", ""), "--query.max-operators"),
+        (nested("", "a", "[1m:]"), "--query.max-operators"),
         (nested("", "{}", " + {}"), "non-empty matcher"),
         (nested("{", "a", "}"), "left brace"),
         (nested("", "a", "{"), "brace"),
@@ -61,35 +85,45 @@ fn towers_are_refused_quickly() {
     for (text, reason) in towers(100_000) {
         let start = Instant::now();
         let (shown, length) = (text[..40].to_owned(), text.len());
-        let result = on_a_small_stack(move || parse(&text).map(|_| ()));
+        let result = on_a_stack(STACK, move || {
+            let highest = parse_highest(&text).map(|_| ());
+            (parse(&text).map(|_| ()), highest)
+        });
         let took = start.elapsed();
-        let error = result.expect_err(&shown);
-        assert!(
-            error.message().contains(reason) || length > 1 << 20,
-            "{shown}: {error}"
-        );
+        let (refused, highest) = result;
+        let error = refused.expect_err(&shown);
+        let limit = format!("{length} bytes, and the limit is 16384 (--query.max-length)");
+        assert!(error.message().contains(&limit), "{shown}: {error}");
+        let error = highest.expect_err(&shown);
+        assert!(error.message().contains(reason), "{shown}: {error}");
         // Debug builds are slow; it is quadratic time that would show here.
         assert!(took < Duration::from_secs(10), "{shown}: {took:?}");
     }
 }
 
-#[test]
-fn trees_within_the_limits_fit_on_a_small_stack() {
-    let Limits {
-        max_nesting,
-        max_height,
-        ..
-    } = Limits::DEFAULT;
+/// What is done with trees, with those of `limits`; how many texts became trees.
+fn use_trees(limits: Limits, stack: usize) -> i32 {
     let mut accepted = 0;
-    for n in [40, max_nesting as usize - 2, max_height as usize - 1] {
+    for n in [
+        40,
+        limits.max_nesting as usize - 2,
+        limits.max_height as usize - 1,
+    ] {
         for (text, _) in towers(n) {
-            accepted += on_a_small_stack(move || {
-                let Ok(tree) = parse(&text) else { return 0 };
+            accepted += on_a_stack(stack, move || {
+                let options = Options {
+                    limits,
+                    ..Options::all_features()
+                };
+                let Ok(tree) = parse_expr(&text, options) else {
+                    return 0;
+                };
                 let copy = tree.clone();
                 assert!(copy == tree);
                 let printed = tree.to_string();
                 drop(tree);
-                assert_eq!(parse(&printed).unwrap().to_string(), printed);
+                let again = parse_highest(&printed).map(|tree| tree.to_string());
+                assert_eq!(again.as_ref(), Ok(&printed));
                 assert!(pretty(&copy).len() >= printed.len());
                 // JSON takes more stack; servers have twice as much.
                 if n <= 250 {
@@ -99,7 +133,15 @@ fn trees_within_the_limits_fit_on_a_small_stack() {
             });
         }
     }
+    accepted
+}
+
+#[test]
+fn trees_within_the_limits_fit_on_a_small_stack() {
+    let accepted = use_trees(Limits::DEFAULT, STACK);
     assert!(accepted > 25, "only {accepted} were accepted");
+    let accepted = use_trees(Limits::HIGHEST, SERVER_STACK);
+    assert!(accepted > 25, "only {accepted} of the highest");
 }
 
 #[test]
@@ -113,9 +155,21 @@ fn errors_name_the_limit() {
         ..Options::default()
     };
     for (text, position, limit) in [
-        ("a + b + c + d + eeeeeeeeeeeeeeeee", "1:31", "max_length"),
-        ("((((a))))", "1:5", "max_nesting"),
-        ("a+b+c+d+e+f+g", "1:12", "max_height"),
+        (
+            "a + b + c + d + eeeeeeeeeeeeeeeee",
+            "1:31",
+            "33 bytes, and the limit is 30 (--query.max-length)",
+        ),
+        (
+            "((((a))))",
+            "1:5",
+            "5 levels or more, and the limit is 4 (--query.max-nesting)",
+        ),
+        (
+            "a+b+c+d+e+f+g",
+            "1:12",
+            "the limit is 5 (--query.max-operators)",
+        ),
     ] {
         let error = parse_expr(text, small).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
@@ -129,7 +183,7 @@ fn errors_name_the_limit() {
 #[test]
 fn pretty_printing_is_not_quadratic() {
     let text = format!("a{}", " + -(aaaaaaaaaaaaaaaaaa{b=\"c\"} or x)".repeat(900));
-    let tree = parse(&text).unwrap();
+    let tree = parse_highest(&text).unwrap();
     let start = Instant::now();
     let lines = pretty(&tree).lines().count();
     assert!(lines > 900);

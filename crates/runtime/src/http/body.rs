@@ -7,23 +7,34 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
-use hyper::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
 
-/// Reads a body of at most `max` bytes; the status to refuse it with otherwise.
-pub(super) async fn read(mut body: Incoming, max: usize) -> Result<Bytes, StatusCode> {
-    if body.size_hint().lower() > max as u64 {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+/// Why a body was not read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It has this many bytes or more, which are more than it may.
+    TooLarge(u64),
+    /// Its connection failed.
+    Failed,
+    /// It did not arrive in time.
+    TooSlow,
+}
+
+/// Reads a body of at most `max` bytes.
+pub(super) async fn read(mut body: Incoming, max: usize) -> Result<Bytes, Unread> {
+    let declared = body.size_hint().lower();
+    if declared > max as u64 {
+        return Err(Unread::TooLarge(declared));
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+        let frame = frame.map_err(|_| Unread::Failed)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
         if data.len() > max - whole.len() {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(Unread::TooLarge((whole.len() + data.len()) as u64));
         }
         whole.extend_from_slice(&data);
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::body::{self, Outgoing};
+use super::body::{self, Outgoing, Unread};
 use super::coding::Coding;
 use super::figures::HttpMetrics;
 use super::password::Passwords;
@@ -177,12 +177,15 @@ impl Shared {
         let reading = body::read(body, self.limits.body_bytes_max);
         let body = match timeout(self.limits.body_time_max, reading).await {
             Ok(Ok(body)) => body,
-            Ok(Err(status)) => return Err(closing(status, &self.limits)),
-            Err(_) => return Err(closing(StatusCode::REQUEST_TIMEOUT, &self.limits)),
+            Ok(Err(unread)) => return Err(closing(unread, &self.limits)),
+            Err(_) => return Err(closing(Unread::TooSlow, &self.limits)),
         };
         let (places, name) = match handler.cost(path) {
-            Cost::Small => (&self.small, "small"),
-            Cost::Large => (&self.large, "large"),
+            Cost::Small => (&self.small, ("small", self.limits.small_max, None)),
+            Cost::Large => {
+                let (max, flag) = (self.limits.large_max, self.limits.large_flag);
+                (&self.large, ("large", max, flag))
+            }
         };
         let waiting = Arc::clone(places).acquire_owned();
         let Ok(Ok(place)) = timeout(self.limits.queue_time_max, waiting).await else {
@@ -259,15 +262,24 @@ fn line(status: StatusCode, text: &str) -> Answer {
 }
 
 /// Refuses a request whose body was not read to its end, so the connection cannot go on.
-fn closing(status: StatusCode, limits: &HttpLimits) -> Answer {
-    let text = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            format!("the body is larger than {} bytes", limits.body_bytes_max)
-        }
-        StatusCode::REQUEST_TIMEOUT => {
-            format!("the body did not arrive within {:?}", limits.body_time_max)
-        }
-        _ => "the body cannot be read".to_owned(),
+fn closing(unread: Unread, limits: &HttpLimits) -> Answer {
+    let (status, text) = match unread {
+        Unread::TooLarge(bytes) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the body has {bytes} bytes or more, and the limit is {}{}",
+                limits.body_bytes_max,
+                of_flag(limits.body_flag)
+            ),
+        ),
+        Unread::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {:?}", limits.body_time_max),
+        ),
+        Unread::Failed => (
+            StatusCode::BAD_REQUEST,
+            "the body cannot be read".to_owned(),
+        ),
     };
     let mut answer = line(status, &text);
     let close = HeaderValue::from_static("close");
@@ -275,11 +287,21 @@ fn closing(status: StatusCode, limits: &HttpLimits) -> Answer {
     answer
 }
 
-/// Refuses a request that found no place.
-fn overloaded(name: &str, waited: Duration) -> Answer {
+/// The flag of a limit, in parentheses.
+fn of_flag(flag: Option<&str>) -> String {
+    flag.map_or_else(String::new, |flag| format!(" (--{flag})"))
+}
+
+/// Refuses a request that found no place among those of its kind: their name, their number, and the
+/// flag that says it.
+fn overloaded((name, places, flag): (&str, usize, Option<&str>), waited: Duration) -> Answer {
+    let flag = of_flag(flag);
     let mut answer = line(
         StatusCode::SERVICE_UNAVAILABLE,
-        &format!("overloaded: no place for a {name} request became free within {waited:?}"),
+        &format!(
+            "overloaded: {places} {name} requests are answered already, the limit{flag}, and no place \
+             became free within {waited:?}"
+        ),
     );
     let seconds = HeaderValue::from_static("5");
     answer.headers_mut().insert(header::RETRY_AFTER, seconds);

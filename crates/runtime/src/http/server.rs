@@ -52,6 +52,8 @@ pub struct HttpLimits {
     pub body_time_max: Duration,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
+    /// The flag that says how many, if there is one.
+    pub body_flag: Option<&'static str>,
     /// How long a socket may be still in both directions.
     pub idle_max: Duration,
     /// How long a connection that may be of a [`RawProtocol`] may be silent before its first byte, once
@@ -63,6 +65,8 @@ pub struct HttpLimits {
     pub small_max: usize,
     /// Large requests answered at once.
     pub large_max: usize,
+    /// The flag that says how many, if there is one.
+    pub large_flag: Option<&'static str>,
     /// How long a request waits for its place before it is refused.
     pub queue_time_max: Duration,
     /// How long a shutdown waits for requests that are being answered.
@@ -76,12 +80,14 @@ impl Default for HttpLimits {
             connections_max: 512,
             header_time_max: Duration::from_secs(60),
             body_time_max: Duration::from_secs(60),
-            body_bytes_max: 10 << 20,
+            body_bytes_max: 16 << 20,
+            body_flag: None,
             idle_max: Duration::from_secs(300),
             first_byte_max: Duration::from_secs(5),
             stall_max: Duration::from_secs(30),
             small_max: 32,
             large_max: 20,
+            large_flag: None,
             queue_time_max: Duration::from_secs(10),
             grace: Duration::from_secs(30),
         }
@@ -219,6 +225,14 @@ impl Server {
     #[must_use]
     pub fn with_paths(mut self, paths: WebPaths) -> Self {
         self.paths = Some(paths);
+        self
+    }
+
+    /// The same, as the web configuration of `other` says, whose files are looked at for both.
+    #[must_use]
+    pub fn with_web_of(mut self, other: &Self) -> Self {
+        self.web.clone_from(&other.web);
+        self.has_tls = other.has_tls;
         self
     }
 

@@ -216,6 +216,7 @@ fn a_client_that_goes_away_stops_its_request() {
 fn bodies_heads_and_stillness_are_bounded() {
     let limits = HttpLimits {
         body_bytes_max: 10,
+        body_flag: Some("x.body-bytes-max"),
         body_time_max: Duration::from_millis(300),
         header_time_max: Duration::from_millis(300),
         ..HttpLimits::default()
@@ -224,6 +225,8 @@ fn bodies_heads_and_stillness_are_bounded() {
         let post = "POST /form HTTP/1.1\r\nHost: x\r\n";
         let large = ask(address, &format!("{post}Content-Length: 11\r\n\r\n"));
         assert!(large.starts_with("HTTP/1.1 413 "), "{large}");
+        let said = "the body has 11 bytes or more, and the limit is 10 (--x.body-bytes-max)";
+        assert!(large.contains(said), "{large}");
         let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n");
         assert!(ask(address, &chunked).starts_with("HTTP/1.1 413 "));
         let slow = ask(address, &format!("{post}Content-Length: 5\r\n\r\na="));
@@ -240,6 +243,7 @@ fn bodies_heads_and_stillness_are_bounded() {
 fn small_requests_pass_large_ones() {
     let limits = HttpLimits {
         large_max: 1,
+        large_flag: Some("x.max-concurrent"),
         queue_time_max: Duration::from_millis(100),
         ..HttpLimits::default()
     };
@@ -249,6 +253,9 @@ fn small_requests_pass_large_ones() {
         let second = ask(address, "GET /large/slow HTTP/1.0\r\n\r\n");
         assert!(second.starts_with("HTTP/1.0 503 "), "{second}");
         assert!(second.contains("retry-after: 5"), "{second}");
+        let said = "1 large requests are answered already, the limit (--x.max-concurrent), and no place \
+                    became free within 100ms";
+        assert!(second.contains(said), "{second}");
         assert!(ask(address, "GET /x HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 404 "));
         let mut answer = String::new();
         first.read_to_string(&mut answer).unwrap();

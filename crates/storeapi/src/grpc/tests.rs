@@ -185,7 +185,10 @@ async fn limits_refuse_and_say_so() {
     let client = server.client(ClientConfig::default());
     let error = all(&client, up()).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Exhausted);
-    assert!(error.message.contains("99 series"), "{error}");
+    assert!(
+        error.message.contains("limit of the store is 99"),
+        "{error}"
+    );
 
     let limits = Limits {
         series_max: 0,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use model::stop::Pace;
 use model::{Matcher, Stop, TimeRange};
 use parking_lot::Mutex;
 use ulid::Ulid;
@@ -276,7 +277,11 @@ impl Db {
         limit: usize,
     ) -> Result<Vec<String>> {
         let of_head = |head: &Head| head.label_names(matchers);
-        let of_block = |block: &Block| block.index().label_names_matching(matchers);
+        let of_block = |block: &Block| {
+            block
+                .index()
+                .label_names_matching(matchers, &Pace::new(&Stop::never()))
+        };
         self.union(range, limit, of_head, of_block)
     }
 
@@ -293,7 +298,11 @@ impl Db {
         limit: usize,
     ) -> Result<Vec<String>> {
         let of_head = |head: &Head| head.label_values(name, matchers);
-        let of_block = |block: &Block| block.index().label_values_matching(name, matchers);
+        let of_block = |block: &Block| {
+            block
+                .index()
+                .label_values_matching(name, matchers, &Pace::new(&Stop::never()))
+        };
         self.union(range, limit, of_head, of_block)
     }
 

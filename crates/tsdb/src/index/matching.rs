@@ -15,6 +15,8 @@ use crate::error::Result;
 
 /// What finding or adding a list counts for, in nanoseconds or so.
 const LIST_WORK: usize = 1024;
+/// Nanoseconds or so that an entry of a series takes.
+const SERIES_WORK: usize = 500;
 
 /// The postings lists that decide what matchers select: known from the offset table, before any is
 /// read.
@@ -130,14 +132,19 @@ impl Reader {
     /// The names of the labels of the series that all of `matchers` select, in ascending order.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn label_names_matching(&self, matchers: &[Matcher]) -> Result<Vec<String>> {
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`], [`crate::Error::Stopped`].
+    pub fn label_names_matching(
+        &self,
+        matchers: &[Matcher],
+        pace: &Pace<'_>,
+    ) -> Result<Vec<String>> {
         if matchers.is_empty() {
             return Ok(self.label_names().map(str::to_owned).collect());
         }
         let mut symbols = BTreeSet::new();
         let mut entry = SeriesEntry::default();
-        for series in self.postings_for_matchers(matchers)? {
+        for series in self.postings_at_pace(matchers, pace)? {
+            pace.spend(SERIES_WORK)?;
             self.series(series, &mut entry)?;
             symbols.extend(entry.labels.iter().map(|(name, _)| *name));
         }
@@ -148,22 +155,32 @@ impl Reader {
     /// ascending order.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn label_values_matching(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
+    /// [`crate::Error::Corrupt`], [`crate::Error::Io`], [`crate::Error::Stopped`].
+    pub fn label_values_matching(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        pace: &Pace<'_>,
+    ) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let mut values = self.label_values(name, "")?;
         if matchers.is_empty() {
             while let Some(entry) = values.next()? {
+                pace.spend(LIST_WORK)?;
                 found.push(entry.value.to_owned());
             }
             return Ok(found);
         }
-        let selected: Vec<u32> = self.postings_for_matchers(matchers)?.map(|s| s.0).collect();
+        let selected: Vec<u32> = self
+            .postings_at_pace(matchers, pace)?
+            .map(|s| s.0)
+            .collect();
         // Read the series or the postings, whichever are fewer.
         if selected.len() <= self.label_value_count(name) {
-            return self.values_of(name, &selected);
+            return self.values_of(name, &selected, pace);
         }
         while let Some(entry) = values.next()? {
+            pace.spend(LIST_WORK)?;
             if self.postings_at(entry.postings.offset)?.meet(&selected) {
                 found.push(entry.value.to_owned());
             }
@@ -172,13 +189,14 @@ impl Reader {
     }
 
     /// The values that a label has in some series, read from the series.
-    fn values_of(&self, name: &str, selected: &[u32]) -> Result<Vec<String>> {
+    fn values_of(&self, name: &str, selected: &[u32], pace: &Pace<'_>) -> Result<Vec<String>> {
         let Some((name, _)) = self.parts.names.iter().find(|(_, n)| **n == *name) else {
             return Ok(Vec::new());
         };
         let mut symbols = BTreeSet::new();
         let mut entry = SeriesEntry::default();
         for &series in selected {
+            pace.spend(SERIES_WORK)?;
             self.series(SeriesRef(series), &mut entry)?;
             let of_name = entry.labels.iter().filter(|(n, _)| n == name);
             symbols.extend(of_name.map(|(_, value)| *value));

@@ -216,10 +216,10 @@ proptest! {
                 .collect();
             prop_assert_eq!(&selected(&index, &matchers).unwrap(), &expected, "{:?}", matchers);
             let names: BTreeSet<&str> = expected.iter().flat_map(|l| l.iter().map(|p| p.0)).collect();
-            prop_assert!(index.label_names_matching(&matchers).unwrap().iter().eq(names));
+            prop_assert!(index.label_names_matching(&matchers, &Pace::new(&Stop::never())).unwrap().iter().eq(names));
             for name in ["a", "__name__", "missing"] {
                 let values: BTreeSet<&str> = expected.iter().filter_map(|l| l.get(name)).collect();
-                prop_assert!(index.label_values_matching(name, &matchers).unwrap().iter().eq(values));
+                prop_assert!(index.label_values_matching(name, &matchers, &Pace::new(&Stop::never())).unwrap().iter().eq(values));
             }
         }
     }

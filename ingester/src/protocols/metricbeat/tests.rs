@@ -302,7 +302,7 @@ fn a_store_that_takes_nothing_is_said_so() {
     let codes: Vec<_> = (0..9).map(|_| status_of()).collect();
     assert_eq!(codes, [["201"; 8].as_slice(), &["429"]].concat());
     let (_, answer) = bulk(&bench, "/_bulk", &body);
-    let expected = r#""error":{"type":"es_rejected_execution_exception","reason":"more than 1 points a second"}"#;
+    let expected = r#""error":{"type":"es_rejected_execution_exception","reason":"more than 1 points a second (--test.points-per-second-max)"}"#;
     assert!(answer.contains(expected), "{answer}");
     bench.clock.advance(1000);
     assert_eq!(status_of(), "201");

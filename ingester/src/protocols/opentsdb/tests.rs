@@ -674,7 +674,7 @@ async fn lines_beyond_a_rate_wait_and_are_refused_when_that_lasts() {
     let answer = exchange(at, &[&many_lines(3)], true).await;
     assert_eq!(
         answer,
-        "put: Please throttle writes: more than 10 points a second; 3 data points were not stored\n"
+        "put: Please throttle writes: more than 10 points a second (--test.points-per-second-max); 3 data points were not stored\n"
     );
     assert_eq!(bench.status.figures()["test"].refused["rate_limited"], 3);
 }

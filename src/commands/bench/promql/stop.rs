@@ -140,7 +140,10 @@ fn stopped<T>(result: anyhow::Result<T>) -> anyhow::Result<bool> {
     };
     match error.downcast_ref::<Error>() {
         Some(
-            Error::Cancelled | Error::Timeout | Error::TooManySamples | Error::TooManyBytes { .. },
+            Error::Cancelled
+            | Error::Timeout { .. }
+            | Error::TooManySamples { .. }
+            | Error::TooManyBytes { .. },
         ) => Ok(true),
         Some(_) => Ok(false),
         None => Err(error),

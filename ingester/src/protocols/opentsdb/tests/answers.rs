@@ -250,7 +250,7 @@ fn failures_of_the_storage_say_when_to_come_again() {
     }
     *bench.recorder.failure.lock() = None;
     let throttled = (0..20).map(|_| post()).find(|answer| answer.0 != 204);
-    let details = "more than 1 points a second";
+    let details = "more than 1 points a second (--test.points-per-second-max)";
     let expected = envelope(503, ["", "5"], "Please throttle", details);
     assert_eq!(throttled, Some(expected));
 }
