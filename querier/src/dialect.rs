@@ -52,8 +52,6 @@ impl DialectFlags {
     pub fn foreign_features(&self) -> impl Iterator<Item = &str> {
         let mut features = parse::Features::default();
         let names = self.features.iter().map(String::as_str);
-        names.filter(move |name| {
-            !name.is_empty() && *name != OF_INGESTER && !features.enable(name)
-        })
+        names.filter(move |name| !name.is_empty() && *name != OF_INGESTER && !features.enable(name))
     }
 }

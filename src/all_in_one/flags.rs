@@ -246,7 +246,12 @@ impl Flags {
             flag("wal.sync", &self.wal_sync),
             flag("wal.records", &self.wal_records),
         ];
-        said.extend(self.dialect.features.iter().map(|name| flag("enable-feature", name)));
+        said.extend(
+            self.dialect
+                .features
+                .iter()
+                .map(|name| flag("enable-feature", name)),
+        );
         said.extend(self.labels.iter().map(|label| flag("label", label)));
         let config_file = self.scrape_config.iter();
         said.extend(config_file.map(|file| flag("config.file", file.display())));

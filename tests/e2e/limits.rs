@@ -90,7 +90,7 @@ fn writes_of_too_much_are_refused() -> anyhow::Result<()> {
         (
             "many labels",
             series("a", &many, now),
-            "with 101 labels where 64 may be: too many labels (--receive.labels-max)",
+            "with 65 labels or more where 64 may be: too many labels (--receive.labels-max)",
         ),
         (
             "a long value",
@@ -130,11 +130,6 @@ fn writes_of_too_much_are_refused() -> anyhow::Result<()> {
     let reason =
         "4294967295 bytes or more, and the limit is 67108864 (--receive.decompressed-bytes-max)";
     check("a bomb", &answer, 413, reason)?;
-    let large = vec![0; (16 << 20) + 1];
-    let answer = http::post(ours.port, "/api/v1/write", &headers, &large)?;
-    let reason =
-        "the body has 16777217 bytes or more, and the limit is 16777216 (--receive.body-bytes-max)";
-    check("a large body", &answer, 413, reason)?;
     let query = format!("/api/v1/query?query=good&time={}", START_MS / 1000);
     ensure!(http::get(ours.port, &query)?.status == 200);
     ensure!(!ours.server.log().contains("panicked"));

@@ -32,7 +32,9 @@ impl LabelLimits {
             value_bytes_max,
         } = *self;
         if labels.len() > count_max {
-            return format!(" with {} labels where {count_max} may be", labels.len());
+            // Who decodes looks at no more of them than it must.
+            let found = labels.len();
+            return format!(" with {found} labels or more where {count_max} may be");
         }
         let longest = |len: fn(&(&str, &str)) -> usize| labels.iter().map(len).max().unwrap_or(0);
         let (name, value) = (
@@ -111,7 +113,7 @@ mod tests {
             (&[("a", "1"), ("b", "2")][..], ""),
             (
                 &[("a", ""), ("b", ""), ("c", "")],
-                " with 3 labels where 2 may be",
+                " with 3 labels or more where 2 may be",
             ),
             (&[("long", "1")], " with a name of 4 bytes where 3 may be"),
             (
