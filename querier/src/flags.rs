@@ -415,6 +415,7 @@ impl Flags {
             is_enforced: self.tenants.enforce,
             label: self.tenants.label,
         };
+        settings.open_selectors = !endpoints.is_empty();
         settings.store_silence_max = match self.endpoints.response_timeout.0 {
             0 => settings.engine.limits.timeout,
             ms => Duration::from_millis(ms.unsigned_abs()),

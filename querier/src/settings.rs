@@ -35,6 +35,9 @@ pub struct Settings {
     pub instant_max_resolution: i64,
     /// Least step of range queries that do not say one, in milliseconds; 0 when they must.
     pub default_step_ms: i64,
+    /// `match[]` may accept series without labels, as in Thanos, where `{cluster=~".*"}` stands for
+    /// all; Prometheus refuses it.
+    pub open_selectors: bool,
     /// How far back names and values of labels are looked up when nothing is said; 0 for all time.
     pub metadata_range_ms: i64,
     /// How long a store may say nothing while it owes an answer; zero for ever.
@@ -61,6 +64,7 @@ impl Default for Settings {
             auto_downsampling: false,
             instant_max_resolution: 0,
             default_step_ms: 0,
+            open_selectors: false,
             metadata_range_ms: 0,
             store_silence_max: Duration::from_secs(120),
             tenancy: Tenancy::default(),

@@ -165,14 +165,15 @@ pub(super) fn expression<'f>(api: &Api, form: &'f Form) -> Result<(Expr, &'f str
     Ok((expr, text))
 }
 
-/// The selectors in the parameters `match[]`, each of which must refuse series without labels; what
-/// is wrong with them otherwise.
+/// The selectors in the parameters `match[]`, each of which must refuse series without labels unless
+/// the settings say otherwise; what is wrong with them otherwise.
 pub(super) fn selectors(api: &Api, form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
     let mut selectors = Vec::new();
     for text in form.all("match[]") {
         let syntax = api.settings().syntax();
         let selector = parse_selector(text, syntax).map_err(|e| e.to_string())?;
-        if selector.iter().all(Matcher::matches_empty) {
+        let is_open = selector.iter().all(Matcher::matches_empty);
+        if selector.is_empty() || (is_open && !api.settings().open_selectors) {
             return Err("match[] must contain at least one non-empty matcher".to_owned());
         }
         selectors.push(selector);

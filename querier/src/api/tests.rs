@@ -160,6 +160,19 @@ impl Fixture {
     }
 }
 
+/// As in Thanos, for whose users `.*` is what a variable of a dashboard is when it says nothing.
+#[test]
+fn selectors_of_all_series_are_for_those_who_may() {
+    let target = "label/__name__/values?match[]={nolabel=~'.*'}";
+    let closed = Fixture::new();
+    assert_eq!(closed.get(target).0, 400);
+    let open = Fixture::of(Settings {
+        open_selectors: true,
+        ..Settings::default()
+    });
+    assert_eq!(open.data(target), closed.data("label/__name__/values"));
+}
+
 #[test]
 fn queries_are_logged_once_with_what_came_of_them() {
     let lines = Fixture::logged(&[
