@@ -19,6 +19,7 @@ mod error;
 pub mod flags;
 pub mod gateway;
 pub mod header;
+mod heaps;
 pub mod limits;
 pub mod mapped;
 pub mod names;
@@ -99,6 +100,7 @@ impl StoreGateway {
     /// [`Error::System`] when an address cannot be had, [`Error::Flag`] when the bucket's
     /// configuration cannot be used.
     pub fn run(self) -> Result<(), Error> {
+        heaps::bound();
         let threads = self.config.http.threads_max() + WORK_THREADS;
         process::run(threads, async |shutdown| {
             Box::pin(self.serve(shutdown)).await
