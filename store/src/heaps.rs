@@ -15,7 +15,7 @@ const HEAPS: i32 = 2;
 
 /// Bounds the number of heaps, where the C library is glibc. Called before there are threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn bound() {
+pub(crate) fn bound() {
     // SAFETY: `mallopt` takes two integers, keeps no reference to anything, and may be called at any
     // time. What it returns says nothing: glibc is content with options that it does not know too.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, HEAPS) };
@@ -23,4 +23,4 @@ pub fn bound() {
 
 /// Other allocators share what is free.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn bound() {}
+pub(crate) fn bound() {}
