@@ -276,6 +276,9 @@ pub enum Reject {
     /// An exemplar with more label text than OpenMetrics allows.
     #[error("exemplar labels are too long")]
     ExemplarTooLong,
+    /// An exemplar of a series that the head does not have, or did not take.
+    #[error("exemplar of an unknown series")]
+    ExemplarOfUnknownSeries,
     /// The writer named a series that the head does not have, and no labels.
     #[error("unknown series")]
     UnknownSeries,
@@ -284,7 +287,10 @@ pub enum Reject {
 impl Reject {
     /// Whether it is an exemplar that was refused; the sample beside it was not, for this reason.
     pub const fn is_of_exemplar(self) -> bool {
-        matches!(self, Self::ExemplarOutOfOrder | Self::ExemplarTooLong)
+        matches!(
+            self,
+            Self::ExemplarOutOfOrder | Self::ExemplarTooLong | Self::ExemplarOfUnknownSeries
+        )
     }
 }
 

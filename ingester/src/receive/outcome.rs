@@ -32,7 +32,7 @@ pub enum Reason {
 }
 
 /// Reasons of the decoder, then those of the head.
-const REASONS: [Reason; 20] = [
+const REASONS: [Reason; 21] = [
     Reason::NoMetricName,
     Reason::DuplicateLabel,
     Reason::EmptyLabelName,
@@ -52,6 +52,7 @@ const REASONS: [Reason; 20] = [
     Reason::Head(Reject::SeriesLimit),
     Reason::Head(Reject::ExemplarOutOfOrder),
     Reason::Head(Reject::ExemplarTooLong),
+    Reason::Head(Reject::ExemplarOfUnknownSeries),
     Reason::Head(Reject::UnknownSeries),
 ];
 
@@ -92,6 +93,7 @@ impl Reason {
             Self::Head(Reject::SeriesLimit) => "series_limit",
             Self::Head(Reject::ExemplarOutOfOrder) => "exemplar_out_of_order",
             Self::Head(Reject::ExemplarTooLong) => "exemplar_too_long",
+            Self::Head(Reject::ExemplarOfUnknownSeries) => "exemplar_of_unknown_series",
             Self::Head(Reject::UnknownSeries) => "unknown_series",
         }
     }

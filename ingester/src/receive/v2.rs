@@ -77,6 +77,7 @@ impl SeriesDecoder<'_> {
     fn decode(&mut self, range: Range<usize>, out: &mut Decoded) -> Result<(), DecodeError> {
         self.refs.clear();
         let mut samples = 0;
+        let mut has_exemplars = false;
         let mut fields = Fields::new(self.bytes, range.clone());
         while let Some((field, value)) = fields.next_field()? {
             match field {
@@ -86,6 +87,7 @@ impl SeriesDecoder<'_> {
                     references(self.bytes, &fields, value, max, &mut self.refs)?;
                 }
                 2 | 3 => samples += 1,
+                4 => has_exemplars = true,
                 _ => {}
             }
         }
@@ -96,7 +98,8 @@ impl SeriesDecoder<'_> {
                 out.refuse(reason, samples, &self.labels);
                 None
             }
-            Ok(()) if samples == 0 => {
+            // Prometheus sends exemplars in messages of their own, and refuses them from others.
+            Ok(()) if samples == 0 && !has_exemplars => {
                 out.refuse(Reason::NoSamples, 0, &self.labels);
                 None
             }

@@ -62,6 +62,7 @@ impl Counters {
                 Reject::InvalidHistogram
                 | Reject::SeriesLimit
                 | Reject::ExemplarTooLong
+                | Reject::ExemplarOfUnknownSeries
                 | Reject::UnknownSeries => continue,
             };
             counter.fetch_add(1, Relaxed);

@@ -429,7 +429,12 @@ impl Append<'_> {
             self.refuse(t, own.unwrap_or(reason));
         }
         for exemplar in series.exemplars {
-            self.refuse(exemplar.t, Reject::UnknownSeries);
+            // What was named without labels comes again, with them.
+            let reason = match series.labels.is_empty() {
+                true => Reject::UnknownSeries,
+                false => Reject::ExemplarOfUnknownSeries,
+            };
+            self.refuse(exemplar.t, reason);
         }
     }
 

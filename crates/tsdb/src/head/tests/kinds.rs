@@ -150,4 +150,17 @@ fn series_are_limited_and_known_by_number() {
     let appended = head.append(&batch, 0).unwrap();
     assert_eq!(appended.floats, 1);
     assert_eq!(appended.rejected[0].reason, Reject::UnknownSeries);
+
+    // An exemplar makes no series; nothing else is wrong with a write for want of it.
+    batch.clear();
+    batch.series([("__name__", "new")]);
+    batch.exemplar(Exemplar {
+        labels: Labels::empty(),
+        t: 2,
+        value: 1.0,
+    });
+    let appended = head.append(&batch, 0).unwrap();
+    let reasons: Vec<_> = appended.rejected.iter().map(|r| r.reason).collect();
+    assert_eq!(reasons, [Reject::ExemplarOfUnknownSeries]);
+    assert!(reasons[0].is_of_exemplar());
 }
