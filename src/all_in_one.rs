@@ -47,8 +47,9 @@ const OF_MAIN: [&str; 4] = [
     "/-/reload",
 ];
 /// Paths that the ingester answers, which knows what is scraped, and not the querier.
-const OF_INGESTER: [&str; 3] = [
+const OF_INGESTER: [&str; 4] = [
     "/api/v1/targets/metadata",
+    "/api/v1/targets/relabel_steps",
     "/api/v1/scrape_pools",
     "/api/v1/status/config",
 ];

@@ -53,6 +53,10 @@ pub trait Control: Send + Sync {
     /// Names of scrape pools, sorted.
     fn scrape_pools(&self) -> Vec<String>;
 
+    /// What each relabelling rule of a pool does to labels, as Prometheus' API shows it; nothing when
+    /// there is no such pool.
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Option<Vec<Value>>;
+
     /// Metadata of all metrics, or of one, with every variant that somebody says.
     fn metadata(&self, metric: Option<&str>) -> MetadataByMetric;
 
@@ -91,6 +95,7 @@ fn route(name: &str) -> Option<(Cost, bool, Endpoint)> {
         "metadata" => (Cost::Small, false, status::metadata),
         "targets" => (Cost::Small, false, status::targets),
         "targets/metadata" => (Cost::Small, false, status::targets_metadata),
+        "targets/relabel_steps" => (Cost::Small, false, status::relabel_steps),
         "scrape_pools" => (Cost::Small, false, status::scrape_pools),
         "status/buildinfo" => (Cost::Small, false, status::build_info),
         "status/config" => (Cost::Small, false, status::config),

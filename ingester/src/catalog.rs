@@ -109,6 +109,10 @@ impl Control for Parts {
         self.scraping.manager().pools()
     }
 
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Option<Vec<serde_json::Value>> {
+        self.scraping.manager().relabel_steps(pool, labels)
+    }
+
     fn metadata(&self, metric: Option<&str>) -> MetadataByMetric {
         let mut all = self.scraping.manager().metadata(metric);
         for (metric, metadata) in self.receiver.metadata().list(metric, 0) {
@@ -184,7 +188,7 @@ fn of_tenant(
     tenant: &Tenant,
     request: &ExemplarsRequest,
 ) -> Result<Vec<SeriesExemplars>, StoreError> {
-    let expr = parse_expr(&request.query, Options::default())
+    let expr = parse_expr(&request.query, Options::all_features())
         .map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
     let selectors = expr.selectors();
     let selectors = selectors.iter();

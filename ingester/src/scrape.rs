@@ -18,6 +18,7 @@ mod fetch;
 mod lines;
 mod oauth2;
 mod pool;
+mod relabel_steps;
 mod report;
 mod round;
 mod rules;

@@ -18,6 +18,7 @@ use storeapi::grpc::Limits;
 use crate::dedup::Dedup;
 use crate::dialect::DialectFlags;
 use crate::endpoints::{EndpointConfig, SetOptions, config};
+use crate::features;
 use crate::query_log::Slow;
 use crate::settings::{DEFAULT_TENANT, Settings, Tenancy, label_list};
 
@@ -525,9 +526,7 @@ impl QueryFlags {
             )?,
             ..promql::Options::default()
         };
-        for feature in self.dialect.foreign_features() {
-            tracing::warn!(feature, "feature is not one of PromQL and was ignored");
-        }
+        features::apply(self.dialect.foreign_features(), &mut engine);
         engine.limits.timeout = duration("query.timeout", self.timeout)?;
         engine.limits.samples_max = self.max_samples;
         let max_memory = self.max_memory.map(|ByteSize(bytes)| bytes);

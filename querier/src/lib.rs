@@ -18,6 +18,7 @@ pub mod dedup;
 pub mod dialect;
 pub mod endpoints;
 pub mod evaluator;
+mod features;
 mod figures;
 pub mod flags;
 pub mod lanes;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use model::figure::{Figure, Value};
 
 use crate::http::{Cost, Handler, Request, Response};
@@ -283,7 +283,10 @@ impl Handler for Registry {
         Cost::Small
     }
 
-    fn handle(&self, _: Request) -> Response {
+    fn handle(&self, request: Request) -> Response {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return Response::not_allowed("GET, HEAD, OPTIONS");
+        }
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         Response::bytes(StatusCode::OK, content_type, self.text())
     }

@@ -1,6 +1,9 @@
 //! What the process says about itself, and what it scrapes.
 
+use std::collections::BTreeMap;
+
 use model::Labels;
+use model::labels::quoted;
 use promql::parse::{Options, parse_selector};
 use runtime::http::{Form, Response};
 use serde_json::{Value, json};
@@ -86,10 +89,36 @@ pub(super) fn targets_metadata(api: &Api, form: &Form, _: &str) -> Result<Respon
             .map_err(|error| ApiError::parameter("match_target", error))?,
     };
     let metric = form.get("metric").filter(|metric| !metric.is_empty());
-    let limit = Some(limit(form)?).filter(|limit| *limit > 0);
+    let limit = match form.get("limit") {
+        None | Some("") => None,
+        Some(text) => {
+            let number = text.parse::<i64>();
+            let number = number.map_err(|_| ApiError::bad_data("limit must be a number"))?;
+            // As in Prometheus, less than 1 is no limit.
+            usize::try_from(number).ok().filter(|limit| *limit > 0)
+        }
+    };
     let matching = |target: &Labels| target.match_all(&matchers);
     let found = api.control.targets_metadata(&matching, metric, limit);
     Ok(success(json!(found), &[]))
+}
+
+/// What each relabelling rule of a pool does to given labels.
+pub(super) fn relabel_steps(api: &Api, form: &Form, _: &str) -> Result<Response, ApiError> {
+    let said = |name: &str| {
+        let text = form.get(name).filter(|text| !text.is_empty());
+        text.ok_or_else(|| ApiError::bad_data(format!("no {name} parameter provided")))
+    };
+    let (pool, labels) = (said("scrapePool")?, said("labels")?);
+    let labels: Option<BTreeMap<String, String>> = serde_json::from_str(labels)
+        .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?;
+    let labels = Labels::from_pairs(labels.unwrap_or_default());
+    let Some(steps) = api.control.relabel_steps(pool, &labels) else {
+        let pool = quoted(pool);
+        let text = format!("error retrieving scrape config: scrape pool {pool} not found");
+        return Err(ApiError::bad_data(text));
+    };
+    Ok(success(json!({ "steps": steps }), &[]))
 }
 
 pub(super) fn scrape_pools(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {

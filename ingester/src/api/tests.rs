@@ -65,6 +65,10 @@ impl Control for Fixed {
         vec!["a".to_owned()]
     }
 
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Option<Vec<Value>> {
+        (pool == "a").then(|| vec![json!({ "output": labels.get("x") })])
+    }
+
     fn metadata(&self, _: Option<&str>) -> MetadataByMetric {
         let metadata = MetricMetadata {
             kind: "gauge".to_owned(),
@@ -184,6 +188,13 @@ fn what_is_wrong_is_said() {
         ("/api/v1/labels?start=x", 400),
         ("/api/v1/labels?limit=-1", 400),
         ("/api/v1/status/tsdb?limit=0", 400),
+        ("/api/v1/targets/metadata?limit=-1", 200),
+        ("/api/v1/targets/metadata?limit=x", 400),
+        ("/api/v1/targets/relabel_steps", 400),
+        ("/api/v1/targets/relabel_steps?scrapePool=a", 400),
+        ("/api/v1/targets/relabel_steps?scrapePool=a&labels=[]", 400),
+        ("/api/v1/targets/relabel_steps?scrapePool=b&labels={}", 400),
+        ("/api/v1/targets/relabel_steps?scrapePool=a&labels={}", 200),
         ("/api/v1/status/tsdb?limit=10001", 400),
         ("/api/v1/nothing", 404),
         ("/nothing", 404),

@@ -15,7 +15,7 @@ use super::failures::FailureLog;
 use super::fetch::Fetcher;
 use super::run::Scraped;
 use super::target::{Populated, Target, populate};
-use super::{Live, Shared};
+use super::{Live, Shared, relabel_steps};
 use crate::config::Job;
 use crate::discovery::Watch;
 
@@ -181,6 +181,12 @@ impl Pool {
             discovered: running.discovered.clone(),
         };
         targets.running.values().map(view).collect()
+    }
+
+    /// What each relabelling rule does to labels.
+    pub(super) fn relabel_steps(&self, labels: &Labels) -> Vec<serde_json::Value> {
+        let context = &self.state.context;
+        relabel_steps::steps(&context.job.relabel, &context.relabel, labels)
     }
 
     /// The targets that relabelling dropped, as far as they are kept, and how many there are.
