@@ -82,6 +82,7 @@ struct Parts {
     own: Option<Arc<Core>>,
     gateway: store::Gateway,
     syncer: Arc<store::Syncer>,
+    marks: Arc<store::mark_api::MarkApi>,
     compactor: compactor::Compactor,
     registry: Registry,
     notifications: Notifications,
@@ -190,6 +191,8 @@ fn open(
         Arc::clone(&clock),
         config.store.gateway.clone(),
     );
+    let marks =
+        store::mark_api::MarkApi::new(readable.clone(), Arc::clone(&clock), config.store.may_mark);
     let sync = config.store.sync.clone();
     let syncer = store::Syncer::new(gateway.clone(), readable, Arc::clone(&clock), sync);
     let syncer = Arc::new(syncer);
@@ -208,6 +211,7 @@ fn open(
         own,
         gateway,
         syncer,
+        marks: Arc::new(marks),
         registry,
         notifications,
         reloads,
@@ -301,7 +305,10 @@ fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
         );
     }
     let blocks = store::api::BlocksApi::new(parts.gateway.clone(), Arc::clone(&parts.syncer));
-    routes.with(PathPattern::Exact("/api/v1/blocks"), Arc::new(blocks))
+    let marks = Arc::<store::mark_api::MarkApi>::clone(&parts.marks);
+    routes
+        .with(PathPattern::Exact("/api/v1/blocks"), Arc::new(blocks))
+        .with(PathPattern::Exact("/api/v1/blocks/mark"), marks)
 }
 
 /// Serves gRPC, unless the address is taken: somebody who only looks around need not mind.

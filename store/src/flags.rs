@@ -42,6 +42,9 @@ pub struct Flags {
     /// Directory for index-headers and copies of meta.json; may be lost at any time.
     #[arg(long = "data-dir", value_name = "DIR", default_value = "./data")]
     pub data_dir: PathBuf,
+    /// Mark no blocks for who asks by POST to /api/v1/blocks/mark.
+    #[arg(long = "disable-admin-operations")]
+    pub no_admin: bool,
 }
 
 /// Flags that say which blocks are served.
@@ -186,6 +189,8 @@ pub struct Config {
     pub gateway: Options,
     /// How the bucket is looked at.
     pub sync: SyncOptions,
+    /// Who asks over HTTP may mark blocks.
+    pub may_mark: bool,
 }
 
 impl Flags {
@@ -200,6 +205,7 @@ impl Flags {
             http: HttpLimits::default(),
             bucket: self.bucket.require(environment)?,
             gateway,
+            may_mark: !self.no_admin,
             sync: self.selection.resolve(self.data_dir, environment)?,
         })
     }

@@ -22,6 +22,7 @@ pub mod header;
 mod heaps;
 pub mod limits;
 pub mod mapped;
+pub mod mark_api;
 pub mod names;
 pub mod order;
 pub mod pages;
@@ -52,6 +53,7 @@ pub use gateway::Gateway;
 pub use sync::Syncer;
 
 use api::{BlocksApi, Figures};
+use mark_api::MarkApi;
 
 /// Threads that decode and that read files, beside those of the HTTP server.
 const WORK_THREADS: usize = 64;
@@ -114,6 +116,7 @@ impl StoreGateway {
         let bucket = open_bucket(&config.bucket)?;
         make_dir("data-dir", &config.gateway.data_dir)?;
         let gateway = Gateway::new(bucket.clone(), Arc::clone(&clock), config.gateway);
+        let marks = MarkApi::new(bucket.clone(), Arc::clone(&clock), config.may_mark);
         let syncer = Syncer::new(gateway.clone(), bucket, Arc::clone(&clock), config.sync);
         let syncer = Arc::new(syncer);
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
@@ -136,7 +139,8 @@ impl StoreGateway {
             .with(
                 PathPattern::Exact("/api/v1/blocks"),
                 Arc::new(BlocksApi::new(gateway, Arc::clone(&syncer))),
-            );
+            )
+            .with(PathPattern::Exact("/api/v1/blocks/mark"), Arc::new(marks));
         // Dropped at the end, which ends it.
         let _syncing = {
             let (readiness, shutdown) = (readiness.clone(), shutdown.clone());

@@ -129,6 +129,12 @@ fn it_answers_about_itself_within_seconds() -> anyhow::Result<()> {
             "--{flag} is not shown: {answer}"
         );
     }
+    let answer = http::get(ours.port, "/api/v1/status/runtimeinfo")?;
+    ensure!(
+        answer.body.contains(r#""storageRetention":"2d""#),
+        "{}",
+        answer.body
+    );
     let log = ours.server.log();
     for said in ["promontory-data", "http://127.0.0.1:", "remote_write:"] {
         ensure!(

@@ -41,7 +41,7 @@ impl About {
         })
     }
 
-    /// The data of `/api/v1/status/runtimeinfo`; what is said of storage is that there is none.
+    /// The data of `/api/v1/status/runtimeinfo`; of storage, how long it keeps data where a flag says so.
     pub fn runtime_info(&self, now_ms: i64) -> Value {
         let last = self.reloads.last();
         let dir = std::env::current_dir();
@@ -58,7 +58,7 @@ impl About {
             "memoryLimitSource": self.memory.source.to_string(),
             "GOGC": "",
             "GODEBUG": "",
-            "storageRetention": "",
+            "storageRetention": self.flags.get("tsdb.retention").map_or("", String::as_str),
         })
     }
 }

@@ -35,10 +35,7 @@ pub(super) fn ingest(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError>
 }
 
 pub(super) fn runtime_info(api: &Api, _: &Form, _: &str) -> Result<Response, ApiError> {
-    let mut info = api.about.runtime_info(api.clock.now_ms());
-    let retention = api.about.flags.get("tsdb.retention");
-    info["storageRetention"] = retention.map_or("", String::as_str).into();
-    Ok(success(info, &[]))
+    Ok(success(api.about.runtime_info(api.clock.now_ms()), &[]))
 }
 
 /// Figures of the heads together; with `all_tenants`, as Thanos has it, one entry a tenant.

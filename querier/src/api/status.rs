@@ -85,6 +85,7 @@ pub(super) fn features(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
             "openapi_3.2": false,
             "query_stats": true,
             "query_warnings": true,
+            "search": false,
             "time_range_labels": true,
             "time_range_series": true,
         },
