@@ -188,13 +188,10 @@ pub struct QueryFlags {
         default_value = "1m"
     )]
     pub default_evaluation_interval: DurationMs,
-    /// Least step of range queries that do not say one; 0 when they must.
-    #[arg(
-        long = "query.default-step",
-        value_name = "DURATION",
-        default_value = "1s"
-    )]
-    pub default_step: DurationMs,
+    /// Least step of range queries that do not say one; 0 when they must. Without it they get 1s over
+    /// endpoints, and must say it over a data directory alone.
+    #[arg(long = "query.default-step", value_name = "DURATION")]
+    pub default_step: Option<DurationMs>,
     /// Label that tells replicas apart, or several with commas. May be repeated.
     #[arg(long = "query.replica-label", value_name = "LABEL")]
     pub replica_label: Vec<String>,
@@ -290,6 +287,9 @@ pub struct TenantFlags {
     )]
     pub label: String,
 }
+
+/// Least step over endpoints, as in Thanos, in milliseconds.
+const DEFAULT_STEP_MS: i64 = 1_000;
 
 /// Why flags are refused that leave a part of the data out of answers.
 const SELECTION: &str = "a querier answers over all that its endpoints have here; leave the flag out and \
@@ -417,6 +417,9 @@ impl Flags {
             label: self.tenants.label,
         };
         settings.open_selectors = !endpoints.is_empty();
+        if self.queries.default_step.is_none() && !endpoints.is_empty() {
+            settings.default_step_ms = DEFAULT_STEP_MS;
+        }
         settings.store_silence_max = match self.endpoints.response_timeout.0 {
             0 => settings.engine.limits.timeout,
             ms => Duration::from_millis(ms.unsigned_abs()),
@@ -541,7 +544,7 @@ impl QueryFlags {
             partial_response: !self.no_partial_response,
             auto_downsampling: self.auto_downsampling,
             instant_max_resolution: self.instant_max_resolution.0.max(0),
-            default_step_ms: self.default_step.0,
+            default_step_ms: self.default_step.map_or(0, |step| step.0),
             metadata_range_ms: self.metadata_range.0.max(0),
             results_cache_bytes: u64::from(self.results_cache_mb) << 20,
             results_settle_ms: self.results_settle.0.max(0),
@@ -738,6 +741,8 @@ mod tests {
             ["x"]
         );
         assert_eq!(settings.default_step_ms, 1_000);
+        let alone = config(&["--data-dir=x"]).unwrap().settings;
+        assert_eq!((alone.default_step_ms, alone.open_selectors), (0, false));
         let plain = config(&said[..1]).unwrap().settings;
         assert!(!plain.syntax().features.experimental_functions);
     }

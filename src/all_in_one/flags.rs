@@ -227,8 +227,6 @@ impl Flags {
         let said = self.passed.for_part::<querier::Flags>();
         let mut flags = flags_of::<querier::Flags>(&said)?;
         flags.queries.dialect = self.dialect.clone();
-        // As in Prometheus, range queries must say their step.
-        flags.queries.default_step = DurationMs(0);
         Ok(flags)
     }
 
