@@ -29,7 +29,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bucket::{Bucket, Fetcher, Filter, Patience};
-use runtime::http::{HttpLimits, PathPattern, Routes, Server, Service};
+use runtime::http::{ComponentStatus, HttpLimits, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, SystemClock};
@@ -147,6 +147,10 @@ impl Compactor {
             tracing::info!(%address, "listening");
         }
         let service = Service::default();
+        self.deps.registry.register(Arc::new(ComponentStatus {
+            component: "compact",
+            service: service.clone(),
+        }));
         let metrics = PathPattern::Exact("/metrics");
         let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
         service.ready(Arc::new(routes));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bucket::{Bucket, Fetcher};
 use model::figure::Figure;
-use runtime::metrics::{Collect, Exposition};
+use runtime::metrics::{Collect, Exposition, Histogram};
 
 /// What was done so far.
 #[derive(Debug, Default)]
@@ -29,8 +30,24 @@ pub struct Metrics {
     pub(crate) todo_merges: AtomicU64,
     pub(crate) todo_blocks: AtomicU64,
     pub(crate) todo_deletions: AtomicU64,
+    garbage_seconds: GarbageSeconds,
     /// By marker and reason.
     marked: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
+
+/// Upper bounds of the seconds that searches take; Thanos' own.
+const GARBAGE_SECONDS: &[f64] = &[
+    0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0,
+];
+
+/// How long searches for blocks that others cover took.
+#[derive(Debug)]
+struct GarbageSeconds(Histogram);
+
+impl Default for GarbageSeconds {
+    fn default() -> Self {
+        Self(Histogram::new(GARBAGE_SECONDS))
+    }
 }
 
 pub(crate) fn add(counter: &AtomicU64, n: u64) {
@@ -41,6 +58,12 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
 type Counter<'a> = (&'static str, &'static str, &'a AtomicU64);
 
 impl Metrics {
+    /// Counts a search for blocks that others cover.
+    pub(crate) fn garbage_searched(&self, took: Duration) {
+        add(&self.garbage_runs, 1);
+        self.garbage_seconds.0.observe(took.as_secs_f64());
+    }
+
     /// Counts a mark that was set.
     pub(crate) fn marked(&self, marker: &'static str, reason: &'static str) {
         let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,6 +182,12 @@ impl Collect for Metrics {
         for (name, help, value) in gauges {
             out.gauge(name, help, &[], value.load(Ordering::Relaxed) as f64);
         }
+        out.histogram(
+            "thanos_compact_garbage_collection_duration_seconds",
+            "How long searches for blocks that others cover took.",
+            &[],
+            &self.garbage_seconds.0,
+        );
         // A bad block is set aside and never stops the others; the alert on this stays quiet.
         let help = "Whether the compactor stopped working for good.";
         out.gauge("thanos_compact_halted", help, &[], 0.0);

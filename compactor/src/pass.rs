@@ -86,7 +86,13 @@ impl Pass<'_> {
 
     /// Marks blocks that others cover.
     async fn collect_garbage(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
-        add(&self.metrics.garbage_runs, 1);
+        let begin = Instant::now();
+        let collected = self.mark_duplicates(view, report).await;
+        self.metrics.garbage_searched(begin.elapsed());
+        collected
+    }
+
+    async fn mark_duplicates(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
         for &id in &view.duplicates {
             if view.deletion_marks.contains_key(&id) {
                 continue;

@@ -131,6 +131,9 @@ impl Core {
             ))
         });
         let registry = &deps.registry;
+        if let Some(shipping) = &shipping {
+            registry.register(Arc::<Shipping>::clone(shipping));
+        }
         registry.register(Arc::<MaintenanceMetrics>::clone(&maintenance));
         registry.register(Arc::<Exporters>::clone(&exporters));
         registry.register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
@@ -326,11 +329,13 @@ impl Core {
     async fn finish(&self) {
         let tenants = Arc::clone(&self.tenants);
         let Some(shipping) = &self.shipping else {
-            return process::blocking(move || tenants.close()).await;
+            process::blocking(move || tenants.close()).await;
+            return self.tenants.note_end();
         };
         tracing::info!("flushing heads into blocks");
         // What failed was logged.
         let _ = process::blocking(move || tenants.flush()).await;
+        self.tenants.note_end();
         tracing::info!("shipping blocks");
         shipping.ship_all().await;
     }

@@ -10,6 +10,7 @@ mod http;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::{Labels, LabelsBuilder};
@@ -37,6 +38,8 @@ pub(crate) struct Error(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Watch {
     current: Arc<Mutex<Option<Vec<Labels>>>>,
+    mechanism: &'static str,
+    failures: Arc<AtomicU64>,
     _task: Option<Owned<()>>,
 }
 
@@ -44,10 +47,18 @@ impl Watch {
     /// Starts to watch a source; `changed` is told whenever its targets are others.
     pub(crate) fn start(source: &Discovery, clients: &Clients, changed: Arc<Notify>) -> Self {
         let current = Arc::new(Mutex::new(None));
+        let failures = Arc::new(AtomicU64::new(0));
         let sink = Sink {
             current: Arc::clone(&current),
             changed,
+            failures: Arc::clone(&failures),
             last_error: None,
+        };
+        let mechanism = match source {
+            Discovery::Static(_) => "static",
+            Discovery::Files { .. } => "file",
+            Discovery::Http { .. } => "http",
+            Discovery::Dns { .. } => "dns",
         };
         let task = match source.clone() {
             Discovery::Static(groups) => {
@@ -71,6 +82,8 @@ impl Watch {
                     tracing::error!(url, %error, "HTTP discovery cannot be used");
                     return Self {
                         current,
+                        mechanism,
+                        failures,
                         _task: None,
                     };
                 }
@@ -87,8 +100,25 @@ impl Watch {
         };
         Self {
             current,
+            mechanism,
+            failures,
             _task: task,
         }
+    }
+
+    /// The kind of the source, as Prometheus calls it.
+    pub(crate) const fn mechanism(&self) -> &'static str {
+        self.mechanism
+    }
+
+    /// How often the source could not be asked, or not wholly.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How many targets the source has.
+    pub(crate) fn len(&self) -> usize {
+        self.current.lock().as_ref().map_or(0, Vec::len)
     }
 
     /// The targets as they are known now; `None` before the source was asked.
@@ -102,6 +132,7 @@ impl Watch {
 struct Sink {
     current: Arc<Mutex<Option<Vec<Labels>>>>,
     changed: Arc<Notify>,
+    failures: Arc<AtomicU64>,
     last_error: Option<Error>,
 }
 
@@ -117,6 +148,9 @@ impl Sink {
 
     /// Logs an error unless it is the one that was logged last.
     fn report(&mut self, error: Option<Error>) {
+        if error.is_some() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(error) = error
             .as_ref()
             .filter(|e| Some(*e) != self.last_error.as_ref())

@@ -10,6 +10,7 @@
 
 mod elasticsearch;
 mod exporter;
+mod figures;
 mod remote_write;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod window;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use model::Labels;
@@ -140,6 +142,8 @@ pub(crate) struct Exporters {
     durable: bool,
     list: RwLock<Vec<Arc<Exporter>>>,
     is_started: Mutex<bool>,
+    /// Samples that were to be sent to all.
+    samples_in: AtomicU64,
 }
 
 impl std::fmt::Debug for Exporters {
@@ -172,6 +176,7 @@ impl Exporters {
             durable,
             list: RwLock::default(),
             is_started: Mutex::default(),
+            samples_in: AtomicU64::new(0),
         }
     }
 
@@ -291,10 +296,12 @@ impl Exporters {
         let accepted = accepted(batch, appended);
         let batch = accepted.as_ref().unwrap_or(batch);
         let now_ms = self.clock.now_ms();
+        let newest_ms = figures::newest_ms(batch).unwrap_or(0);
+        (self.samples_in).fetch_add(batch.sample_count() as u64, Ordering::Relaxed);
         for (samples, record) in encode(tenant, batch) {
             if samples > 0 {
                 for exporter in &*self.list.read() {
-                    exporter.take(now_ms, samples, &record);
+                    exporter.take((now_ms, newest_ms), samples, &record);
                 }
             }
         }
@@ -320,6 +327,14 @@ impl Exporters {
 
 impl Collect for Exporters {
     fn collect(&self, out: &mut Exposition) {
+        if !self.is_empty() {
+            out.counter(
+                "prometheus_remote_storage_samples_in_total",
+                "Samples that were to be sent to other systems, counted once for all of them.",
+                &[],
+                self.samples_in.load(Ordering::Relaxed),
+            );
+        }
         for exporter in &*self.list.read() {
             exporter.collect(out);
         }

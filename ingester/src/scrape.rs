@@ -235,14 +235,8 @@ impl Manager {
 impl runtime::metrics::Collect for Manager {
     fn collect(&self, out: &mut runtime::metrics::Exposition) {
         self.shared.stats.collect(out);
-        for (name, pool) in &*self.pools.lock() {
-            let labels = [("scrape_job", name.as_str())];
-            out.gauge(
-                "prometheus_target_scrape_pool_targets",
-                "Current number of targets in this scrape pool.",
-                &labels,
-                pool.active_targets() as f64,
-            );
+        for pool in self.pools.lock().values() {
+            pool.collect(out);
         }
     }
 }

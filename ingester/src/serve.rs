@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
-use runtime::http::{HttpLimits, Server, Service};
+use runtime::http::{AsPrometheus, ComponentStatus, HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock as _, Error, SystemClock};
@@ -72,6 +72,7 @@ impl Ingester {
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
         registry.register(http.metrics());
+        registry.register(writes.metrics());
         registry.register(grpc_server.metrics());
         for (what, address) in [
             ("HTTP", http.local_addr()),
@@ -83,6 +84,15 @@ impl Ingester {
             }
         }
         let (http_service, write_service) = (Service::default(), Service::default());
+        registry.register(Arc::new(ComponentStatus {
+            component: "receive",
+            service: http_service.clone(),
+        }));
+        registry.register(Arc::new(AsPrometheus {
+            version: env!("CARGO_PKG_VERSION"),
+            service: http_service.clone(),
+            requests: http.metrics(),
+        }));
         // Told before the background work is: nobody may write any more when that ends.
         let (stop_core, core_stopped) = Shutdown::new();
         let serving = async {

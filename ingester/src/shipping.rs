@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use bucket::ship::{META_FILE_NAME, Shipper, ShipperConfig};
 use bucket::{Bucket, HashFunction};
+use model::figure::Figure;
+use parking_lot::Mutex;
 use runtime::Clock;
+use runtime::metrics::{Collect, Exposition, LabelPairs};
 use runtime::process::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::storage::{Tenant, Tenants};
+use crate::storage::{Layout, Tenant, Tenants};
 
 /// How often directories are looked at, as in Thanos.
 const SHIP_EVERY: Duration = Duration::from_secs(30);
@@ -22,7 +25,7 @@ pub(crate) struct Shipping {
     tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
     hash: HashFunction,
-    shippers: tokio::sync::Mutex<BTreeMap<Arc<str>, Shipper>>,
+    shippers: Mutex<BTreeMap<Arc<str>, Arc<Shipper>>>,
 }
 
 impl fmt::Debug for Shipping {
@@ -45,7 +48,7 @@ impl Shipping {
             tenants,
             clock,
             hash,
-            shippers: tokio::sync::Mutex::default(),
+            shippers: Mutex::default(),
         }
     }
 
@@ -63,12 +66,13 @@ impl Shipping {
 
     /// Ships what is finished, of all tenants.
     pub(crate) async fn ship_all(&self) {
-        let mut shippers = self.shippers.lock().await;
         for tenant in self.tenants.all() {
-            let shipper = shippers
-                .entry(Arc::clone(&tenant.name))
-                .or_insert_with(|| self.shipper(&tenant));
-            self.ship(&tenant, shipper).await;
+            let shipper = Arc::clone(
+                (self.shippers.lock())
+                    .entry(Arc::clone(&tenant.name))
+                    .or_insert_with(|| Arc::new(self.shipper(&tenant))),
+            );
+            self.ship(&tenant, &shipper).await;
         }
     }
 
@@ -99,6 +103,7 @@ impl Shipping {
         match shipper.sync(&labels.collect(), self.clock.now_ms()).await {
             Ok(shipped) => {
                 for block in shipped.uploaded {
+                    self.bucket.metrics().uploaded(self.clock.now_ms());
                     tracing::info!(tenant = name, %block, "shipped a block");
                 }
                 for (block, error) in shipped.failed {
@@ -107,6 +112,21 @@ impl Shipping {
                 tenant.db.release(shipped.settled);
             }
             Err(error) => tracing::error!(tenant = name, %error, "cannot ship; trying again"),
+        }
+    }
+}
+
+impl Collect for Shipping {
+    fn collect(&self, out: &mut Exposition) {
+        let mut add = |figure: Figure<'_>| out.add(figure);
+        self.bucket.metrics().visit(self.bucket.name(), &mut add);
+        for (name, shipper) in &*self.shippers.lock() {
+            let label = [("tenant", &**name)];
+            let of: LabelPairs<'_> = match self.tenants.options().layout {
+                Layout::Single => &[],
+                Layout::PerTenant => &label,
+            };
+            shipper.visit(of, &mut add);
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use runtime::metrics::{Collect, Exposition, Histogram};
+use parking_lot::Mutex;
+use promql::stats::QueryStats;
+use runtime::metrics::{Collect, Exposition, Histogram, Quantiles};
 
 use crate::stores::Stores;
 
@@ -26,6 +28,49 @@ const RANGE_SECONDS: &[f64] = &[
     31_536_000.0,
 ];
 
+/// Bounds of waits in seconds; Thanos' own.
+const WAIT_SECONDS: &[f64] = &[
+    0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0,
+];
+
+/// Quantiles and bounds of what parts of queries take; Prometheus' own.
+const SLICE_QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
+const SLICE_SECONDS: &[f64] = &[0.01, 0.1, 1.0, 10.0];
+
+/// How long a part of queries took.
+#[derive(Debug)]
+struct Slice {
+    name: &'static str,
+    quantiles: Mutex<Quantiles>,
+    seconds: Histogram,
+}
+
+impl Slice {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            quantiles: Mutex::new(Quantiles::new(SLICE_QUANTILES)),
+            seconds: Histogram::new(SLICE_SECONDS),
+        }
+    }
+
+    fn took(&self, time: Duration) {
+        let seconds = time.as_secs_f64();
+        self.seconds.observe(seconds);
+        self.quantiles.lock().observe(seconds, Instant::now());
+    }
+
+    fn collect(&self, out: &mut Exposition) {
+        let help = "How long the parts of queries took.";
+        let labels = [("slice", self.name)];
+        let name = "prometheus_engine_query_duration_seconds";
+        let now = Instant::now();
+        out.quantiles((name, help), &labels, &self.quantiles.lock(), now);
+        let name = "prometheus_engine_query_duration_histogram_seconds";
+        out.histogram(name, help, &labels, &self.seconds);
+    }
+}
+
 /// Counts queries.
 #[derive(Debug)]
 pub(crate) struct Figures {
@@ -33,7 +78,10 @@ pub(crate) struct Figures {
     queries_max: usize,
     in_flight: AtomicU64,
     samples: AtomicU64,
-    seconds: Histogram,
+    waits: Histogram,
+    queueing: Slice,
+    preparing: Slice,
+    evaluating: Slice,
     ranges: Histogram,
 }
 
@@ -45,23 +93,27 @@ impl Figures {
             queries_max,
             in_flight: AtomicU64::new(0),
             samples: AtomicU64::new(0),
-            seconds: Histogram::new(Histogram::SECONDS),
+            waits: Histogram::new(WAIT_SECONDS),
+            queueing: Slice::new("queue_time"),
+            preparing: Slice::new("prepare_time"),
+            evaluating: Slice::new("inner_eval"),
             ranges: Histogram::new(RANGE_SECONDS),
         }
     }
 
-    /// Counts a query as under way until what is returned is dropped.
-    pub(crate) fn begin(&self) -> InFlight<'_> {
+    /// Counts a query, which waited to be begun, as under way until what is returned is dropped.
+    pub(crate) fn begin(&self, waited: Duration) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight {
-            figures: self,
-            begin: Instant::now(),
-        }
+        self.waits.observe(waited.as_secs_f64());
+        self.queueing.took(waited);
+        InFlight { figures: self }
     }
 
-    /// Counts the samples that a query looked at.
-    pub(crate) fn looked_at(&self, samples: u64) {
-        self.samples.fetch_add(samples, Ordering::Relaxed);
+    /// Counts what a query did.
+    pub(crate) fn evaluated(&self, stats: &QueryStats) {
+        (self.samples).fetch_add(stats.samples_total, Ordering::Relaxed);
+        self.preparing.took(stats.prepare_time);
+        self.evaluating.took(stats.eval_time);
     }
 
     /// Notes how long the range of a query is, in milliseconds.
@@ -74,37 +126,45 @@ impl Figures {
 #[derive(Debug)]
 pub(crate) struct InFlight<'a> {
     figures: &'a Figures,
-    begin: Instant,
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.figures.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let took = self.begin.elapsed().as_secs_f64();
-        self.figures.seconds.observe(took);
     }
 }
 
 impl Collect for Figures {
     fn collect(&self, out: &mut Exposition) {
-        out.gauge(
+        for name in [
             "thanos_query_concurrent_gate_queries_max",
-            "Queries that are answered at once; more wait.",
-            &[],
-            self.queries_max as f64,
-        );
-        out.gauge(
+            "prometheus_engine_queries_concurrent_max",
+        ] {
+            let help = "Queries that are answered at once; more wait.";
+            out.gauge(name, help, &[], self.queries_max as f64);
+        }
+        let in_flight = self.in_flight.load(Ordering::Relaxed) as f64;
+        for name in [
             "thanos_query_concurrent_gate_queries_in_flight",
-            "Queries that are evaluated now.",
+            "prometheus_engine_queries",
+        ] {
+            out.gauge(name, "Queries that are evaluated now.", &[], in_flight);
+        }
+        out.counter(
+            "thanos_query_concurrent_gate_queries_total",
+            "Queries that were begun.",
             &[],
-            self.in_flight.load(Ordering::Relaxed) as f64,
+            self.waits.count(),
         );
         out.histogram(
-            "promontory_query_evaluation_seconds",
-            "How long it took to evaluate queries.",
+            "thanos_query_concurrent_gate_queries_duration_seconds",
+            "How long queries waited until they were begun.",
             &[],
-            &self.seconds,
+            &self.waits,
         );
+        for slice in [&self.queueing, &self.preparing, &self.evaluating] {
+            slice.collect(out);
+        }
         out.histogram(
             "thanos_query_range_requested_timespan_duration_seconds",
             "How long the ranges of range queries are.",

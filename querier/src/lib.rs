@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::grpc::Readiness;
-use runtime::http::{PathPattern, Routes, Server};
+use runtime::http::{ComponentStatus, PathPattern, Routes, Server};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
@@ -114,6 +114,10 @@ impl Querier {
         registry.register(http.metrics());
         registry.register(grpc.metrics());
         let handlers = runtime::http::Service::default();
+        registry.register(Arc::new(ComponentStatus {
+            component: "query",
+            service: handlers.clone(),
+        }));
         let readiness = Readiness::new();
         let (ready, stop) = (readiness.clone(), shutdown.clone());
         let (opened, opening) = tokio::sync::oneshot::channel();
@@ -122,7 +126,7 @@ impl Querier {
                 Some(dir) => Some(process::blocking(move || open(&dir)).await?),
                 None => None,
             };
-            let set = endpoints(&config, local.as_ref(), Arc::clone(&clock))?;
+            let set = endpoints(&config, local.as_ref(), Arc::clone(&clock), &registry)?;
             set.update().await;
             let stores: Arc<dyn Stores> = Arc::<EndpointSet>::clone(&set);
             let service = Service::new(Deps {
@@ -186,6 +190,7 @@ fn endpoints(
     config: &Config,
     local: Option<&LocalStore>,
     clock: Arc<dyn Clock>,
+    registry: &Registry,
 ) -> Result<Arc<EndpointSet>, Error> {
     let fixed = local.map(|local| FixedStore {
         component: "debug",
@@ -198,6 +203,7 @@ fn endpoints(
         config.settings.store_silence_max,
         config.endpoints.info_timeout,
     )?;
+    registry.register(dial.metrics());
     let resolve: Arc<dyn Resolve> = match Dns::of_system() {
         Ok(dns) => Arc::new(dns),
         Err(reason) => Arc::new(NoDns(reason)),

@@ -88,6 +88,10 @@ impl Sidecar {
         registry.register(http.metrics());
         let service = http::Service::default();
         service.follow(readiness.clone());
+        registry.register(Arc::new(http::ComponentStatus {
+            component: "sidecar",
+            service: service.clone(),
+        }));
         service.ready(Arc::new(http::Routes::new().with(
             http::PathPattern::Exact("/metrics"),
             Arc::new(registry.clone()),

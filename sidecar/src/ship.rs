@@ -96,7 +96,7 @@ impl Shipping {
 impl Collect for Shipping {
     fn collect(&self, out: &mut Exposition) {
         let mut add = |figure: Figure<'_>| out.add(figure);
-        self.shipper.visit(&mut add);
+        self.shipper.visit(&[], &mut add);
         self.bucket.metrics().visit(self.bucket.name(), &mut add);
     }
 }

@@ -84,7 +84,7 @@ pub struct Answer {
     partial_response: PartialResponse,
     /// Series that may still be sent.
     left: usize,
-    _place: Place,
+    place: Place,
 }
 
 impl Answer {
@@ -123,7 +123,7 @@ impl Answer {
                 0 => usize::MAX,
                 limit => limit,
             },
-            _place: place,
+            place,
         }
     }
 
@@ -144,16 +144,16 @@ impl Answer {
             for input in std::mem::take(&mut self.pending) {
                 self.refill(input).await?;
             }
+            self.place.found();
             if let Some(warning) = self.warnings.pop_front() {
                 return Ok(Some(Frame::Warning(warning)));
             }
             let series = self.merge()?;
             if !series.is_empty() {
-                let stats = &self.deps.stats;
-                stats.series.add(series.len() as u64);
-                stats
-                    .chunks
-                    .add(series.iter().map(|s| s.chunks.len() as u64).sum());
+                for series in &series {
+                    let chunks = series.chunks.iter();
+                    self.place.sent(chunks.map(|chunk| chunk.data.bytes()));
+                }
                 return Ok(Some(Frame::Series(series)));
             }
             if self.pending.is_empty() && self.warnings.is_empty() {

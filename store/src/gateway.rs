@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bucket::Bucket;
@@ -133,7 +133,7 @@ impl Gateway {
                 (quarter, options.index_idle),
             ),
             pages: Pages::new(bucket, Arc::clone(&stats), index, chunks).with_disk(disk),
-            expanded: ExpandedCache::new(quarter),
+            expanded: ExpandedCache::new(quarter, Arc::clone(&stats)),
             stats,
         };
         Self {
@@ -228,10 +228,13 @@ impl Gateway {
                 "no matchers specified (excluding external labels); select by a label of the series too",
             ));
         }
+        let begin = Instant::now();
         // Before the permit, which those who read few blocks need too.
         let open_blocks = self.place_for(blocks.len()).await;
         let permit = Arc::clone(&shared.places).acquire_owned().await;
         let permit = permit.expect("never closed");
+        let gate = &self.stats().requests.gate;
+        gate.observe(begin.elapsed().as_secs_f64());
         let wanted = Wanted {
             range: request.range,
             aggregates: request.aggregates,
@@ -243,15 +246,17 @@ impl Gateway {
             may_block: request.may_block && blocks.len() <= FEW_BLOCKS,
             stop: interest.or(request.stop),
         };
+        let usage = self.usage();
+        let cost = (Arc::clone(&usage), blocks.len());
         let question = Question {
             blocks,
             wanted: Arc::new(wanted),
-            usage: self.usage(),
+            usage,
             partial_response: request.partial_response,
             limit: request.limit,
         };
         let stats = Arc::clone(&shared.deps.stats);
-        Ok((question, Place::new((permit, open_blocks), stats)))
+        Ok((question, Place::new((permit, open_blocks), cost, stats)))
     }
 
     async fn start(self, request: SeriesRequest, interest: Interest) -> Result<Answer, StoreError> {
@@ -415,6 +420,33 @@ fn held<T: 'static>(
 impl Collect for Gateway {
     fn collect(&self, out: &mut Exposition) {
         self.stats().collect(out);
+        let deps = &self.shared.deps;
+        let [index, chunks] = deps.pages.held();
+        for (item, (count, bytes)) in [
+            ("index", index),
+            ("chunks", chunks),
+            ("ExpandedPostings", deps.expanded.held()),
+        ] {
+            let labels = [("item_type", item)];
+            let help = "Things that the caches hold.";
+            out.gauge(
+                "thanos_store_index_cache_items",
+                help,
+                &labels,
+                count as f64,
+            );
+            let help = "Bytes of what the caches hold, with what holding it takes.";
+            let name = "thanos_store_index_cache_total_size_bytes";
+            out.gauge(name, help, &labels, bytes as f64);
+        }
+        for name in [
+            "thanos_bucket_store_queries_concurrent_max",
+            "thanos_bucket_store_series_gate_queries_max",
+        ] {
+            let places = self.shared.options.concurrency.max(1) as f64;
+            let help = "Queries for series that are answered at once; more wait.";
+            out.gauge(name, help, &[], places);
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use bucket::{Bucket, Patience};
 use runtime::flags::make_dir;
 use runtime::grpc::Readiness;
-use runtime::http::{PathPattern, Routes, Server, Service};
+use runtime::http::{ComponentStatus, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
@@ -132,6 +132,11 @@ impl StoreGateway {
         if let (Ok(http), Ok(grpc)) = (http.local_addr(), grpc.local_addr()) {
             tracing::info!(%http, %grpc, "listening");
         }
+        let service = Service::default();
+        registry.register(Arc::new(ComponentStatus {
+            component: "store",
+            service: service.clone(),
+        }));
         let readiness = Readiness::new();
         let services = services(&gateway, &readiness);
         let routes = Routes::new()
@@ -146,7 +151,6 @@ impl StoreGateway {
             let (readiness, shutdown) = (readiness.clone(), shutdown.clone());
             Owned::spawn(async move { syncer.run(readiness, shutdown).await })
         };
-        let service = Service::default();
         let mut changes = readiness.watch();
         let starting = async {
             // An error would mean that the readiness is gone, which this function holds.

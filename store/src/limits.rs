@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use model::ErrorKind;
+use model::figure::Tally;
 use storeapi::StoreError;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::stats::Stats;
+use crate::stats::{DataType, Stats};
 
 /// Samples that a chunk is taken to hold, as by Thanos: counting them would mean decoding.
 const SAMPLES_PER_CHUNK: u64 = 120;
@@ -23,35 +25,83 @@ pub struct Limits {
     pub bytes_max: u64,
 }
 
-/// A request's place among those that are answered at once, given back when it is dropped.
+/// A request's place among those that are answered at once, given back when it is dropped. What it cost
+/// is counted then.
 #[derive(Debug)]
 pub struct Place {
     stats: Arc<Stats>,
+    usage: Arc<Usage>,
+    blocks: usize,
+    series: u64,
+    chunk_bytes: Tally,
+    begin: Instant,
+    /// When the first series was found.
+    found: Option<Instant>,
     _permit: OwnedSemaphorePermit,
     /// For the blocks that it reads.
     _open_blocks: Option<OwnedSemaphorePermit>,
 }
 
 impl Place {
-    /// Counts a query that is answered from now on. It has permits to be answered, and to hold its blocks
-    /// open.
+    /// Counts a query of so many blocks that is answered from now on. It has permits to be answered, and
+    /// to hold its blocks open.
     pub fn new(
         (permit, open_blocks): (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+        (usage, blocks): (Arc<Usage>, usize),
         stats: Arc<Stats>,
     ) -> Self {
         stats.queries.add(1);
         stats.queries_running.add(1);
         Self {
+            usage,
+            blocks,
+            series: 0,
+            chunk_bytes: stats.requests.sent_chunk_bytes.tally(),
+            begin: Instant::now(),
+            found: None,
             stats,
             _permit: permit,
             _open_blocks: open_blocks,
         }
+    }
+
+    /// Notes that the series of all blocks are found.
+    pub fn found(&mut self) {
+        self.found.get_or_insert_with(Instant::now);
+    }
+
+    /// Counts a series that is sent with chunks of so many bytes.
+    pub fn sent(&mut self, chunks: impl Iterator<Item = usize>) {
+        self.series += 1;
+        let mut count = 0;
+        for bytes in chunks {
+            self.chunk_bytes.observe(bytes as f64);
+            count += 1;
+        }
+        self.stats.series.add(1);
+        self.stats.chunks.add(count);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.stats.queries_running.sub(1);
+        let (requests, usage) = (&self.stats.requests, &self.usage);
+        requests.blocks.observe(self.blocks as f64);
+        requests.series.observe(self.series as f64);
+        requests.sent_chunk_bytes.add(&self.chunk_bytes);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        requests.touched[DataType::Series as usize].observe(load(&usage.series));
+        let chunks = load(&usage.samples) / SAMPLES_PER_CHUNK as f64;
+        requests.touched[DataType::Chunks as usize].observe(chunks);
+        for (histogram, bytes) in requests.fetched_bytes.iter().zip(&usage.fetched) {
+            histogram.observe(load(bytes));
+        }
+        let now = Instant::now();
+        let found = self.found.unwrap_or(now);
+        let seconds = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64();
+        requests.get_all.observe(seconds(self.begin, found));
+        requests.merge.observe(seconds(found, now));
     }
 }
 
@@ -62,6 +112,8 @@ pub struct Usage {
     series: AtomicU64,
     samples: AtomicU64,
     bytes: AtomicU64,
+    /// Of `bytes`, those of each type.
+    fetched: [AtomicU64; DataType::ALL.len()],
 }
 
 impl Usage {
@@ -72,6 +124,7 @@ impl Usage {
             series: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            fetched: Default::default(),
         }
     }
 
@@ -110,7 +163,8 @@ impl Usage {
     ///
     /// # Errors
     /// [`ErrorKind::Exhausted`] beyond the limit.
-    pub fn bytes(&self, n: u64) -> Result<(), StoreError> {
+    pub fn bytes(&self, of: DataType, n: u64) -> Result<(), StoreError> {
+        self.fetched[of as usize].fetch_add(n, Ordering::Relaxed);
         let max = self.limits.bytes_max;
         take(
             &self.bytes,
@@ -146,7 +200,7 @@ mod tests {
         });
         assert!(usage.series(2).is_ok());
         assert!(usage.chunks(2).is_ok());
-        assert!(usage.bytes(10).is_ok());
+        assert!(usage.bytes(DataType::Chunks, 10).is_ok());
         for (error, said) in [
             (
                 usage.series(1),
@@ -157,7 +211,7 @@ mod tests {
                 "360 samples of the bucket or more, and the limit is 240 (--store.limits.request-samples)",
             ),
             (
-                usage.bytes(7),
+                usage.bytes(DataType::Chunks, 7),
                 "17 bytes of the bucket or more, and the limit is 10 (--store.grpc.downloaded-bytes-limit)",
             ),
         ] {
@@ -170,6 +224,6 @@ mod tests {
             samples_max: 0,
             bytes_max: 0,
         });
-        assert!(unlimited.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
+        assert!(unlimited.bytes(DataType::Chunks, u64::MAX / 2).is_ok(), "0 means no limit");
     }
 }

@@ -83,7 +83,7 @@ pub struct MappedAnswer {
     warnings: VecDeque<String>,
     /// Series that may still be sent.
     left: usize,
-    _place: Place,
+    place: Place,
 }
 
 impl MappedAnswer {
@@ -112,7 +112,7 @@ impl MappedAnswer {
                 limit => limit,
             },
             question,
-            _place: place,
+            place,
         };
         let wanted = Arc::clone(&answer.question.wanted);
         let usage = Arc::clone(&answer.question.usage);
@@ -135,6 +135,7 @@ impl MappedAnswer {
             }
         }
         drop(opening);
+        answer.place.found();
         Ok(answer)
     }
 
@@ -233,13 +234,6 @@ impl MappedAnswer {
         Ok(true)
     }
 
-    /// Counts a series that is sent with so many chunks.
-    fn count(&mut self, chunks: usize) {
-        self.left -= 1;
-        self.deps.stats.series.add(1);
-        self.deps.stats.chunks.add(chunks as u64);
-    }
-
     /// Adds the series at hand to the messages; full ones go to `out`.
     fn write(
         &mut self,
@@ -262,15 +256,13 @@ impl MappedAnswer {
             in_order(&mut chunks);
         }
         // Of downsampled chunks nothing may be left.
-        let sent = (wanted.skip_chunks || !chunks.is_empty()).then_some(chunks.len());
-        if sent.is_some() {
+        if wanted.skip_chunks || !chunks.is_empty() {
             writer.push_split(&self.labels, &chunks, out)?;
+            self.left -= 1;
+            self.place.sent(chunks.iter().map(ChunkRef::bytes));
         }
         drop(chunks);
         drop(found);
-        if let Some(chunks) = sent {
-            self.count(chunks);
-        }
         match failed {
             Some((input, error)) => self.fail(input, &error),
             None => Ok(()),
@@ -284,7 +276,8 @@ impl MappedAnswer {
             chunks: Vec::new(),
         };
         if self.skips_chunks() {
-            self.count(0);
+            self.left -= 1;
+            self.place.sent(std::iter::empty());
             return Ok(Some(series));
         }
         for (input, metas) in std::mem::take(&mut self.parts) {
@@ -300,7 +293,9 @@ impl MappedAnswer {
         if series.chunks.is_empty() {
             return Ok(None);
         }
-        self.count(series.chunks.len());
+        self.left -= 1;
+        let chunks = series.chunks.iter();
+        self.place.sent(chunks.map(|chunk| chunk.data.bytes()));
         Ok(Some(series))
     }
 }

@@ -21,7 +21,7 @@ use crate::disk_cache::{DiskCache, PageKey};
 use crate::error::of_bucket;
 use crate::limits::Usage;
 use crate::sparse::Extents;
-use crate::stats::{Hits, Stats};
+use crate::stats::{DataType, Hits, Stats};
 
 /// Bytes of a page.
 const PAGE: u64 = 64 << 10;
@@ -111,9 +111,11 @@ struct Plan<'a> {
 impl Pages {
     /// A cache for pages of indexes and one for pages of chunks, each with a bound in bytes.
     pub fn new(bucket: Bucket, stats: Arc<Stats>, index_bytes: u64, chunk_bytes: u64) -> Self {
-        let cache = |bytes| {
+        let cache = |bytes, hits: fn(&Stats) -> &Hits| {
+            let stats = Arc::clone(&stats);
             Cache::builder()
                 .max_capacity(bytes)
+                .eviction_listener(move |_, _, cause| hits(&stats).removed(cause))
                 .weigher(|_: &PageKey, page: &Bytes| {
                     u32::try_from(page.len() + PAGE_OVERHEAD).unwrap_or(u32::MAX)
                 })
@@ -121,14 +123,19 @@ impl Pages {
         };
         Self {
             bucket,
-            stats,
-            index: cache(index_bytes),
-            chunks: cache(chunk_bytes),
+            index: cache(index_bytes, |stats| &stats.index_pages),
+            chunks: cache(chunk_bytes, |stats| &stats.chunk_pages),
             disk: None,
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             reading: Mutex::default(),
             reads: Semaphore::new(READS_MAX),
+            stats,
         }
+    }
+
+    /// What the caches of indexes and of chunks hold: things, and their bytes.
+    pub fn held(&self) -> [(u64, u64); 2] {
+        [&self.index, &self.chunks].map(|cache| (cache.entry_count(), cache.weighted_size()))
     }
 
     /// The same, with a cache on disk behind that in memory.
@@ -154,7 +161,7 @@ impl Pages {
         object: &PagedObject,
         ranges: impl IntoIterator<Item = Range<u64>>,
         held: &mut Extents,
-        usage: &Usage,
+        (of, usage): (DataType, &Usage),
     ) -> Result<(), StoreError> {
         let mut wanted: Vec<u32> = Vec::new();
         for range in ranges {
@@ -173,7 +180,7 @@ impl Pages {
         let mut lacking = self.take_cached(object, wanted, held);
         while !lacking.is_empty() {
             let plan = self.plan(object, lacking);
-            self.read(object, plan.claim, held, usage).await?;
+            self.read(object, plan.claim, held, (of, usage)).await?;
             let mut pages = Vec::with_capacity(plan.awaited.len());
             for (page, mut done) in plan.awaited {
                 // An error means that the reader is done, successful or not.
@@ -234,7 +241,7 @@ impl Pages {
         object: &PagedObject,
         claim: Claim<'_>,
         held: &mut Extents,
-        usage: &Usage,
+        (of, usage): (DataType, &Usage),
     ) -> Result<(), StoreError> {
         let lacking = self.take_from_disk(object, claim.keys.clone(), held).await;
         let runs = runs(object, &lacking);
@@ -242,14 +249,14 @@ impl Pages {
             return Ok(());
         }
         let bytes = runs.iter().map(|run| run.end - run.start).sum();
-        usage.bytes(bytes)?;
+        usage.bytes(of, bytes)?;
         let _place = self.reads.acquire().await.expect("never closed");
         let key = object.object.to_string();
         let plan = ReadPlan::default();
         let read = self.bucket.get_ranges(object.version(&key), &runs, &plan);
         let read = read.await.map_err(|e| of_bucket(&e))?;
         self.stats.bytes_fetched.add(bytes);
-        let (cache, _) = self.cache(object.object);
+        let (cache, hits) = self.cache(object.object);
         let pieces: Vec<(u64, Bytes)> = runs.iter().map(|r| r.start).zip(read).collect();
         let mut fresh = Vec::with_capacity(lacking.len());
         for (start, bytes) in &pieces {
@@ -258,6 +265,7 @@ impl Pages {
                 // A copy, so that a page that stays does not keep its whole request in memory.
                 let bytes = Bytes::copy_from_slice(bytes);
                 cache.insert(object.key(page), bytes.clone());
+                hits.added.add(1);
                 fresh.push((object.key(page), bytes));
             }
         }
@@ -383,7 +391,7 @@ mod tests {
             let ranges = [10..20, 300_000..400_000, 999_990..1_000_100];
             let usage = Usage::new(UNLIMITED);
             pages
-                .fetch(&object, ranges, &mut held, &usage)
+                .fetch(&object, ranges, &mut held, (DataType::Chunks, &usage))
                 .await
                 .unwrap();
             assert_eq!(held.get(&(10..20)).unwrap(), bytes[10..20]);
@@ -410,7 +418,12 @@ mod tests {
                 let mut held = Extents::default();
                 let range = i * 10..i * 10 + 100_000;
                 pages
-                    .fetch(object, [range.clone()], &mut held, usage)
+                    .fetch(
+                        object,
+                        [range.clone()],
+                        &mut held,
+                        (DataType::Chunks, usage),
+                    )
                     .await
                     .unwrap();
                 held.get(&range).unwrap()
@@ -432,7 +445,9 @@ mod tests {
         });
         let mut held = Extents::default();
         let range = std::iter::once(0..200_000);
-        let fetched = pages.fetch(&object, range, &mut held, &usage).await;
+        let fetched = pages
+            .fetch(&object, range, &mut held, (DataType::Chunks, &usage))
+            .await;
         assert_eq!(fetched.unwrap_err().kind, ErrorKind::Exhausted);
         assert_eq!(requests(&pages), 0);
         assert!(pages.reading.lock().is_empty());

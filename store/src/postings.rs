@@ -20,7 +20,7 @@ use crate::error::of_block;
 use crate::limits::Usage;
 use crate::pages::{PagedObject, Pages};
 use crate::sparse::{Extents, Sparse};
-use crate::stats::Hits;
+use crate::stats::{DataType, Hits, Stats};
 
 /// Lists of a group that take fewer bytes than this are always read.
 const CHEAP_BYTES: u64 = 256 << 10;
@@ -59,7 +59,7 @@ impl fmt::Debug for ExpandedCache {
 
 impl ExpandedCache {
     /// A cache that holds at most `bytes_max`.
-    pub fn new(bytes_max: u64) -> Self {
+    pub fn new(bytes_max: u64, stats: Arc<Stats>) -> Self {
         let weigh = |key: &Key, found: &Expanded| {
             let bytes = ENTRY_BYTES + key.1.len() + size_of_val(&*found.refs);
             u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -68,8 +68,14 @@ impl ExpandedCache {
             cache: Cache::builder()
                 .max_capacity(bytes_max)
                 .weigher(weigh)
+                .eviction_listener(move |_, _, cause| stats.expanded_postings.removed(cause))
                 .build(),
         }
+    }
+
+    /// What it holds: results, and their bytes.
+    pub fn held(&self) -> (u64, u64) {
+        (self.cache.entry_count(), self.cache.weighted_size())
     }
 }
 
@@ -114,6 +120,7 @@ impl Finder<'_> {
             OpenBlock::Remote { .. } => self.find_remote(matchers).await?,
         };
         self.cache.cache.insert(key, found.clone());
+        self.hits.added.add(1);
         Ok(found)
     }
 
@@ -146,7 +153,7 @@ impl Finder<'_> {
         };
         let planned = planned.map_err(|e| of_block(&e))?;
         let (plan, stop) = (Arc::new(planned.plan), self.stop.clone());
-        let refs = read_index(self, planned.ranges, move |index| {
+        let refs = read_index(self, (DataType::Postings, planned.ranges), move |index| {
             let postings = index.planned_postings(&plan, &Pace::new(&stop))?;
             Ok(postings.map(|series| series.0).collect::<Arc<[u32]>>())
         });
@@ -164,7 +171,7 @@ impl Finder<'_> {
 /// Those of `work`, and when the bucket cannot be read.
 pub async fn read_index<T: Send + 'static>(
     of: &Finder<'_>,
-    ranges: Vec<Range<u64>>,
+    (read, ranges): (DataType, Vec<Range<u64>>),
     work: impl Fn(&Reader) -> tsdb::Result<T> + Send + Sync + 'static,
 ) -> Result<T, StoreError> {
     let OpenBlock::Remote { header, .. } = &**of.open else {
@@ -179,7 +186,7 @@ pub async fn read_index<T: Send + 'static>(
     let mut ranges = ranges;
     loop {
         of.pages
-            .fetch(&object, ranges, &mut extents, of.usage)
+            .fetch(&object, ranges, &mut extents, (read, of.usage))
             .await?;
         let header = Arc::clone(header);
         let sparse = Arc::new(Sparse::new(&path, object.size, Some(header), extents));

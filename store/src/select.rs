@@ -25,6 +25,7 @@ use crate::order::{Runs, shown};
 use crate::pages::Pages;
 use crate::postings::{Expanded, Finder, read_index};
 use crate::sparse::{Extents, Sparse};
+use crate::stats::DataType;
 
 /// Series of the first batch, so that the first answer comes soon; batches grow from there.
 const BATCH_FIRST: usize = 256;
@@ -314,7 +315,7 @@ impl BlockSelect {
         };
         let stop = &self.selection.wanted.stop;
         let finder = self.deps.finder(&self.block, &self.open, &self.usage, stop);
-        let entries = read_index(&finder, ranges, move |index| {
+        let entries = read_index(&finder, (DataType::Series, ranges), move |index| {
             decode_entries(index, &selection, refs.clone())
         });
         let entries = entries.await?;
@@ -351,7 +352,7 @@ impl BlockSelect {
                     let held = extents.entry(segment).or_default();
                     self.deps
                         .pages
-                        .fetch(&object, ranges, held, &self.usage)
+                        .fetch(&object, ranges, held, (DataType::Chunks, &self.usage))
                         .await?;
                 }
             }

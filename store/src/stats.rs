@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use runtime::metrics::{Collect, Exposition};
+use moka::notification::RemovalCause;
+use runtime::metrics::{Collect, Exposition, Histogram};
 
 /// A counter or a level.
 #[derive(Debug, Default)]
@@ -29,6 +30,215 @@ impl Count {
     /// What it is now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is read of blocks, as Thanos names it in the label `data_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataType {
+    /// Which series have a label.
+    Postings,
+    /// Labels of series and places of their chunks.
+    Series,
+    /// Samples.
+    Chunks,
+}
+
+impl DataType {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Postings, Self::Series, Self::Chunks];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Postings => "postings",
+            Self::Series => "series",
+            Self::Chunks => "chunks",
+        }
+    }
+}
+
+/// Upper bounds, all Thanos' own: of numbers of things, of bytes, of blocks, of series, of the bytes of
+/// chunks, and of the seconds that blocks are prepared in.
+const ITEMS: &[f64] = &[
+    200.0,
+    400.0,
+    800.0,
+    1600.0,
+    3200.0,
+    6400.0,
+    12_800.0,
+    25_600.0,
+    51_200.0,
+    102_400.0,
+    204_800.0,
+    409_600.0,
+    819_200.0,
+    1_638_400.0,
+    3_276_800.0,
+];
+const BYTES: &[f64] = &[
+    1024.0,
+    2048.0,
+    4096.0,
+    8192.0,
+    16_384.0,
+    32_768.0,
+    65_536.0,
+    131_072.0,
+    262_144.0,
+    524_288.0,
+    1_048_576.0,
+    2_097_152.0,
+    4_194_304.0,
+    8_388_608.0,
+    16_777_216.0,
+];
+const BLOCKS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+const SERIES: &[f64] = &[
+    100.0,
+    200.0,
+    400.0,
+    800.0,
+    1600.0,
+    3200.0,
+    6400.0,
+    12_800.0,
+    25_600.0,
+    51_200.0,
+    102_400.0,
+    204_800.0,
+    409_600.0,
+    819_200.0,
+    1_638_400.0,
+];
+const CHUNK_BYTES: &[f64] = &[
+    32.0,
+    256.0,
+    512.0,
+    1024.0,
+    32_768.0,
+    262_144.0,
+    524_288.0,
+    1_048_576.0,
+    33_554_432.0,
+    268_435_456.0,
+    536_870_912.0,
+];
+const LOAD_SECONDS: &[f64] = &[
+    0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 300.0,
+];
+
+/// What requests for series cost, observed once for each.
+#[derive(Debug)]
+pub struct Requests {
+    /// Seconds that it waited to be answered.
+    pub gate: Histogram,
+    /// Blocks that may have an answer.
+    pub blocks: Histogram,
+    /// Series that were sent.
+    pub series: Histogram,
+    /// Seconds until the first series were found.
+    pub get_all: Histogram,
+    /// Seconds from then to the end of the answer.
+    pub merge: Histogram,
+    /// Series and chunks that were looked at, by [`DataType`].
+    pub touched: [Histogram; 3],
+    /// Bytes that were read of the bucket, by [`DataType`].
+    pub fetched_bytes: [Histogram; 3],
+    /// Bytes of each chunk that was sent.
+    pub sent_chunk_bytes: Histogram,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        let seconds = || Histogram::new(Histogram::THANOS_SECONDS);
+        Self {
+            gate: seconds(),
+            blocks: Histogram::new(BLOCKS),
+            series: Histogram::new(SERIES),
+            get_all: seconds(),
+            merge: seconds(),
+            touched: std::array::from_fn(|_| Histogram::new(ITEMS)),
+            fetched_bytes: std::array::from_fn(|_| Histogram::new(BYTES)),
+            sent_chunk_bytes: Histogram::new(CHUNK_BYTES),
+        }
+    }
+}
+
+impl Requests {
+    fn collect(&self, out: &mut Exposition) {
+        for (name, help, histogram) in [
+            (
+                // The name that Thanos' alerts and dashboards ask for, and the one that Thanos has.
+                "thanos_bucket_store_series_gate_duration_seconds",
+                "How long queries for series waited to be answered.",
+                &self.gate,
+            ),
+            (
+                "thanos_bucket_store_series_gate_queries_duration_seconds",
+                "How long queries for series waited to be answered.",
+                &self.gate,
+            ),
+            (
+                "thanos_bucket_store_series_blocks_queried",
+                "Blocks that a query for series looked into.",
+                &self.blocks,
+            ),
+            (
+                "thanos_bucket_store_series_result_series",
+                "Series that a query was answered with.",
+                &self.series,
+            ),
+            (
+                "thanos_bucket_store_series_get_all_duration_seconds",
+                "How long it took a query to find the series of all blocks.",
+                &self.get_all,
+            ),
+            (
+                "thanos_bucket_store_series_merge_duration_seconds",
+                "How long it took to merge and send the series that were found.",
+                &self.merge,
+            ),
+            (
+                "thanos_bucket_store_sent_chunk_size_bytes",
+                "Bytes of each chunk that was sent.",
+                &self.sent_chunk_bytes,
+            ),
+        ] {
+            out.histogram(name, help, &[], histogram);
+        }
+        for of in DataType::ALL {
+            let labels = [("data_type", of.name())];
+            if of != DataType::Postings {
+                let name = "thanos_bucket_store_series_data_touched";
+                let help = "Things in blocks that a query for series looked at.";
+                out.histogram(name, help, &labels, &self.touched[of as usize]);
+            }
+            let name = "thanos_bucket_store_series_data_size_fetched_bytes";
+            let help = "Bytes that a query for series read of the bucket.";
+            out.histogram(name, help, &labels, &self.fetched_bytes[of as usize]);
+        }
+    }
+}
+
+/// How blocks that came into view were prepared.
+#[derive(Debug)]
+pub struct Loads {
+    /// Seconds that it took.
+    pub seconds: Histogram,
+    /// Blocks that could not be prepared, or have nothing to be served.
+    pub failures: Count,
+    /// When a block last came into view, in milliseconds.
+    pub last_ms: Count,
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self {
+            seconds: Histogram::new(LOAD_SECONDS),
+            failures: Count::default(),
+            last_ms: Count::default(),
+        }
     }
 }
 
@@ -69,6 +279,10 @@ pub struct Stats {
     pub series: Count,
     /// Chunks that were sent.
     pub chunks: Count,
+    /// What queries for series cost.
+    pub requests: Requests,
+    /// How blocks were prepared.
+    pub loads: Loads,
 }
 
 /// How well a cache works.
@@ -78,6 +292,19 @@ pub struct Hits {
     pub requests: Count,
     /// What of it was there.
     pub hits: Count,
+    /// What was put into it.
+    pub added: Count,
+    /// What was taken out of it for want of room.
+    pub evicted: Count,
+}
+
+impl Hits {
+    /// Counts what a cache took out.
+    pub fn removed(&self, cause: RemovalCause) {
+        if cause.was_evicted() {
+            self.evicted.add(1);
+        }
+    }
 }
 
 /// How well the cache on disk works, which is there only where it was asked for.
@@ -139,20 +366,44 @@ impl Collect for Stats {
             ("ExpandedPostings", &self.expanded_postings),
         ];
         for (item, hits) in caches {
-            let labels = [("item_type", item)];
-            out.counter(
-                "thanos_store_index_cache_requests_total",
-                "Things that the caches were asked for.",
-                &labels,
-                hits.requests.get(),
-            );
-            out.counter(
-                "thanos_store_index_cache_hits_total",
-                "Things that the caches had.",
-                &labels,
-                hits.hits.get(),
-            );
+            for (name, help, count) in [
+                (
+                    "thanos_store_index_cache_requests_total",
+                    "Things that the caches were asked for.",
+                    &hits.requests,
+                ),
+                (
+                    "thanos_store_index_cache_hits_total",
+                    "Things that the caches had.",
+                    &hits.hits,
+                ),
+                (
+                    "thanos_store_index_cache_items_added_total",
+                    "Things that were put into the caches.",
+                    &hits.added,
+                ),
+                (
+                    "thanos_store_index_cache_items_evicted_total",
+                    "Things that were taken out of the caches for want of room.",
+                    &hits.evicted,
+                ),
+            ] {
+                out.counter(name, help, &[("item_type", item)], count.get());
+            }
         }
+        self.requests.collect(out);
+        out.histogram(
+            "thanos_bucket_store_block_load_duration_seconds",
+            "How long it took to prepare a block that came into view.",
+            &[],
+            &self.loads.seconds,
+        );
+        out.gauge(
+            "thanos_bucket_store_blocks_last_loaded_timestamp_seconds",
+            "When a block last came into view.",
+            &[],
+            self.loads.last_ms.get() as f64 / 1000.0,
+        );
         for (name, help, count) in self.counters() {
             out.counter(name, help, &[], count.get());
         }
@@ -162,18 +413,29 @@ impl Collect for Stats {
             &[],
             self.blocks.get() as f64,
         );
-        out.gauge(
+        for name in [
             "thanos_bucket_store_queries_in_flight",
-            "Queries for series that are answered now.",
-            &[],
-            self.queries_running.get() as f64,
-        );
+            "thanos_bucket_store_series_gate_queries_in_flight",
+        ] {
+            let help = "Queries for series that are answered now.";
+            out.gauge(name, help, &[], self.queries_running.get() as f64);
+        }
     }
 }
 
 impl Stats {
-    fn counters(&self) -> [(&'static str, &'static str, &Count); 11] {
+    fn counters(&self) -> [(&'static str, &'static str, &Count); 13] {
         [
+            (
+                "thanos_bucket_store_block_load_failures_total",
+                "Blocks that came into view and could not be prepared.",
+                &self.loads.failures,
+            ),
+            (
+                "thanos_bucket_store_series_gate_queries_total",
+                "Queries for series that were begun.",
+                &self.queries,
+            ),
             (
                 "thanos_bucket_store_block_loads_total",
                 "Blocks that came into view.",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bucket::Bucket;
 use bucket::fetch::{BlockInfo, Fetcher, Filter, View};
@@ -208,6 +208,10 @@ impl Syncer {
         let stats = self.gateway.stats();
         stats.block_loads.add(added.len() as u64);
         stats.block_drops.add(gone.len() as u64);
+        if !added.is_empty() {
+            let now_ms = u64::try_from(self.clock.now_ms()).unwrap_or(0);
+            stats.loads.last_ms.set(now_ms);
+        }
         self.gateway.serve(set);
         for block in gone {
             self.gateway.opener().forget(&block).await;
@@ -242,6 +246,7 @@ impl Syncer {
                 _ => {
                     let block = block_of(info).map(Arc::new);
                     if block.is_none() {
+                        self.gateway.stats().loads.failures.add(1);
                         tracing::warn!(block = %info.meta.ulid, "block is not served: it has no index");
                     }
                     block
@@ -269,11 +274,18 @@ impl Syncer {
         let opener = self.gateway.opener();
         let prepare: Vec<_> = blocks
             .iter()
-            .map(|block| async move { (block.id(), opener.prepare(block).await) })
+            .map(|block| async move {
+                let begin = Instant::now();
+                let prepared = opener.prepare(block).await;
+                (block.id(), prepared, begin.elapsed())
+            })
             .collect();
         let mut prepare = stream::iter(prepare).buffer_unordered(self.options.concurrency);
-        while let Some((id, prepared)) = prepare.next().await {
+        let stats = self.gateway.stats();
+        while let Some((id, prepared, took)) = prepare.next().await {
+            stats.loads.seconds.observe(took.as_secs_f64());
             if let Err(error) = prepared {
+                stats.loads.failures.add(1);
                 tracing::warn!(block = %id, %error, "index-header cannot be made");
             }
         }

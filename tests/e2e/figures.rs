@@ -1,141 +1,148 @@
 //! What every component says of itself at `/metrics`, read by promtool, and answers in the coding that
 //! a client asks for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use promontory_tests::{free_port, http, peer};
+use promontory_tests::remote_write::{self, Series};
+use promontory_tests::{free_port, http, now_ms, peer, workspace_root};
 use serde_json::Value;
 
 use crate::all_in_one::AllInOne;
 use crate::block_data::{self, END_MS, START_MS};
-use crate::component::Component;
+use crate::component::{Component, PATIENCE};
 use crate::query_command::piped;
 
-/// Figures of every process that has an HTTP server.
-const OF_ALL: &[&str] = &[
-    "process_start_time_seconds",
-    "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
-    "thanos_build_info",
-];
+/// What every component is known to serve.
+const FILE: &str = "docs/reference/metrics.md";
 
-/// Fails unless promtool can read the figures, and they have these names among them.
-fn check(promtool: &Path, name: &str, port: u16, names: &[&str]) -> anyhow::Result<()> {
-    // Figures of requests need one to be there.
-    http::get(port, "/-/healthy")?;
-    let answer = http::get(port, "/metrics")?;
-    ensure!(answer.status == 200, "{name}: {answer:?}");
-    let content_type = answer.header("content-type").unwrap_or_default();
-    ensure!(
-        content_type.starts_with("text/plain; version=0.0.4"),
-        "{name}: {content_type}"
-    );
-    let read = piped(promtool, &["check", "metrics"], &answer.body)?;
-    // 3 is for names that could be better; some are Thanos'.
-    let is_read = matches!(read.status.code(), Some(0 | 3));
-    let errors = String::from_utf8_lossy(&read.stderr);
-    ensure!(is_read, "{name}: {errors}\n{}", answer.body);
+/// Where somebody listens to nobody; what is forwarded there waits.
+const NOBODY: &str = "http://127.0.0.1:9/api/v1/write";
+
+/// The families of an exposition, each as a row of the reference: name, type and names of labels.
+fn families(text: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut kinds = BTreeMap::new();
+    let mut labels: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
-        let (series, _) = line.rsplit_once(' ').context("a sample")?;
-        ensure!(seen.insert(series), "{name} has {series} twice");
+    for line in text.lines() {
+        if let Some(line) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = line.split_once(' ').context(line.to_owned())?;
+            kinds.insert(name, kind);
+            continue;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let (series, _) = line.rsplit_once(' ').context(line.to_owned())?;
+        ensure!(seen.insert(series), "{series} is there twice");
+        let (name, pairs) = series.split_once('{').unwrap_or((series, ""));
+        let suffixes = ["", "_bucket", "_sum", "_count"];
+        let family = suffixes
+            .iter()
+            .filter_map(|suffix| name.strip_suffix(suffix));
+        let family = family.into_iter().find(|name| kinds.contains_key(name));
+        let names = labels.entry(family.context(line.to_owned())?).or_default();
+        let ends = pairs.match_indices("=\"").map(|(at, _)| &pairs[..at]);
+        let found = ends.filter_map(|before| before.rsplit([',', '{']).next());
+        names.extend(found.filter(|name| !matches!(*name, "le" | "quantile")));
     }
-    for wanted in OF_ALL.iter().chain(names) {
-        let is_it = |line: &str| line.split(['{', ' ']).next() == Some(wanted);
-        let is_there = answer.body.lines().any(is_it);
-        ensure!(is_there, "{name} has no {wanted}:\n{}", answer.body);
-    }
-    Ok(())
+    let row = |(name, names): (&str, BTreeSet<&str>)| {
+        let names: Vec<_> = names.into_iter().collect();
+        format!("| {name} | {} | {} |", kinds[name], names.join(", "))
+    };
+    Ok(labels.into_iter().map(row).collect())
 }
 
-const OF_BUCKETS: &[&str] = &[
-    "thanos_objstore_bucket_operations_total",
-    "thanos_objstore_bucket_operation_failures_total",
-    "thanos_objstore_bucket_last_successful_upload_time",
-];
-const OF_STORE: &[&str] = &[
-    "thanos_bucket_store_blocks_loaded",
-    "thanos_bucket_store_block_loads_total",
-    "thanos_bucket_store_block_drops_total",
-    "thanos_bucket_store_queries_dropped_total",
-    "thanos_blocks_meta_syncs_total",
-    "thanos_blocks_meta_sync_failures_total",
-    "thanos_blocks_meta_synced",
-];
-const OF_INGESTER: &[&str] = &[
-    "prometheus_tsdb_head_series",
-    "prometheus_tsdb_head_samples_appended_total",
-    "prometheus_tsdb_lowest_timestamp",
-    "prometheus_tsdb_blocks_loaded",
-    "prometheus_tsdb_compactions_failed_total",
-    "prometheus_tsdb_reloads_failures_total",
-    "prometheus_tsdb_wal_writes_failed_total",
-    "prometheus_config_last_reload_successful",
-    "prometheus_config_last_reload_success_timestamp_seconds",
-];
-const OF_SIDECAR: &[&str] = &[
-    "thanos_sidecar_prometheus_up",
-    "thanos_sidecar_last_heartbeat_success_time_seconds",
-    "thanos_shipper_uploads_total",
-    "thanos_shipper_upload_failures_total",
-    "thanos_shipper_dir_syncs_total",
-    "thanos_shipper_dir_sync_failures_total",
-    "thanos_objstore_bucket_operations_total",
-];
-const OF_QUERIER: &[&str] = &[
-    "thanos_query_concurrent_gate_queries_max",
-    "thanos_query_concurrent_gate_queries_in_flight",
-    "thanos_store_nodes_grpc_connections",
-    "http_requests_total",
-];
-const OF_COMPACTOR: &[&str] = &[
-    "thanos_compact_halted",
-    "thanos_compact_iterations_total",
-    "thanos_compact_retries_total",
-    "thanos_compact_todo_compactions",
-    "thanos_compact_todo_compaction_blocks",
-    "thanos_compact_todo_deletion_blocks",
-    "thanos_compact_garbage_collection_total",
-    "thanos_blocks_meta_syncs_total",
-];
+/// What a component serves now, once promtool could read it.
+fn served(promtool: &Path, port: u16) -> anyhow::Result<BTreeSet<String>> {
+    let answer = http::get(port, "/metrics")?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let content_type = answer.header("content-type").unwrap_or_default();
+    let is_text = content_type.starts_with("text/plain; version=0.0.4");
+    ensure!(is_text, "{content_type}");
+    let read = piped(promtool, &["check", "metrics"], &answer.body)?;
+    let said = String::from_utf8_lossy(&read.stderr);
+    // 3 is for names that could be better, which names of Thanos and Prometheus may be.
+    let is_read = matches!(read.status.code(), Some(0 | 3));
+    let own = said.lines().find(|line| line.starts_with("promontory_"));
+    ensure!(is_read && own.is_none(), "{said}\n{}", answer.body);
+    families(&answer.body)
+}
 
-#[test]
-fn promtool_reads_the_figures_of_every_component() -> anyhow::Result<()> {
-    let Some(promtool) = peer("promtool") else {
-        return Ok(());
-    };
-    let dir = tempfile::tempdir()?;
-    let at = dir.path();
+/// The rows of each component in the reference.
+fn known() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+    let text = std::fs::read_to_string(workspace_root().join(FILE))?;
+    let sections = text.split("\n## ").skip(1).map(|section| {
+        let (name, rows) = section.split_once('\n').unwrap_or((section, ""));
+        let rows = rows.lines().filter(|line| line.starts_with("| "));
+        // A title and a line come first.
+        (name.to_owned(), rows.skip(1).map(str::to_owned).collect())
+    });
+    Ok(sections.collect())
+}
+
+/// Writes the reference.
+fn write(components: &BTreeMap<String, BTreeSet<String>>) -> anyhow::Result<()> {
+    let mut text = String::from(
+        "# Metrics\n\nWhat each component serves at `/metrics` once it has done some work; generated, \
+         CONTRIBUTING.md says how.\nNames of Prometheus and of Thanos mean what they mean there.\n",
+    );
+    for (name, rows) in components {
+        text.push_str(&format!(
+            "\n## {name}\n\n| name | type | labels |\n|---|---|---|\n"
+        ));
+        rows.iter()
+            .for_each(|row| text.push_str(&format!("{row}\n")));
+    }
+    Ok(std::fs::write(workspace_root().join(FILE), text)?)
+}
+
+/// Every component at work: each with what it is called in the reference, and its port.
+struct Running {
+    ports: Vec<(&'static str, u16)>,
+    _all_in_one: AllInOne,
+    _components: Vec<Component>,
+}
+
+fn start(at: &Path) -> anyhow::Result<Running> {
     let bucket = block_data::bucket(at)?;
     let bucket = format!("--objstore.config={bucket}");
     let own = |flag: &str, name: &str| format!("--{flag}={}", at.join(name).display());
-
+    let (port, writes) = (free_port(), free_port());
     let config = at.join("prometheus.yml");
-    std::fs::write(&config, "global: {external_labels: {replica: a}}\n")?;
+    let text = format!(
+        "global: {{scrape_interval: 1s, external_labels: {{replica: a}}}}\n\
+         remote_write: [{{url: '{NOBODY}'}}]\n\
+         scrape_configs: [{{job_name: own, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    );
+    std::fs::write(&config, text)?;
     let config = format!("--config.file={}", config.display());
-    let ours = AllInOne::start_with(at, free_port(), std::slice::from_ref(&config))?;
-    block_data::send(ours.port, 1, 0)?;
-    let whole = [OF_INGESTER, OF_STORE, OF_COMPACTOR].concat();
-    check(&promtool, "all in one", ours.port, &whole)?;
 
-    let source = format!("--prometheus.url=http://127.0.0.1:{}", ours.port);
+    let ours = AllInOne::start_with(at, port, std::slice::from_ref(&config))?;
+    let ingester = [
+        own("tsdb.path", "ingester"),
+        config,
+        format!("--remote-write.address=127.0.0.1:{writes}"),
+    ];
+    let ingester = Component::start(at, "ingester", &ingester)?;
+    let time = now_ms();
+    for port in [port, writes] {
+        let labels = vec![("__name__".to_owned(), "written".to_owned())];
+        let samples = vec![(time, 1.0)];
+        let series = [Series { labels, samples }];
+        let answer = remote_write::send(port, "/api/v1/write", &series)?;
+        ensure!(answer.status / 100 == 2, "{answer:?}");
+    }
+    let source = format!("--prometheus.url=http://127.0.0.1:{port}");
     let sidecar = [source, own("tsdb.path", "none"), bucket.clone()];
     let sidecar = Component::start(at, "sidecar", &sidecar)?;
-    check(&promtool, "sidecar", sidecar.http, OF_SIDECAR)?;
-
     let store = [bucket.clone(), own("data-dir", "store")];
     let store = Component::start(at, "store", &store)?;
-    let of_store = [OF_STORE, OF_BUCKETS].concat();
-    check(&promtool, "store", store.http, &of_store)?;
-
-    let endpoints = [&sidecar, &store].map(|of| format!("--endpoint={}", of.address()));
+    let endpoints = [&ingester, &sidecar, &store].map(|of| format!("--endpoint={}", of.address()));
     let querier = Component::start(at, "querier", &endpoints)?;
-    http::get(querier.http, "/api/v1/query?query=up")?;
-    check(&promtool, "querier", querier.http, OF_QUERIER)?;
-
     let compactor = [
         bucket,
         own("data-dir", "compactor"),
@@ -143,19 +150,72 @@ fn promtool_reads_the_figures_of_every_component() -> anyhow::Result<()> {
         "--wait-interval=1h".to_owned(),
     ];
     let compactor = Component::start(at, "compactor", &compactor)?;
-    let of_compactor = [OF_COMPACTOR, OF_BUCKETS].concat();
-    check(&promtool, "compactor", compactor.http, &of_compactor)?;
+    for port in [port, querier.http] {
+        let time = time / 1000 + 1;
+        let selector = http::encode("{__name__=~\".+\"}");
+        for path in [
+            format!("query?query={selector}&time={time}"),
+            format!("query_range?query={selector}&start={time}&end={time}&step=15"),
+            "labels".to_owned(),
+        ] {
+            let answer = http::get(port, &format!("/api/v1/{path}"))?;
+            ensure!(answer.status == 200, "{answer:?}");
+        }
+    }
+    let components = vec![ingester, sidecar, store, querier, compactor];
+    let names = ["ingester", "sidecar", "store", "querier", "compactor"];
+    for component in &components {
+        // Figures of requests need one to be there.
+        http::get(component.http, "/-/healthy")?;
+    }
+    let ports = names.into_iter().zip(components.iter().map(|c| c.http));
+    Ok(Running {
+        ports: ports.chain([("all in one", port)]).collect(),
+        _all_in_one: ours,
+        _components: components,
+    })
+}
 
-    let writes = free_port();
-    let ingester = [
-        own("tsdb.path", "ingester"),
-        config,
-        format!("--remote-write.address=127.0.0.1:{writes}"),
-    ];
-    let ingester = Component::start(at, "ingester", &ingester)?;
-    // A tenant comes to be with its first samples.
-    block_data::send(writes, 1, 0)?;
-    check(&promtool, "ingester", ingester.http, OF_INGESTER)
+#[test]
+fn every_component_serves_the_figures_of_the_reference() -> anyhow::Result<()> {
+    let Some(promtool) = peer("promtool") else {
+        return Ok(());
+    };
+    let dir = tempfile::tempdir()?;
+    let running = start(dir.path())?;
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        // All that comes to be has come to be by then.
+        std::thread::sleep(Duration::from_secs(20));
+        let of = |(name, port): &(&str, u16)| Ok(((*name).to_owned(), served(&promtool, *port)?));
+        write(
+            &running
+                .ports
+                .iter()
+                .map(of)
+                .collect::<anyhow::Result<_>>()?,
+        )?;
+    }
+    let known = known()?;
+    for (name, port) in &running.ports {
+        let known = known.get(*name).cloned().unwrap_or_default();
+        let begin = Instant::now();
+        loop {
+            let now = served(&promtool, *port).context(*name)?;
+            if now == known {
+                break;
+            }
+            // Some come to be only with the second scrape.
+            ensure!(
+                begin.elapsed() < PATIENCE,
+                "{name} lacks {:#?} and has beside them {:#?}; where that is wanted, \
+                 UPDATE_GOLDEN=1 writes {FILE}",
+                known.difference(&now).collect::<Vec<_>>(),
+                now.difference(&known).collect::<Vec<_>>()
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    Ok(())
 }
 
 #[test]

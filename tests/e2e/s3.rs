@@ -73,12 +73,22 @@ impl S3 {
         Ok(())
     }
 
+    /// Where it listens.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The bucket in Thanos' form, on one line.
     pub(crate) fn yaml(&self) -> String {
+        self.yaml_through(self.port)
+    }
+
+    /// The same, reached through another port.
+    pub(crate) fn yaml_through(&self, port: u16) -> String {
         format!(
             "{{type: S3, config: {{bucket: {BUCKET}, endpoint: '127.0.0.1:{}', insecure: true, \
              access_key: test, secret_key: secret, region: us-east-1}}, prefix: some/where}}",
-            self.port
+            port
         )
     }
 

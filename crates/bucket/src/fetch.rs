@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _};
 use model::ErrorKind;
@@ -31,7 +31,7 @@ use crate::client::Bucket;
 use crate::error::Result;
 use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
 use crate::paths::BlockObject;
-use model::figure::{Figure, Value};
+use model::figure::{Figure, Histogram, Value};
 
 pub use bounds::{TimeBound, TimeBoundError, TimeBounds};
 use cache::DiskCache;
@@ -114,12 +114,26 @@ pub struct Fetcher {
     counts: Counts,
 }
 
-#[derive(Debug, Default)]
+/// Upper bounds of the durations of looks, in seconds; those of Thanos.
+const SECONDS: &[f64] = &[0.01, 1.0, 10.0, 100.0, 300.0, 600.0, 1000.0];
+
+#[derive(Debug)]
 struct Counts {
     syncs: AtomicU64,
     failures: AtomicU64,
-    micros: AtomicU64,
+    seconds: Histogram,
     states: std::sync::Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            syncs: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            seconds: Histogram::new(SECONDS),
+            states: std::sync::Mutex::default(),
+        }
+    }
 }
 
 /// One object that has to be read.
@@ -172,8 +186,10 @@ impl Fetcher {
         let started = Instant::now();
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         let result = self.look(now_ms).await;
+        let took = started.elapsed().as_secs_f64();
+        self.counts.seconds.observe(took);
         match &result {
-            Ok(view) => self.counts.note(view, started.elapsed()),
+            Ok(view) => self.counts.note(view),
             Err(_) => {
                 self.counts.failures.fetch_add(1, Ordering::Relaxed);
             }
@@ -365,9 +381,7 @@ impl Known {
 }
 
 impl Counts {
-    fn note(&self, view: &View, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
+    fn note(&self, view: &View) {
         let mut states = view.excluded.clone();
         states.insert("loaded", view.blocks.len() as u64);
         states.insert("no-meta-json", view.partial.len() as u64);
@@ -378,6 +392,7 @@ impl Counts {
 
     fn visit(&self, visit: &mut dyn FnMut(Figure<'_>)) {
         let syncs = self.syncs.load(Ordering::Relaxed);
+        let (buckets, sum) = self.seconds.read();
         let mut add = |name, help, value| {
             visit(Figure {
                 name,
@@ -399,9 +414,9 @@ impl Counts {
         add(
             "thanos_blocks_meta_sync_duration_seconds",
             "Time that looks at the bucket's blocks took.",
-            Value::Summary {
-                count: syncs,
-                sum: self.micros.load(Ordering::Relaxed) as f64 / 1e6,
+            Value::Histogram {
+                buckets: &buckets,
+                sum,
             },
         );
         let states = (self.states.lock()).unwrap_or_else(std::sync::PoisonError::into_inner);

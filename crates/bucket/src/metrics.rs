@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use model::figure::{Figure, Value};
+use model::figure::{Figure, Histogram, Value};
 
 /// What is done with a bucket, as Thanos names it in the label `operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +42,61 @@ impl Operation {
             Self::Delete => "delete",
         }
     }
+
+    /// Whether it brings bytes of objects here.
+    const fn reads(self) -> bool {
+        matches!(self, Self::Get | Self::GetRange)
+    }
+
+    /// Whether it brings bytes of objects here or there.
+    const fn moves_bytes(self) -> bool {
+        self.reads() || matches!(self, Self::Upload)
+    }
 }
 
 /// Upper bounds of durations, in seconds; those of Thanos.
-const BOUNDS: [f64; 16] = [
+const SECONDS: &[f64] = &[
     0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0,
 ];
+/// Upper bounds of sizes, in bytes; those of Thanos.
+const SIZES: &[f64] = &[
+    32768.0,
+    65536.0,
+    131_072.0,
+    262_144.0,
+    524_288.0,
+    1_048_576.0,
+    2_097_152.0,
+    4_194_304.0,
+    8_388_608.0,
+    16_777_216.0,
+    33_554_432.0,
+    67_108_864.0,
+    134_217_728.0,
+    268_435_456.0,
+    536_870_912.0,
+    1_073_741_824.0,
+];
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     started: AtomicU64,
     failed: AtomicU64,
     bytes: AtomicU64,
-    micros: AtomicU64,
-    /// One more than bounds.
-    durations: [AtomicU64; 17],
+    sizes: Histogram,
+    seconds: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            started: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            sizes: Histogram::new(SIZES),
+            seconds: Histogram::new(SECONDS),
+        }
+    }
 }
 
 /// What a bucket's client has done so far.
@@ -80,11 +120,10 @@ impl Metrics {
     pub(crate) fn done(&self, operation: Operation, took: Duration, bytes: u64) {
         let counts = self.of(operation);
         counts.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        counts.micros.fetch_add(micros, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
-        counts.durations[bucket].fetch_add(1, Ordering::Relaxed);
+        if operation.moves_bytes() {
+            counts.sizes.observe(bytes as f64);
+        }
+        counts.seconds.observe(took.as_secs_f64());
     }
 
     pub(crate) fn hedged(&self) {
@@ -113,20 +152,14 @@ impl Metrics {
     /// An upper bound of the time that the fraction `quantile` of `operation` took, once a hundred
     /// of them are done.
     pub fn quantile(&self, operation: Operation, quantile: f64) -> Option<Duration> {
-        let counts: Vec<u64> = (self.of(operation).durations.iter())
-            .map(|c| c.load(Ordering::Relaxed))
-            .collect();
-        let all: u64 = counts.iter().sum();
+        let (buckets, _) = self.of(operation).seconds.read();
+        let all = buckets.last().map_or(0, |(_, below)| *below);
         if all < 100 {
             return None;
         }
         let wanted = (all as f64 * quantile).ceil() as u64;
-        let mut below = 0;
-        let bucket = counts.iter().position(|c| {
-            below += c;
-            below >= wanted
-        })?;
-        BOUNDS.get(bucket).map(|s| Duration::from_secs_f64(*s))
+        let (bound, _) = buckets.iter().find(|(_, below)| *below >= wanted)?;
+        bound.is_finite().then(|| Duration::from_secs_f64(*bound))
     }
 
     fn of(&self, operation: Operation) -> &Counts {
@@ -195,21 +228,34 @@ impl Metrics {
             "Bytes read from or written to the bucket.",
             counts.bytes.load(Ordering::Relaxed),
         );
-        let mut below = 0;
-        let bounds = BOUNDS.iter().copied().chain([f64::INFINITY]);
-        let buckets: Vec<_> = (bounds.zip(&counts.durations))
-            .map(|(bound, count)| {
-                below += count.load(Ordering::Relaxed);
-                (bound, below)
-            })
-            .collect();
+        if operation.moves_bytes() {
+            let (buckets, sum) = counts.sizes.read();
+            visit(Figure {
+                name: "thanos_objstore_bucket_operation_transferred_bytes",
+                help: "Bytes that each operation read from or wrote to the bucket.",
+                labels: &labels,
+                value: Value::Histogram {
+                    buckets: &buckets,
+                    sum,
+                },
+            });
+        }
+        if operation.reads() {
+            visit(Figure {
+                name: "thanos_objstore_bucket_operation_fetched_bytes_total",
+                help: "Bytes read from the bucket.",
+                labels: &labels,
+                value: Value::Counter(counts.bytes.load(Ordering::Relaxed) as f64),
+            });
+        }
+        let (buckets, sum) = counts.seconds.read();
         visit(Figure {
             name: "thanos_objstore_bucket_operation_duration_seconds",
             help: "Duration of successful operations against the bucket.",
             labels: &labels,
             value: Value::Histogram {
                 buckets: &buckets,
-                sum: counts.micros.load(Ordering::Relaxed) as f64 / 1e6,
+                sum,
             },
         });
     }

@@ -1,5 +1,11 @@
 //! Figures that a part counts of itself, on their way to `/metrics`.
 
+mod histogram;
+mod quantiles;
+
+pub use histogram::{Histogram, Tally};
+pub use quantiles::Quantiles;
+
 /// Names and values of the labels of one figure.
 pub type LabelPairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -12,6 +18,8 @@ pub enum Value<'a> {
     Gauge(f64),
     /// How often something was observed, and the sum of all observations.
     Summary {
+        /// Quantiles of what was observed of late, none where they are not known.
+        quantiles: &'a [(f64, f64)],
         /// The number of observations.
         count: u64,
         /// Their sum.

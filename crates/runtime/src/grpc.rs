@@ -16,7 +16,7 @@ use tonic::Code;
 
 pub use crate::readiness::Readiness;
 pub use channel::Connector;
-pub use figures::GrpcMetrics;
+pub use figures::{GrpcMetrics, Running};
 pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags, server_tls};
 pub use own_thread::OwnThread;
 pub use server::Server;

@@ -23,7 +23,7 @@ mod routes;
 mod server;
 mod writer;
 
-pub use figures::HttpMetrics;
+pub use figures::{AsPrometheus, ComponentStatus, HttpMetrics};
 pub use form::{Form, FormError};
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};

@@ -3,21 +3,21 @@
 //! Parts keep plain atomics where they count and implement [`Collect`]; a [`Registry`] asks them when
 //! somebody looks. The text is Prometheus' format 0.0.4.
 
-mod histogram;
 mod process;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use hyper::{Method, StatusCode};
 use model::figure::{Figure, Value};
 
 use crate::http::{Cost, Handler, Request, Response};
 
-pub use histogram::Histogram;
-pub use model::figure::LabelPairs;
+pub use model::figure::{Histogram, LabelPairs, Quantiles, Tally};
 pub use process::ProcessMetrics;
+pub(crate) use process::build_labels;
 
 /// Something that has figures.
 pub trait Collect: Send + Sync {
@@ -62,7 +62,11 @@ impl Exposition {
         match value {
             Value::Counter(value) => self.float_counter(name, help, labels, value),
             Value::Gauge(value) => self.gauge(name, help, labels, value),
-            Value::Summary { count, sum } => self.summary(name, help, labels, (count, sum)),
+            Value::Summary {
+                quantiles,
+                count,
+                sum,
+            } => self.summarized((name, help), labels, quantiles, (count, sum)),
             Value::Histogram { buckets, sum } => {
                 self.distribution((name, help), labels, buckets, sum);
             }
@@ -139,9 +143,37 @@ impl Exposition {
         name: &'static str,
         help: &'static str,
         labels: LabelPairs<'_>,
+        totals: (u64, f64),
+    ) {
+        self.summarized((name, help), labels, &[], totals);
+    }
+
+    /// Adds a summary with quantiles of what was observed until `now`.
+    pub fn quantiles(
+        &mut self,
+        (name, help): (&'static str, &'static str),
+        labels: LabelPairs<'_>,
+        value: &Quantiles,
+        now: Instant,
+    ) {
+        let (quantiles, count, sum) = value.read(now);
+        self.summarized((name, help), labels, &quantiles, (count, sum));
+    }
+
+    fn summarized(
+        &mut self,
+        (name, help): (&'static str, &'static str),
+        labels: LabelPairs<'_>,
+        quantiles: &[(f64, f64)],
         (count, sum): (u64, f64),
     ) {
         let family = (name, help, "summary");
+        for (quantile, value) in quantiles {
+            let quantile = Number::Float(*quantile).to_string();
+            let mut labels = labels.to_vec();
+            labels.push(("quantile", &quantile));
+            self.put(family, "", &labels, Number::Float(*value));
+        }
         self.put(family, "_sum", labels, Number::Float(sum));
         self.put(family, "_count", labels, Number::Whole(count));
     }

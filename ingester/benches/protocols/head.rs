@@ -93,6 +93,7 @@ impl Receiver {
                     headers: headers.clone(),
                     body: body.into(),
                     peer: None,
+                    waited: Duration::ZERO,
                     abandonment: Abandonment::default(),
                 });
                 assert!(response.status().is_success(), "{}", response.status());

@@ -137,6 +137,7 @@ impl Fixture {
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
             peer: None,
+            waited: std::time::Duration::ZERO,
             abandonment: Abandonment::default(),
         };
         let _entered = self.runtime.enter();

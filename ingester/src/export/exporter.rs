@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use model::relabel::RelabelRule;
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tsdb::batch::Batch;
 
+use super::figures::RemoteStorage;
 use super::window::{Naming, Window, Windows};
 use super::{Sent, Target};
 use crate::config::Export;
@@ -79,6 +80,7 @@ pub(super) struct Exporter {
 struct Inner {
     settings: Settings,
     counters: Counters,
+    remote: RemoteStorage,
     wake: Notify,
 }
 
@@ -89,6 +91,7 @@ impl Exporter {
             inner: Arc::new(Inner {
                 settings,
                 counters: Counters::default(),
+                remote: RemoteStorage::default(),
                 wake: Notify::new(),
             }),
             task: Mutex::default(),
@@ -121,11 +124,15 @@ impl Exporter {
         *self.task.lock() = None;
     }
 
-    /// Queues samples. Where that fails they are lost to this exporter, which is counted.
-    pub(super) fn take(&self, now_ms: i64, samples: u32, record: &[u8]) {
+    /// Queues samples, the newest of which is of the second time. Where that fails they are lost to this
+    /// exporter, which is counted.
+    pub(super) fn take(&self, (now_ms, newest_ms): (i64, i64), samples: u32, record: &[u8]) {
         let inner = &self.inner;
         match inner.settings.queue.append(now_ms, samples, record) {
-            Ok(_) => inner.wake.notify_one(),
+            Ok(_) => {
+                inner.remote.queued(newest_ms);
+                inner.wake.notify_one();
+            }
             Err(error) => {
                 add(&inner.counters.not_queued, samples as usize);
                 inner.counters.note(&error.to_string());
@@ -167,6 +174,10 @@ impl Exporter {
 
     pub(super) fn collect(&self, out: &mut Exposition) {
         let figures = self.figures();
+        if let Export::RemoteWrite(config) = &self.inner.settings.config {
+            let shards_max = config.send.shards_max;
+            self.inner.remote.collect(&figures, shards_max, out);
+        }
         let labels = [("exporter", &*figures.name), ("url", &*figures.url)];
         for (name, help, value) in [
             (
@@ -283,6 +294,7 @@ impl Inner {
     async fn deliver(self: &Arc<Self>, window: Window) {
         add(&self.counters.filtered, window.filtered);
         add(&self.counters.damaged, window.damaged);
+        self.remote.sharded(window.shards.len());
         let shards = window.shards.iter().map(async |requests| {
             for batch in requests {
                 self.send(batch).await;
@@ -300,11 +312,10 @@ impl Inner {
         let mut pause_ms = config.backoff_min_ms;
         let mut rest: Option<Batch> = None;
         loop {
-            let sent = self
-                .settings
-                .target
-                .send(rest.as_ref().unwrap_or(batch))
-                .await;
+            let asked = rest.as_ref().unwrap_or(batch);
+            let begin = Instant::now();
+            let sent = self.settings.target.send(asked).await;
+            self.remote.sent(asked, &sent, begin.elapsed());
             self.counters.count(&sent);
             for refusal in &sent.refused {
                 let (samples, said) = (refusal.samples, &refusal.said);

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use runtime::ManualClock;
 use runtime::flags::ListenAddress;
 use runtime::http::{Cost, Handler, HttpLimits, Request, Response, Server, Service, StatusCode};
+use runtime::metrics::Exposition;
 use runtime::process::Shutdown;
 use runtime::tasks::Owned;
 use tsdb::batch::{Batch, Reject, Rejection, TimedHistogram};
@@ -89,7 +90,7 @@ fn push(exporter: &Exporter, tenant: &str, t: i64) {
     batch.series([("__name__", "m"), ("i", &*(t % 7).to_string())]);
     batch.float(t, 1.0);
     for (samples, record) in encode(tenant, &batch) {
-        exporter.take(t, samples, &record);
+        exporter.take((t, t), samples, &record);
     }
     exporter.sync();
 }
@@ -118,6 +119,20 @@ async fn samples_arrive_in_order_renamed_and_filtered() {
         push(&exporter, if t == 1 { "acme" } else { "" }, t);
     }
     assert_eq!(exporter.figures().queue.samples, 5);
+    let shown = || {
+        let mut out = Exposition::default();
+        exporter.collect(&mut out);
+        out.into_text()
+    };
+    let of_remote = |name: &str, value: &str| {
+        let labels = r#"remote_name="a",url="http://u:xxxxx@h/w""#;
+        let line = format!("prometheus_remote_storage_{name}{{{labels}}} {value}\n");
+        assert!(shown().contains(&line), "{line}{}", shown());
+    };
+    of_remote("samples_pending", "5");
+    of_remote("queue_highest_timestamp_seconds", "0.004");
+    of_remote("queue_highest_sent_timestamp_seconds", "0");
+    of_remote("shards_max", "1");
     assert_eq!(exporter.figures().lag_ms, 10_000);
     exporter.start();
     until(|| exporter.queue().is_empty()).await;
@@ -128,6 +143,9 @@ async fn samples_arrive_in_order_renamed_and_filtered() {
     assert_eq!(*fake.sent.lock(), expected);
     let figures = exporter.figures();
     assert_eq!((figures.sent_samples, figures.filtered_samples), (4, 1));
+    of_remote("samples_pending", "0");
+    of_remote("samples_total", "4");
+    of_remote("queue_highest_sent_timestamp_seconds", "0.004");
     assert_eq!((figures.lag_ms, &*figures.url), (0, "http://u:xxxxx@h/w"));
 }
 

@@ -151,6 +151,7 @@ pub(super) fn send(
         headers: map,
         body: body.into().into(),
         peer: None,
+        waited: std::time::Duration::ZERO,
         abandonment: Abandonment::default(),
     })
 }

@@ -102,6 +102,11 @@ impl Families {
         }
     }
 
+    /// How many families there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// Every family with its metadata.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Metadata)> {
         let families = self.families.iter().flatten();

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use model::Labels;
+use model::figure::Quantiles;
 use model::labels::NameScheme;
 use model::relabel::{RelabelConfig, RelabelRule};
 use parking_lot::Mutex;
+use runtime::metrics::Exposition;
 use runtime::tasks::Owned;
 use tokio::sync::Notify;
 
@@ -108,6 +112,28 @@ struct State {
     context: Arc<Context>,
     watches: Arc<Watches>,
     targets: Mutex<Targets>,
+    syncs: Syncs,
+}
+
+/// Quantiles of how long syncs take; Prometheus' own.
+const SYNC_QUANTILES: &[f64] = &[0.01, 0.05, 0.5, 0.9, 0.99];
+
+/// How often targets were made of what discovery found.
+#[derive(Debug)]
+struct Syncs {
+    /// Seconds that it took.
+    seconds: Mutex<Quantiles>,
+    /// Targets that could not be made.
+    failed: AtomicU64,
+}
+
+impl Default for Syncs {
+    fn default() -> Self {
+        Self {
+            seconds: Mutex::new(Quantiles::new(SYNC_QUANTILES)),
+            failed: AtomicU64::new(0),
+        }
+    }
 }
 
 /// A job that is scraped until dropped.
@@ -147,6 +173,7 @@ impl Pool {
             context: Arc::new(context),
             watches,
             targets: Mutex::new(targets),
+            syncs: Syncs::default(),
         });
         Self {
             _task: Owned::spawn(Arc::clone(&state).follow()),
@@ -169,8 +196,75 @@ impl Pool {
         &self.state.context.job
     }
 
-    pub(super) fn active_targets(&self) -> usize {
-        self.state.targets.lock().running.len()
+    /// Adds the job's figures.
+    pub(super) fn collect(&self, out: &mut Exposition) {
+        let (state, job) = (&*self.state, self.job());
+        let labels = [("scrape_job", job.name.as_str())];
+        let targets = state.targets.lock();
+        let caches = targets
+            .running
+            .values()
+            .map(|running| &running.scraped.families);
+        let entries: usize = caches.map(|families| families.lock().len()).sum();
+        let running = targets.running.len();
+        drop(targets);
+        for (name, help, value) in [
+            (
+                "prometheus_target_scrape_pool_targets",
+                "Targets of the job that are scraped.",
+                running as f64,
+            ),
+            (
+                "prometheus_target_scrape_pool_target_limit",
+                "Targets that the job may have; 0 for any number.",
+                job.shared.limits.targets as f64,
+            ),
+            (
+                "prometheus_target_metadata_cache_entries",
+                "Metrics of which metadata is held.",
+                entries as f64,
+            ),
+        ] {
+            out.gauge(name, help, &labels, value);
+        }
+        let seconds = state.syncs.seconds.lock();
+        let (_, syncs, _) = seconds.read(Instant::now());
+        let name = "prometheus_target_scrape_pool_sync_total";
+        out.counter(
+            name,
+            "Times that targets were made of what was discovered.",
+            &labels,
+            syncs,
+        );
+        let name = "prometheus_target_sync_length_seconds";
+        let help = "How long it took to make targets of what was discovered.";
+        out.quantiles((name, help), &labels, &seconds, Instant::now());
+        drop(seconds);
+        let name = "prometheus_target_sync_failed_total";
+        let failed = state.syncs.failed.load(Ordering::Relaxed);
+        out.counter(name, "Targets that could not be made.", &labels, failed);
+        self.collect_sources(out);
+    }
+
+    fn collect_sources(&self, out: &mut Exposition) {
+        let config = ("config", self.job().name.as_str());
+        let sources = &self.state.watches.sources;
+        let targets: usize = sources.iter().map(Watch::len).sum();
+        out.gauge(
+            "prometheus_sd_discovered_targets",
+            "Targets that were discovered, those that rules drop included.",
+            &[config, ("name", "scrape")],
+            targets as f64,
+        );
+        for source in sources {
+            let failures = source.failures();
+            out.counter(
+                "prometheus_sd_refresh_failures_total",
+                "Times that a source of targets could not be asked.",
+                &[config, ("mechanism", source.mechanism())],
+                failures,
+            );
+        }
     }
 
     /// The targets that are scraped.
@@ -211,8 +305,11 @@ impl State {
     async fn follow(self: Arc<Self>) {
         loop {
             let state = Arc::clone(&self);
+            let begin = Instant::now();
             let found = runtime::process::blocking(move || state.find()).await;
             self.apply(found);
+            let took = begin.elapsed().as_secs_f64();
+            self.syncs.seconds.lock().observe(took, Instant::now());
             self.watches.changed.notified().await;
         }
     }
@@ -244,6 +341,7 @@ impl State {
                         }
                     }
                     Populated::Invalid(reason) => {
+                        self.syncs.failed.fetch_add(1, Ordering::Relaxed);
                         tracing::error!(job = job.name, target = %discovered, reason, "creating target failed");
                     }
                 }

@@ -95,8 +95,14 @@ impl Scraped {
         let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms.unsigned_abs()));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut aligned = clock.now_ms();
+        let mut last: Option<Instant> = None;
         loop {
             ticks.tick().await;
+            let now = Instant::now();
+            if let Some(last) = last.replace(now) {
+                let length = now.duration_since(last);
+                self.shared().stats.rescraped(interval_ms, length, now);
+            }
             let t = align(clock.now_ms(), &mut aligned, interval_ms);
             Arc::clone(&self).scrape(t).await;
         }

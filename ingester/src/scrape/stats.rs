@@ -1,7 +1,12 @@
 //! What is counted over all targets, under Prometheus' names.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use model::figure::Quantiles;
+use model::time::DurationMs;
+use parking_lot::Mutex;
 use runtime::metrics::Exposition;
 use tsdb::batch::{Appended, Reject};
 
@@ -21,7 +26,12 @@ pub(super) struct Stats {
     out_of_bounds: AtomicU64,
     scrapes: AtomicU64,
     samples: AtomicU64,
+    /// Seconds between scrapes, by the interval that was asked for, in milliseconds.
+    intervals: Mutex<BTreeMap<i64, Quantiles>>,
 }
+
+/// Quantiles of the time between scrapes; Prometheus' own.
+const INTERVAL_QUANTILES: &[f64] = &[0.01, 0.05, 0.5, 0.9, 0.99];
 
 fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
@@ -45,6 +55,15 @@ impl Stats {
             ) => add(&self.label_limits, 1),
             _ => {}
         }
+    }
+
+    /// Notes how long after the one before a target is scraped at `now`.
+    pub(super) fn rescraped(&self, interval_ms: i64, length: Duration, now: Instant) {
+        let mut intervals = self.intervals.lock();
+        let of_interval = intervals
+            .entry(interval_ms)
+            .or_insert_with(|| Quantiles::new(INTERVAL_QUANTILES));
+        of_interval.observe(length.as_secs_f64(), now);
     }
 
     /// Counts the samples that were not taken; returns how many.
@@ -118,6 +137,13 @@ impl Stats {
         ];
         for (name, help, counter) in counters {
             out.counter(name, help, &[], counter.load(Ordering::Relaxed));
+        }
+        let now = Instant::now();
+        for (interval_ms, lengths) in &*self.intervals.lock() {
+            let interval = DurationMs(*interval_ms).to_string();
+            let name = "prometheus_target_interval_length_seconds";
+            let help = "Time between scrapes of a target, by what was asked for.";
+            out.quantiles((name, help), &[("interval", &interval)], lengths, now);
         }
     }
 }

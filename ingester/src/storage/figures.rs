@@ -1,35 +1,62 @@
 //! Figures of a tenant's TSDB under the names that Prometheus gives them, so that its dashboards and
-//! alerts work, and with the tenant as label.
+//! alerts work, and with the tenant as label
+//! where there may be several, as in Thanos' receive.
 
-use runtime::metrics::Exposition;
-use tsdb::db::DbStats;
+use std::sync::atomic::Ordering;
+
+use model::figure::{Figure, Value};
+use runtime::metrics::{Exposition, LabelPairs};
+use tsdb::db::{DbStats, OpenReport};
 use tsdb::head::WalStats;
 
-use super::tenants::Tenant;
+use super::tenants::{Layout, Tenant};
 
 /// What a family counts in whole numbers: name, help, and the value of `type` where it has one.
 type Counter = (&'static str, &'static str, Option<&'static str>, u64);
 
-/// Adds the figures of a tenant.
-pub(super) fn collect(tenant: &Tenant, out: &mut Exposition) {
+/// Adds the figures of a tenant; one alone has no label, as in a Prometheus.
+pub(super) fn collect(tenant: &Tenant, layout: Layout, out: &mut Exposition) {
     let stats = tenant.db.stats();
-    gauges(&tenant.name, &stats, out);
-    times(&tenant.name, &stats, out);
+    let label = [("tenant", &*tenant.name)];
+    let of: LabelPairs<'_> = match layout {
+        Layout::Single => &[],
+        Layout::PerTenant => &label,
+    };
+    let chunks = tenant.head_chunks.load(Ordering::Relaxed) as f64;
+    let help = "Chunks in the head, as of the last minute.";
+    out.gauge("prometheus_tsdb_head_chunks", help, of, chunks);
+    gauges(of, &stats, out);
+    times(of, &stats, out);
+    opening(of, tenant.db.report(), out);
     for (name, help, kind, value) in counters(&stats) {
-        match kind {
-            Some(kind) => out.counter(
-                name,
-                help,
-                &[("tenant", &tenant.name), ("type", kind)],
-                value,
-            ),
-            None => out.counter(name, help, &[("tenant", &tenant.name)], value),
-        }
+        let mut labels = of.to_vec();
+        labels.extend(kind.map(|kind| ("type", kind)));
+        out.counter(name, help, &labels, value);
     }
-    wal(&tenant.name, &stats.wal, out);
+    wal(of, &stats.wal, out);
 }
 
-fn gauges(tenant: &str, stats: &DbStats, out: &mut Exposition) {
+/// What was found when the data was opened.
+fn opening(of: LabelPairs<'_>, report: &OpenReport, out: &mut Exposition) {
+    out.gauge(
+        "prometheus_tsdb_data_replay_duration_seconds",
+        "How long it took to open the data at the start.",
+        of,
+        report.took.as_secs_f64(),
+    );
+    out.gauge(
+        "prometheus_tsdb_clean_start",
+        "Whether the data was closed properly before: 1 yes, 0 no, -1 not known.",
+        of,
+        match report.is_clean_start {
+            Some(true) => 1.0,
+            Some(false) => 0.0,
+            None => -1.0,
+        },
+    );
+}
+
+fn gauges(of: LabelPairs<'_>, stats: &DbStats, out: &mut Exposition) {
     let gauges = [
         (
             "prometheus_tsdb_head_series",
@@ -53,13 +80,13 @@ fn gauges(tenant: &str, stats: &DbStats, out: &mut Exposition) {
         ),
     ];
     for (name, help, value) in gauges {
-        out.gauge(name, help, &[("tenant", tenant)], value);
+        out.gauge(name, help, of, value);
     }
 }
 
 /// Times are in milliseconds, and in seconds under another name. An empty head has those that
 /// Prometheus gives it.
-fn times(tenant: &str, stats: &DbStats, out: &mut Exposition) {
+fn times(of: LabelPairs<'_>, stats: &DbStats, out: &mut Exposition) {
     let head = stats.head_range;
     let times = [
         (
@@ -88,8 +115,8 @@ fn times(tenant: &str, stats: &DbStats, out: &mut Exposition) {
         ),
     ];
     for ([ms, seconds], help, time) in times {
-        out.gauge(ms, help, &[("tenant", tenant)], time as f64);
-        out.gauge(seconds, help, &[("tenant", tenant)], time as f64 / 1000.0);
+        out.gauge(ms, help, of, time as f64);
+        out.gauge(seconds, help, of, time as f64 / 1000.0);
     }
 }
 
@@ -159,24 +186,33 @@ fn counters(stats: &DbStats) -> [Counter; 10] {
     ]
 }
 
-fn wal(tenant: &str, wal: &WalStats, out: &mut Exposition) {
-    let of_tenant = [("tenant", tenant)];
+fn wal(of: LabelPairs<'_>, wal: &WalStats, out: &mut Exposition) {
     out.gauge(
         "prometheus_tsdb_wal_segment_current",
         "The segment of the log that is written to.",
-        &of_tenant,
+        of,
         f64::from(wal.segment),
     );
-    out.summary(
-        "prometheus_tsdb_wal_fsync_duration_seconds",
-        "How long it took to bring the log to disk.",
-        &of_tenant,
-        (wal.syncs, wal.sync_time.as_secs_f64()),
+    out.add(Figure {
+        name: "prometheus_tsdb_wal_fsync_duration_seconds",
+        help: "How long it took to bring the log to disk.",
+        labels: of,
+        value: Value::Summary {
+            quantiles: &wal.sync_quantiles,
+            count: wal.syncs,
+            sum: wal.sync_seconds,
+        },
+    });
+    out.counter(
+        "prometheus_tsdb_wal_corruptions_total",
+        "Damaged parts of logs and of head chunks that were set aside.",
+        of,
+        wal.corruptions,
     );
     out.counter(
         "prometheus_tsdb_wal_writes_failed_total",
         "Writes to the log that failed; nothing is written after the first.",
-        &of_tenant,
+        of,
         u64::from(wal.has_failed),
     );
 }
@@ -206,7 +242,7 @@ mod tests {
         let mut out = Exposition::default();
         let tenant = tenants.get("a").unwrap();
         tenant.db.head().flush().unwrap();
-        collect(&tenant, &mut out);
+        collect(&tenant, Layout::PerTenant, &mut out);
         let text = out.into_text();
         let appended = "prometheus_tsdb_head_samples_appended_total{tenant=\"a\",type=\"float\"}";
         assert_eq!(value(&text, appended), "4");

@@ -104,6 +104,9 @@ impl MaintenanceMetrics {
 
     fn compact(&self, tenant: &Tenant) {
         let name = &*tenant.name;
+        // Counting takes every series, which is too much for each who looks.
+        let chunks = tenant.db.head().chunk_count() as u64;
+        tenant.head_chunks.store(chunks, Ordering::Relaxed);
         match tenant.db.compact(self.tenants.clock().now_ms()) {
             Ok(done) => {
                 let made = done.cut.len() + done.merged.len();
@@ -171,8 +174,9 @@ impl Collect for MaintenanceMetrics {
         for (name, help, counter) in counters {
             out.counter(name, help, &[], counter.load(Ordering::Relaxed));
         }
+        let layout = self.tenants.options().layout;
         for tenant in self.tenants.all() {
-            figures::collect(&tenant, out);
+            figures::collect(&tenant, layout, out);
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct Tenant {
     pub labels: Labels,
     /// Its data. Finished blocks are in [`Db::dir`].
     pub db: Db,
+    /// Chunks in the head when they were last counted.
+    pub(super) head_chunks: AtomicU64,
 }
 
 /// Opening a tenant, and how far the replay of its log is.
@@ -184,6 +186,7 @@ impl Tenants {
         Ok(Arc::new(Tenant {
             name: name.into(),
             labels: self.labels_of(name),
+            head_chunks: AtomicU64::new(db.head().chunk_count() as u64),
             db,
         }))
     }
@@ -300,6 +303,11 @@ impl Tenants {
         tracing::info!(tenant = name, "a new tenant");
         self.put(name, Slot::Open(Arc::clone(&tenant)));
         Ok(tenant)
+    }
+
+    /// Notes in the data of all tenants that nothing more is written.
+    pub fn note_end(&self) {
+        self.all().iter().for_each(|tenant| tenant.db.note_end());
     }
 
     /// Completes the chunks of all heads, for a shutdown after which nothing is shipped. Nobody may

@@ -109,9 +109,9 @@ pub(super) fn evaluate(
     let scope = scope::scope(api, call, task.max_resolution)?;
     let matchers = scope::store_matchers(&call.form)?;
     let leash = api.leash(call, timeout);
-    let _in_flight = api.figures.begin();
+    let _in_flight = api.figures.begin(call.request.waited);
     let evaluated = (api.evaluator).evaluate(task, scope, &matchers, &leash)?;
-    api.figures.looked_at(evaluated.result.stats.samples_total);
+    api.figures.evaluated(&evaluated.result.stats);
     Ok(evaluated)
 }
 

@@ -114,6 +114,7 @@ impl Fixture {
             headers: HeaderMap::new(),
             body: Default::default(),
             peer: None,
+            waited: Duration::ZERO,
             abandonment: Abandonment::default(),
         })
     }
@@ -440,6 +441,7 @@ fn a_query_that_is_abandoned_stops() {
         headers: HeaderMap::new(),
         body: Default::default(),
         peer: None,
+        waited: Duration::ZERO,
         abandonment,
     });
     assert_eq!(response.status().as_u16(), 499);

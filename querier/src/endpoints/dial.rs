@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::ErrorKind;
-use runtime::grpc::{Connector, GrpcClientConfig};
+use runtime::grpc::{Connector, GrpcClientConfig, GrpcMetrics};
 use storeapi::grpc::{ClientConfig, GrpcStore};
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Catalog, Store, StoreError};
@@ -38,6 +38,11 @@ impl GrpcDial {
             info_timeout,
         })
     }
+
+    /// What the calls of all endpoints are counted by.
+    pub fn metrics(&self) -> Arc<GrpcMetrics> {
+        self.connector.metrics()
+    }
 }
 
 /// The same in the terms of the connector.
@@ -59,6 +64,7 @@ impl Dial for GrpcDial {
         let own = tls.map(|tls| Connector::new(&client_config(tls)));
         let own = own.transpose();
         let own = own.map_err(|error| StoreError::new(ErrorKind::Invalid, error.chain()))?;
+        let own = own.map(|own| own.counted_by(self.metrics()));
         let connector = own.as_ref().unwrap_or(&self.connector);
         let store = GrpcStore::new(address, connector, self.config)?;
         Ok(Arc::new(GrpcPeer {

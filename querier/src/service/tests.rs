@@ -142,6 +142,7 @@ async fn get(service: &Service, target: &str) -> (u16, bool, Value) {
         headers: HeaderMap::new(),
         body: Default::default(),
         peer: None,
+        waited: std::time::Duration::ZERO,
         abandonment: Abandonment::default(),
     };
     let answer = runtime::process::blocking(move || {

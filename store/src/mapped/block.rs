@@ -183,7 +183,7 @@ mod tests {
         let deps = Deps {
             opener,
             pages: Pages::new(bucket, Arc::clone(&stats), 1 << 20, 1 << 20),
-            expanded: ExpandedCache::new(1 << 20),
+            expanded: ExpandedCache::new(1 << 20, Arc::default()),
             stats,
         };
         (block, deps, dir)

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Fetcher;
 use crate::paths::{BlockObject, parse_block_id};
 use crate::transfer::on_blocking_thread;
-use model::figure::{Figure, Value};
+use model::figure::{Figure, LabelPairs, Value};
 
 /// How a directory is shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,7 @@ struct Counts {
     uploads: AtomicU64,
     upload_failures: AtomicU64,
     quarantined: AtomicU64,
+    pending: AtomicU64,
 }
 
 impl Shipper {
@@ -119,9 +120,19 @@ impl Shipper {
             ..Origin::new(&self.config.source, labels.clone())
         };
         let mut overlaps = Overlaps::default();
+        let is_pending = |known: &BTreeSet<Ulid>,
+                          quarantined: &BTreeMap<Ulid, String>,
+                          meta: &Meta| {
+            !known.contains(&meta.ulid) && !quarantined.contains_key(&meta.ulid) && self.wants(meta)
+        };
+        let pending = blocks
+            .iter()
+            .filter(|meta| is_pending(&known, &quarantined, meta));
+        let pending = pending.count() as u64;
+        self.counts.pending.store(pending, Ordering::Relaxed);
         for meta in &blocks {
             let id = meta.ulid;
-            if known.contains(&id) || quarantined.contains_key(&id) || !self.wants(meta) {
+            if !is_pending(&known, &quarantined, meta) {
                 continue;
             }
             if !shipped.failed.is_empty() && !self.config.allow_out_of_order {
@@ -131,6 +142,7 @@ impl Shipper {
             match self.ship(meta, &origin, &mut overlaps, now_ms).await {
                 Ok(uploaded) => {
                     known.insert(id);
+                    self.counts.pending.fetch_sub(1, Ordering::Relaxed);
                     if matches!(uploaded, Uploaded::Now(_)) {
                         self.counts.uploads.fetch_add(1, Ordering::Relaxed);
                         shipped.uploaded.push(id);
@@ -141,6 +153,7 @@ impl Shipper {
                     let what = error.chain();
                     tracing::error!(block = %id, problem = what, "damaged block is not shipped");
                     self.counts.quarantined.fetch_add(1, Ordering::Relaxed);
+                    self.counts.pending.fetch_sub(1, Ordering::Relaxed);
                     quarantined.insert(id, what);
                 }
                 Err(error) => {
@@ -201,8 +214,8 @@ impl Shipper {
         written.await.map_err(|e| Error::local("write", path, e))
     }
 
-    /// Calls `visit` for each figure of the work so far.
-    pub fn visit(&self, visit: &mut dyn FnMut(Figure<'_>)) {
+    /// Calls `visit` for each figure of the work so far, with these labels.
+    pub fn visit(&self, labels: LabelPairs<'_>, visit: &mut dyn FnMut(Figure<'_>)) {
         let counts = &self.counts;
         for (name, help, count) in [
             (
@@ -234,16 +247,29 @@ impl Shipper {
             visit(Figure {
                 name,
                 help,
-                labels: &[],
+                labels,
                 value: Value::Counter(count.load(Ordering::Relaxed) as f64),
             });
         }
-        visit(Figure {
-            name: "thanos_shipper_upload_compacted_done",
-            help: "Whether blocks that Prometheus merged are shipped.",
-            labels: &[],
-            value: Value::Gauge(f64::from(u8::from(self.config.upload_compacted))),
-        });
+        for (name, help, value) in [
+            (
+                "thanos_shipper_upload_compacted_done",
+                "Whether blocks that Prometheus merged are shipped.",
+                f64::from(u8::from(self.config.upload_compacted)),
+            ),
+            (
+                "promontory_shipper_pending_blocks",
+                "Finished blocks that are not in the bucket yet.",
+                counts.pending.load(Ordering::Relaxed) as f64,
+            ),
+        ] {
+            visit(Figure {
+                name,
+                help,
+                labels,
+                value: Value::Gauge(value),
+            });
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use ulid::Ulid;
 use super::*;
 use crate::client::Bucket;
 use crate::error::Error;
+use crate::faults::{Fault, FaultStore};
+use model::figure::Value;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -276,6 +278,40 @@ async fn a_damaged_block_is_set_aside_and_the_others_go_on() {
             .iter()
             .all(|k| k.starts_with(&good.to_string()))
     );
+}
+
+#[tokio::test]
+async fn blocks_wait_for_a_bucket_that_is_down_and_it_shows() {
+    fn pending(shipper: &Shipper) -> f64 {
+        let mut pending = f64::NAN;
+        shipper.visit(&[], &mut |figure| {
+            if let ("promontory_shipper_pending_blocks", Value::Gauge(value)) =
+                (figure.name, figure.value)
+            {
+                pending = value;
+            }
+        });
+        pending
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ids: Vec<_> = (0..3).map(|i| write_block(dir.path(), i * 2, 1)).collect();
+    let (bucket, faults) = FaultStore::over(&Bucket::in_memory());
+    let shipper = Shipper::new(bucket, config(dir.path()));
+    faults.at(1, Fault::KillBefore);
+    for _ in 0..3 {
+        let shipped = shipper.sync(&labels(), NOW_MS).await.unwrap();
+        assert_eq!((shipped.failed.len(), shipped.waiting), (1, 2));
+        assert!(shipped.settled.is_empty(), "retention must keep them");
+        assert_eq!(pending(&shipper), 3.0);
+    }
+    faults.clear();
+    let shipped = shipper.sync(&labels(), NOW_MS).await.unwrap();
+    assert_eq!(shipped.uploaded, ids);
+    assert_eq!(pending(&shipper), 0.0);
+    let damaged = write_block(dir.path(), 6, 1);
+    fs::write(dir.path().join(format!("{damaged}/chunks/000001")), b"").unwrap();
+    shipper.sync(&labels(), NOW_MS).await.unwrap();
+    assert_eq!(pending(&shipper), 0.0, "it will never be shipped");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
+use super::figures::GrpcMetrics;
 use super::flags::GrpcClientConfig;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, STREAM_WINDOW};
 use crate::Error;
@@ -33,6 +34,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connector {
     tls: Option<Arc<Followed<rustls::ClientConfig>>>,
     server_name: Option<String>,
+    metrics: Arc<GrpcMetrics>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -40,7 +42,7 @@ impl std::fmt::Debug for Connector {
         f.debug_struct("Connector")
             .field("has_tls", &self.tls.is_some())
             .field("server_name", &self.server_name)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +59,19 @@ impl Connector {
                 .map(|tls| tls.follow(Protocol::Http2))
                 .transpose()?,
             server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
+            metrics: GrpcMetrics::of_client(),
         })
+    }
+
+    /// The same, whose calls are counted with those of others.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<GrpcMetrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What calls over its channels are counted by.
+    pub fn metrics(&self) -> Arc<GrpcMetrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// A channel to `HOST:PORT`. It connects when it is first used, and again when the connection

@@ -1,4 +1,4 @@
-//! Figures of the calls that a server answered, under the names of Go's gRPC middleware.
+//! Figures of calls that a server answered or a client made, under the names of Go's gRPC middleware.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,10 +20,6 @@ use crate::metrics::{Collect, Exposition, Histogram};
 
 /// Methods that are told apart; calls of others are not counted.
 const METHODS_MAX: usize = 64;
-/// Bounds in seconds; Thanos' own.
-const SECONDS: &[f64] = &[
-    0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0,
-];
 /// Methods whose answer is one message; all others of Thanos' are streams.
 const UNARY: [&str; 6] = [
     "LabelNames",
@@ -34,9 +30,47 @@ const UNARY: [&str; 6] = [
     "List",
 ];
 
+/// What calls are counted as.
+#[derive(Debug)]
+struct Names {
+    started: [&'static str; 2],
+    handled: [&'static str; 2],
+    seconds: [&'static str; 2],
+}
+
+/// Those that a server answers.
+const OF_SERVER: Names = Names {
+    started: ["grpc_server_started_total", "Calls that were started."],
+    handled: [
+        "grpc_server_handled_total",
+        "Calls that were ended, well or not.",
+    ],
+    seconds: [
+        "grpc_server_handling_seconds",
+        "How long calls took, to the end of their answer.",
+    ],
+};
+
+/// Those that a client makes.
+const OF_CLIENT: Names = Names {
+    started: [
+        "grpc_client_started_total",
+        "Calls of other servers that were started.",
+    ],
+    handled: [
+        "grpc_client_handled_total",
+        "Calls of other servers that were ended, well or not.",
+    ],
+    seconds: [
+        "grpc_client_handling_seconds",
+        "How long calls of other servers took, to the end of their answer.",
+    ],
+};
+
 /// Counts calls by service and method.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct GrpcMetrics {
+    names: Names,
     calls: Mutex<BTreeMap<Method, Calls>>,
 }
 
@@ -51,24 +85,43 @@ struct Calls {
 }
 
 impl GrpcMetrics {
-    fn started(self: &Arc<Self>, path: &str) -> Option<Running> {
-        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-        let key = (service.to_owned(), method.to_owned());
-        let mut calls = self.calls.lock();
-        if !calls.contains_key(&key) && calls.len() >= METHODS_MAX {
-            return None;
-        }
-        let of_method = calls.entry(key.clone()).or_insert_with(|| Calls {
-            started: 0,
-            by_code: BTreeMap::new(),
-            seconds: Histogram::new(SECONDS),
-        });
-        of_method.started += 1;
-        Some(Running {
-            metrics: Arc::clone(self),
-            method: key,
-            begin: Instant::now(),
+    /// Counts the calls that a server answers.
+    pub fn of_server() -> Arc<Self> {
+        Arc::new(Self {
+            names: OF_SERVER,
+            calls: Mutex::default(),
         })
+    }
+
+    /// Counts the calls that a client makes.
+    pub fn of_client() -> Arc<Self> {
+        Arc::new(Self {
+            names: OF_CLIENT,
+            calls: Mutex::default(),
+        })
+    }
+
+    /// Counts a call of the method at `path`, which is `/SERVICE/METHOD`, as begun.
+    pub fn started(self: &Arc<Self>, path: &str) -> Running {
+        let begun = || {
+            let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+            let key = (service.to_owned(), method.to_owned());
+            let mut calls = self.calls.lock();
+            if !calls.contains_key(&key) && calls.len() >= METHODS_MAX {
+                return None;
+            }
+            let of_method = calls.entry(key.clone()).or_insert_with(|| Calls {
+                started: 0,
+                by_code: BTreeMap::new(),
+                seconds: Histogram::new(Histogram::THANOS_SECONDS),
+            });
+            of_method.started += 1;
+            Some((Arc::clone(self), key))
+        };
+        Running {
+            of: begun(),
+            begin: Instant::now(),
+        }
     }
 }
 
@@ -84,35 +137,44 @@ impl Collect for GrpcMetrics {
                 ("grpc_service", service),
                 ("grpc_type", kind),
             ];
-            let help = "Calls that were started.";
-            out.counter("grpc_server_started_total", help, &labels, calls.started);
+            let [name, help] = self.names.started;
+            out.counter(name, help, &labels, calls.started);
+            let [name, help] = self.names.handled;
             for (code, count) in &calls.by_code {
                 let labels = [("grpc_code", *code), labels[0], labels[1], labels[2]];
-                let help = "Calls that were ended, well or not.";
-                out.counter("grpc_server_handled_total", help, &labels, *count);
+                out.counter(name, help, &labels, *count);
             }
-            let help = "How long calls took, to the end of their answer.";
-            let name = "grpc_server_handling_seconds";
+            let [name, help] = self.names.seconds;
             out.histogram(name, help, &labels, &calls.seconds);
         }
     }
 }
 
-/// A call that goes on.
+/// A call that goes on. One that is dropped was not wanted any more.
 #[derive(Debug)]
-struct Running {
-    metrics: Arc<GrpcMetrics>,
-    method: Method,
+pub struct Running {
+    /// What it is counted by, until it has ended.
+    of: Option<(Arc<GrpcMetrics>, Method)>,
     begin: Instant,
 }
 
 impl Running {
-    fn ended(self, code: Code) {
+    /// Counts it as ended, once.
+    pub fn end(&mut self, code: Code) {
+        let Some((metrics, method)) = self.of.take() else {
+            return;
+        };
         let took = self.begin.elapsed().as_secs_f64();
-        if let Some(calls) = self.metrics.calls.lock().get_mut(&self.method) {
+        if let Some(calls) = metrics.calls.lock().get_mut(&method) {
             *calls.by_code.entry(name_of(code)).or_default() += 1;
             calls.seconds.observe(took);
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
     }
 }
 
@@ -176,7 +238,7 @@ where
             let (head, body) = answering.await?.into_parts();
             // An answer that is an error is no more than its headers.
             if let Some(code) = code_in(&head.headers) {
-                watched.end(code);
+                watched.running.end(code);
             }
             watched.body = body;
             Ok(Response::from_parts(head, Body::new(watched)))
@@ -188,24 +250,10 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
     Status::from_header_map(headers).map(|status| status.code())
 }
 
-/// A body whose end is the end of a call. One that is dropped before was not wanted any more.
+/// A body whose end is the end of a call.
 struct Watched {
     body: Body,
-    running: Option<Running>,
-}
-
-impl Watched {
-    fn end(&mut self, code: Code) {
-        if let Some(running) = self.running.take() {
-            running.ended(code);
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.end(Code::Cancelled);
-    }
+    running: Running,
 }
 
 impl HttpBody for Watched {
@@ -221,11 +269,11 @@ impl HttpBody for Watched {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     let code = code_in(trailers).unwrap_or(Code::Unknown);
-                    self.end(code);
+                    self.running.end(code);
                 }
             }
-            Some(Err(status)) => self.end(status.code()),
-            None => self.end(Code::Ok),
+            Some(Err(status)) => self.running.end(status.code()),
+            None => self.running.end(Code::Ok),
         }
         Poll::Ready(frame)
     }

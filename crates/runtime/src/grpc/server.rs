@@ -72,7 +72,7 @@ impl Server {
         Ok(Self {
             listener,
             config,
-            metrics: Arc::default(),
+            metrics: GrpcMetrics::of_server(),
             tls,
         })
     }

@@ -71,8 +71,7 @@ impl Shared {
                 (asked.to_owned(), Some(answer))
             }
         };
-        let method = request.method().clone();
-        let begin = Instant::now();
+        let running = self.metrics.begin(&path, &request);
         let web = match &self.web {
             Some(web) => Some(web.now().await),
             None => None,
@@ -90,7 +89,7 @@ impl Shared {
         for (name, value) in web.iter().flat_map(|web| &web.headers) {
             answer.headers_mut().insert(name, value.clone());
         }
-        (self.metrics).answered(&path, &method, answer.status(), begin.elapsed());
+        running.answered(answer.status());
         if has_origin {
             allow_origins(answer.headers_mut());
         }
@@ -187,6 +186,7 @@ impl Shared {
                 (&self.large, ("large", max, flag))
             }
         };
+        let begin = Instant::now();
         let waiting = Arc::clone(places).acquire_owned();
         let Ok(Ok(place)) = timeout(self.limits.queue_time_max, waiting).await else {
             return Err(overloaded(name, self.limits.queue_time_max));
@@ -200,6 +200,7 @@ impl Shared {
             headers: head.headers,
             body,
             peer,
+            waited: begin.elapsed(),
             abandonment: abandonment.clone(),
         };
         let (sender, answer) = oneshot::channel();

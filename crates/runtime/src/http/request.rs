@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, header};
@@ -24,6 +25,8 @@ pub struct Request {
     pub body: Bytes,
     /// Who sent it, as far as the connection tells; nobody where there is no connection.
     pub peer: Option<IpAddr>,
+    /// How long it waited for its place among those that are answered at once.
+    pub waited: Duration,
     /// Whether somebody still waits for the answer.
     pub abandonment: Abandonment,
 }

@@ -125,6 +125,7 @@ mod tests {
                 headers: HeaderMap::new(),
                 body: Bytes::new(),
                 peer: None,
+                waited: std::time::Duration::ZERO,
                 abandonment: Abandonment::default(),
             };
             let body = routes.handle(request).into_bytes().unwrap();

@@ -35,16 +35,10 @@ impl Collect for ProcessMetrics {
             &build,
             1.0,
         );
-        let build = [
-            ("branch", ""),
-            ("goversion", ""),
-            ("revision", ""),
-            build[0],
-        ];
         out.gauge(
             "thanos_build_info",
             "The same under the name that Thanos' dashboards look for.",
-            &build,
+            &build_labels(self.version),
             1.0,
         );
         out.gauge(
@@ -67,7 +61,44 @@ impl Collect for ProcessMetrics {
             let help = "File descriptors that are open.";
             out.gauge("process_open_fds", help, &[], open.count() as f64);
         }
+        if let Some([files, bytes]) = limits() {
+            let help = "File descriptors that may be open.";
+            out.gauge("process_max_fds", help, &[], files);
+            let help = "Address space that the process may have; -1 for any.";
+            out.gauge("process_virtual_memory_max_bytes", help, &[], bytes);
+        }
     }
+}
+
+/// Labels of a build as Go's programs have them; there is neither a Go nor a commit to be named.
+pub(crate) const fn build_labels(version: &'static str) -> [(&'static str, &'static str); 7] {
+    let arch = match std::env::consts::ARCH.as_bytes() {
+        b"x86_64" => "amd64",
+        b"aarch64" => "arm64",
+        _ => std::env::consts::ARCH,
+    };
+    [
+        ("branch", ""),
+        ("goarch", arch),
+        ("goos", std::env::consts::OS),
+        ("goversion", ""),
+        ("revision", ""),
+        ("tags", ""),
+        ("version", version),
+    ]
+}
+
+/// The soft limits of open files and of the address space.
+fn limits() -> Option<[f64; 2]> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+        match line.split_whitespace().next()? {
+            "unlimited" => Some(-1.0),
+            soft => soft.parse().ok(),
+        }
+    };
+    Some([limit("Max open files")?, limit("Max address space")?])
 }
 
 /// User and system time; the fields 14 and 15 of `stat`, counted behind the name in parentheses.
@@ -95,6 +126,7 @@ mod tests {
             return;
         }
         assert!(cpu_seconds().is_some_and(|seconds| seconds >= 0.0));
+        assert!(limits().is_some_and(|[files, bytes]| files >= 1.0 && bytes != 0.0));
         assert!(memory().is_some_and(|(all, resident)| all >= resident && resident > 1e5));
     }
 }

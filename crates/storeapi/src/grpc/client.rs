@@ -11,11 +11,11 @@ use parking_lot::RwLock;
 use proto::thanos::info::InfoRequest;
 use proto::thanos::info::info_client::InfoClient;
 use proto::thanos::store_client::StoreClient;
-use runtime::grpc::{Connector, MESSAGE_BYTES_MAX, TENANT_KEY};
+use runtime::grpc::{Connector, GrpcMetrics, MESSAGE_BYTES_MAX, Running, TENANT_KEY};
 use tokio::time::timeout;
-use tonic::Request;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
 
 use super::catalog::GrpcCatalog;
 use super::channels::Channels;
@@ -54,6 +54,7 @@ pub struct GrpcStore {
     channels: Arc<Channels>,
     info: RwLock<Info>,
     config: ClientConfig,
+    metrics: Arc<GrpcMetrics>,
 }
 
 impl fmt::Debug for GrpcStore {
@@ -87,6 +88,7 @@ impl GrpcStore {
                 ..Info::default()
             }),
             config,
+            metrics: connector.metrics(),
         })
     }
 
@@ -108,9 +110,11 @@ impl GrpcStore {
         // Always the same connection, so that one that is never used otherwise is not made.
         let mut client =
             InfoClient::new(self.channels.first()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = timeout(patience, client.info(InfoRequest {})).await;
-        let answer = answer.map_err(|_| self.silent(patience))?;
-        from_wire(answer.map_err(|status| from_status(&status))?.into_inner())
+        let asking = Asking {
+            patience,
+            ..self.asking("/thanos.info.Info/Info")
+        };
+        from_wire(asking.answer(client.info(InfoRequest {})).await?)
     }
 
     /// Remembers what the store has, as its [`Store::info`] from now on.
@@ -120,11 +124,17 @@ impl GrpcStore {
 
     /// What it serves beside series.
     pub fn catalog(&self) -> GrpcCatalog {
-        GrpcCatalog::new(self.channels.first(), self.address.clone(), self.patience())
+        GrpcCatalog::new(self.channels.first(), self.asking(""))
     }
 
-    fn silent(&self, patience: Duration) -> StoreError {
-        silent(&self.address, patience)
+    /// For asking the method at `path`.
+    fn asking(&self, path: &'static str) -> Asking {
+        Asking {
+            path,
+            address: self.address.clone(),
+            patience: self.patience(),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// How long to wait for an answer.
@@ -147,20 +157,24 @@ impl Store for GrpcStore {
 
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
         let channels = Arc::clone(&self.channels);
-        let patience = self.patience();
-        let address = self.address.clone();
+        let asking = self.asking("/thanos.Store/Series");
         let opening = async move {
-            let opened = timeout(patience, open(channels.here(), &request)).await;
-            match opened {
-                Ok(Ok(messages)) => Frames {
+            let mut running = asking.started();
+            let metadata = match metadata(&request) {
+                Ok(metadata) => metadata,
+                Err(error) => return failed(error),
+            };
+            let message = request::series_to_wire(&request, BATCH_SIZE);
+            let opening = Received::call(channels.here(), asking.path, metadata, &message);
+            match asking.wait(&mut running, opening).await {
+                Ok(messages) => Frames {
                     messages,
                     decoder: Decoder::default(),
-                    patience,
-                    address,
+                    asking,
+                    running,
                 }
                 .into_stream(),
-                Ok(Err(error)) => failed(error),
-                Err(_) => failed(silent(&address, patience)),
+                Err(error) => failed(error),
             }
         };
         stream::once(opening).flatten().boxed()
@@ -171,14 +185,11 @@ impl Store for GrpcStore {
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         let channels = Arc::clone(&self.channels);
-        let patience = self.patience();
-        let address = self.address.clone();
+        let asking = self.asking("/thanos.Store/LabelNames");
         Box::pin(async move {
             let mut client = client(channels.here());
             let asked = with_tenant(request::names_to_wire(&request), &request.tenant)?;
-            let answer = timeout(patience, client.label_names(asked)).await;
-            let answer = answer.map_err(|_| silent(&address, patience))?;
-            let answer = answer.map_err(|status| from_status(&status))?.into_inner();
+            let answer = asking.answer(client.label_names(asked)).await?;
             Ok(sorted(answer.names, answer.warnings))
         })
     }
@@ -189,15 +200,12 @@ impl Store for GrpcStore {
         request: LabelsRequest,
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         let channels = Arc::clone(&self.channels);
-        let patience = self.patience();
-        let address = self.address.clone();
+        let asking = self.asking("/thanos.Store/LabelValues");
         Box::pin(async move {
             let mut client = client(channels.here());
             let asked = request::values_to_wire(name, &request);
             let asked = with_tenant(asked, &request.tenant)?;
-            let answer = timeout(patience, client.label_values(asked)).await;
-            let answer = answer.map_err(|_| silent(&address, patience))?;
-            let answer = answer.map_err(|status| from_status(&status))?.into_inner();
+            let answer = asking.answer(client.label_values(asked)).await?;
             Ok(sorted(answer.values, answer.warnings))
         })
     }
@@ -207,29 +215,76 @@ fn client(channel: Channel) -> StoreClient<Channel> {
     StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-async fn open(channel: Channel, request: &SeriesRequest) -> Result<Received, StoreError> {
-    let message = request::series_to_wire(request, BATCH_SIZE);
+fn metadata(request: &SeriesRequest) -> Result<MetadataMap, StoreError> {
     let mut metadata = with_tenant((), &request.tenant)?.into_parts().0;
     metadata.insert(HASHES_KEY, MetadataValue::from_static(NO_HASHES));
-    let received = Received::call(channel, "/thanos.Store/Series", metadata, &message).await;
-    received.map_err(|status| from_status(&status))
+    Ok(metadata)
+}
+
+/// One method of one endpoint, and how it is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pub(super) path: &'static str,
+    pub(super) address: String,
+    pub(super) patience: Duration,
+    pub(super) metrics: Arc<GrpcMetrics>,
+}
+
+impl Asking {
+    /// Counts a call as begun.
+    pub(super) fn started(&self) -> Running {
+        self.metrics.started(self.path)
+    }
+
+    /// Waits for the next thing that a call gives. One that fails has ended.
+    pub(super) async fn wait<T>(
+        &self,
+        running: &mut Running,
+        next: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.patience, next).await {
+            Ok(Ok(given)) => Ok(given),
+            Ok(Err(status)) => {
+                running.end(status.code());
+                Err(from_status(&status))
+            }
+            Err(_) => {
+                running.end(Code::DeadlineExceeded);
+                Err(StoreError::new(
+                    ErrorKind::Unavailable,
+                    format!("{} sent nothing for {:?}", self.address, self.patience),
+                ))
+            }
+        }
+    }
+
+    /// Waits for the only answer of a call.
+    async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, StoreError> {
+        let mut running = self.started();
+        let answer = self.wait(&mut running, call).await?;
+        running.end(Code::Ok);
+        Ok(answer.into_inner())
+    }
 }
 
 /// The frames of an answer.
 struct Frames {
     messages: Received,
     decoder: Decoder,
-    patience: Duration,
-    address: String,
+    asking: Asking,
+    running: Running,
 }
 
 impl Frames {
     /// The next frame; nothing after the last.
     async fn next(&mut self) -> Result<Option<Frame>, StoreError> {
         loop {
-            let message = timeout(self.patience, self.messages.message()).await;
-            let message = message.map_err(|_| silent(&self.address, self.patience))?;
-            let Some(message) = message.map_err(|status| from_status(&status))? else {
+            let message = self.messages.message();
+            let Some(message) = self.asking.wait(&mut self.running, message).await? else {
+                self.running.end(Code::Ok);
                 return Ok(None);
             };
             // One that holds nothing for us decodes to nothing.
@@ -276,11 +331,4 @@ fn sorted(mut values: Vec<String>, warnings: Vec<String>) -> Strings {
         values.dedup();
     }
     Strings { values, warnings }
-}
-
-pub(super) fn silent(address: &str, patience: Duration) -> StoreError {
-    StoreError::new(
-        ErrorKind::Unavailable,
-        format!("{address} sent nothing for {patience:?}"),
-    )
 }

@@ -81,6 +81,7 @@ fn ask(store: Fixed, limits: ReadLimits, response_type: ResponseType) -> Respons
         headers: HeaderMap::new(),
         body: body.into(),
         peer: None,
+        waited: std::time::Duration::ZERO,
         abandonment: Abandonment::default(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

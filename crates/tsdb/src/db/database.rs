@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use model::stop::Pace;
@@ -66,6 +67,10 @@ pub struct OpenReport {
     pub removed: Vec<PathBuf>,
     /// Damaged blocks.
     pub set_aside: Vec<SetAside>,
+    /// Whether who had it open before closed it; not known unless it is locked.
+    pub is_clean_start: Option<bool>,
+    /// How long opening it took.
+    pub took: Duration,
     /// What opening the head met.
     pub head: head::OpenReport,
 }
@@ -93,11 +98,11 @@ pub struct Db {
     pub(super) released: Mutex<BTreeSet<Ulid>>,
     report: OpenReport,
     /// Given up last, when nothing is written any more.
-    _lock: Option<DirLock>,
+    lock: Option<DirLock>,
 }
 
 /// What a database has, for people and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct DbStats {
     /// Series in the head.
     pub head_series: usize,
@@ -132,6 +137,7 @@ impl Db {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        let begin = Instant::now();
         let lock = options.lock.then(|| DirLock::acquire(dir)).transpose()?;
         let removed = leftovers::clear(dir)?;
         let mut blocks = Blocks::reopen(dir, &[])?;
@@ -153,9 +159,11 @@ impl Db {
             report: OpenReport {
                 removed,
                 set_aside,
+                is_clean_start: lock.as_ref().map(|lock| !lock.was_left()),
+                took: begin.elapsed(),
                 head: head_report,
             },
-            _lock: lock,
+            lock,
         };
         // Blocks that another was made from are still there after a crash.
         db.retain()?;
@@ -170,6 +178,14 @@ impl Db {
     /// The data directory. Finished blocks are the directories in it whose names are ULIDs.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Notes that nothing more is written, so that the next start knows that this one was ended
+    /// properly, also if the process ends before all who read are done.
+    pub fn note_end(&self) {
+        if let Some(lock) = &self.lock {
+            lock.give_up();
+        }
     }
 
     /// Says which blocks retention may remove, if the options have it wait for that; all others stay,

@@ -24,6 +24,7 @@ const OWNER_LEN_MAX: u64 = 200;
 pub struct DirLock {
     file: File,
     path: PathBuf,
+    was_left: bool,
 }
 
 impl DirLock {
@@ -50,22 +51,40 @@ impl DirLock {
             }
             Err(e) => return Err(Error::io("lock", &path, e.into())),
         }
+        let was_left = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
         let me = format!("process {} on {host}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.write_all(me.as_bytes()))
             .map_err(|e| Error::io("write", &path, e))?;
-        Ok(Self { file, path })
+        Ok(Self {
+            file,
+            path,
+            was_left,
+        })
+    }
+
+    /// Whether who had it locked before ended without giving it up.
+    pub const fn was_left(&self) -> bool {
+        self.was_left
+    }
+}
+
+impl DirLock {
+    /// Notes that nothing more is written, though the directory stays locked: whoever locks it next is
+    /// told that it was given up.
+    pub fn give_up(&self) {
+        if let Err(error) = self.file.set_len(0) {
+            // The next to lock it writes its own name anyway.
+            tracing::debug!(path = %self.path.display(), %error, "cannot empty the lock file");
+        }
     }
 }
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        if let Err(error) = self.file.set_len(0) {
-            // The next to lock it writes its own name anyway.
-            tracing::debug!(path = %self.path.display(), %error, "cannot empty the lock file");
-        }
+        self.give_up();
     }
 }
 
@@ -92,7 +111,15 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Conflict);
         let me = format!("process {} on ", std::process::id());
         assert!(error.to_string().contains(&me), "{error}");
+        assert!(!first.was_left(), "nobody had it before");
         drop(first);
-        DirLock::acquire(dir.path()).unwrap();
+        let second = DirLock::acquire(dir.path()).unwrap();
+        assert!(!second.was_left(), "the first gave it up");
+        second.give_up();
+        assert!(DirLock::acquire(dir.path()).is_err(), "it is still locked");
+        drop(second);
+        std::fs::write(dir.path().join(LOCK_FILE), "process 1 on there\n").unwrap();
+        let third = DirLock::acquire(dir.path()).unwrap();
+        assert!(third.was_left(), "somebody was killed");
     }
 }

@@ -8,10 +8,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
+use model::figure::Quantiles;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::rows::Rows;
@@ -33,34 +35,29 @@ pub(super) struct Logs {
     /// Told when `durable` changes.
     flushed: Condvar,
     sync: SyncMode,
-    syncs: Mutex<Syncs>,
+    /// Seconds that it took to make data durable.
+    syncs: Mutex<Quantiles>,
+    corruptions: AtomicU64,
 }
 
-/// How often data was made durable.
-#[derive(Debug, Default)]
-struct Syncs {
-    count: u64,
-    time: Duration,
-}
-
-impl Syncs {
-    fn add(&mut self, took: Duration) {
-        self.count += 1;
-        self.time += took;
-    }
-}
+/// Quantiles of what flushes to disk take; Prometheus' own.
+const SYNC_QUANTILES: &[f64] = &[0.5, 0.9, 0.99];
 
 /// The log of a head, for people and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct WalStats {
     /// The segment that is written to.
     pub segment: u32,
     /// How often segments were brought to disk.
     pub syncs: u64,
-    /// How long that took in all.
-    pub sync_time: Duration,
+    /// How many seconds that took in all.
+    pub sync_seconds: f64,
+    /// How many seconds it took of late, by quantile.
+    pub sync_quantiles: Vec<(f64, f64)>,
     /// True after an error, from which on nothing is written.
     pub has_failed: bool,
+    /// Damaged parts that were set aside, at the start or later.
+    pub corruptions: u64,
 }
 
 /// The logs while they are locked.
@@ -124,7 +121,8 @@ impl Logs {
             durable: Mutex::default(),
             flushed: Condvar::new(),
             sync: head.sync,
-            syncs: Mutex::default(),
+            syncs: Mutex::new(Quantiles::new(SYNC_QUANTILES)),
+            corruptions: AtomicU64::new(0),
         })
     }
 
@@ -203,13 +201,20 @@ impl Logs {
             let open = self.open.lock();
             (open.wal.segment(), open.failed.is_some())
         };
-        let syncs = self.syncs.lock();
+        let (sync_quantiles, syncs, sync_seconds) = self.syncs.lock().read(Instant::now());
         WalStats {
             segment,
-            syncs: syncs.count,
-            sync_time: syncs.time,
+            syncs,
+            sync_seconds,
+            sync_quantiles,
             has_failed,
+            corruptions: self.corruptions.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts damaged parts that were set aside.
+    pub(super) fn set_aside(&self, count: usize) {
+        (self.corruptions).fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Flushes both logs, first the one that has the series of the other; returns how many appends
@@ -227,7 +232,9 @@ impl Logs {
         for (path, mut file) in logs {
             let started = Instant::now();
             let synced = file.sync();
-            self.syncs.lock().add(started.elapsed());
+            let ended = Instant::now();
+            let took = ended.duration_since(started).as_secs_f64();
+            self.syncs.lock().observe(took, ended);
             if let Err(e) = synced {
                 let error = Error::io("sync", &path, e);
                 self.open.lock().fail(&error);

@@ -66,6 +66,7 @@ impl Head {
         head.files.open_for_writing()?;
         let logs = Arc::new(Logs::open(dir, &options)?);
         logs.expire(aliases);
+        logs.set_aside(repairs.len());
         if let SyncMode::Batch(every) = options.sync {
             head._flusher = Some(Flusher::start(Arc::clone(&logs), every)?);
         }

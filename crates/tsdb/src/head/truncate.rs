@@ -70,6 +70,7 @@ impl Head {
             Err(error @ Error::Corrupt { .. }) => {
                 tracing::warn!(%error, "damage in the log is set aside");
                 repair_until(&log, to)?;
+                logs.set_aside(1);
                 write()?
             }
             result => result?,

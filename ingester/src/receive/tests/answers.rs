@@ -113,6 +113,7 @@ impl Fixture {
             headers: map,
             body: body.into(),
             peer: None,
+            waited: std::time::Duration::ZERO,
             abandonment: Abandonment::default(),
         };
         WriteEndpoint::new(Arc::clone(&self.receiver)).answer(&request, manner)

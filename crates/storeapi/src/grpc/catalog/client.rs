@@ -1,7 +1,6 @@
 //! The client.
 
 use std::fmt;
-use std::time::Duration;
 
 use model::ErrorKind;
 use prost::Message;
@@ -15,12 +14,10 @@ use proto::thanos::{
     tsdb_statistics_response,
 };
 use runtime::grpc::MESSAGE_BYTES_MAX;
-use tokio::time::timeout;
 use tonic::transport::Channel;
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
-use super::super::client::{silent, with_tenant};
-use super::super::from_status;
+use super::super::client::{Asking, with_tenant};
 use crate::catalog::{
     Answer, Answering, Catalog, ExemplarsRequest, MetadataByMetric, MetadataRequest, RuleGroup,
     RulesRequest, SeriesExemplars, StatisticsByTenant, StatisticsRequest, Targets, TargetsRequest,
@@ -32,44 +29,42 @@ use crate::wire::{catalog as wire, statistics};
 #[derive(Clone)]
 pub struct GrpcCatalog {
     channel: Channel,
-    address: String,
-    silence_max: Duration,
+    asking: Asking,
 }
 
 impl fmt::Debug for GrpcCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrpcCatalog")
-            .field("address", &self.address)
+            .field("address", &self.asking.address)
             .finish_non_exhaustive()
     }
 }
 
 impl GrpcCatalog {
-    /// The catalog at the end of a connection to `address`, which may send nothing for
-    /// `silence_max` while it owes an answer.
-    pub const fn new(channel: Channel, address: String, silence_max: Duration) -> Self {
-        Self {
-            channel,
-            address,
-            silence_max,
-        }
+    /// The catalog at the end of a connection, asked like other methods of its endpoint.
+    pub(in super::super) const fn new(channel: Channel, asking: Asking) -> Self {
+        Self { channel, asking }
     }
 
-    /// Gives the messages of an answer to `take`, all of them together no larger than one may be.
+    /// Gives the messages of the answer of the method at `path` to `take`, all of them together no
+    /// larger than one may be.
     async fn receive<M: Message + Default>(
         &self,
-        asking: impl Future<Output = Result<Response<Streaming<M>>, Status>>,
+        path: &'static str,
+        calling: impl Future<Output = Result<Response<Streaming<M>>, Status>>,
         mut take: impl FnMut(M) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let patience = self.silence_max;
-        let is_silent = |_| silent(&self.address, patience);
-        let opened = timeout(patience, asking).await.map_err(is_silent)?;
-        let mut messages = opened.map_err(|status| from_status(&status))?.into_inner();
+        let asking = Asking {
+            path,
+            ..self.asking.clone()
+        };
+        let mut running = asking.started();
+        let mut messages = asking.wait(&mut running, calling).await?.into_inner();
         let mut bytes = 0;
         loop {
-            let next = timeout(patience, messages.message()).await;
-            let next = next.map_err(is_silent)?;
-            let Some(message) = next.map_err(|status| from_status(&status))? else {
+            let next = messages.message();
+            let Some(message) = asking.wait(&mut running, next).await? else {
+                running.end(Code::Ok);
                 return Ok(());
             };
             bytes += message.encoded_len();
@@ -102,7 +97,8 @@ impl Catalog for GrpcCatalog {
                 }
                 Ok(())
             };
-            this.receive(client.rules(asked), take).await?;
+            this.receive("/thanos.Rules/Rules", client.rules(asked), take)
+                .await?;
             Ok(answer)
         })
     }
@@ -126,7 +122,8 @@ impl Catalog for GrpcCatalog {
                 }
                 None => Ok(()),
             };
-            this.receive(client.targets(asked), take).await?;
+            this.receive("/thanos.Targets/Targets", client.targets(asked), take)
+                .await?;
             Ok(answer)
         })
     }
@@ -150,7 +147,12 @@ impl Catalog for GrpcCatalog {
                 }
                 Ok(())
             };
-            this.receive(client.metric_metadata(asked), take).await?;
+            this.receive(
+                "/thanos.Metadata/MetricMetadata",
+                client.metric_metadata(asked),
+                take,
+            )
+            .await?;
             Ok(answer)
         })
     }
@@ -172,7 +174,8 @@ impl Catalog for GrpcCatalog {
                 }
                 Ok(())
             };
-            this.receive(client.exemplars(asked), take).await?;
+            this.receive("/thanos.Exemplars/Exemplars", client.exemplars(asked), take)
+                .await?;
             Ok(answer)
         })
     }
@@ -196,7 +199,12 @@ impl Catalog for GrpcCatalog {
                 }
                 Ok(())
             };
-            this.receive(client.tsdb_statistics(asked), take).await?;
+            this.receive(
+                "/thanos.Status/TSDBStatistics",
+                client.tsdb_statistics(asked),
+                take,
+            )
+            .await?;
             Ok(answer)
         })
     }

@@ -196,6 +196,7 @@ fn from_a_peer(
         headers,
         body: body.as_bytes().to_vec().into(),
         peer: Some(IpAddr::from([10, 0, 0, 9])),
+        waited: std::time::Duration::ZERO,
         abandonment: Abandonment::default(),
     });
     assert!(answer.status().is_success(), "{path}");

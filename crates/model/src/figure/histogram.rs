@@ -17,6 +17,11 @@ impl Histogram {
         0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
     ];
 
+    /// Bounds in seconds for what Thanos' servers and stores do.
+    pub const THANOS_SECONDS: &'static [f64] = &[
+        0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0,
+    ];
+
     /// A histogram over ascending bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
         Self {
@@ -30,13 +35,41 @@ impl Histogram {
     pub fn observe(&self, value: f64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.add_sum(value);
+    }
+
+    /// A tally of observations to be added later.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            bounds: self.bounds,
+            counts: vec![0; self.bounds.len() + 1].into(),
+            sum: 0.0,
+        }
+    }
+
+    /// Adds what a tally of this histogram counted.
+    pub fn add(&self, tally: &Tally) {
+        for (count, more) in self.counts.iter().zip(&tally.counts) {
+            if *more > 0 {
+                count.fetch_add(*more, Ordering::Relaxed);
+            }
+        }
+        self.add_sum(tally.sum);
+    }
+
+    fn add_sum(&self, value: f64) {
         let add = |bits| Some((f64::from_bits(bits) + value).to_bits());
         // Always `Ok`: `add` never gives up.
         let _ = (self.sum_bits).fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
+    /// The number of observations.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|c| c.load(Ordering::Relaxed)).sum()
+    }
+
     /// Bounds, the last of them infinity, with the number of observations up to each, and the sum of all.
-    pub(super) fn read(&self) -> (Vec<(f64, u64)>, f64) {
+    pub fn read(&self) -> (Vec<(f64, u64)>, f64) {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let mut below = 0;
         let buckets: Vec<_> = (bounds.zip(&self.counts))
@@ -47,6 +80,23 @@ impl Histogram {
             .collect();
         let sum = f64::from_bits(self.sum_bits.load(Ordering::Relaxed));
         (buckets, sum)
+    }
+}
+
+/// Observations that their only owner counts, to be added to a histogram all at once.
+#[derive(Debug)]
+pub struct Tally {
+    bounds: &'static [f64],
+    counts: Box<[u64]>,
+    sum: f64,
+}
+
+impl Tally {
+    /// Counts an observation.
+    pub fn observe(&mut self, value: f64) {
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[bucket] += 1;
+        self.sum += value;
     }
 }
 
@@ -62,5 +112,11 @@ mod tests {
         }
         let expected = vec![(1.0, 2), (2.0, 3), (f64::INFINITY, 4)];
         assert_eq!(histogram.read(), (expected, 6.0));
+        let mut tally = histogram.tally();
+        tally.observe(1.5);
+        tally.observe(9.0);
+        histogram.add(&tally);
+        let expected = vec![(1.0, 2), (2.0, 4), (f64::INFINITY, 6)];
+        assert_eq!(histogram.read(), (expected, 16.5));
     }
 }
