@@ -27,7 +27,9 @@ use querier::query_log::{LogFile, QueryLog};
 use querier::stores::{FixedStore, FixedStores};
 use runtime::flags::make_dir;
 use runtime::grpc::{self, Readiness};
-use runtime::http::{AsPrometheus, ComponentStatus, HttpLimits, PathPattern, Routes, Server, Service};
+use runtime::http::{
+    AsPrometheus, ComponentStatus, HttpLimits, PathPattern, Routes, Server, Service,
+};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;

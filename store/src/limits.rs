@@ -112,7 +112,7 @@ pub struct Usage {
     series: AtomicU64,
     samples: AtomicU64,
     bytes: AtomicU64,
-    /// Of `bytes`, those of each type.
+    /// Bytes that were read of the bucket, of each type.
     fetched: [AtomicU64; DataType::ALL.len()],
 }
 
@@ -159,12 +159,16 @@ impl Usage {
         )
     }
 
+    /// Counts bytes that are read of the bucket.
+    pub fn fetched(&self, of: DataType, n: u64) {
+        self.fetched[of as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
     /// Takes bytes into account, before they are read.
     ///
     /// # Errors
     /// [`ErrorKind::Exhausted`] beyond the limit.
-    pub fn bytes(&self, of: DataType, n: u64) -> Result<(), StoreError> {
-        self.fetched[of as usize].fetch_add(n, Ordering::Relaxed);
+    pub fn bytes(&self, n: u64) -> Result<(), StoreError> {
         let max = self.limits.bytes_max;
         take(
             &self.bytes,
@@ -200,7 +204,7 @@ mod tests {
         });
         assert!(usage.series(2).is_ok());
         assert!(usage.chunks(2).is_ok());
-        assert!(usage.bytes(DataType::Chunks, 10).is_ok());
+        assert!(usage.bytes(10).is_ok());
         for (error, said) in [
             (
                 usage.series(1),
@@ -211,7 +215,7 @@ mod tests {
                 "360 samples of the bucket or more, and the limit is 240 (--store.limits.request-samples)",
             ),
             (
-                usage.bytes(DataType::Chunks, 7),
+                usage.bytes(7),
                 "17 bytes of the bucket or more, and the limit is 10 (--store.grpc.downloaded-bytes-limit)",
             ),
         ] {
@@ -224,6 +228,6 @@ mod tests {
             samples_max: 0,
             bytes_max: 0,
         });
-        assert!(unlimited.bytes(DataType::Chunks, u64::MAX / 2).is_ok(), "0 means no limit");
+        assert!(unlimited.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
     }
 }

@@ -249,7 +249,8 @@ impl Pages {
             return Ok(());
         }
         let bytes = runs.iter().map(|run| run.end - run.start).sum();
-        usage.bytes(of, bytes)?;
+        usage.bytes(bytes)?;
+        usage.fetched(of, bytes);
         let _place = self.reads.acquire().await.expect("never closed");
         let key = object.object.to_string();
         let plan = ReadPlan::default();
