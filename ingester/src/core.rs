@@ -122,18 +122,8 @@ impl Core {
             Arc::clone(&tenants),
             deps.notifications.clone(),
         ));
-        let shipping = open_bucket(&config.bucket)?.map(|bucket| {
-            Arc::new(Shipping::new(
-                bucket,
-                Arc::clone(&tenants),
-                Arc::clone(&deps.clock),
-                config.hash,
-            ))
-        });
+        let shipping = open_shipping(config, &tenants, &deps)?;
         let registry = &deps.registry;
-        if let Some(shipping) = &shipping {
-            registry.register(Arc::<Shipping>::clone(shipping));
-        }
         registry.register(Arc::<MaintenanceMetrics>::clone(&maintenance));
         registry.register(Arc::<Exporters>::clone(&exporters));
         registry.register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
@@ -339,6 +329,21 @@ impl Core {
         tracing::info!("shipping blocks");
         shipping.ship_all().await;
     }
+}
+
+/// What ships blocks, where there is a bucket; its figures are shown.
+fn open_shipping(
+    config: &Config,
+    tenants: &Arc<Tenants>,
+    deps: &Deps,
+) -> Result<Option<Arc<Shipping>>, Error> {
+    let Some(bucket) = open_bucket(&config.bucket)? else {
+        return Ok(None);
+    };
+    let (tenants, clock) = (Arc::clone(tenants), Arc::clone(&deps.clock));
+    let shipping = Arc::new(Shipping::new(bucket, tenants, clock, config.hash));
+    deps.registry.register(Arc::<Shipping>::clone(&shipping));
+    Ok(Some(shipping))
 }
 
 /// Opens the queues of what is forwarded.

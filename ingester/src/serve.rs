@@ -71,7 +71,6 @@ impl Ingester {
         };
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
-        registry.register(http.metrics());
         registry.register(writes.metrics());
         registry.register(grpc_server.metrics());
         for (what, address) in [
@@ -83,16 +82,9 @@ impl Ingester {
                 tracing::info!(%address, what, "listening");
             }
         }
-        let (http_service, write_service) = (Service::default(), Service::default());
-        registry.register(Arc::new(ComponentStatus {
-            component: "receive",
-            service: http_service.clone(),
-        }));
-        registry.register(Arc::new(AsPrometheus {
-            version: env!("CARGO_PKG_VERSION"),
-            service: http_service.clone(),
-            requests: http.metrics(),
-        }));
+        let http_service = ComponentStatus::serve("receive", &registry);
+        let write_service = Service::default();
+        AsPrometheus::show(&registry, &http_service, http.metrics());
         // Told before the background work is: nobody may write any more when that ends.
         let (stop_core, core_stopped) = Shutdown::new();
         let serving = async {

@@ -113,11 +113,7 @@ impl Querier {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(http.metrics());
         registry.register(grpc.metrics());
-        let handlers = runtime::http::Service::default();
-        registry.register(Arc::new(ComponentStatus {
-            component: "query",
-            service: handlers.clone(),
-        }));
+        let handlers = ComponentStatus::serve("query", &registry);
         let readiness = Readiness::new();
         let (ready, stop) = (readiness.clone(), shutdown.clone());
         let (opened, opening) = tokio::sync::oneshot::channel();

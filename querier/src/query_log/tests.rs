@@ -18,7 +18,7 @@ fn request(headers: &[(&'static str, &'static str)]) -> Request {
         headers: all,
         body: Default::default(),
         peer: Some([10, 0, 0, 7].into()),
-        waited: std::time::Duration::ZERO,
+        waited: Duration::ZERO,
         abandonment: Abandonment::default(),
     }
 }

@@ -120,19 +120,13 @@ impl Shipper {
             ..Origin::new(&self.config.source, labels.clone())
         };
         let mut overlaps = Overlaps::default();
-        let is_pending = |known: &BTreeSet<Ulid>,
-                          quarantined: &BTreeMap<Ulid, String>,
-                          meta: &Meta| {
-            !known.contains(&meta.ulid) && !quarantined.contains_key(&meta.ulid) && self.wants(meta)
-        };
-        let pending = blocks
-            .iter()
-            .filter(|meta| is_pending(&known, &quarantined, meta));
-        let pending = pending.count() as u64;
-        self.counts.pending.store(pending, Ordering::Relaxed);
+        let pending = (blocks.iter()).filter(|m| self.is_pending(m, &known, &quarantined));
+        self.counts
+            .pending
+            .store(pending.count() as u64, Ordering::Relaxed);
         for meta in &blocks {
             let id = meta.ulid;
-            if !is_pending(&known, &quarantined, meta) {
+            if !self.is_pending(meta, &known, &quarantined) {
                 continue;
             }
             if !shipped.failed.is_empty() && !self.config.allow_out_of_order {
@@ -172,6 +166,17 @@ impl Shipper {
             .map(|meta| meta.ulid)
             .collect();
         Ok(shipped)
+    }
+
+    /// Whether a block is one to ship that neither is in the bucket nor damaged.
+    fn is_pending(
+        &self,
+        meta: &Meta,
+        known: &BTreeSet<Ulid>,
+        quarantined: &BTreeMap<Ulid, String>,
+    ) -> bool {
+        let is_settled = known.contains(&meta.ulid) || quarantined.contains_key(&meta.ulid);
+        !is_settled && self.wants(meta)
     }
 
     /// Whether a block is one to ship.

@@ -10,7 +10,7 @@ use hyper::{Method, Request, StatusCode};
 use parking_lot::Mutex;
 
 use super::server::Service;
-use crate::metrics::{Collect, Exposition, Histogram, build_labels};
+use crate::metrics::{Collect, Exposition, Histogram, Registry, build_labels};
 
 /// Handlers that are told apart; requests for others are counted together.
 const HANDLERS_MAX: usize = 128;
@@ -198,6 +198,19 @@ pub struct ComponentStatus {
     pub service: Service,
 }
 
+impl ComponentStatus {
+    /// A service that `registry` shows as a component's.
+    pub fn serve(component: &'static str, registry: &Registry) -> Service {
+        let service = Service::default();
+        let shown = service.clone();
+        registry.register(Arc::new(Self {
+            component,
+            service: shown,
+        }));
+        service
+    }
+}
+
 impl Collect for ComponentStatus {
     fn collect(&self, out: &mut Exposition) {
         // Who is not healthy does not answer.
@@ -218,6 +231,18 @@ pub struct AsPrometheus {
     pub service: Service,
     /// Its requests.
     pub requests: Arc<HttpMetrics>,
+}
+
+impl AsPrometheus {
+    /// Has `registry` show a server's requests under both names.
+    pub fn show(registry: &Registry, service: &Service, requests: Arc<HttpMetrics>) {
+        registry.register(Arc::clone(&requests) as _);
+        registry.register(Arc::new(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            service: service.clone(),
+            requests,
+        }));
+    }
 }
 
 impl Collect for AsPrometheus {
