@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
-use runtime::http::{AsPrometheus, ComponentStatus, HttpLimits, Server, Service};
+use runtime::http::{AsPrometheus, HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock as _, Error, SystemClock};
@@ -82,9 +82,8 @@ impl Ingester {
                 tracing::info!(%address, what, "listening");
             }
         }
-        let http_service = ComponentStatus::serve("receive", &registry);
+        let http_service = AsPrometheus::serve("receive", &registry, http.metrics());
         let write_service = Service::default();
-        AsPrometheus::show(&registry, &http_service, http.metrics());
         // Told before the background work is: nobody may write any more when that ends.
         let (stop_core, core_stopped) = Shutdown::new();
         let serving = async {

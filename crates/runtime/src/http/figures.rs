@@ -234,14 +234,20 @@ pub struct AsPrometheus {
 }
 
 impl AsPrometheus {
-    /// Has `registry` show a server's requests under both names.
-    pub fn show(registry: &Registry, service: &Service, requests: Arc<HttpMetrics>) {
+    /// As [`ComponentStatus::serve`], with the server's requests shown under both names.
+    pub fn serve(
+        component: &'static str,
+        registry: &Registry,
+        requests: Arc<HttpMetrics>,
+    ) -> Service {
+        let service = ComponentStatus::serve(component, registry);
         registry.register(Arc::clone(&requests) as _);
         registry.register(Arc::new(Self {
             version: env!("CARGO_PKG_VERSION"),
             service: service.clone(),
             requests,
         }));
+        service
     }
 }
 
