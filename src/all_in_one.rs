@@ -27,9 +27,7 @@ use querier::query_log::{LogFile, QueryLog};
 use querier::stores::{FixedStore, FixedStores};
 use runtime::flags::make_dir;
 use runtime::grpc::{self, Readiness};
-use runtime::http::{
-    AsPrometheus, ComponentStatus, HttpLimits, PathPattern, Routes, Server, Service,
-};
+use runtime::http::{AsPrometheus, HttpLimits, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
@@ -116,16 +114,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
     let (opened, opening) = oneshot::channel();
     let starting = async {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
-        registry.register(Arc::clone(&figures) as _);
-        registry.register(Arc::new(AsPrometheus {
-            version: env!("CARGO_PKG_VERSION"),
-            service: service.clone(),
-            requests: figures,
-        }));
-        registry.register(Arc::new(ComponentStatus {
-            component: "all-in-one",
-            service: service.clone(),
-        }));
+        AsPrometheus::show("all-in-one", &registry, &service, figures);
         let deps = Deps::new(Arc::clone(&clock), registry, replay);
         let (settings, given) = (config.ingester.clone(), deps.clone());
         let front = process::blocking(move || Front::open(&settings, &given)).await?;

@@ -240,14 +240,28 @@ impl AsPrometheus {
         registry: &Registry,
         requests: Arc<HttpMetrics>,
     ) -> Service {
-        let service = ComponentStatus::serve(component, registry);
+        let service = Service::default();
+        Self::show(component, registry, &service, requests);
+        service
+    }
+
+    /// The same of a service that there is already.
+    pub fn show(
+        component: &'static str,
+        registry: &Registry,
+        service: &Service,
+        requests: Arc<HttpMetrics>,
+    ) {
+        registry.register(Arc::new(ComponentStatus {
+            component,
+            service: service.clone(),
+        }));
         registry.register(Arc::clone(&requests) as _);
         registry.register(Arc::new(Self {
             version: env!("CARGO_PKG_VERSION"),
             service: service.clone(),
             requests,
         }));
-        service
     }
 }
 
