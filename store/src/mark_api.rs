@@ -178,6 +178,7 @@ mod tests {
             headers,
             body: Default::default(),
             peer: None,
+            waited: std::time::Duration::ZERO,
             abandonment: Abandonment::default(),
         };
         api.handle(request).status().as_u16()
