@@ -50,7 +50,8 @@ const OF_QUERIER: [&str; 22] = [
     "grpc-server-max-connection-age",
     "grpc-grace-period",
 ];
-const OF_STORE: [&str; 4] = [
+const OF_STORE: [&str; 5] = [
+    "disable-admin-operations",
     "store.grpc.downloaded-bytes-limit",
     "store.grpc.series-max-concurrency",
     "index-cache-size",
