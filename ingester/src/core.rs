@@ -139,7 +139,8 @@ impl Core {
             notifications: deps.notifications.clone(),
             reloads: deps.reloads.clone(),
         });
-        let fingerprint = parts.fingerprint();
+        let auto_reload = config.auto_reload;
+        let auto_reload = auto_reload.map(|every| (every, parts.fingerprint()));
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
@@ -162,7 +163,7 @@ impl Core {
             shipping,
             api,
             deps,
-            auto_reload: config.auto_reload.map(|every| (every, fingerprint)),
+            auto_reload,
         })
     }
 
