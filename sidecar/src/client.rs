@@ -137,6 +137,15 @@ impl Client {
         whole(sent.await?, BODY_BYTES_MAX).await
     }
 
+    /// Tells it to do something, such as `/-/reload`.
+    ///
+    /// # Errors
+    /// When Prometheus cannot be reached, or refuses.
+    pub async fn post(&self, path: &str) -> Result<(), StoreError> {
+        let sent = self.send(Method::POST, path, HeaderMap::new(), Bytes::new());
+        sent.await.map(drop)
+    }
+
     /// Asks a question by remote read; the answer is still to be read.
     ///
     /// # Errors

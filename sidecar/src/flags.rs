@@ -12,6 +12,10 @@ use storeapi::grpc::Limits;
 
 use crate::client::ClientConfig;
 
+mod reloader;
+
+pub use reloader::{ReloadMethod, ReloaderConfig, ReloaderFlags};
+
 /// What was said on the command line.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
@@ -27,6 +31,9 @@ pub struct Flags {
     /// The shipping of blocks.
     #[command(flatten)]
     pub shipper: ShipperFlags,
+    /// The watching of Prometheus' configuration.
+    #[command(flatten)]
+    pub reloader: ReloaderFlags,
     /// Directory of the TSDB whose blocks are shipped.
     #[arg(long = "tsdb.path", value_name = "DIR", default_value = "./data")]
     pub tsdb_path: PathBuf,
@@ -128,16 +135,7 @@ pub struct ShipperFlags {
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
-    with_value: &[
-        "shipper.upload-concurrency",
-        "reloader.config-file",
-        "reloader.config-envsubst-file",
-        "reloader.rule-dir",
-        "reloader.watch-interval",
-        "reloader.retry-interval",
-        "reloader.method",
-        "reloader.process-name",
-    ],
+    with_value: &["shipper.upload-concurrency"],
     // Damaged blocks are always set aside.
     switches: &["shipper.skip-corrupted-blocks"],
     refused: &[],
@@ -199,6 +197,8 @@ pub struct Config {
     pub min_time: MinTime,
     /// What an answer may hold.
     pub limits: Limits,
+    /// What of Prometheus' configuration is watched, if anything is.
+    pub reloader: Option<ReloaderConfig>,
 }
 
 impl PartialEq for ShipperFlags {
@@ -232,7 +232,9 @@ impl Flags {
                 reason: format!("{url:?} does not begin with http:// or https://"),
             });
         }
+        let reloader = self.reloader.resolve(environment)?;
         Ok(Config {
+            reloader,
             servers: self.servers.resolve()?,
             bucket: self.bucket.resolve(environment)?,
             url: url.to_owned(),

@@ -6,18 +6,21 @@
 //! `source` keeps what is known of Prometheus and whether it is there, which is what the sidecar's
 //! readiness follows; `store` answers for it, with series streamed through and put in order by
 //! `order`; `catalog` passes on what else Prometheus is asked for; `ship` brings its blocks into the
-//! bucket. All ask through [`client`].
+//! bucket; `reloader` has Prometheus read its configuration again when that changes. All ask through [`client`].
 
 mod catalog;
 pub mod client;
 pub mod flags;
 mod order;
+mod reloader;
 mod ship;
 mod source;
 mod store;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::OptionFuture;
 use runtime::grpc;
 use runtime::http::{self, HttpLimits};
 use runtime::metrics::Registry;
@@ -30,6 +33,7 @@ use tonic::service::Routes;
 
 use catalog::PrometheusCatalog;
 use client::Client;
+use reloader::Reloader;
 use ship::Shipping;
 use source::Source;
 use store::PrometheusStore;
@@ -74,7 +78,8 @@ impl Sidecar {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let readiness = Readiness::new();
         let client = Client::new(&config.url, &config.client)?;
-        let source = Arc::new(Source::new(client, config.min_time, Arc::clone(&clock)));
+        let source = Source::new(client.clone(), config.min_time, Arc::clone(&clock));
+        let source = Arc::new(source);
         let shipping = Shipping::new(&config)?.map(Arc::new);
 
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
@@ -82,6 +87,10 @@ impl Sidecar {
         if let Some(shipping) = &shipping {
             registry.register(Arc::clone(shipping) as _);
         }
+        let reloader = match &config.reloader {
+            None => None,
+            Some(files) => Some(Reloader::start(files, client, &clock, &registry).await?),
+        };
         let http = http::Server::bind(&config.servers.http, HttpLimits::default())
             .await?
             .with_web(&config.servers.web)?;
@@ -128,7 +137,9 @@ impl Sidecar {
             readiness: &readiness,
             clock: &*clock,
         };
-        let ((), ()) = tokio::try_join!(serving, work.run(shutdown.clone()))?;
+        let reloading = reloader.as_ref().map(|it| it.run(shutdown.clone()));
+        let reloading = OptionFuture::from(reloading).map(Ok);
+        tokio::try_join!(serving, work.run(shutdown.clone()), reloading)?;
         Ok(())
     }
 }

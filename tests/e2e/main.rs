@@ -30,6 +30,7 @@ mod promql_differential;
 mod query_command;
 mod real_clients;
 mod reference;
+mod reloader;
 mod remote_write;
 mod rng;
 mod s3;
