@@ -95,6 +95,10 @@ impl Head {
                 continue;
             }
             let samples = state.samples.out_of_order();
+            samples.drop_written();
+            if !samples.has_full() {
+                continue;
+            }
             if let Some(last) = samples.write_buffer(entry.series.0, &self.files) {
                 logs.wbl_rows.marker(entry.series, last);
             }

@@ -79,6 +79,21 @@ impl OutOfOrder {
         self.mapped.is_empty() && self.full.is_empty() && self.buffer.is_empty()
     }
 
+    /// Forgets chunks that a file has already. A marker of a chunk that never was stays in the log: at
+    /// every replay chunks are made of what is before it, whether they were written since or not.
+    pub(super) fn drop_written(&mut self) {
+        let mapped = &self.mapped;
+        self.full.retain(|full| {
+            let bytes = full.chunk.data.len();
+            let is_full = |m: &MappedChunk| {
+                (m.min_time, m.max_time) == (full.min_time, full.max_time)
+                    && m.encoding == full.chunk.encoding
+                    && m.len as usize == bytes
+            };
+            !mapped.iter().any(is_full)
+        });
+    }
+
     /// True when chunks are in no file.
     pub(super) const fn has_full(&self) -> bool {
         !self.full.is_empty()
