@@ -14,12 +14,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::client::{Clients, Error, HttpClient, read_body, secret, sensitive};
-use crate::config::OAuth2;
+use crate::config::{OAuth2, Secret};
 
 /// An answer longer than this holds no token.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A token is given up this long before it ends.
 const BEFORE_END: Duration = Duration::from_secs(10);
+/// How long a server may take to give one.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// How much of a refusal is shown.
 const SHOWN_CHARS: usize = 200;
 
@@ -43,7 +45,7 @@ struct Known {
 #[derive(Debug)]
 struct Token {
     /// The secret that it was given for.
-    secret: String,
+    secret: Secret,
     header: HeaderValue,
     /// When another is asked for; nothing if it does not end.
     until: Option<Instant>,
@@ -82,7 +84,7 @@ impl Tokens {
         let secret = secret(&self.config.client_secret).await?;
         let mut known = self.known.lock().await;
         let good = |token: &&Token| {
-            token.secret == secret && token.until.is_none_or(|until| Instant::now() < until)
+            token.secret.0 == secret && token.until.is_none_or(|until| Instant::now() < until)
         };
         if let Some(token) = known.token.as_ref().filter(good) {
             return Ok(token.header.clone());
@@ -100,7 +102,7 @@ impl Tokens {
         };
         let header = granted.header()?;
         known.token = Some(Token {
-            secret,
+            secret: Secret(secret),
             header: header.clone(),
             until: granted.until(Instant::now()),
         });
@@ -116,7 +118,10 @@ impl Tokens {
         if !in_form {
             request = request.basic_auth(escaped(&config.client_id), Some(escaped(secret)));
         }
-        let response = request.body(self.form(secret, in_form)).send().await?;
+        let request = request
+            .timeout(ANSWER_TIME_MAX)
+            .body(self.form(secret, in_form));
+        let response = request.send().await?;
         granted(response).await
     }
 
@@ -164,8 +169,11 @@ async fn granted(response: Response) -> Result<Granted, Error> {
     let granted = if is_form {
         Granted::of_form(&body)
     } else {
-        serde_json::from_slice(&body)
-            .map_err(|why| Error::Token(format!("the answer is not JSON: {why}")))?
+        // What the parser says may quote the token.
+        serde_json::from_slice(&body).map_err(|why| {
+            let place = format!("line {}, column {}", why.line(), why.column());
+            Error::Token(format!("the answer is not the JSON of a token at {place}"))
+        })?
     };
     if granted.access_token.is_empty() {
         return Err(Error::Token(

@@ -134,6 +134,11 @@ fn refusals_fail_the_scrape() {
     );
     check(
         |_| Ok("<html>".to_owned()),
-        "oauth2: cannot fetch token: the answer is not JSON: expected value at line 1 column 1",
+        "oauth2: cannot fetch token: the answer is not the JSON of a token at line 1, column 1",
+    );
+    // What is not understood may be the token itself.
+    check(
+        |_| Ok("\"eyJhbGciOi\"".to_owned()),
+        "oauth2: cannot fetch token: the answer is not the JSON of a token at line 1, column 12",
     );
 }
