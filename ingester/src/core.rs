@@ -103,6 +103,9 @@ impl Core {
     /// [`Error::Start`] when the data or the configuration cannot be had.
     pub fn open(config: &Config, front: Front, deps: Deps) -> Result<Self, Error> {
         let loaded = Loaded::read(config)?;
+        // Of now: what changes while logs are replayed is to be read again.
+        let auto_reload = config.auto_reload;
+        let auto_reload = auto_reload.map(|every| (every, loaded.fingerprint()));
         let tenants = Arc::new(open_tenants(config, &loaded, &deps)?);
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let store = TsdbStore::new(Arc::clone(&tenants), workers);
@@ -139,8 +142,6 @@ impl Core {
             notifications: deps.notifications.clone(),
             reloads: deps.reloads.clone(),
         });
-        let auto_reload = config.auto_reload;
-        let auto_reload = auto_reload.map(|every| (every, parts.fingerprint()));
         let control: Arc<dyn Control> = Arc::<Parts>::clone(&parts);
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
@@ -293,21 +294,26 @@ impl Core {
             let parts = Arc::clone(&self.parts);
             let now = process::blocking(move || parts.fingerprint()).await;
             if now != seen {
-                seen = now;
                 tracing::info!("the configuration changed");
-                self.read_again().await;
+                // What failed may be about files that are not looked at, so it is tried again.
+                if self.read_again().await {
+                    seen = now;
+                }
             }
         }
     }
 
-    async fn read_again(&self) {
+    /// Whether it is in force then.
+    async fn read_again(&self) -> bool {
         let parts = Arc::clone(&self.parts);
-        if let Err(error) = process::blocking(move || parts.reload()).await {
+        let read = process::blocking(move || parts.reload()).await;
+        if let Err(error) = &read {
             tracing::error!(
                 error,
                 "cannot read the configuration again; going on with the old one"
             );
         }
+        read.is_ok()
     }
 
     /// The file that queries are logged to, if the configuration names one, and how often it was read.

@@ -29,6 +29,9 @@ pub(crate) struct Loaded {
 pub(crate) struct Scraping {
     environment: Environment,
     file: Option<PathBuf>,
+    /// The file that queries are logged to, and how often it was read. Asked for with every query, so not
+    /// held while files are read.
+    query_log: Mutex<(Option<PathBuf>, u64)>,
     /// What is in force. Held while it is changed.
     current: Mutex<Current>,
     external_labels: Labels,
@@ -41,8 +44,6 @@ struct Current {
     config: config::Config,
     /// As people see it, once somebody asked.
     printed: Option<String>,
-    /// How often it was read.
-    generation: u64,
 }
 
 impl Loaded {
@@ -115,6 +116,11 @@ impl Loaded {
         self.config.out_of_order_window_ms
     }
 
+    /// As [`Scraping::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> u64 {
+        fingerprint(self.file.as_ref(), &self.config.included)
+    }
+
     /// Scraping that is ready to start.
     pub(crate) fn into_scraping(
         self,
@@ -130,10 +136,10 @@ impl Loaded {
         Scraping {
             environment: self.environment,
             file: self.file,
+            query_log: Mutex::new((self.config.global.query_log_file.clone(), 0)),
             current: Mutex::new(Current {
                 config: self.config,
                 printed: None,
-                generation: 0,
             }),
             external_labels: self.external_labels,
             manager: Arc::new(Manager::new(settings)),
@@ -175,10 +181,13 @@ impl Scraping {
             return Err("external labels changed; restart to change them".to_owned());
         }
         let reloaded = self.manager.reload(&new);
+        {
+            let mut query_log = self.query_log.lock();
+            *query_log = (new.global.query_log_file.clone(), query_log.1 + 1);
+        }
         *current = Current {
             config: new,
             printed: None,
-            generation: current.generation + 1,
         };
         reloaded.map_err(|error| error.to_string())?;
         tracing::info!(file = %file.display(), "configuration was read again");
@@ -202,23 +211,24 @@ impl Scraping {
 
     /// The file that queries are logged to, if the configuration names one, and how often it was read.
     pub(crate) fn query_log(&self) -> (Option<PathBuf>, u64) {
-        let current = self.current.lock();
-        let file = current.config.global.query_log_file.clone();
-        (file, current.generation)
+        self.query_log.lock().clone()
     }
 
     /// What tells whether the files of the configuration changed; the same number for the same bytes.
     pub(crate) fn fingerprint(&self) -> u64 {
         let included = self.current.lock().config.included.clone();
-        let mut hasher = DefaultHasher::new();
-        let patterns = self.file.iter().chain(&included);
-        for pattern in patterns {
-            for file in matching_files(pattern).unwrap_or_default() {
-                (&file, fs::read(&file).ok()).hash(&mut hasher);
-            }
-        }
-        hasher.finish()
+        fingerprint(self.file.as_ref(), &included)
     }
+}
+
+fn fingerprint(file: Option<&PathBuf>, included: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for pattern in file.into_iter().chain(included) {
+        for file in matching_files(pattern).unwrap_or_default() {
+            (&file, fs::read(&file).ok()).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 /// The name of this host, which spreads scrapes in time; empty where the system does not say.
