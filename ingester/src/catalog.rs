@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::{ErrorKind, Labels};
-use promql::parse::{Options, parse_expr};
+use promql::parse::{GIVEN, parse_expr};
 use runtime::notifications::{Notifications, RELOAD_FAILED};
 use runtime::process::blocking;
 use runtime::{Clock, Reloads};
@@ -188,7 +188,7 @@ fn of_tenant(
     tenant: &Tenant,
     request: &ExemplarsRequest,
 ) -> Result<Vec<SeriesExemplars>, StoreError> {
-    let expr = parse_expr(&request.query, Options::all_features())
+    let expr = parse_expr(&request.query, GIVEN)
         .map_err(|error| StoreError::new(ErrorKind::Invalid, error.to_string()))?;
     let selectors = expr.selectors();
     let selectors = selectors.iter();

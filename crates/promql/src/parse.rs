@@ -84,14 +84,9 @@ impl Features {
     }
 }
 
-/// For texts that somebody took already, whose limits may be higher than ours.
+/// For texts that somebody took already, who may enable more and whose limits may be higher.
 pub const GIVEN: Options = Options {
-    features: Features {
-        experimental_functions: false,
-        extended_range_selectors: false,
-        binop_fill_modifiers: false,
-        lookout: false,
-    },
+    features: Features::ALL,
     limits: Limits::HIGHEST,
 };
 
