@@ -76,7 +76,6 @@ impl RemoteStorage {
             .fetch_add(attempted as u64, Ordering::Relaxed);
         self.retried.fetch_add(left as u64, Ordering::Relaxed);
         if left == 0
-            && sent.taken > 0
             && let Some(newest_ms) = newest_ms(batch)
         {
             self.newest_sent_ms.fetch_max(newest_ms, Ordering::Relaxed);
