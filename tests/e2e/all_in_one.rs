@@ -219,7 +219,7 @@ fn a_node_exporter_is_found_whether_it_starts_before_or_after() -> anyhow::Resul
         });
     };
     for is_early in [true, false] {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let listener = TcpListener::bind(("127.0.0.1", free_port()))?;
         let address = listener.local_addr()?;
         if is_early {
             answer(listener);
