@@ -70,9 +70,9 @@ impl HeadStatistics {
     pub fn joined(all: impl IntoIterator<Item = Self>) -> Self {
         let mut joined = Self::default();
         for mut one in all {
-            joined.series += one.series;
-            joined.label_pairs += one.label_pairs;
-            joined.chunks += one.chunks;
+            joined.series = joined.series.saturating_add(one.series);
+            joined.label_pairs = joined.label_pairs.saturating_add(one.label_pairs);
+            joined.chunks = joined.chunks.saturating_add(one.chunks);
             joined.time_range = match (joined.time_range, one.time_range) {
                 (Some(a), Some(b)) => Some(TimeRange::new(a.min.min(b.min), a.max.max(b.max))),
                 (a, b) => a.or(b),
@@ -84,7 +84,8 @@ impl HeadStatistics {
         for ranking in joined.rankings() {
             let mut sums: BTreeMap<String, usize> = BTreeMap::new();
             for (name, count) in std::mem::take(ranking) {
-                *sums.entry(name).or_default() += count;
+                let sum = sums.entry(name).or_default();
+                *sum = sum.saturating_add(count);
             }
             *ranking = sums.into_iter().collect();
         }

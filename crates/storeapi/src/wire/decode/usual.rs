@@ -20,13 +20,14 @@ pub(super) fn labels(series: &[u8], out: &mut String) -> Option<usize> {
     while let Some([LABEL, len]) = series.get(end..)?.first_chunk() {
         end += 2 + usize::from(*len);
     }
-    // Lengths of 128 and more are no text. What stands between names and values is ASCII then, so
-    // that each of them is text where all of it is.
+    // What stands between names and values is ASCII where lengths are less than 128, so that each of them
+    // is text where all of it is. A longer length is no text, or one character with what follows it,
+    // within which nothing can be split.
     let mut left = std::str::from_utf8(series.get(..end)?).ok()?;
     let mut last = "";
     while !left.is_empty() {
         let (label, rest) = left.split_at_checked(2 + usize::from(left.as_bytes()[1]))?;
-        let (name, value) = read_label(&label[2..])?;
+        let (name, value) = read_label(label.get(2..)?)?;
         if name <= last || value.is_empty() {
             return None;
         }
@@ -167,6 +168,11 @@ mod tests {
             series[at] = byte;
             assert_eq!(labels(&series, &mut String::new()), None, "{why}");
         }
+        // Lengths that are text with what follows them.
+        let long = [b"\x0a\xc3\xa9".as_slice(), &[b'x'; 194]].concat();
+        assert_eq!(labels(&long, &mut String::new()), None);
+        let longer = [b"\x0a\xdf\xbf\x01".as_slice(), &[b'x'; 300]].concat();
+        assert_eq!(labels(&longer, &mut String::new()), None);
         let swapped = [&LABELS[8..18], &LABELS[..8]].concat();
         assert_eq!(labels(&swapped, &mut String::new()), None);
         assert_eq!(labels(&LABELS[18..], &mut String::new()), Some(0));
