@@ -53,11 +53,12 @@ pub fn complete(
 ) -> Result<Vec<OsString>, Error> {
     let first = first.min(args.len());
     let (mut said, mut file) = said(&args[first..], own);
+    let by_line = said.clone();
     let mut more = Vec::new();
     let mut seen = BTreeSet::new();
     for flag in own.iter().filter(|flag| seen.insert(&*flag.of)) {
         let value = environment.variable(&variable(&flag.of));
-        let Some(value) = value.filter(|_| !said.contains(&*flag.of)) else {
+        let Some(value) = value.filter(|_| !is_said(&by_line, &flag.of)) else {
             continue;
         };
         said.insert(&flag.of);
@@ -117,6 +118,16 @@ fn said<'a>(args: &[OsString], own: &'a [OwnFlag]) -> (BTreeSet<&'a str>, Option
     (said, file)
 }
 
+/// Whether a flag is among these, or its other form: `--NAME` has the content of the file that
+/// `--NAME-file` names.
+fn is_said(said: &BTreeSet<&str>, name: &str) -> bool {
+    let other = match name.strip_suffix("-file") {
+        Some(content) => content.to_owned(),
+        None => format!("{name}-file"),
+    };
+    said.contains(name) || said.contains(&*other)
+}
+
 /// The arguments that say a flag.
 fn arguments(flag: &OwnFlag, values: &[String]) -> Result<Vec<OsString>, String> {
     let name = &flag.of;
@@ -141,7 +152,7 @@ fn of_file(
     said: &BTreeSet<&str>,
 ) -> Result<Vec<OsString>, String> {
     match own.iter().find(|flag| flag.name == name) {
-        Some(flag) if said.contains(&*flag.of) => Ok(Vec::new()),
+        Some(flag) if is_said(said, &flag.of) => Ok(Vec::new()),
         Some(flag) if values.len() != 1 && !flag.is_repeated => {
             Err("it has one value, and not a list".to_owned())
         }
@@ -209,6 +220,8 @@ mod tests {
             flag("tsdb.path", "tsdb.path", false, false),
             flag("data-dir", "tsdb.path", false, false),
             flag("label", "label", false, true),
+            flag("objstore.config", "objstore.config", false, false),
+            flag("objstore.config-file", "objstore.config-file", false, false),
         ];
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("flags.yml");
@@ -269,6 +282,25 @@ mod tests {
             &[("PROMONTORY_QUERY_TIMEOUT", "2s")],
             None,
             "--query.timeout 3s -- --label",
+        );
+    }
+
+    #[test]
+    fn content_and_the_file_that_has_it_are_one_flag() {
+        let variables = [("PROMONTORY_OBJSTORE_CONFIG_FILE", "b.yml")];
+        let file = Some("objstore.config: {type: S3}\n");
+        check(
+            "--objstore.config=a",
+            &variables,
+            file,
+            "--objstore.config=a",
+        );
+        check("", &variables, file, "--objstore.config-file=b.yml");
+        check(
+            "--objstore.config-file=c.yml",
+            &[],
+            file,
+            "--objstore.config-file=c.yml",
         );
     }
 
