@@ -59,58 +59,10 @@ impl DataType {
 
 /// Upper bounds, all Thanos' own: of numbers of things, of bytes, of blocks, of series, of the bytes of
 /// chunks, and of the seconds that blocks are prepared in.
-const ITEMS: &[f64] = &[
-    200.0,
-    400.0,
-    800.0,
-    1600.0,
-    3200.0,
-    6400.0,
-    12_800.0,
-    25_600.0,
-    51_200.0,
-    102_400.0,
-    204_800.0,
-    409_600.0,
-    819_200.0,
-    1_638_400.0,
-    3_276_800.0,
-];
-const BYTES: &[f64] = &[
-    1024.0,
-    2048.0,
-    4096.0,
-    8192.0,
-    16_384.0,
-    32_768.0,
-    65_536.0,
-    131_072.0,
-    262_144.0,
-    524_288.0,
-    1_048_576.0,
-    2_097_152.0,
-    4_194_304.0,
-    8_388_608.0,
-    16_777_216.0,
-];
-const BLOCKS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-const SERIES: &[f64] = &[
-    100.0,
-    200.0,
-    400.0,
-    800.0,
-    1600.0,
-    3200.0,
-    6400.0,
-    12_800.0,
-    25_600.0,
-    51_200.0,
-    102_400.0,
-    204_800.0,
-    409_600.0,
-    819_200.0,
-    1_638_400.0,
-];
+const ITEMS: &[f64] = &Histogram::doubling::<15>(200.0);
+const BYTES: &[f64] = &Histogram::doubling::<15>(1024.0);
+const BLOCKS: &[f64] = &Histogram::doubling::<10>(1.0);
+const SERIES: &[f64] = &Histogram::doubling::<15>(100.0);
 const CHUNK_BYTES: &[f64] = &[
     32.0,
     256.0,

@@ -22,6 +22,17 @@ impl Histogram {
         0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0,
     ];
 
+    /// `N` bounds, of which each is twice the one before.
+    pub const fn doubling<const N: usize>(first: f64) -> [f64; N] {
+        let mut bounds = [first; N];
+        let mut i = 1;
+        while i < N {
+            bounds[i] = bounds[i - 1] * 2.0;
+            i += 1;
+        }
+        bounds
+    }
+
     /// A histogram over ascending bounds.
     pub fn new(bounds: &'static [f64]) -> Self {
         Self {
@@ -103,6 +114,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_may_double() {
+        assert_eq!(
+            Histogram::doubling::<4>(100.0),
+            [100.0, 200.0, 400.0, 800.0]
+        );
+    }
 
     #[test]
     fn bounds_are_inside() {
