@@ -248,7 +248,7 @@ fn querier(
     querier::Service::new(querier::Deps {
         stores: Arc::new(once::Once::new(
             Arc::clone(&parts.main),
-            parts.gateway.clone(),
+            (parts.gateway.clone(), Arc::clone(&parts.syncer)),
             FixedStores::new(stores),
         )),
         local: None,

@@ -174,7 +174,7 @@ impl Workshop {
                 block.files.index_bytes,
             ),
         ];
-        for (&segment, &size) in &block.files.segments {
+        for (segment, size) in block.files.segments.iter() {
             let file = chunks.join(format!("{segment:06}"));
             objects.push((BlockObject::Chunks(id, segment), file, Some(size)));
         }
@@ -208,7 +208,7 @@ fn missing(block: &BlockInfo) -> Option<(Ulid, String)> {
         let object = BlockObject::parse(&format!("{id}/{}", file.rel_path));
         let found = match object {
             Some(BlockObject::Index(_)) => files.index_bytes,
-            Some(BlockObject::Chunks(_, segment)) => files.segments.get(&segment).copied(),
+            Some(BlockObject::Chunks(_, segment)) => files.segments.get(segment),
             _ => continue,
         };
         if found != Some(file.size_bytes) {
@@ -264,11 +264,5 @@ fn info(meta: Meta) -> BlockInfo {
             _ => {}
         }
     }
-    BlockInfo {
-        meta: Arc::new(meta),
-        files: Arc::new(files),
-        deletion_mark: None,
-        no_compact: None,
-        no_downsample: None,
-    }
+    BlockInfo::new(meta, files)
 }

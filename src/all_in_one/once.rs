@@ -9,11 +9,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bucket::fetch::Span;
 use ingester::core::{Core, TenantBlocks};
 use model::{Labels, Matcher};
 use querier::stores::{CatalogMember, FixedStores, StoreStatus, Stores};
-use store::Gateway;
 use store::set::BlockSet;
+use store::{Gateway, Syncer};
 use storeapi::proxy::Member;
 use ulid::Ulid;
 
@@ -22,6 +23,8 @@ use ulid::Ulid;
 pub(super) struct Once {
     main: Arc<Core>,
     gateway: Gateway,
+    /// What blocks of the bucket were made from.
+    syncer: Arc<Syncer>,
     /// All of them, for what needs no care.
     all: FixedStores,
     known: Mutex<Known>,
@@ -37,11 +40,17 @@ struct Known {
 }
 
 impl Once {
-    /// `all` are the stores, of which the first is `main`'s and the second `gateway`.
-    pub(super) fn new(main: Arc<Core>, gateway: Gateway, all: FixedStores) -> Self {
+    /// `all` are the stores, of which the first is `main`'s and the second `gateway`, to which
+    /// `syncer` says what to serve.
+    pub(super) fn new(
+        main: Arc<Core>,
+        (gateway, syncer): (Gateway, Arc<Syncer>),
+        all: FixedStores,
+    ) -> Self {
         Self {
             main,
             gateway,
+            syncer,
             all,
             known: Mutex::default(),
         }
@@ -56,7 +65,8 @@ impl Once {
         let is_same = known.here == ids && Arc::ptr_eq(&known.served, &served);
         if !is_same {
             let labels = here.iter().map(|of| of.labels.clone());
-            let copies = copies(&served, labels.zip(&ids));
+            let sources = |id| Some(self.syncer.copy_of_meta(id)?.compaction.sources);
+            let copies = copies(&served, labels.zip(&ids), sources);
             let rest = served.iter().filter(|b| !copies.contains(&b.id()));
             *known = Known {
                 rest: Arc::new(BlockSet::new(rest.cloned())),
@@ -68,21 +78,31 @@ impl Once {
     }
 }
 
-/// The blocks all of whose sources are at the producer whose labels they bear.
+/// The blocks all of whose sources are at the producer whose labels they bear. `sources` says what
+/// a block was made from, and is asked about those that may be such.
 fn copies<'a>(
     served: &BlockSet,
     here: impl Iterator<Item = (Labels, &'a Vec<Ulid>)>,
+    sources: impl Fn(Ulid) -> Option<Vec<Ulid>>,
 ) -> HashSet<Ulid> {
-    let here: HashMap<Labels, HashSet<Ulid>> = here
-        .map(|(labels, ids)| (labels, ids.iter().copied().collect()))
+    let here: HashMap<Labels, (Span, HashSet<Ulid>)> = here
+        .map(|(labels, ids)| {
+            let span = Span::of(Ulid::nil(), ids);
+            (labels, (span, ids.iter().copied().collect()))
+        })
         .collect();
     let is_copy = |block: &&Arc<store::block::Block>| {
-        let sources = &block.meta().compaction.sources;
-        block.resolution() == 0
-            && !sources.is_empty()
-            && here
-                .get(block.external())
-                .is_some_and(|ids| sources.iter().all(|source| ids.contains(source)))
+        let (id, span) = (block.id(), &block.outline().sources);
+        let Some((of_all, ids)) = here.get(block.external()) else {
+            return false;
+        };
+        if block.resolution() != 0 || !of_all.may_hold(span) {
+            return false;
+        }
+        match span.is_own {
+            true => ids.contains(&id),
+            false => sources(id).is_some_and(|sources| sources.iter().all(|s| ids.contains(s))),
+        }
     };
     served.iter().filter(is_copy).map(|b| b.id()).collect()
 }
@@ -117,6 +137,7 @@ impl Stores for Once {
 mod tests {
     use std::collections::BTreeMap;
 
+    use bucket::fetch::{LabelSets, Outline};
     use model::TimeRange;
     use tsdb::block::Meta;
     use tsdb::block::meta::Thanos;
@@ -137,23 +158,32 @@ mod tests {
         };
         thanos.downsample.resolution = resolution;
         meta.thanos = Some(thanos);
-        Arc::new(store::block::Block::new(Arc::new(meta), 0, Vec::new()))
+        let outline = Outline::new(&meta, &mut LabelSets::default());
+        Arc::new(store::block::Block::new(Arc::new(outline), 0, Vec::new()))
     }
 
     #[test]
     fn only_what_is_here_in_whole_is_a_copy() {
-        let served = BlockSet::new([
-            block(1, "a", &[1], 0),
-            block(2, "a", &[2], 0),
-            block(3, "b", &[1], 0),
-            block(10, "a", &[1, 4], 0),
-            block(11, "a", &[1, 2], 0),
-            block(12, "a", &[1], 300_000),
-            block(13, "a", &[], 0),
-        ]);
+        const BLOCKS: &[(u128, &str, &[u128], i64)] = &[
+            (1, "a", &[1], 0),
+            (2, "a", &[2], 0),
+            (3, "b", &[1], 0),
+            (10, "a", &[1, 4], 0),
+            (11, "a", &[1, 2], 0),
+            (12, "a", &[1], 300_000),
+            (13, "a", &[], 0),
+        ];
+        let blocks = BLOCKS
+            .iter()
+            .map(|&(n, replica, sources, resolution)| block(n, replica, sources, resolution));
+        let served = BlockSet::new(blocks);
         let here = vec![Ulid(1), Ulid(4)];
         let labels = Labels::from_pairs([("replica", "a")]);
-        let mut found: Vec<u128> = copies(&served, [(labels, &here)].into_iter())
+        let sources = |id: Ulid| {
+            let found = BLOCKS.iter().find(|(n, ..)| *n == id.0);
+            found.map(|(_, _, sources, _)| sources.iter().map(|n| Ulid(*n)).collect())
+        };
+        let mut found: Vec<u128> = copies(&served, [(labels, &here)].into_iter(), sources)
             .into_iter()
             .map(|ulid| ulid.0)
             .collect();

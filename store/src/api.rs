@@ -1,13 +1,14 @@
 //! What the store answers over HTTP: figures, and which blocks it serves. The server itself answers
 //! the probes.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use model::time::Rfc3339;
 use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
 use runtime::metrics::{Collect, Exposition};
-use serde::{Serialize, Serializer};
-use tsdb::block::Meta;
+use tokio::runtime::Handle;
+use ulid::Ulid;
 
 use crate::gateway::Gateway;
 use crate::sync::Syncer;
@@ -40,25 +41,12 @@ pub struct BlocksApi {
     syncer: Arc<Syncer>,
 }
 
-/// Blocks as the API shows them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Blocks {
-    label: &'static str,
-    #[serde(serialize_with = "metas")]
-    blocks: Vec<Arc<Meta>>,
+/// What is known when an answer begins. Each `meta.json` is read when it is written into the answer,
+/// since of all that are served at once not as much is held.
+struct Shown {
+    blocks: Vec<Ulid>,
     refreshed_at: String,
-    err: Option<String>,
-}
-
-fn metas<S: Serializer>(metas: &[Arc<Meta>], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(metas.iter().map(|meta| &**meta))
-}
-
-#[derive(Serialize)]
-struct Answer {
-    status: &'static str,
-    data: Blocks,
+    error: Option<String>,
 }
 
 impl BlocksApi {
@@ -67,26 +55,41 @@ impl BlocksApi {
         Self { gateway, syncer }
     }
 
-    fn blocks(&self, view: Option<&str>) -> Option<Blocks> {
+    fn shown(&self, view: Option<&str>) -> Option<Shown> {
         let seen = self.syncer.seen();
         let blocks = match view.unwrap_or("loaded") {
-            "loaded" => {
-                let served = self.gateway.blocks();
-                served.iter().map(|b| Arc::clone(b.meta())).collect()
-            }
-            "global" => {
-                let blocks = seen.view.blocks.values();
-                blocks.map(|b| Arc::clone(&b.meta)).collect()
-            }
+            "loaded" => self.gateway.blocks().iter().map(|b| b.id()).collect(),
+            "global" => seen.blocks.iter().map(|outline| outline.id).collect(),
             _ => return None,
         };
-        Some(Blocks {
-            label: "",
+        Some(Shown {
             blocks,
             refreshed_at: Rfc3339(seen.at_ms.unwrap_or_default()).to_string(),
-            err: seen.error,
+            error: seen.error,
         })
     }
+}
+
+/// Writes the answer. A block that is gone by now is left out.
+fn write(shown: &Shown, syncer: &Syncer, out: &mut dyn Write) -> io::Result<()> {
+    // The thread may block.
+    let runtime = Handle::current();
+    let meta = |id| {
+        let copy = syncer.copy_of_meta(id);
+        copy.or_else(|| runtime.block_on(syncer.meta(id)).ok())
+    };
+    out.write_all(br#"{"status":"success","data":{"label":"","blocks":["#)?;
+    for (i, meta) in shown.blocks.iter().copied().filter_map(meta).enumerate() {
+        if i > 0 {
+            out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *out, &meta)?;
+    }
+    out.write_all(br#"],"refreshedAt":"#)?;
+    serde_json::to_writer(&mut *out, &shown.refreshed_at)?;
+    out.write_all(br#","err":"#)?;
+    serde_json::to_writer(&mut *out, &shown.error)?;
+    out.write_all(b"}}")
 }
 
 impl Handler for BlocksApi {
@@ -101,17 +104,13 @@ impl Handler for BlocksApi {
         let Ok(form) = request.form() else {
             return Response::text(StatusCode::BAD_REQUEST, "the query string is damaged");
         };
-        let Some(data) = self.blocks(form.get("view")) else {
+        let Some(shown) = self.shown(form.get("view")) else {
             let what = "view is not known; use loaded or global";
             return Response::text(StatusCode::BAD_REQUEST, what);
         };
-        let answer = Answer {
-            status: "success",
-            data,
-        };
-        match serde_json::to_vec(&answer) {
-            Ok(body) => Response::bytes(StatusCode::OK, "application/json", body),
-            Err(e) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string()),
-        }
+        let syncer = Arc::clone(&self.syncer);
+        Response::written(StatusCode::OK, "application/json", move |out| {
+            write(&shown, &syncer, out)
+        })
     }
 }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::{BlockFiles, BlockObject, Bucket, Tag};
+use bucket::{BlockFiles, BlockObject, Bucket, Outline, Tag};
 use model::{ErrorKind, Labels, TimeRange};
 use moka::future::Cache;
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::process::blocking;
 use storeapi::{PartialResponse, StoreError};
+use tsdb::block::ChunkReader;
 use tsdb::block::segments::CHUNK_GUESS;
-use tsdb::block::{ChunkReader, Meta};
 use tsdb::cursor::crc32c;
 use tsdb::index::{Reader, SERIES_GUESS};
 use tsdb::source::Memory;
@@ -30,17 +30,23 @@ const CHUNK_BYTES: u64 = 16_000;
 /// How long a damaged block is not tried again.
 const QUARANTINE_MS: i64 = 5 * 60 * 1000;
 
-/// A block that is served.
+/// A block that is served. There are as many in memory as the bucket has, so that nothing is held
+/// that a block can be opened without.
 #[derive(Debug)]
 pub struct Block {
-    meta: Arc<Meta>,
-    external: Labels,
+    outline: Arc<Outline>,
     index_bytes: u64,
     /// What the listing says identifies the index' content.
     index_e_tag: Option<Tag>,
-    /// Sizes of `chunks/000001` and on.
-    segments: Vec<u64>,
-    quarantine: Mutex<Option<Quarantine>>,
+    segments: Segments,
+    quarantine: Mutex<Option<Box<Quarantine>>>,
+}
+
+/// Sizes of `chunks/000001` and on.
+#[derive(Debug)]
+enum Segments {
+    One(u64),
+    Many(Box<[u64]>),
 }
 
 /// Why a block is not tried, and until when.
@@ -52,15 +58,15 @@ struct Quarantine {
 
 impl Block {
     /// A block with the sizes of its index and its segments, as the bucket lists them.
-    pub fn new(meta: Arc<Meta>, index_bytes: u64, segments: Vec<u64>) -> Self {
-        let thanos = meta.thanos.as_ref();
-        let external = thanos.map(|t| Labels::from_pairs(&t.labels));
+    pub fn new(outline: Arc<Outline>, index_bytes: u64, segments: Vec<u64>) -> Self {
         Self {
-            external: external.unwrap_or_default(),
-            meta,
+            outline,
             index_bytes,
             index_e_tag: None,
-            segments,
+            segments: match segments[..] {
+                [bytes] => Segments::One(bytes),
+                _ => Segments::Many(segments.into()),
+            },
             quarantine: Mutex::default(),
         }
     }
@@ -79,30 +85,27 @@ impl Block {
 
     /// The block's name.
     pub fn id(&self) -> Ulid {
-        self.meta.ulid
+        self.outline.id
     }
 
-    /// What is known of it.
-    pub fn meta(&self) -> &Arc<Meta> {
-        &self.meta
+    /// What is held of its `meta.json`.
+    pub fn outline(&self) -> &Arc<Outline> {
+        &self.outline
     }
 
     /// Its external labels.
     pub fn external(&self) -> &Labels {
-        &self.external
+        &self.outline.labels
     }
 
     /// What it covers.
     pub fn range(&self) -> TimeRange {
-        self.meta.range()
+        self.outline.range
     }
 
     /// Milliseconds per sample; 0 when it is not downsampled.
     pub fn resolution(&self) -> i64 {
-        self.meta
-            .thanos
-            .as_ref()
-            .map_or(0, |t| t.downsample.resolution)
+        self.outline.resolution
     }
 
     /// Stands for what the index holds, as far as the listing tells.
@@ -123,7 +126,11 @@ impl Block {
 
     /// A chunk segment, counted from 0, for reading; `None` when there is no such segment.
     pub fn segment(&self, number: usize) -> Option<PagedObject> {
-        let size = *self.segments.get(number)?;
+        let sizes = match &self.segments {
+            Segments::One(bytes) => std::slice::from_ref(bytes),
+            Segments::Many(sizes) => sizes,
+        };
+        let size = *sizes.get(number)?;
         let object = BlockObject::Chunks(self.id(), u32::try_from(number).ok()?.checked_add(1)?);
         Some(PagedObject {
             object,
@@ -135,25 +142,15 @@ impl Block {
 
     /// Bytes to read for a series of which only the place is known.
     pub fn series_estimate(&self) -> u64 {
-        let known = self
-            .meta
-            .thanos
-            .as_ref()
-            .map(|t| t.index_stats.series_max_size);
         // What is longer than this is rare, and takes a second read.
-        known.unwrap_or(0).clamp(SERIES_GUESS, 4096)
+        u64::from(self.outline.series_bytes_max).clamp(SERIES_GUESS, 4096)
     }
 
     /// Bytes to read for a chunk of which only the place is known.
     pub fn chunk_estimate(&self) -> u64 {
-        let known = self
-            .meta
-            .thanos
-            .as_ref()
-            .map(|t| t.index_stats.chunk_max_size);
-        match known.filter(|size| *size > 0) {
-            Some(size) => size.clamp(CHUNK_GUESS, 1 << 20),
-            None => CHUNK_BYTES,
+        match u64::from(self.outline.chunk_bytes_max) {
+            0 => CHUNK_BYTES,
+            size => size.clamp(CHUNK_GUESS, 1 << 20),
         }
     }
 
@@ -165,10 +162,10 @@ impl Block {
         let mut quarantine = self.quarantine.lock();
         if quarantine.as_ref().is_none_or(|q| q.until_ms <= now_ms) {
             tracing::warn!(block = %self.id(), error = %error, "block is damaged; queries go on without it");
-            *quarantine = Some(Quarantine {
+            *quarantine = Some(Box::new(Quarantine {
                 until_ms: now_ms + QUARANTINE_MS,
                 error: error.clone(),
-            });
+            }));
         }
     }
 
@@ -390,4 +387,15 @@ fn open_remote(path: &Path, size: u64, content: u32) -> tsdb::Result<OpenBlock> 
     let header = Arc::new(Header::open(path, size)?);
     let index = Reader::open(Arc::<Header>::clone(&header))?;
     Ok(OpenBlock::Remote { index, header })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_nobody_reads_is_small() {
+        // What docs/benchmarking.md says a block takes rests on it.
+        assert_eq!(size_of::<Block>(), 88);
+    }
 }

@@ -171,7 +171,7 @@ pub struct LimitFlags {
     )]
     pub samples_max: Option<u64>,
     /// Most bytes that a request may read of the bucket; 0 for no limit. Not said, as many as there is
-    /// memory.
+    /// memory, of which chunks in a folder do not count: they are sent without being held.
     #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "BYTES")]
     pub bytes_max: Option<ByteSize>,
 }
@@ -259,6 +259,7 @@ impl LimitFlags {
         let of_bucket = self.caches.chunk_bytes(environment)?;
         let memory = environment.memory();
         let said = |size: Option<ByteSize>| size.map(|ByteSize(bytes)| bytes);
+        let bytes_max = said(self.bytes_max);
         let chunk_pool = said(self.chunk_pool).unwrap_or(CHUNK_POOL.min(memory.part(4)));
         let index_cache = said(self.index_cache).unwrap_or(INDEX_CACHE.min(memory.part(8)));
         let answer = AnswerLimits::new(self.series_max, self.samples_max, memory);
@@ -276,7 +277,8 @@ impl LimitFlags {
             limits: Limits {
                 series_max: answer.series_max,
                 samples_max: answer.samples_max,
-                bytes_max: said(self.bytes_max).unwrap_or(memory.bytes),
+                bytes_max: bytes_max.unwrap_or(memory.bytes),
+                mapped_bytes_max: bytes_max.unwrap_or(0),
             },
         })
     }
@@ -387,7 +389,11 @@ mod tests {
         assert_eq!(options.chunk_bytes, 128 << 20);
         assert_eq!(options.index_cache_bytes, 64 << 20);
         assert_eq!(options.limits.bytes_max, 512 << 20);
+        assert_eq!(options.limits.mapped_bytes_max, 0);
         assert_eq!(options.limits.series_max, (512 << 20) / 1600);
+        let limits = resolve(&["--store.grpc.downloaded-bytes-limit=1MB"]).limits;
+        assert_eq!(limits.bytes_max, 1 << 20);
+        assert_eq!(limits.mapped_bytes_max, 1 << 20);
         let options = resolve(&["--chunk-pool-size=1GB", "--index-cache-size=1GB"]);
         assert_eq!(options.chunk_bytes, 1 << 30);
         assert_eq!(options.index_cache_bytes, 1 << 30);

@@ -11,8 +11,8 @@ use bucket::Bucket;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
+use model::Stop;
 use model::stop::Interest;
-use model::{ErrorKind, Stop};
 use runtime::Clock;
 use runtime::metrics::{Collect, Exposition};
 use storeapi::wire::message::{MessageWriter, Written};
@@ -222,11 +222,8 @@ impl Gateway {
         let shared = &self.shared;
         let set = self.asked();
         let blocks = set.select(request.range, &request.matchers, request.max_resolution);
-        if !request.matchers.is_empty() && blocks.iter().any(|(_, left)| left.is_empty()) {
-            return Err(StoreError::new(
-                ErrorKind::Invalid,
-                "no matchers specified (excluding external labels); select by a label of the series too",
-            ));
+        if request.matchers.is_empty() || blocks.iter().any(|(_, left)| left.is_empty()) {
+            return Err(StoreError::no_matchers());
         }
         let begin = Instant::now();
         // Before the permit, which those who read few blocks need too.
@@ -317,7 +314,7 @@ impl Gateway {
             };
             ask(of, Arc::clone(&shared.deps)).map(|answer| (block, answer))
         });
-        let answers: Vec<_> = answers.collect();
+        // Not before there is a place: a question in waiting takes more than its block.
         let mut answers = stream::iter(answers).buffer_unordered(LABEL_BLOCKS);
         let mut values = BTreeSet::new();
         let mut warnings = Vec::new();
@@ -467,11 +464,11 @@ fn disk_cache(bucket: &Bucket, options: &Options, stats: &Stats) -> Option<Arc<D
 }
 
 /// A block as a listing shows it, for [`BlockSet`]; `None` when it has no index.
-pub fn block_of(info: &bucket::fetch::BlockInfo) -> Option<Block> {
+pub fn block_of<M>(info: &bucket::BlockInfo<M>) -> Option<Block> {
     let files = &info.files;
     // Segments count from 1; one behind a gap cannot be read, and is damage when it is asked for.
-    let segments = (1..).map_while(|number| files.segments.get(&number).copied());
-    let (meta, index_bytes) = (Arc::clone(&info.meta), files.index_bytes?);
-    let block = Block::new(meta, index_bytes, segments.collect());
+    let segments = (1..).map_while(|number| files.segments.get(number));
+    let (outline, index_bytes) = (Arc::clone(&info.outline), files.index_bytes?);
+    let block = Block::new(outline, index_bytes, segments.collect());
     Some(block.with_index_tag(files.index_e_tag.clone()))
 }

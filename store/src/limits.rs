@@ -14,6 +14,9 @@ use crate::stats::{DataType, Stats};
 /// Samples that a chunk is taken to hold, as by Thanos: counting them would mean decoding.
 const SAMPLES_PER_CHUNK: u64 = 120;
 
+/// The flag of what is read.
+const BYTES_FLAG: &str = "store.grpc.downloaded-bytes-limit";
+
 /// Limits of one request; 0 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -21,8 +24,10 @@ pub struct Limits {
     pub series_max: u64,
     /// Samples, 120 for each chunk.
     pub samples_max: u64,
-    /// Bytes that are read of the bucket.
+    /// Bytes that are read of the bucket, and held for it.
     pub bytes_max: u64,
+    /// Bytes of chunks that are sent from where they lie in files, without being held.
+    pub mapped_bytes_max: u64,
 }
 
 /// A request's place among those that are answered at once, given back when it is dropped. What it cost
@@ -112,6 +117,7 @@ pub struct Usage {
     series: AtomicU64,
     samples: AtomicU64,
     bytes: AtomicU64,
+    mapped_bytes: AtomicU64,
     /// Bytes that were read of the bucket, of each type.
     fetched: [AtomicU64; DataType::ALL.len()],
 }
@@ -124,6 +130,7 @@ impl Usage {
             series: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            mapped_bytes: AtomicU64::new(0),
             fetched: Default::default(),
         }
     }
@@ -169,14 +176,16 @@ impl Usage {
     /// # Errors
     /// [`ErrorKind::Exhausted`] beyond the limit.
     pub fn bytes(&self, n: u64) -> Result<(), StoreError> {
-        let max = self.limits.bytes_max;
-        take(
-            &self.bytes,
-            n,
-            max,
-            "bytes",
-            "store.grpc.downloaded-bytes-limit",
-        )
+        take(&self.bytes, n, self.limits.bytes_max, "bytes", BYTES_FLAG)
+    }
+
+    /// Takes bytes into account that are sent from files.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] beyond the limit.
+    pub fn mapped_bytes(&self, n: u64) -> Result<(), StoreError> {
+        let max = self.limits.mapped_bytes_max;
+        take(&self.mapped_bytes, n, max, "bytes", BYTES_FLAG)
     }
 }
 
@@ -201,10 +210,12 @@ mod tests {
             series_max: 2,
             samples_max: 240,
             bytes_max: 10,
+            mapped_bytes_max: 20,
         });
         assert!(usage.series(2).is_ok());
         assert!(usage.chunks(2).is_ok());
         assert!(usage.bytes(10).is_ok());
+        assert!(usage.mapped_bytes(20).is_ok());
         for (error, said) in [
             (
                 usage.series(1),
@@ -218,6 +229,10 @@ mod tests {
                 usage.bytes(7),
                 "17 bytes of the bucket or more, and the limit is 10 (--store.grpc.downloaded-bytes-limit)",
             ),
+            (
+                usage.mapped_bytes(1),
+                "21 bytes of the bucket or more, and the limit is 20 (--store.grpc.downloaded-bytes-limit)",
+            ),
         ] {
             let error = error.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Exhausted);
@@ -227,6 +242,7 @@ mod tests {
             series_max: 0,
             samples_max: 0,
             bytes_max: 0,
+            mapped_bytes_max: 0,
         });
         assert!(unlimited.bytes(u64::MAX / 2).is_ok(), "0 means no limit");
     }

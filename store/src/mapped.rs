@@ -123,7 +123,6 @@ impl MappedAnswer {
                 (block, opened)
             }
         });
-        let opening: Vec<_> = opening.collect();
         let mut opening = stream::iter(opening).buffered(OPENING);
         while let Some((block, opened)) = opening.next().await {
             match opened {
@@ -146,9 +145,9 @@ impl MappedAnswer {
         self.inputs.len() <= BEGINS_SOON_BLOCKS && self.inputs.iter().all(is_ordered)
     }
 
-    /// Counts chunks of so many bytes among what the request reads.
+    /// Counts chunks of so many bytes among what the request reads of files.
     fn charge(&self, bytes: usize) -> Result<(), StoreError> {
-        let charged = self.question.usage.bytes(bytes as u64);
+        let charged = self.question.usage.mapped_bytes(bytes as u64);
         charged.inspect_err(|_| self.deps.stats.queries_limited.add(1))
     }
 

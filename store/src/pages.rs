@@ -355,6 +355,7 @@ mod tests {
         series_max: 0,
         samples_max: 0,
         bytes_max: 0,
+        mapped_bytes_max: 0,
     };
 
     async fn setup() -> (Pages, PagedObject, Vec<u8>) {

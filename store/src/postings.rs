@@ -273,6 +273,8 @@ impl Planned {
 
 #[cfg(test)]
 mod tests {
+    use bucket::Tag;
+    use bucket::fetch::{LabelSets, Outline};
     use model::TimeRange;
     use tsdb::block::Meta;
     use ulid::Ulid;
@@ -281,10 +283,11 @@ mod tests {
 
     #[test]
     fn what_a_query_finds_in_an_index_is_not_in_the_one_that_replaced_it() {
-        let meta = Arc::new(Meta::new(Ulid::from_parts(1, 1), TimeRange::new(0, 1)));
+        let meta = Meta::new(Ulid::from_parts(1, 1), TimeRange::new(0, 1));
+        let outline = Arc::new(Outline::new(&meta, &mut LabelSets::default()));
         let with_tag = |tag: &str| {
-            let block = Block::new(Arc::clone(&meta), 10, Vec::new());
-            block.with_index_tag(Some(tag.into()))
+            let block = Block::new(Arc::clone(&outline), 10, Vec::new());
+            block.with_index_tag(Some(Tag::from(tag)))
         };
         let matchers = [Matcher::equal("a", "b")];
         let key = key_of(&with_tag("x"), &matchers);

@@ -13,7 +13,8 @@ use crate::block::Block;
 /// The blocks that are served at one moment.
 #[derive(Debug, Default)]
 pub struct BlockSet {
-    blocks: BTreeMap<Ulid, Arc<Block>>,
+    /// In order of their names.
+    blocks: Vec<Arc<Block>>,
     groups: Vec<Group>,
 }
 
@@ -36,9 +37,12 @@ struct Resolution {
 impl BlockSet {
     /// A set of blocks.
     pub fn new(blocks: impl IntoIterator<Item = Arc<Block>>) -> Self {
-        let blocks: BTreeMap<Ulid, Arc<Block>> = blocks.into_iter().map(|b| (b.id(), b)).collect();
+        let mut blocks: Vec<Arc<Block>> = blocks.into_iter().collect();
+        blocks.sort_by_key(|block| block.id());
+        blocks.dedup_by_key(|block| block.id());
+        blocks.shrink_to_fit();
         let mut groups: BTreeMap<&Labels, BTreeMap<i64, Vec<Arc<Block>>>> = BTreeMap::new();
-        for block in blocks.values() {
+        for block in &blocks {
             let group = groups.entry(block.external()).or_default();
             let resolution = group.entry(block.resolution()).or_default();
             resolution.push(Arc::clone(block));
@@ -51,6 +55,7 @@ impl BlockSet {
             );
             let resolutions = resolutions.into_iter().rev().map(|(ms, mut blocks)| {
                 blocks.sort_by_key(|b| (b.range().min, b.range().max, b.id()));
+                blocks.shrink_to_fit();
                 Resolution { ms, blocks }
             });
             Group {
@@ -67,12 +72,13 @@ impl BlockSet {
 
     /// The block called `id`.
     pub fn get(&self, id: Ulid) -> Option<&Arc<Block>> {
-        self.blocks.get(&id)
+        let at = self.blocks.binary_search_by_key(&id, |block| block.id());
+        Some(&self.blocks[at.ok()?])
     }
 
     /// All blocks in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.values()
+        self.blocks.iter()
     }
 
     /// Number of blocks.
@@ -161,6 +167,7 @@ fn cover(resolutions: &[&Resolution], range: TimeRange, out: &mut Vec<Arc<Block>
 mod tests {
     use std::fmt::Write as _;
 
+    use bucket::fetch::{LabelSets, Outline};
     use tsdb::block::Meta;
     use tsdb::block::meta::{Downsample, Thanos};
 
@@ -177,7 +184,8 @@ mod tests {
             },
             ..Thanos::default()
         });
-        Arc::new(Block::new(Arc::new(meta), 0, Vec::new()))
+        let outline = Outline::new(&meta, &mut LabelSets::default());
+        Arc::new(Block::new(Arc::new(outline), 0, Vec::new()))
     }
 
     fn select(set: &BlockSet, range: (i64, i64), matchers: &[Matcher], resolution: i64) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bucket::Bucket;
-use bucket::fetch::{BlockInfo, Fetcher, Filter, View};
+use bucket::fetch::{Fetcher, Filter, Outline, OutlineOnly, View};
 use futures::stream::{self, StreamExt as _};
 use model::TimeRange;
 use model::relabel::RelabelRule;
@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::grpc::Readiness;
 use runtime::process::Shutdown;
+use tsdb::block::Meta;
+use ulid::Ulid;
 
 use crate::block::Block;
 use crate::gateway::{Gateway, block_of};
@@ -101,7 +103,7 @@ impl Default for SyncOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// All blocks that passed the filters.
-    pub view: Arc<View>,
+    pub blocks: Arc<[Arc<Outline>]>,
     /// When, in milliseconds since the Unix epoch; `None` before the first look.
     pub at_ms: Option<i64>,
     /// Why the last look failed, if it did.
@@ -112,7 +114,7 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Syncer {
     gateway: Gateway,
-    fetcher: Fetcher,
+    fetcher: Fetcher<OutlineOnly>,
     options: SyncOptions,
     clock: Arc<dyn Clock>,
     seen: Mutex<Seen>,
@@ -134,7 +136,7 @@ impl Syncer {
         filters.push(Filter::DeletionMarks(options.deletion_delay_ms));
         filters.push(Filter::Duplicates);
         Self {
-            fetcher: Fetcher::new(bucket, options.data_dir.as_deref(), filters),
+            fetcher: Fetcher::of_outlines(bucket, options.data_dir.as_deref(), filters),
             gateway,
             options,
             clock,
@@ -145,6 +147,19 @@ impl Syncer {
     /// What the last look saw.
     pub fn seen(&self) -> Seen {
         self.seen.lock().clone()
+    }
+
+    /// A block's `meta.json`, from the copy here or the bucket.
+    ///
+    /// # Errors
+    /// When there is no copy, and the bucket cannot be read or what is there is damaged.
+    pub async fn meta(&self, id: Ulid) -> Result<Meta, bucket::Error> {
+        self.fetcher.meta(id).await
+    }
+
+    /// The copy of a block's `meta.json`, if there is one here. Blocks while it is read.
+    pub fn copy_of_meta(&self, id: Ulid) -> Option<Meta> {
+        self.fetcher.copy(id)
     }
 
     /// Looks at the bucket again and again until `shutdown`; sets `readiness` after the first look
@@ -178,7 +193,7 @@ impl Syncer {
     pub async fn sync(&self) -> Result<(), bucket::Error> {
         let now_ms = self.clock.now_ms();
         let view = match self.fetcher.sync(now_ms).await {
-            Ok(view) => Arc::new(view),
+            Ok(view) => view,
             Err(e) => {
                 self.seen.lock().error = Some(e.chain());
                 return Err(e);
@@ -190,6 +205,10 @@ impl Syncer {
         let before = self.gateway.blocks();
         let is_first = self.seen.lock().at_ms.is_none();
         let blocks = self.blocks(&view, &before, now_ms);
+        let seen = view.blocks.values().map(|info| Arc::clone(&info.outline));
+        let seen = seen.collect();
+        // What else a listing says of blocks goes before they are prepared, which needs memory too.
+        drop(view);
         let added: Vec<Arc<Block>> = blocks
             .iter()
             .filter(|b| before.get(b.id()).is_none())
@@ -223,7 +242,7 @@ impl Syncer {
             tracing::info!(blocks = added.len(), "serving the blocks of the bucket");
         }
         *self.seen.lock() = Seen {
-            view,
+            blocks: seen,
             at_ms: Some(now_ms),
             error: None,
         };
@@ -231,14 +250,15 @@ impl Syncer {
     }
 
     /// The blocks to serve; those that are served already keep what is known of them.
-    fn blocks(&self, view: &View, before: &BlockSet, now_ms: i64) -> Vec<Arc<Block>> {
+    fn blocks(&self, view: &View<OutlineOnly>, before: &BlockSet, now_ms: i64) -> Vec<Arc<Block>> {
         let bounds = self.options.bounds;
         let time = TimeRange::closed(bounds.min.at(now_ms), bounds.max.at(now_ms));
-        let in_time = |info: &&BlockInfo| info.meta.range().overlaps(time);
-        let blocks = view.blocks.values().filter(in_time).filter_map(|info| {
-            match before.get(info.meta.ulid) {
+        let in_time = view.blocks.values();
+        let in_time = in_time.filter(|info| info.outline.range.overlaps(time));
+        let blocks = in_time.filter_map(|info| {
+            match before.get(info.outline.id) {
                 Some(known)
-                    if Arc::ptr_eq(known.meta(), &info.meta)
+                    if Arc::ptr_eq(known.outline(), &info.outline)
                         && known.has_index_of(&info.files) =>
                 {
                     Some(Arc::clone(known))
@@ -247,7 +267,7 @@ impl Syncer {
                     let block = block_of(info).map(Arc::new);
                     if block.is_none() {
                         self.gateway.stats().loads.failures.add(1);
-                        tracing::warn!(block = %info.meta.ulid, "block is not served: it has no index");
+                        tracing::warn!(block = %info.outline.id, "block is not served: it has no index");
                     }
                     block
                 }
@@ -272,14 +292,13 @@ impl Syncer {
     /// query, which then says so.
     async fn prepare(&self, blocks: &[Arc<Block>]) {
         let opener = self.gateway.opener();
-        let prepare: Vec<_> = blocks
-            .iter()
-            .map(|block| async move {
-                let begin = Instant::now();
-                let prepared = opener.prepare(block).await;
-                (block.id(), prepared, begin.elapsed())
-            })
-            .collect();
+        let blocks = blocks.iter().map(Arc::clone).collect::<Vec<_>>();
+        // Each is begun when there is a place, since waiting takes more than a block.
+        let prepare = blocks.into_iter().map(|block| async move {
+            let begin = Instant::now();
+            let prepared = opener.prepare(&block).await;
+            (block.id(), prepared, begin.elapsed())
+        });
         let mut prepare = stream::iter(prepare).buffer_unordered(self.options.concurrency);
         let stats = self.gateway.stats();
         while let Some((id, prepared, took)) = prepare.next().await {

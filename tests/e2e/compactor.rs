@@ -74,9 +74,9 @@ async fn download(bucket: &Bucket, view: &View, dir: &Path) {
             (BlockObject::Meta(*id), "meta.json".to_owned()),
             (BlockObject::Index(*id), "index".to_owned()),
         ];
-        for segment in block.files.segments.keys() {
+        for segment in block.files.segments.numbers() {
             let name = format!("chunks/{segment:06}");
-            objects.push((BlockObject::Chunks(*id, *segment), name));
+            objects.push((BlockObject::Chunks(*id, segment), name));
         }
         for (object, name) in objects {
             let (key, file) = (object.to_string(), to.join(name));

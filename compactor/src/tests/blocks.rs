@@ -102,9 +102,9 @@ pub(super) async fn read(bucket: &Bucket, now_ms: i64) -> Samples {
         std::fs::create_dir_all(path.join("chunks")).unwrap();
         let mut objects = vec![(BlockObject::Meta(*id), "meta.json".to_owned())];
         objects.push((BlockObject::Index(*id), "index".to_owned()));
-        for segment in info.files.segments.keys() {
+        for segment in info.files.segments.numbers() {
             let name = format!("chunks/{segment:06}");
-            objects.push((BlockObject::Chunks(*id, *segment), name));
+            objects.push((BlockObject::Chunks(*id, segment), name));
         }
         for (object, name) in objects {
             let file = path.join(name);

@@ -3,21 +3,17 @@
 //! Retries are the store's own (`object_store` repeats what failed on the way); none are stacked on
 //! top. An answer is checked for its length, since a cut body is a failure and must never be cached.
 
-use std::ops::Range;
+mod read;
+mod write;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
 use model::ErrorKind;
 use object_store::path::Path;
-use object_store::{
-    Attributes, Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-};
+use object_store::{Attributes, Error as StoreError, ObjectMeta, ObjectStore};
 
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, Operation};
@@ -106,14 +102,6 @@ impl Bucket {
         &self.attributes
     }
 
-    fn put_options(&self, mode: PutMode) -> PutOptions {
-        PutOptions {
-            mode,
-            attributes: Attributes::clone(&self.attributes),
-            ..PutOptions::default()
-        }
-    }
-
     /// The same bucket, whose store is the directory `root`: readers map its files.
     #[must_use]
     pub fn in_local(mut self, root: &std::path::Path) -> Self {
@@ -166,223 +154,6 @@ impl Bucket {
             .map_err(|e| Error::store("name", key, StoreError::from(e)))
     }
 
-    /// Reads a whole object, unless it is larger than `size_max`.
-    ///
-    /// # Errors
-    /// [`Error::Store`], of the kind `NotFound` when there is none; [`Error::TooLarge`].
-    pub async fn get(&self, key: &str, size_max: u64) -> Result<Bytes> {
-        self.measured(Operation::Get, async {
-            let path = self.path(key)?;
-            let failed = |e| Error::store("read", key, e);
-            let result = self.store.get(&path).await.map_err(failed)?;
-            let size = result.meta.size;
-            if size > size_max {
-                return Err(Error::TooLarge {
-                    key: key.to_owned(),
-                    size,
-                    size_max,
-                });
-            }
-            let bytes = result.bytes().await.map_err(failed)?;
-            check_length(key, size, &bytes)?;
-            Ok((bytes.len() as u64, bytes))
-        })
-        .await
-    }
-
-    /// Reads a whole object, or `None` when there is none.
-    ///
-    /// # Errors
-    /// As [`Bucket::get`].
-    pub async fn find(&self, key: &str, size_max: u64) -> Result<Option<Bytes>> {
-        optional(self.get(key, size_max).await)
-    }
-
-    /// Reads a range of an object, or of one content of it.
-    ///
-    /// # Errors
-    /// [`Error::Store`]; [`Error::Length`] when the object ends before the range; [`Error::Replaced`]
-    /// when it has another content.
-    pub async fn get_range<'a>(
-        &self,
-        of: impl Into<Version<'a>>,
-        range: Range<u64>,
-    ) -> Result<Bytes> {
-        let of = of.into();
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let is_comparing = self.compares_tags.load(Ordering::Relaxed);
-        let e_tag = of.e_tag.filter(|_| is_comparing);
-        let read = self.read_range(Version { e_tag, ..of }, range.clone());
-        match (read.await, e_tag) {
-            (Err(error), Some(e_tag)) if error.kind() == ErrorKind::Conflict => {
-                self.check_tag(of.key, e_tag).await?;
-                self.read_range(of.key.into(), range).await
-            }
-            (read, _) => read,
-        }
-    }
-
-    async fn read_range(&self, of: Version<'_>, range: Range<u64>) -> Result<Bytes> {
-        self.measured(Operation::GetRange, async {
-            let key = of.key;
-            let path = self.path(key)?;
-            let failed = |e| Error::store("read a range of", key, e);
-            let options = GetOptions {
-                range: Some(GetRange::Bounded(range.clone())),
-                if_match: of.e_tag.map(Tag::compared),
-                ..GetOptions::default()
-            };
-            let result = self.store.get_opts(&path, options).await.map_err(failed)?;
-            let bytes = result.bytes().await.map_err(failed)?;
-            check_length(key, range.end - range.start, &bytes)?;
-            Ok((bytes.len() as u64, bytes))
-        })
-        .await
-    }
-
-    /// Looks whether an object really has another content than `e_tag` stands for, as the store said.
-    /// One that says so of what it lists itself is not asked for tags any more.
-    ///
-    /// # Errors
-    /// [`Error::Replaced`] when it has; [`Error::Store`].
-    async fn check_tag(&self, key: &str, e_tag: &Tag) -> Result<()> {
-        // By another list, since that is where the tag is from: stores are known that say others of single
-        // objects.
-        let (dir, _) = key.rsplit_once('/').unwrap_or_default();
-        let mut listed = self.list(dir);
-        let mut is_listed = false;
-        while let Some(object) = listed.try_next().await? {
-            is_listed |= object.key == key && object.e_tag.as_ref() == Some(e_tag);
-        }
-        if !is_listed {
-            let key = key.to_owned();
-            return Err(Error::Replaced { key });
-        }
-        if self.compares_tags.swap(false, Ordering::Relaxed) {
-            tracing::warn!(
-                bucket = &*self.name,
-                "the store does not know the tags that it lists; an object that is replaced is noticed late"
-            );
-        }
-        Ok(())
-    }
-
-    /// Size and time of an object, or `None` when there is none.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn attributes(&self, key: &str) -> Result<Option<Object>> {
-        let found = self.measured(Operation::Attributes, async {
-            let path = self.path(key)?;
-            let meta = self.store.head(&path).await;
-            let meta = meta.map_err(|e| Error::store("look up", key, e))?;
-            Ok((0, self.object(meta)))
-        });
-        Ok(optional(found.await)?.flatten())
-    }
-
-    /// Writes an object, replacing what is there.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
-        let bytes = bytes.into();
-        self.measured(Operation::Upload, async {
-            let path = self.path(key)?;
-            let size = bytes.len() as u64;
-            let payload = PutPayload::from_bytes(bytes);
-            let options = self.put_options(PutMode::Overwrite);
-            let put = self.store.put_opts(&path, payload, options).await;
-            put.map_err(|e| Error::store("write", key, e))?;
-            Ok((size, ()))
-        })
-        .await
-    }
-
-    /// Writes an object unless there is one; returns whether it was written.
-    ///
-    /// `bytes` must not be what another writer would write: when the answer to a successful write
-    /// is lost, its repetition finds the object there and knows it by its content.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn create(&self, key: &str, bytes: impl Into<Bytes>) -> Result<bool> {
-        let bytes = bytes.into();
-        let path = self.path(key)?;
-        let created = self.measured(Operation::Upload, async {
-            let payload = PutPayload::from_bytes(bytes.clone());
-            let options = self.put_options(PutMode::Create);
-            match (self.store.put_opts(&path, payload, options)).await {
-                Ok(_) => Ok((bytes.len() as u64, true)),
-                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
-                    Ok((0, false))
-                }
-                Err(e) => Err(Error::store("create", key, e)),
-            }
-        });
-        if created.await? {
-            return Ok(true);
-        }
-        let there = self.find(key, bytes.len() as u64).await;
-        match there {
-            Ok(there) => Ok(there.as_ref() == Some(&bytes)),
-            Err(Error::TooLarge { .. }) => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Deletes an object; that there is none is no error.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn delete(&self, key: &str) -> Result<()> {
-        let deleted = self.measured(Operation::Delete, async {
-            let path = self.path(key)?;
-            let deleted = self.store.delete(&path).await;
-            deleted.map_err(|e| Error::store("delete", key, e))?;
-            Ok((0, ()))
-        });
-        optional(deleted.await).map(|_| ())
-    }
-
-    /// All objects whose keys start with `dir` and a slash, in no particular order; all of the
-    /// bucket for an empty `dir`. Pages are fetched as the stream is read.
-    pub fn list(&self, dir: &str) -> BoxStream<'_, Result<Object>> {
-        self.metrics.start(Operation::Iter);
-        let started = Instant::now();
-        let at = format!("{}{dir}", self.prefix);
-        let prefix = match Path::parse(at.trim_end_matches('/')) {
-            Ok(prefix) => prefix,
-            Err(e) => {
-                let error = Error::store("list", dir, StoreError::from(e));
-                return futures::stream::once(async { Err(error) }).boxed();
-            }
-        };
-        let dir = dir.to_owned();
-        let listed = self.store.list(Some(&prefix));
-        let objects = listed.filter_map(move |found| {
-            let object = match found {
-                Ok(meta) => self.object(meta).map(Ok),
-                Err(e) => {
-                    self.metrics.failed(Operation::Iter);
-                    Some(Err(Error::store("list", &dir, e)))
-                }
-            };
-            std::future::ready(object)
-        });
-        let end = futures::stream::once(async move {
-            self.metrics.done(Operation::Iter, started.elapsed(), 0);
-            None
-        });
-        objects
-            .map(Some)
-            .chain(end)
-            .filter_map(std::future::ready)
-            .boxed()
-    }
-
     /// Runs an operation and counts it; the number beside the result is bytes moved.
     pub(crate) async fn measured<T>(
         &self,
@@ -417,18 +188,6 @@ impl Bucket {
     }
 }
 
-fn check_length(key: &str, expected: u64, bytes: &Bytes) -> Result<()> {
-    let found = bytes.len() as u64;
-    match found == expected {
-        true => Ok(()),
-        false => Err(Error::Length {
-            key: key.to_owned(),
-            expected,
-            found,
-        }),
-    }
-}
-
 /// Turns the absence of an object into `None`.
 fn optional<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
@@ -441,6 +200,7 @@ fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt as _;
+    use object_store::ObjectStoreExt as _;
 
     use super::*;
 

@@ -10,33 +10,41 @@
 
 mod bounds;
 mod cache;
+mod counts;
+mod duplicates;
 mod filters;
+mod known;
 mod listing;
+mod outline;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::mem;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _};
 use model::ErrorKind;
+use model::figure::Figure;
 use tokio::sync::Mutex;
 use tsdb::block::Meta;
 use ulid::Ulid;
 
 use crate::client::Bucket;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
 use crate::paths::BlockObject;
-use model::figure::{Figure, Histogram, Value};
 
 pub use bounds::{TimeBound, TimeBoundError, TimeBounds};
 use cache::DiskCache;
+use counts::Counts;
 pub use filters::Filter;
-pub use listing::{BlockFiles, Stamp};
+use known::{Known, KnownBlock, Listed, Wanted};
+pub use listing::{BlockFiles, Segments, Stamp};
+pub use outline::{Keep, LabelSets, Outline, OutlineOnly, Span};
 
 /// Largest `meta.json` that is read.
 const META_SIZE_MAX: u64 = tsdb::block::meta::META_SIZE_MAX;
@@ -47,22 +55,36 @@ const MARK_SIZE_MAX: u64 = 1 << 20;
 /// Objects that are read at once.
 const PARALLEL: usize = 32;
 
-/// A block of the bucket.
+/// A block of the bucket, with what is held of its `meta.json`: all of it, or [`OutlineOnly`].
 #[derive(Debug, Clone)]
-pub struct BlockInfo {
-    /// Its `meta.json`, as filters changed it.
-    pub meta: Arc<Meta>,
+pub struct BlockInfo<M = Arc<Meta>> {
+    /// What filters look at, as they changed it.
+    pub outline: Arc<Outline>,
+    /// Its `meta.json`, as filters changed it, where that is held.
+    pub meta: M,
     /// Its objects.
     pub files: Arc<BlockFiles>,
     /// Whether and since when it is to be deleted.
     pub deletion_mark: Option<Arc<DeletionMark>>,
-    /// Whether and why it is not to be compacted.
+    /// Whether and why it is not to be compacted; not looked at with [`OutlineOnly`].
     pub no_compact: Option<Arc<NoCompactMark>>,
-    /// Whether it is not to be downsampled.
+    /// Whether it is not to be downsampled; not looked at with [`OutlineOnly`].
     pub no_downsample: Option<Arc<NoDownsampleMark>>,
 }
 
 impl BlockInfo {
+    /// A block without marks.
+    pub fn new(meta: Meta, files: BlockFiles) -> Self {
+        Self {
+            outline: Arc::new(Outline::new(&meta, &mut LabelSets::default())),
+            meta: Arc::new(meta),
+            files: Arc::new(files),
+            deletion_mark: None,
+            no_compact: None,
+            no_downsample: None,
+        }
+    }
+
     /// The block's external labels.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
@@ -76,10 +98,10 @@ impl BlockInfo {
 }
 
 /// What a bucket holds, seen through filters.
-#[derive(Debug, Clone, Default)]
-pub struct View {
+#[derive(Debug, Clone)]
+pub struct View<M = Arc<Meta>> {
     /// The blocks that passed all filters.
-    pub blocks: BTreeMap<Ulid, BlockInfo>,
+    pub blocks: BTreeMap<Ulid, BlockInfo<M>>,
     /// Directories of blocks without `meta.json`: uploads under way or given up, or deletions.
     pub partial: BTreeMap<Ulid, Arc<BlockFiles>>,
     /// Blocks whose `meta.json` is damaged or of another version, and how.
@@ -94,59 +116,34 @@ pub struct View {
     pub excluded: BTreeMap<&'static str, u64>,
 }
 
-/// What is known from earlier syncs.
-#[derive(Debug, Default)]
-struct Known {
-    metas: HashMap<Ulid, (Stamp, Arc<Meta>)>,
-    deletion: HashMap<Ulid, (Stamp, Arc<DeletionMark>)>,
-    no_compact: HashMap<Ulid, (Stamp, Arc<NoCompactMark>)>,
-    no_downsample: HashMap<Ulid, (Stamp, Arc<NoDownsampleMark>)>,
-    disk_read: bool,
-}
-
-/// Keeps a view of a bucket up to date.
-#[derive(Debug)]
-pub struct Fetcher {
-    bucket: Bucket,
-    disk: Option<DiskCache>,
-    filters: Vec<Filter>,
-    known: Mutex<Known>,
-    counts: Counts,
-}
-
-/// Upper bounds of the durations of looks, in seconds; those of Thanos.
-const SECONDS: &[f64] = &[0.01, 1.0, 10.0, 100.0, 300.0, 600.0, 1000.0];
-
-#[derive(Debug)]
-struct Counts {
-    syncs: AtomicU64,
-    failures: AtomicU64,
-    seconds: Histogram,
-    states: std::sync::Mutex<BTreeMap<&'static str, u64>>,
-}
-
-impl Default for Counts {
+impl<M> Default for View<M> {
     fn default() -> Self {
         Self {
-            syncs: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            seconds: Histogram::new(SECONDS),
-            states: std::sync::Mutex::default(),
+            blocks: BTreeMap::new(),
+            partial: BTreeMap::new(),
+            corrupted: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            deletion_marks: BTreeMap::new(),
+            duplicates: Vec::new(),
+            excluded: BTreeMap::new(),
         }
     }
 }
 
-/// One object that has to be read.
-enum Wanted {
-    Meta,
-    Deletion,
-    NoCompact,
-    NoDownsample,
+/// Keeps a view of a bucket up to date. Between looks it holds what [`Keep`] says of each block, and
+/// an [`Outline`].
+#[derive(Debug)]
+pub struct Fetcher<M = Arc<Meta>> {
+    bucket: Bucket,
+    disk: Option<DiskCache>,
+    filters: Vec<Filter>,
+    known: Mutex<Known<M>>,
+    counts: Counts,
 }
 
 /// What came of it.
 enum Got {
-    Meta(Arc<Meta>),
+    Meta(Box<Meta>),
     Deletion(DeletionMark),
     NoCompact(NoCompactMark),
     NoDownsample(NoDownsampleMark),
@@ -162,11 +159,22 @@ impl Fetcher {
     /// A fetcher whose filters are applied in their order; `data_dir` is where it keeps a copy of
     /// every `meta.json`.
     pub fn new(bucket: Bucket, data_dir: Option<&Path>, filters: Vec<Filter>) -> Self {
-        let disk =
-            data_dir.map(|dir: &Path| DiskCache::new(PathBuf::from(dir).join("meta-syncer")));
+        Self::keeping(bucket, data_dir, filters)
+    }
+}
+
+impl Fetcher<OutlineOnly> {
+    /// The same, which holds nothing else of a block than its outline.
+    pub fn of_outlines(bucket: Bucket, data_dir: Option<&Path>, filters: Vec<Filter>) -> Self {
+        Self::keeping(bucket, data_dir, filters)
+    }
+}
+
+impl<M: Keep> Fetcher<M> {
+    fn keeping(bucket: Bucket, data_dir: Option<&Path>, filters: Vec<Filter>) -> Self {
         Self {
+            disk: DiskCache::new(&bucket, data_dir),
             bucket,
-            disk,
             filters,
             known: Mutex::default(),
             counts: Counts::default(),
@@ -182,7 +190,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// When it cannot be listed.
-    pub async fn sync(&self, now_ms: i64) -> Result<View> {
+    pub async fn sync(&self, now_ms: i64) -> Result<View<M>> {
         let started = Instant::now();
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         let result = self.look(now_ms).await;
@@ -197,61 +205,130 @@ impl Fetcher {
         result
     }
 
-    async fn look(&self, now_ms: i64) -> Result<View> {
+    async fn look(&self, now_ms: i64) -> Result<View<M>> {
         let listed = listing::list(&self.bucket).await?;
         let mut known = self.known.lock().await;
         known.forget_changed(&listed);
         if let Some(disk) = self.disk.as_ref().filter(|_| !known.disk_read) {
-            known.metas.extend(disk.read(&listed).await);
+            let sets = mem::take(&mut known.label_sets);
+            let (copies, sets) = disk.read(&listed, sets).await;
+            known.label_sets = sets;
+            known.learn(copies);
             known.disk_read = true;
         }
         let mut view = View::default();
         self.read_new(&mut known, &listed, &mut view).await;
+        known.label_sets.forget_unused();
         if let Some(disk) = &self.disk {
             disk.remove_others(&listed).await;
         }
         known.fill(listed, &mut view);
         drop(known);
         for filter in &self.filters {
-            filter.apply(&mut view, now_ms);
+            match filter {
+                Filter::Duplicates => self.hide_duplicates(&mut view).await,
+                filter => filter.apply(&mut view, now_ms),
+            }
         }
         Ok(view)
     }
 
+    /// Takes blocks out of the view that others of their group cover.
+    async fn hide_duplicates(&self, view: &mut View<M>) {
+        let mut covered = Vec::new();
+        for group in duplicates::suspects(view) {
+            let mut blocks = Vec::with_capacity(group.len());
+            for id in group {
+                // One that cannot be looked at hides nothing and is not hidden: what is served twice
+                // is merged.
+                if let Some(sources) = self.sources(&view.blocks[&id]).await {
+                    blocks.push((id, sources));
+                }
+            }
+            duplicates::covered_blocks(blocks, &mut covered);
+        }
+        covered.sort_unstable();
+        for id in &covered {
+            view.blocks.remove(id);
+        }
+        *view.excluded.entry("duplicate").or_default() += covered.len() as u64;
+        view.duplicates.extend(covered);
+    }
+
+    async fn sources(&self, block: &BlockInfo<M>) -> Option<Vec<Ulid>> {
+        if let Some(sources) = block.meta.sources() {
+            return Some(sources.to_vec());
+        }
+        let id = block.outline.id;
+        if block.outline.sources.is_own {
+            return Some(vec![id]);
+        }
+        match self.meta(id).await {
+            Ok(meta) => Some(meta.compaction.sources),
+            Err(error) => {
+                let error = error.chain();
+                tracing::warn!(block = %id, %error, "sources of a block cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A block's `meta.json`, from the copy here or the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the bucket cannot be read, [`Error::Block`] when what is there is damaged.
+    pub async fn meta(&self, id: Ulid) -> Result<Meta> {
+        if let Some(disk) = &self.disk
+            && let Some(meta) = disk.find(id).await
+        {
+            return Ok(meta);
+        }
+        let key = BlockObject::Meta(id).to_string();
+        let bytes = self.bucket.get(&key, META_SIZE_MAX).await?;
+        let meta = parse_meta(id, &key, &bytes).map_err(|source| Error::Block {
+            action: "read meta.json of",
+            block: id,
+            source,
+        })?;
+        if let Some(disk) = &self.disk {
+            disk.keep(id, bytes).await;
+        }
+        Ok(meta)
+    }
+
+    /// The copy of a block's `meta.json`, if there is one here. Blocks while it is read.
+    pub fn copy(&self, id: Ulid) -> Option<Meta> {
+        self.disk.as_ref()?.copy(id)
+    }
+
     /// Reads what is not known yet.
-    async fn read_new(
-        &self,
-        known: &mut Known,
-        listed: &BTreeMap<Ulid, Arc<BlockFiles>>,
-        view: &mut View,
-    ) {
-        let wanted: Vec<(Ulid, Wanted)> = known.wanted(listed);
-        let reads = wanted
-            .into_iter()
-            .map(|(id, wanted)| async move { (id, self.read(id, wanted).await) });
+    async fn read_new(&self, known: &mut Known<M>, listed: &Listed, view: &mut View<M>) {
+        let wanted = known.wanted(listed).into_iter();
+        let reads = wanted.map(|(id, wanted)| async move { (id, self.read(id, wanted).await) });
         let mut reads = stream::iter(reads).buffer_unordered(PARALLEL);
+        let mut new = Vec::new();
         while let Some((id, got)) = reads.next().await {
             let files = &listed[&id];
             match got {
                 Got::Meta(meta) => {
-                    if let Some(stamp) = &files.meta {
-                        known.metas.insert(id, (stamp.clone(), meta));
-                    }
+                    let sets = &mut known.label_sets;
+                    let stamp = files.meta.as_ref();
+                    new.extend(stamp.map(|stamp| KnownBlock::new(stamp, *meta, sets)));
                 }
                 Got::Deletion(mark) => {
-                    if let Some(stamp) = &files.deletion_mark {
-                        known.deletion.insert(id, (stamp.clone(), Arc::new(mark)));
-                    }
+                    let stamp = files.deletion_mark.as_deref().cloned();
+                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
+                    known.deletion.extend(mark);
                 }
                 Got::NoCompact(mark) => {
-                    if let Some(stamp) = &files.no_compact_mark {
-                        known.no_compact.insert(id, (stamp.clone(), Arc::new(mark)));
-                    }
+                    let stamp = files.no_compact_mark.as_deref().cloned();
+                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
+                    known.no_compact.extend(mark);
                 }
                 Got::NoDownsample(mark) => {
-                    if let Some(stamp) = &files.no_downsample_mark {
-                        (known.no_downsample).insert(id, (stamp.clone(), Arc::new(mark)));
-                    }
+                    let stamp = files.no_downsample_mark.as_deref().cloned();
+                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
+                    known.no_downsample.extend(mark);
                 }
                 Got::Gone => {}
                 Got::Damaged(what) => {
@@ -262,6 +339,8 @@ impl Fetcher {
                 }
             }
         }
+        drop(reads);
+        known.learn(new);
     }
 
     async fn read(&self, id: Ulid, wanted: Wanted) -> Got {
@@ -284,11 +363,14 @@ impl Fetcher {
         };
         let mark = match wanted {
             Wanted::Meta => {
-                let got = parse_meta(id, &key, &bytes);
-                if let (Got::Meta(_), Some(disk)) = (&got, &self.disk) {
+                let meta = match parse_meta(id, &key, &bytes) {
+                    Ok(meta) => meta,
+                    Err(e) => return Got::Damaged(e.to_string()),
+                };
+                if let Some(disk) = &self.disk {
                     disk.keep(id, bytes).await;
                 }
-                return got;
+                return Got::Meta(Box::new(meta));
             }
             Wanted::Deletion => DeletionMark::from_json(&bytes).map(Got::Deletion),
             Wanted::NoCompact => NoCompactMark::from_json(&bytes).map(Got::NoCompact),
@@ -307,126 +389,13 @@ impl Fetcher {
     }
 }
 
-fn parse_meta(id: Ulid, key: &str, bytes: &[u8]) -> Got {
-    match Meta::parse(bytes, Path::new(key)) {
-        Ok(meta) if meta.ulid == id => Got::Meta(Arc::new(meta)),
-        Ok(meta) => Got::Damaged(format!("{key} is of block {}", meta.ulid)),
-        Err(e) => Got::Damaged(e.to_string()),
-    }
-}
-
-impl Known {
-    /// Forgets what the listing shows no more, or shows changed.
-    fn forget_changed(&mut self, listed: &BTreeMap<Ulid, Arc<BlockFiles>>) {
-        fn keep<T>(
-            known: &mut HashMap<Ulid, (Stamp, T)>,
-            listed: &BTreeMap<Ulid, Arc<BlockFiles>>,
-            stamp: impl Fn(&BlockFiles) -> Option<&Stamp>,
-        ) {
-            known.retain(|id, (old, _)| {
-                (listed.get(id)).and_then(|files| stamp(files)) == Some(&*old)
-            });
-        }
-        keep(&mut self.metas, listed, |f| f.meta.as_ref());
-        keep(&mut self.deletion, listed, |f| f.deletion_mark.as_ref());
-        keep(&mut self.no_compact, listed, |f| f.no_compact_mark.as_ref());
-        keep(&mut self.no_downsample, listed, |f| {
-            f.no_downsample_mark.as_ref()
-        });
-    }
-
-    /// What is listed and not known.
-    fn wanted(&self, listed: &BTreeMap<Ulid, Arc<BlockFiles>>) -> Vec<(Ulid, Wanted)> {
-        let mut wanted = Vec::new();
-        for (&id, files) in listed {
-            if files.meta.is_some() && !self.metas.contains_key(&id) {
-                wanted.push((id, Wanted::Meta));
-            }
-            if files.deletion_mark.is_some() && !self.deletion.contains_key(&id) {
-                wanted.push((id, Wanted::Deletion));
-            }
-            if files.no_compact_mark.is_some() && !self.no_compact.contains_key(&id) {
-                wanted.push((id, Wanted::NoCompact));
-            }
-            if files.no_downsample_mark.is_some() && !self.no_downsample.contains_key(&id) {
-                wanted.push((id, Wanted::NoDownsample));
-            }
-        }
-        wanted
-    }
-
-    /// Puts everything known about what is listed into `view`.
-    fn fill(&self, listed: BTreeMap<Ulid, Arc<BlockFiles>>, view: &mut View) {
-        for (id, (_, mark)) in &self.deletion {
-            view.deletion_marks.insert(*id, Arc::clone(mark));
-        }
-        for (id, files) in listed {
-            if view.failed.contains_key(&id) || view.corrupted.contains_key(&id) {
-                continue;
-            }
-            let Some((_, meta)) = self.metas.get(&id) else {
-                view.partial.insert(id, files);
-                continue;
-            };
-            let info = BlockInfo {
-                meta: Arc::clone(meta),
-                files,
-                deletion_mark: self.deletion.get(&id).map(|(_, m)| Arc::clone(m)),
-                no_compact: self.no_compact.get(&id).map(|(_, m)| Arc::clone(m)),
-                no_downsample: self.no_downsample.get(&id).map(|(_, m)| Arc::clone(m)),
-            };
-            view.blocks.insert(id, info);
-        }
-    }
-}
-
-impl Counts {
-    fn note(&self, view: &View) {
-        let mut states = view.excluded.clone();
-        states.insert("loaded", view.blocks.len() as u64);
-        states.insert("no-meta-json", view.partial.len() as u64);
-        states.insert("corrupted-meta-json", view.corrupted.len() as u64);
-        states.insert("failed", view.failed.len() as u64);
-        *(self.states.lock()).unwrap_or_else(std::sync::PoisonError::into_inner) = states;
-    }
-
-    fn visit(&self, visit: &mut dyn FnMut(Figure<'_>)) {
-        let syncs = self.syncs.load(Ordering::Relaxed);
-        let (buckets, sum) = self.seconds.read();
-        let mut add = |name, help, value| {
-            visit(Figure {
-                name,
-                help,
-                labels: &[],
-                value,
-            });
-        };
-        add(
-            "thanos_blocks_meta_syncs_total",
-            "Looks at the bucket's blocks.",
-            Value::Counter(syncs as f64),
-        );
-        add(
-            "thanos_blocks_meta_sync_failures_total",
-            "Looks at the bucket's blocks that failed.",
-            Value::Counter(self.failures.load(Ordering::Relaxed) as f64),
-        );
-        add(
-            "thanos_blocks_meta_sync_duration_seconds",
-            "Time that looks at the bucket's blocks took.",
-            Value::Histogram {
-                buckets: &buckets,
-                sum,
-            },
-        );
-        let states = (self.states.lock()).unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (state, count) in states.iter() {
-            visit(Figure {
-                name: "thanos_blocks_meta_synced",
-                help: "Blocks in each state at the last look.",
-                labels: &[("state", state)],
-                value: Value::Gauge(*count as f64),
-            });
+fn parse_meta(id: Ulid, key: &str, bytes: &[u8]) -> tsdb::Result<Meta> {
+    let meta = Meta::parse(bytes, Path::new(key))?;
+    match meta.ulid == id {
+        true => Ok(meta),
+        false => {
+            let what = format!("{key} is of block {}", meta.ulid);
+            Err(tsdb::Error::Invalid(what))
         }
     }
 }

@@ -27,7 +27,7 @@ pub mod transfer;
 pub use client::{Bucket, Object, Version};
 pub use config::Patience;
 pub use error::{Error, Result};
-pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, TimeBound, TimeBounds, View};
+pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, Outline, TimeBound, TimeBounds, View};
 pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDownsampleMark};
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};

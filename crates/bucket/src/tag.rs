@@ -3,29 +3,55 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// Bytes of a tag that are held in place: those of hashes, with quotes and a number of parts.
+const SHORT_MAX: usize = 38;
+
 /// An entity tag. Two are equal where they stand for the same content: whether a server puts quotes
 /// around one, or calls it weak, differs from one answer of it to the next.
 #[derive(Debug, Clone)]
-pub struct Tag(Arc<str>);
+pub struct Tag(Text);
+
+/// There is one for each block of a bucket, and an allocation would take as much again.
+#[derive(Debug, Clone)]
+enum Text {
+    Short(u8, [u8; SHORT_MAX]),
+    Long(Arc<str>),
+}
 
 impl Tag {
+    fn as_str(&self) -> &str {
+        match &self.0 {
+            Text::Short(len, bytes) => {
+                str::from_utf8(&bytes[..usize::from(*len)]).expect("made from text")
+            }
+            Text::Long(text) => text,
+        }
+    }
+
     /// The tag without what servers put around it in one place and leave out in another.
     pub fn bare(&self) -> &str {
-        self.0.trim_start_matches("W/").trim_matches('"')
+        self.as_str().trim_start_matches("W/").trim_matches('"')
     }
 
     /// The tag as stores compare it: Azure lists tags without the quotes that they have everywhere else.
     pub(crate) fn compared(&self) -> String {
-        match self.0.starts_with("0x") {
-            true => format!("\"{}\"", self.0),
-            false => (*self.0).to_owned(),
+        let said = self.as_str();
+        match said.starts_with("0x") {
+            true => format!("\"{said}\""),
+            false => said.to_owned(),
         }
     }
 }
 
-impl<T: Into<Arc<str>>> From<T> for Tag {
+impl<T: AsRef<str>> From<T> for Tag {
     fn from(said: T) -> Self {
-        Self(said.into())
+        let said = said.as_ref();
+        if said.len() > SHORT_MAX {
+            return Self(Text::Long(said.into()));
+        }
+        let mut bytes = [0; SHORT_MAX];
+        bytes[..said.len()].copy_from_slice(said.as_bytes());
+        Self(Text::Short(said.len() as u8, bytes))
     }
 }
 
@@ -53,6 +79,16 @@ mod tests {
             assert_eq!(Tag::from(said), Tag::from("\"9b2c\""), "{said}");
         }
         assert_ne!(Tag::from("\"9b2c\""), Tag::from("\"9b2d\""));
+    }
+
+    #[test]
+    fn tags_are_held_whole_whatever_their_length() {
+        assert_eq!(size_of::<Option<Tag>>(), 40);
+        for len in [0, 1, SHORT_MAX - 1, SHORT_MAX, SHORT_MAX + 1, 300] {
+            let said = "x".repeat(len);
+            assert_eq!(Tag::from(&said).bare(), said);
+            assert_eq!(Tag::from(format!("\"{said}\"")), Tag::from(said));
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn by_listing(view: &View) -> Found {
             let object = BlockObject::parse(&format!("{id}/{}", file.rel_path));
             let size = match object {
                 Some(BlockObject::Index(_)) => block.files.index_bytes,
-                Some(BlockObject::Chunks(_, n)) => block.files.segments.get(&n).copied(),
+                Some(BlockObject::Chunks(_, n)) => block.files.segments.get(n),
                 _ => continue,
             };
             if size != Some(file.size_bytes) {
@@ -133,9 +133,9 @@ async fn in_depth(bucket: &Bucket, id: Ulid, block: &BlockInfo) -> anyhow::Resul
         (BlockObject::Meta(id), "meta.json".to_owned()),
         (BlockObject::Index(id), "index".to_owned()),
     ];
-    for segment in block.files.segments.keys() {
+    for segment in block.files.segments.numbers() {
         let name = format!("chunks/{segment:06}");
-        objects.push((BlockObject::Chunks(id, *segment), name));
+        objects.push((BlockObject::Chunks(id, segment), name));
     }
     for (object, name) in objects {
         let (key, file) = (object.to_string(), dir.join(name));

@@ -134,6 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use bucket::Bucket;
+    use bucket::fetch::{LabelSets, Outline};
     use model::{Stop, TimeRange};
     use runtime::ManualClock;
     use tsdb::block::{BlockWriter, Meta};
@@ -162,7 +163,8 @@ mod tests {
         }
         let meta = Meta::new(Ulid::from_parts(1, 1), TimeRange::new(0, 2_000));
         let meta = writer.finish(meta).unwrap().unwrap();
-        Arc::new(Block::new(Arc::new(meta), 0, Vec::new()))
+        let outline = Outline::new(&meta, &mut LabelSets::default());
+        Arc::new(Block::new(Arc::new(outline), 0, Vec::new()))
     }
 
     /// A block of so many series, and what it is read with.
@@ -207,6 +209,7 @@ mod tests {
         series_max: 0,
         samples_max: 0,
         bytes_max: 0,
+        mapped_bytes_max: 0,
     };
 
     #[tokio::test]

@@ -143,6 +143,7 @@ async fn shards_and_limits_cut_the_answer() {
             (
                 Limits {
                     bytes_max: 50 * 4 + 100,
+                    mapped_bytes_max: 100,
                     ..UNLIMITED
                 },
                 "--store.grpc.downloaded-bytes-limit",
@@ -243,6 +244,7 @@ async fn matchers_decide_by_external_labels_and_series() {
             }
         };
         let some = Matcher::not_equal("i", "");
+        assert_eq!(count(&[]).await, None);
         assert_eq!(count(&[Matcher::equal("c", "x")]).await, None);
         let with = |m: Matcher| [m, some.clone()];
         assert_eq!(count(&with(Matcher::equal("c", "x"))).await, Some(50));

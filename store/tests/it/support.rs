@@ -11,7 +11,7 @@ use bucket::metrics::Operation;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use model::{Labels, TimeRange};
+use model::{Labels, MatchOp, Matcher, TimeRange};
 use runtime::ManualClock;
 use store::gateway::{Gateway, Options, block_of};
 use store::limits::Limits;
@@ -32,6 +32,7 @@ pub(crate) const UNLIMITED: Limits = Limits {
     series_max: 0,
     samples_max: 0,
     bytes_max: 0,
+    mapped_bytes_max: 0,
 };
 
 /// A gateway and the directory that it keeps headers in.
@@ -208,6 +209,7 @@ impl Answer {
 pub(crate) fn everything() -> SeriesRequest {
     SeriesRequest {
         range: TimeRange::ALL,
+        matchers: vec![Matcher::new(MatchOp::NotEqual, "none", "x").unwrap()],
         ..SeriesRequest::default()
     }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bucket::Bucket;
 use bucket::metrics::Operation;
 use model::{Labels, TimeRange};
+use runtime::http::{Abandonment, Handler as _, HeaderMap, Method, Request};
 use runtime::{Clock as _, ManualClock};
+use store::api::BlocksApi;
 use store::gateway::Options;
 use store::sync::{Bounds, SyncOptions, TimeBound};
 use store::{Gateway, Syncer};
@@ -232,4 +234,64 @@ async fn a_thousand_known_blocks_are_served_at_once() {
     assert_eq!(bucket.metrics().count(Operation::Get), reads);
     // The aim is two seconds for ten times as many; this is a debug build on a busy machine.
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_shown_with_what_their_files_say() {
+    let bucket = Bucket::in_memory();
+    let data = tempdir().unwrap();
+    let (first, second) = (
+        recipe(1, 0).put(&bucket).await,
+        recipe(2, 2).put(&bucket).await,
+    );
+    let sync = SyncOptions {
+        bounds: Bounds {
+            min: TimeBound::At(TWO_HOURS.max),
+            max: TimeBound::At(i64::MAX),
+        },
+        ..SyncOptions::default()
+    };
+    let (gateway, syncer) = start(&bucket, data.path(), sync);
+    syncer.sync().await.unwrap();
+    let api = Arc::new(BlocksApi::new(gateway, Arc::new(syncer)));
+    let shown = async |view: &str| -> Vec<Meta> {
+        let (api, query) = (Arc::clone(&api), format!("view={view}"));
+        let body = tokio::task::spawn_blocking(move || {
+            let request = Request {
+                method: Method::GET,
+                path: "/api/v1/blocks".to_owned(),
+                query,
+                headers: HeaderMap::new(),
+                body: bytes::Bytes::new(),
+                peer: None,
+                waited: Duration::ZERO,
+                abandonment: Abandonment::default(),
+            };
+            api.handle(request).into_bytes().unwrap()
+        });
+        let answer: serde_json::Value = serde_json::from_slice(&body.await.unwrap()).unwrap();
+        assert_eq!(answer["status"], "success");
+        assert!(answer["data"]["err"].is_null());
+        assert!(
+            answer["data"]["refreshedAt"]
+                .as_str()
+                .unwrap()
+                .starts_with("2020")
+        );
+        serde_json::from_value(answer["data"]["blocks"].clone()).unwrap()
+    };
+    let meta_of = async |id: Ulid| {
+        let bytes = bucket.get(&format!("{id}/meta.json"), u64::MAX).await;
+        serde_json::from_slice::<Meta>(&bytes.unwrap()).unwrap()
+    };
+    assert_eq!(shown("loaded").await, [meta_of(second).await]);
+    let all = [meta_of(first).await, meta_of(second).await];
+    assert_eq!(shown("global").await, all);
+    // Without their copies they come from the bucket; without that they are left out.
+    std::fs::remove_dir_all(data.path().join("meta-syncer")).unwrap();
+    assert_eq!(shown("global").await, all);
+    std::fs::remove_dir_all(data.path().join("meta-syncer")).unwrap();
+    let key = format!("{first}/meta.json");
+    bucket.delete(&key).await.unwrap();
+    assert_eq!(shown("global").await, all[1..]);
 }

@@ -62,7 +62,10 @@ async fn a_sync_is_one_listing_and_what_is_new() {
     let view = fetcher.sync(0).await.unwrap();
     assert_eq!(ids(&view), [id(1), id(2), id(3)]);
     let files = &view.blocks[&id(1)].files;
-    assert_eq!((files.index_bytes, files.segments[&1]), (Some(2), 3));
+    assert_eq!(
+        (files.index_bytes, files.segments.get(1)),
+        (Some(2), Some(3))
+    );
     assert_eq!((lists(), gets()), (1, 3));
 
     put(&bucket, &meta(4, &[("a", "b")], &[4])).await;
@@ -249,7 +252,97 @@ async fn covered_blocks_are_hidden_within_their_group() {
         let hidden: Vec<Ulid> = hidden.iter().map(|n| id(*n)).collect();
         assert_eq!(view.duplicates, hidden, "{blocks:?}");
         assert_eq!(view.blocks.len() + hidden.len(), blocks.len());
+        // Who holds no sources reads those that matter, from copies or the bucket.
+        let dir = tempfile::tempdir().unwrap();
+        for data_dir in [None, Some(dir.path())] {
+            let filters = vec![Filter::Duplicates];
+            let fetcher = Fetcher::of_outlines(bucket.clone(), data_dir, filters);
+            for _ in 0..2 {
+                let view = fetcher.sync(0).await.unwrap();
+                assert_eq!(view.duplicates, hidden, "{blocks:?}");
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn sources_are_read_of_blocks_that_may_cover_others() {
+    let bucket = Bucket::in_memory();
+    let id = |day: u64, n: u128| Ulid::from_parts(day * 24 * 3_600_000, n);
+    let make = async |block: Ulid, sources: &[Ulid]| {
+        let mut meta = Meta::new(block, TimeRange::new(0, HOUR_MS));
+        meta.compaction.sources = sources.to_vec();
+        put(&bucket, &meta).await;
+    };
+    let gets = || bucket.metrics().count(Operation::Get);
+    for day in 1..=4 {
+        make(id(day, 0), &[id(day, 0)]).await;
+    }
+    make(id(9, 1), &[id(5, 0), id(6, 0), id(7, 0)]).await;
+    let fetcher = Fetcher::of_outlines(bucket.clone(), None, vec![Filter::Duplicates]);
+    assert_eq!(fetcher.sync(0).await.unwrap().blocks.len(), 5);
+    assert_eq!(gets(), 5, "none may cover another one");
+    make(id(9, 2), &[id(1, 0), id(3, 0)]).await;
+    let view = fetcher.sync(0).await.unwrap();
+    assert_eq!(view.duplicates, [id(1, 0), id(3, 0)]);
+    assert_eq!(gets(), 7, "the new one, and it for its sources");
+}
+
+#[tokio::test]
+async fn a_meta_is_read_when_it_is_asked_for() {
+    let bucket = Bucket::in_memory();
+    let dir = tempfile::tempdir().unwrap();
+    let mut written = meta(1, &[("a", "b")], &[1, 2]);
+    written.thanos.as_mut().unwrap().source = "sidecar".to_owned();
+    put(&bucket, &written).await;
+    let marks = [
+        NoCompactMark::new(id(1), crate::NoCompactReason::Manual, "", 1).to_json(),
+        DeletionMark::new(id(1), "", 1).to_json(),
+    ];
+    let [no_compact, deletion] = marks;
+    let key = |object: BlockObject| object.to_string();
+    bucket
+        .put(&key(BlockObject::NoCompactMark(id(1))), no_compact)
+        .await
+        .unwrap();
+    bucket
+        .put(&key(BlockObject::DeletionMark(id(1))), deletion)
+        .await
+        .unwrap();
+    let gets = || bucket.metrics().count(Operation::Get);
+    let fetcher = Fetcher::of_outlines(bucket.clone(), Some(dir.path()), Vec::new());
+    let view = fetcher.sync(0).await.unwrap();
+    assert!(view.blocks[&id(1)].deletion_mark.is_some());
+    assert_eq!(gets(), 2, "the other mark is for compactors");
+    assert_eq!(fetcher.copy(id(1)), Some(written.clone()));
+    assert_eq!(fetcher.meta(id(1)).await.unwrap(), written);
+    assert_eq!(gets(), 2);
+    let copy = dir.path().join(format!("meta-syncer/{}/meta.json", id(1)));
+    std::fs::write(copy, "{").unwrap();
+    assert_eq!(fetcher.copy(id(1)), None);
+    assert_eq!(fetcher.meta(id(1)).await.unwrap(), written);
+    assert_eq!(fetcher.copy(id(1)), Some(written), "made anew");
+    assert_eq!(gets(), 3);
+    assert!(fetcher.meta(id(2)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_folder_needs_no_copies() {
+    let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bucket = Bucket::in_directory(dir.path()).unwrap();
+    put(&bucket, &meta(1, &[], &[1])).await;
+    for _ in 0..2 {
+        let fetcher = Fetcher::new(bucket.clone(), Some(data.path()), Vec::new());
+        assert_eq!(ids(&fetcher.sync(0).await.unwrap()), [id(1)]);
+    }
+    assert_eq!(bucket.metrics().count(Operation::Get), 0);
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+    assert!(
+        dir.path()
+            .join(id(1).to_string())
+            .join("meta.json")
+            .exists()
+    );
 }
 
 #[tokio::test]

@@ -338,7 +338,7 @@ async fn readable(bucket: &Bucket, dir: &Path) -> BTreeMap<Ulid, Vec<String>> {
         let to = dir.join(id.to_string());
         fs::create_dir_all(to.join("chunks")).unwrap();
         let mut names = vec!["meta.json".to_owned(), "index".to_owned()];
-        let segments = info.files.segments.keys();
+        let segments = info.files.segments.numbers();
         names.extend(segments.map(|segment| format!("chunks/{segment:06}")));
         for name in names {
             let bytes = bucket.get(&format!("{id}/{name}"), 1 << 30).await.unwrap();
