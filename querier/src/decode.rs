@@ -2,6 +2,10 @@
 //!
 //! Chunks that overlap in time are put into lanes without overlap; each lane is what one replica, or
 //! one copy, has to say. A single lane, the usual case, is decoded straight into the columns.
+//!
+//! Chunks of different resolutions are no copies: a window's aggregate stands beside the samples that
+//! it is made of, and a downsampled counter has no resets where the raw one has. Without replicas
+//! they are read one after the other, each from where the one before ended.
 
 use std::sync::Arc;
 
@@ -104,30 +108,36 @@ impl Reading {
         out: &mut Samples,
     ) -> Result<(), SourceError> {
         let is_one_lane = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
-        if is_one_lane {
+        let is_raw = chunks.iter().all(is_raw);
+        if is_one_lane || (self.dedup == Dedup::Chain && !is_raw) {
             return self.read_lane(chunks.iter(), false, out);
         }
+        let is_counter = match self.dedup {
+            // Lanes that begin at different times would differ by the resets between those.
+            Dedup::Chain => false,
+            // A raw lane must be what a downsampled one is.
+            Dedup::Penalty => self.is_counter || (self.wanted == Wanted::Counter && !is_raw),
+        };
         let mut samples = Vec::new();
         for lane in lanes(chunks) {
             let mut of_lane = Samples::default();
-            let is_counter = self.is_counter;
             self.read_lane(lane.into_iter(), is_counter, &mut of_lane)?;
             bound(&mut of_lane, range);
             samples.push(of_lane);
         }
-        self.dedup.merge(&samples, self.is_counter, out);
+        self.dedup.merge(&samples, is_counter, out);
         Ok(())
     }
 
-    /// Appends the samples of chunks that follow each other. Resets of counters are taken out when
-    /// told so, and always of downsampled ones, whose form demands it.
+    /// Appends the samples of chunks one after the other, of each what is after those before it.
+    /// Resets of counters are taken out when told so, and always of downsampled ones, whose form
+    /// demands it.
     fn read_lane<'a>(
         &self,
         chunks: impl Iterator<Item = &'a SeriesChunk> + Clone,
         without_resets: bool,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        let is_raw = |chunk: &'a SeriesChunk| matches!(chunk.data, ChunkData::Raw(_));
         if without_resets || (self.wanted == Wanted::Counter && !chunks.clone().all(is_raw)) {
             return read_counter(chunks, out);
         }
@@ -160,6 +170,11 @@ impl Reading {
         };
         decode(chunk.as_ref().ok_or_else(no_aggregate)?, out)
     }
+}
+
+/// True for samples as they were.
+const fn is_raw(chunk: &SeriesChunk) -> bool {
+    matches!(chunk.data, ChunkData::Raw(_))
 }
 
 /// Puts chunks, in order of their first times, into lanes without overlap: each into the first lane
@@ -219,6 +234,7 @@ fn read_counter<'a>(
 ) -> Result<(), SourceError> {
     let mut resets = CounterResets::new();
     let mut last = i64::MIN;
+    let begin = out.ts.len();
     let mut of_chunk = Samples::default();
     for chunk in chunks {
         of_chunk.clear();
@@ -232,11 +248,18 @@ fn read_counter<'a>(
         // Within a chunk the last time may be repeated, and that means something; between chunks it
         // is an overlap.
         let before = last;
+        // What is taken up where other samples ended may be behind them; it does not go back.
+        let mut least = f64::NEG_INFINITY;
+        let read = (&out.ts[begin..], &out.values[begin..]);
+        if let Some((total, skipped)) = overlap(&of_chunk, before, read) {
+            resets.resume(total, skipped);
+            least = read.1[read.1.len() - 1];
+        }
         for (&t, &v) in of_chunk.ts.iter().zip(&of_chunk.values) {
             if t > before
                 && let Some((t, v)) = resets.push(t, v)
             {
-                out.push_float(t, v, 0);
+                out.push_float(t, v.max(least), 0);
                 last = t;
             }
         }
@@ -248,6 +271,19 @@ fn read_counter<'a>(
         }
     }
     Ok(())
+}
+
+/// Where a chunk, of which the samples up to `before` are skipped, meets what was read: the total at
+/// the time of the last of those, and its value. Chunks of different resolutions count from different
+/// samples, so that a reset since then sets their values apart.
+fn overlap(chunk: &Samples, before: i64, (ts, totals): (&[i64], &[f64])) -> Option<(f64, f64)> {
+    let skipped = chunk.ts.partition_point(|t| *t <= before);
+    // Those that go on after the chunk begin with what the chunk before it ended with.
+    let goes_on = skipped < chunk.ts.len();
+    let last = (0..skipped).rev().find(|&i| !chunk.values[i].is_nan());
+    let last = last.filter(|_| goes_on)?;
+    let read = ts.partition_point(|t| *t <= chunk.ts[last]);
+    Some((*totals.get(read.checked_sub(1)?)?, chunk.values[last]))
 }
 
 fn decode_average(sum: &Chunk, count: &Chunk, out: &mut Samples) -> Result<(), SourceError> {

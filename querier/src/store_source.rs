@@ -58,9 +58,7 @@ impl Scope {
                 self.dedup
             },
             // Of a counter without resets none could be counted.
-            is_counter: wanted == Wanted::Counter
-                && func != "resets"
-                && !self.replica_labels.is_empty(),
+            is_counter: wanted == Wanted::Counter && func != "resets",
         }
     }
 

@@ -148,6 +148,14 @@ impl CounterResets {
         }
         Some((t, self.total))
     }
+
+    /// Goes on in another chunk that holds the same samples, of which those up to some time were
+    /// skipped: `skipped` is the last of their values, at whose time the total was `total`.
+    pub fn resume(&mut self, total: f64, skipped: f64) {
+        if let Some((_, last_v)) = &mut self.last {
+            (*last_v, self.total) = (skipped, total);
+        }
+    }
 }
 
 #[cfg(test)]
