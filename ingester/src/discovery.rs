@@ -205,22 +205,25 @@ fn labels(group: &StaticGroup, meta: &[(&str, &str)]) -> Vec<Labels> {
 /// The groups of a JSON list.
 fn json_groups(text: &[u8]) -> Result<Vec<StaticGroup>, Error> {
     #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Group {
-        #[serde(default)]
-        targets: Vec<String>,
-        #[serde(default)]
-        labels: std::collections::BTreeMap<String, String>,
+        targets: Option<Vec<String>>,
+        labels: Option<std::collections::BTreeMap<String, String>>,
     }
-    let groups: Vec<Option<Group>> =
+    let groups: Option<Vec<Option<Group>>> =
         serde_json::from_slice(text).map_err(|error| Error(error.to_string()))?;
     let group = |group: Option<Group>| {
         let group = group.ok_or_else(|| Error("nil target group item".to_owned()))?;
+        let labels: Vec<_> = group.labels.unwrap_or_default().into_iter().collect();
+        if labels.iter().any(|(name, _)| name.is_empty()) {
+            return Err(Error("\"\" is not a valid label name".to_owned()));
+        }
         Ok(StaticGroup {
-            targets: group.targets,
-            labels: group.labels.into_iter().collect(),
+            targets: group.targets.unwrap_or_default(),
+            labels,
         })
     };
-    groups.into_iter().map(group).collect()
+    groups.into_iter().flatten().map(group).collect()
 }
 
 #[cfg(test)]
@@ -249,11 +252,16 @@ mod tests {
         let groups = json_groups(br#"[{"targets":["a"],"labels":{"x":"y"}},{"labels":{}}]"#);
         let groups = groups.unwrap();
         assert_eq!((groups.len(), groups[0].targets.len()), (2, 1));
+        assert_eq!(json_groups(b"null").unwrap(), []);
+        let empty = json_groups(br#"[{"targets":null,"labels":null}]"#).unwrap();
+        assert_eq!(empty, [StaticGroup::default()]);
         for wrong in [
             "{}",
             "[null]",
             r#"[{"targets":"a"}]"#,
             r#"[{"labels":{"x":1}}]"#,
+            r#"[{"labels":{"":"x"}}]"#,
+            r#"[{"target":["a"]}]"#,
             "",
         ] {
             assert!(json_groups(wrong.as_bytes()).is_err(), "{wrong}");

@@ -19,7 +19,7 @@ mod window;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use model::Labels;
@@ -144,6 +144,8 @@ pub(crate) struct Exporters {
     is_started: Mutex<bool>,
     /// Samples that were to be sent to all.
     samples_in: AtomicU64,
+    /// The time of the newest of them, in milliseconds.
+    newest_ms: AtomicI64,
 }
 
 impl std::fmt::Debug for Exporters {
@@ -177,6 +179,7 @@ impl Exporters {
             list: RwLock::default(),
             is_started: Mutex::default(),
             samples_in: AtomicU64::new(0),
+            newest_ms: AtomicI64::new(0),
         }
     }
 
@@ -297,10 +300,12 @@ impl Exporters {
         let batch = accepted.as_ref().unwrap_or(batch);
         let now_ms = self.clock.now_ms();
         let newest_ms = figures::newest_ms(batch).unwrap_or(0);
+        self.newest_ms.fetch_max(newest_ms, Ordering::Relaxed);
         (self.samples_in).fetch_add(batch.sample_count() as u64, Ordering::Relaxed);
+        let has_exemplars = batch.has_exemplars();
         for (samples, record) in encode(tenant, batch) {
-            if samples > 0 {
-                for exporter in &*self.list.read() {
+            for exporter in &*self.list.read() {
+                if samples > 0 || (has_exemplars && exporter.sends_exemplars()) {
                     exporter.take((now_ms, newest_ms), samples, &record);
                 }
             }
@@ -333,6 +338,12 @@ impl Collect for Exporters {
                 "Samples that were to be sent to other systems, counted once for all of them.",
                 &[],
                 self.samples_in.load(Ordering::Relaxed),
+            );
+            out.gauge(
+                "prometheus_remote_storage_highest_timestamp_in_seconds",
+                "Time of the newest sample that was to be sent to any other system.",
+                &[],
+                self.newest_ms.load(Ordering::Relaxed) as f64 / 1000.0,
             );
         }
         for exporter in &*self.list.read() {

@@ -54,6 +54,15 @@ impl<'a> RawStr<'a> {
 
     /// With `\"`, `\\` and `\n` resolved; any other backslash stands for itself.
     pub fn unescape(self) -> Cow<'a, str> {
+        self.resolved(true)
+    }
+
+    /// A help text: Prometheus' text format escapes no quotes in it.
+    pub fn unescape_help(self, format: Format) -> Cow<'a, str> {
+        self.resolved(format == Format::OpenMetrics)
+    }
+
+    fn resolved(self, quotes: bool) -> Cow<'a, str> {
         if memchr::memchr(b'\\', self.0.as_bytes()).is_none() {
             return Cow::Borrowed(self.0);
         }
@@ -62,7 +71,7 @@ impl<'a> RawStr<'a> {
         while let Some(at) = rest.find('\\') {
             out.push_str(&rest[..at]);
             let (replacement, taken) = match rest.as_bytes().get(at + 1) {
-                Some(b'"') => ('"', 2),
+                Some(b'"') if quotes => ('"', 2),
                 Some(b'\\') => ('\\', 2),
                 Some(b'n') => ('\n', 2),
                 _ => ('\\', 1),

@@ -10,6 +10,7 @@
 //! [`rules`], [`round`], [`report`], [`run`] (one target), [`pool`] (one job), here, [`status`] (what the
 //! API shows).
 
+mod body;
 mod cache;
 pub(crate) mod client;
 mod error;

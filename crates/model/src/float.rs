@@ -51,9 +51,10 @@ pub fn push_json<T: Text>(out: &mut T, v: f64) {
     push(out, v, &JSON_FORM);
 }
 
-/// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`.
+/// Appends `v` as OpenMetrics wants `le` and `quantile`: as [`push_g`], but `1.0` rather than `1`, and
+/// zero without its sign.
 pub fn push_openmetrics<T: Text>(out: &mut T, v: f64) {
-    push_g(out, v);
+    push_g(out, if v == 0.0 { 0.0 } else { v });
     if v.fract() == 0.0 && v.abs() < 1e6 {
         out.push_text(".0");
     }
@@ -317,7 +318,7 @@ mod tests {
         for (v, want) in [
             (1.0, "1.0"),
             (0.0, "0.0"),
-            (-0.0, "-0.0"),
+            (-0.0, "0.0"),
             (0.5, "0.5"),
             (-3.0, "-3.0"),
             (999999.0, "999999.0"),

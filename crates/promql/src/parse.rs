@@ -84,9 +84,13 @@ impl Features {
     }
 }
 
-/// For texts that somebody took already, who may enable more and whose limits may be higher.
+/// For texts that somebody took already, who may enable more, speak SOFALookout's dialect, and whose
+/// limits may be higher.
 pub const GIVEN: Options = Options {
-    features: Features::ALL,
+    features: Features {
+        lookout: true,
+        ..Features::ALL
+    },
     limits: Limits::HIGHEST,
 };
 

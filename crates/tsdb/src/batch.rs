@@ -147,6 +147,11 @@ impl Batch {
         !self.metadata.is_empty()
     }
 
+    /// Whether any series has exemplars.
+    pub fn has_exemplars(&self) -> bool {
+        !self.exemplars.is_empty()
+    }
+
     #[inline]
     fn begin(&mut self, known: Option<SeriesRef>) {
         self.entries.push(Entry {

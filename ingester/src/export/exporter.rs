@@ -124,6 +124,11 @@ impl Exporter {
         *self.task.lock() = None;
     }
 
+    /// Whether exemplars that come alone are worth a place in the queue.
+    pub(super) fn sends_exemplars(&self) -> bool {
+        matches!(&self.inner.settings.config, Export::RemoteWrite(config) if config.exemplars)
+    }
+
     /// Queues samples, the newest of which is of the second time. Where that fails they are lost to this
     /// exporter, which is counted.
     pub(super) fn take(&self, (now_ms, newest_ms): (i64, i64), samples: u32, record: &[u8]) {
@@ -301,6 +306,7 @@ impl Inner {
             }
         });
         join_all(shards).await;
+        self.remote.done(window.newest_ms);
         let owner = Arc::clone(self);
         blocking(move || owner.settings.queue.consume(window.end)).await;
         self.settings.target.rest().await;

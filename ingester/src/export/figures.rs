@@ -82,6 +82,13 @@ impl RemoteStorage {
         }
     }
 
+    /// Notes that nothing up to this time waits any longer, whether rules dropped it or it was sent.
+    pub(super) fn done(&self, newest_ms: Option<i64>) {
+        if let Some(newest_ms) = newest_ms {
+            self.newest_sent_ms.fetch_max(newest_ms, Ordering::Relaxed);
+        }
+    }
+
     /// Adds the figures of one exporter, of which `figures` are known besides.
     pub(super) fn collect(&self, figures: &Figures, shards_max: usize, out: &mut Exposition) {
         let labels = [("remote_name", &*figures.name), ("url", &*figures.url)];
@@ -135,7 +142,7 @@ impl RemoteStorage {
             ),
             (
                 "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
-                "Time of the newest sample that the other side took.",
+                "Time of the newest sample that the other side took, or that was not to be sent.",
                 seconds(&self.newest_sent_ms),
             ),
         ] {

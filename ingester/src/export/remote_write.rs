@@ -39,6 +39,17 @@ impl RemoteWriteTarget {
             histograms: self.config.histograms,
             exemplars: self.config.exemplars,
         };
+        let unsayable = match contents.histograms {
+            true => 0,
+            false => batch.iter().map(|s| s.histograms.len()).sum(),
+        };
+        let said = batch.sample_count() - unsayable;
+        if said == 0 && !(contents.exemplars && batch.has_exemplars()) {
+            return Sent {
+                unsayable,
+                ..Sent::default()
+            };
+        }
         let mut message = Vec::new();
         let (content_type, version) = match self.config.version {
             MessageVersion::V1 => {
@@ -71,11 +82,6 @@ impl RemoteWriteTarget {
             Ok(answer) => answer,
             Err(error) => return Sent::nothing(error.to_string(), None),
         };
-        let unsayable = match contents.histograms {
-            true => 0,
-            false => batch.iter().map(|s| s.histograms.len()).sum(),
-        };
-        let said = batch.sample_count() - unsayable;
         let mut sent = match answer.status().is_success() {
             true => Sent {
                 taken: said,

@@ -38,9 +38,10 @@ fn shown(batch: &Batch) -> Vec<String> {
     let shown = |series: tsdb::batch::BatchSeries<'_>| {
         let labels = Labels::from_encoded(series.labels);
         let floats = series.floats.iter();
-        floats
-            .map(|float| format!("{labels} {} @ {}", float.v, float.t))
-            .collect::<Vec<_>>()
+        let floats = floats.map(|float| format!("{labels} {} @ {}", float.v, float.t));
+        let exemplars = series.exemplars.iter();
+        let exemplars = exemplars.map(|e| format!("{labels} # {} @ {}", e.value, e.t));
+        floats.chain(exemplars).collect::<Vec<_>>()
     };
     batch.iter().flat_map(shown).collect()
 }
@@ -292,6 +293,62 @@ fn only_what_the_storage_took_is_exported() {
     assert_eq!(shown(&kept), [r#"{__name__="m"} 1 @ 1"#]);
     let times: Vec<_> = kept.iter().flat_map(|s| s.exemplars).map(|e| e.t).collect();
     assert_eq!(times, [2]);
+}
+
+#[tokio::test]
+async fn what_rules_drop_is_not_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = "write_relabel_configs: [{action: drop}]";
+    let queue = Queue::open(dir.path(), OPTIONS).unwrap();
+    let exporter = exporter(queue, rules, Fake::default());
+    push(&exporter, "", 9);
+    exporter.start();
+    until(|| exporter.queue().is_empty()).await;
+    let mut out = Exposition::default();
+    exporter.collect(&mut out);
+    let name = "prometheus_remote_storage_queue_highest_sent_timestamp_seconds";
+    let shown = out.into_text();
+    let line = format!(r#"{name}{{remote_name="a",url="http://u:xxxxx@h/w"}} 0.009"#);
+    assert!(shown.contains(&line), "{shown}");
+    assert_eq!(exporter.figures().sent_samples, 0);
+}
+
+#[tokio::test]
+async fn exemplars_go_alone_to_who_wants_them() {
+    let peer = Arc::new(Peer {
+        codes: Mutex::default(),
+        received: Mutex::default(),
+    });
+    let (port, _serving) = serve(Arc::<Peer>::clone(&peer)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(5));
+    let label = "tenant_id".to_owned();
+    let exporters = Exporters::new(dir.path().to_owned(), Labels::empty(), label, true, clock);
+    let exporters = Arc::new(exporters);
+    let text = |wants: bool| {
+        format!(
+            "remote_write: [{{url: 'http://127.0.0.1:{port}/', headers: {{x-own: '1'}}, send_exemplars: {wants}}}]"
+        )
+    };
+    let parse = |text: &str| Config::parse(text, std::path::Path::new(".")).unwrap().exports;
+    let mut batch = Batch::new();
+    batch.series([("__name__", "m")]);
+    batch.exemplar(Exemplar {
+        labels: Labels::empty(),
+        value: 1.0,
+        t: 5,
+    });
+    let storage: Arc<dyn Appender> = Arc::<Recorder>::default();
+    let exporting = Exporting::new(storage, Arc::clone(&exporters));
+    exporters.start();
+    exporters.set(&parse(&text(false))).unwrap();
+    exporting.append("", &batch).unwrap();
+    assert_eq!(exporters.shown()[0]["bytes"], 0, "it is not even queued");
+    exporters.set(&parse(&text(true))).unwrap();
+    exporting.append("", &batch).unwrap();
+    until(|| !peer.received.lock().is_empty()).await;
+    assert_eq!(*peer.received.lock(), [r#"{__name__="m"} # 1 @ 5"#]);
+    exporters.stop();
 }
 
 /// Serves until what is returned beside the port is dropped.

@@ -7,6 +7,7 @@ use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder};
 use tsdb::batch::{Batch, BatchSeries};
 
+use super::figures::newest_ms;
 use crate::config::SendConfig;
 use crate::pipeline::push_series;
 use crate::queue::record::RecordReader;
@@ -50,6 +51,8 @@ pub(super) struct Window {
     pub(super) filtered: usize,
     /// Records that cannot be read.
     pub(super) damaged: usize,
+    /// The time of the newest sample, of those that are not sent as well; none without samples.
+    pub(super) newest_ms: Option<i64>,
 }
 
 /// What turns records into windows.
@@ -74,6 +77,7 @@ impl Windows<'_> {
             .min(SAMPLES_MAX);
         let mut at = queue.front();
         let (mut all, mut filtered, mut damaged) = (Batch::new(), 0, 0);
+        let mut newest = None;
         let mut reader = RecordReader::default();
         let given = queue.given();
         let end_before = (given > at).then_some(given);
@@ -85,7 +89,10 @@ impl Windows<'_> {
                 break;
             };
             match reader.read(&entry.payload) {
-                Ok((tenant, batch)) => filtered += self.add(tenant, batch, now_ms, &mut all),
+                Ok((tenant, batch)) => {
+                    newest = newest.max(newest_ms(batch));
+                    filtered += self.add(tenant, batch, now_ms, &mut all);
+                }
                 Err(error) => {
                     tracing::error!(%error, "samples on their way are lost");
                     damaged += entry.samples as usize;
@@ -103,6 +110,7 @@ impl Windows<'_> {
             end: at,
             filtered,
             damaged,
+            newest_ms: newest,
         }))
     }
 

@@ -170,6 +170,11 @@ impl<'a> Parser<'a> {
         Ok(Some(entry))
     }
 
+    /// What is read.
+    pub const fn format(&self) -> Format {
+        self.lexer.format
+    }
+
     fn start_openmetrics(&mut self) -> Result<Start, Error> {
         let lexer = &mut self.lexer;
         self.entry_start = lexer.pos;

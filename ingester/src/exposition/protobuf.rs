@@ -267,9 +267,7 @@ where
 
     fn summary(&mut self) -> Result<(), E> {
         let metric = self.metric;
-        let Some(summary) = &metric.summary else {
-            return Ok(());
-        };
+        let summary = &metric.summary.clone().unwrap_or_default();
         self.float("_count", None, summary.sample_count as f64, Vec::new())?;
         self.float("_sum", None, summary.sample_sum, Vec::new())?;
         for quantile in &summary.quantile {
@@ -281,9 +279,7 @@ where
 
     fn histogram(&mut self, forms: HistogramForms, gauge: bool) -> Result<(), E> {
         let metric = self.metric;
-        let Some(histogram) = &metric.histogram else {
-            return Ok(());
-        };
+        let histogram = &metric.histogram.clone().unwrap_or_default();
         if forms.native && histogram::is_native(histogram) {
             (self.take)(Sample {
                 name: Name {

@@ -28,6 +28,8 @@ pub(super) struct Series {
     pub(super) known: Option<SeriesRef>,
     /// It has a sample since it was last marked stale, and is marked when it vanishes.
     live: bool,
+    /// It was so before the last pass.
+    was_live: bool,
     /// The round in which it last had a sample that keeps it live.
     pub(super) tracked: u64,
     /// The round in which it last had any sample.
@@ -234,6 +236,7 @@ impl Cache {
             labels,
             known: None,
             live: false,
+            was_live: false,
             tracked: 0,
             seen: self.round,
             exemplar: None,
@@ -271,6 +274,7 @@ impl Cache {
         for (at, series) in self.series.iter_mut().enumerate() {
             let Some(series) = series else { continue };
             let live = series.tracked == round;
+            series.was_live = series.live;
             if series.live && !live {
                 stale(at as u32, series);
             }
@@ -278,6 +282,15 @@ impl Cache {
         }
         self.forget();
         self.lines_after_success = self.lines.len();
+    }
+
+    /// Takes a series as one that had no sample in the last pass, which succeeded; true when that
+    /// ends it.
+    pub(super) fn lose(&mut self, number: u32) -> bool {
+        let series = self.series(number);
+        let ends = series.live && series.was_live;
+        series.live = false;
+        ends
     }
 
     /// Ends a pass of which nothing is kept: every series that was live is given to `stale`.

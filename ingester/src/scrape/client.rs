@@ -1,6 +1,7 @@
 //! HTTP clients for targets and for discovery: TLS, credentials, proxies, redirects, bounded bodies.
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -116,7 +117,7 @@ impl HttpClient {
 impl Clients {
     /// A client for requests as `http` says. Certificates and keys are read from the files that it
     /// names, and again when these change; what cannot be used then changes nothing. With
-    /// `compression`, answers may come compressed.
+    /// `compression`, compressed answers are asked for and decompressed.
     pub(crate) fn client(&self, http: &HttpConfig, compression: bool) -> Result<HttpClient, Error> {
         let tokens = match &http.authorization {
             Some(Authorization::OAuth2(oauth2)) => Some(Arc::new(Tokens::new(oauth2, self)?)),
@@ -406,7 +407,25 @@ pub(super) async fn secret(source: &SecretSource) -> Result<String, Error> {
     }
 }
 
-/// The body of an answer, decompressed, of at most `bytes_max` bytes; about `expected` are.
+/// The server ended the connection before it said anything.
+pub(crate) fn is_closed_early(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<hyper::Error>()
+            && error.is_incomplete_message()
+        {
+            return true;
+        }
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            let kind = error.kind();
+            return matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// The body of an answer, decompressed where the client does that, of at most `bytes_max` bytes; about `expected` are.
 pub(crate) async fn read_body(
     mut response: Response,
     bytes_max: usize,

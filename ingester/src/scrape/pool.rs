@@ -39,7 +39,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(job: &Job, shared: Arc<Shared>) -> Result<Self, String> {
-        let client = shared.clients.client(&job.http, job.compression);
+        let client = shared.clients.client(&job.http, false);
         let client = client.map_err(|error| format!("error creating HTTP client: {error}"))?;
         let scheme = job.shared.name_scheme;
         let failures = job.shared.failure_log.as_deref().map(FailureLog::open);

@@ -5,6 +5,7 @@ pub(super) mod classic;
 mod collect;
 mod histogram;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::float::push_openmetrics;
@@ -27,7 +28,7 @@ use crate::exposition::{self, Entry, Format, Parser, RawStr, Reading};
 #[derive(Debug, Clone, Copy)]
 enum Detail<'a> {
     Kind(MetricType),
-    Help(RawStr<'a>),
+    Help(RawStr<'a>, Format),
     Unit(RawStr<'a>),
 }
 
@@ -150,7 +151,7 @@ impl<'a> Round<'a> {
                 return Ok(true);
             }
             Some(Entry::Type(family, kind)) => (family, Detail::Kind(kind)),
-            Some(Entry::Help(family, help)) => (family, Detail::Help(help)),
+            Some(Entry::Help(family, help)) => (family, Detail::Help(help, parser.format())),
             Some(Entry::Unit(family, unit)) => (family, Detail::Unit(unit)),
         };
         self.collected()?;
@@ -177,7 +178,9 @@ impl<'a> Round<'a> {
         if let Some(metadata) = families.meet(number, self.cache.round) {
             match detail {
                 Detail::Kind(kind) => metadata.kind = kind,
-                Detail::Help(help) => metadata.help = help.unescape().into_owned(),
+                Detail::Help(help, format) => {
+                    metadata.help = help.unescape_help(format).into_owned();
+                }
                 Detail::Unit(unit) => metadata.unit = unit.unescape().into_owned(),
             }
         }
@@ -217,6 +220,7 @@ impl<'a> Round<'a> {
         for label in series.labels {
             let name = label.name.unescape();
             if builder.get(&name).is_some() {
+                self.counts.scraped += 1;
                 return Err(Error::DuplicateLabel(name.into_owned()));
             }
             let value = label.value.unescape();
@@ -349,7 +353,7 @@ impl<'a> Round<'a> {
         for family in Messages::new(body) {
             let family = family?;
             self.describe(&family);
-            let forms = self.rules.forms;
+            let forms = self.rules.histograms.forms;
             protobuf::samples(&family, forms, |sample| self.message(&mut key, sample))?;
             self.collected()?;
         }
@@ -388,7 +392,10 @@ impl<'a> Round<'a> {
         } else if let Some(known) = self.cache.lines.meet_text(key) {
             known
         } else {
-            let raw = sample.name.to_labels().map_err(Error::DuplicateLabel)?;
+            let raw = sample.name.to_labels().map_err(|name| {
+                self.counts.scraped += 1;
+                Error::DuplicateLabel(name)
+            })?;
             let what = self.resolve_part(&raw, |name| sample.name.has_label(name))?;
             self.cache.lines.add(key, what);
             self.note_added(what)?;
@@ -453,7 +460,11 @@ impl<'a> Round<'a> {
                 self.numbers.pop();
                 Ok(false)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.counts.kept -= 1;
+                self.numbers.pop();
+                Err(error)
+            }
         }
     }
 
@@ -513,12 +524,20 @@ fn owned(exemplar: &exposition::Exemplar<'_, '_>) -> (Exemplar, bool) {
     (owned, exemplar.timestamp.is_some())
 }
 
-fn mark_stale(batch: &mut Batch, series: &super::cache::Series, t: i64) {
+pub(super) fn mark_stale(batch: &mut Batch, series: &super::cache::Series, t: i64) {
     match series.known {
         Some(known) => batch.known_series(known, &series.labels),
         None => batch.series(&series.labels),
     }
     batch.float(t, STALE_NAN);
+}
+
+/// What the store made of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    pub(super) counts: Counts,
+    /// Series to be marked stale, by their numbers in the cache.
+    pub(super) ended: Vec<u32>,
 }
 
 /// What is in the batch of a pass that ended.
@@ -530,8 +549,9 @@ pub(super) struct Filled {
 }
 
 impl Filled {
-    /// Remembers what the store calls the series, and counts those that are new to it.
-    pub(super) fn settle(self, cache: &mut Cache, appended: &Appended) -> Counts {
+    /// Remembers what the store calls the series, counts those that are new to it, and finds those
+    /// that end as it takes nothing of them.
+    pub(super) fn settle(self, cache: &mut Cache, appended: &Appended) -> Settled {
         for (number, known) in self.numbers.iter().zip(&appended.series) {
             cache.set_known(*number, *known);
         }
@@ -541,11 +561,33 @@ impl Filled {
             stored && !appended.rejected_sample_of(**at)
         };
         counts.added += self.added.iter().filter(taken).count() as u64;
-        counts
+        let ended = match appended.rejected.is_empty() {
+            true => Vec::new(),
+            false => self.refused(cache, appended),
+        };
+        Settled { counts, ended }
+    }
+
+    /// The series of which the store took nothing in this pass, though they are live: they end.
+    fn refused(&self, cache: &mut Cache, appended: &Appended) -> Vec<u32> {
+        let refused = |at: usize| appended.rejected_sample_of(at);
+        let numbers = || self.numbers.iter().copied().enumerate();
+        let taken: HashSet<u32> = numbers()
+            .filter(|(at, _)| !refused(*at))
+            .map(|(_, number)| number)
+            .collect();
+        let lost: HashSet<u32> = numbers()
+            .filter(|(at, number)| refused(*at) && !taken.contains(number))
+            .map(|(_, number)| number)
+            .collect();
+        lost.into_iter().filter(|number| cache.lose(*number)).collect()
     }
 
     /// The counts of a pass that could not be appended.
-    pub(super) const fn counts(&self) -> Counts {
-        self.counts
+    pub(super) fn unsettled(&self) -> Settled {
+        Settled {
+            counts: self.counts,
+            ended: Vec::new(),
+        }
     }
 }

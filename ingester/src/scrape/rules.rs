@@ -8,8 +8,8 @@ use model::relabel::{RelabelRule, relabel};
 use model::{Labels, LabelsBuilder};
 
 use super::error::Error;
+use super::target::Histograms;
 use crate::config::{Job, Limits};
-use crate::exposition::protobuf::HistogramForms;
 
 /// What becomes of the samples of one target.
 #[derive(Debug)]
@@ -22,15 +22,18 @@ pub(super) struct SampleRules {
     pub(super) track_timestamps_staleness: bool,
     pub(super) limits: Limits,
     pub(super) name_scheme: NameScheme,
-    pub(super) forms: HistogramForms,
-    /// Classic histograms become native ones, whose buckets have the same bounds.
-    pub(super) converts_classic: bool,
+    pub(super) histograms: Histograms,
     /// Native histograms are brought to this resolution at most.
     pub(super) schema_max: i32,
 }
 
 impl SampleRules {
-    pub(super) fn new(job: &Job, target: Labels, relabel: Arc<[RelabelRule]>) -> Self {
+    pub(super) fn new(
+        job: &Job,
+        target: Labels,
+        histograms: Histograms,
+        relabel: Arc<[RelabelRule]>,
+    ) -> Self {
         Self {
             target,
             relabel,
@@ -39,11 +42,7 @@ impl SampleRules {
             track_timestamps_staleness: job.track_timestamps_staleness,
             limits: job.shared.limits,
             name_scheme: job.shared.name_scheme,
-            forms: HistogramForms {
-                native: job.shared.native_histograms,
-                always_classic: job.shared.always_classic,
-            },
-            converts_classic: job.shared.converts_classic,
+            histograms,
             schema_max: schema_for_factor(job.min_bucket_factor),
         }
     }
@@ -159,7 +158,7 @@ mod tests {
             .map(|rule| rule.compile(job.shared.name_scheme))
             .collect();
         let target = Labels::from_pairs([("instance", "i"), ("job", "j")]);
-        SampleRules::new(&job, target, compiled.expect(lines).into())
+        SampleRules::new(&job, target, Histograms::of_job(&job), compiled.expect(lines).into())
     }
 
     fn labels(rules: &SampleRules, raw: &[(&str, &str)]) -> String {

@@ -12,10 +12,10 @@ use tokio::time::{MissedTickBehavior, sleep};
 use super::Shared;
 use super::cache::Cache;
 use super::error::Error;
-use super::fetch::{Answer, Encoding};
+use super::body::{Body, Encoding};
 use super::pool::Context;
 use super::report::{self, Report};
-use super::round::{Counts, Round};
+use super::round::{Counts, Round, Settled, mark_stale};
 use super::rules::SampleRules;
 use super::target::Target;
 
@@ -71,6 +71,7 @@ impl Scraped {
             rules: SampleRules::new(
                 &context.job,
                 target.labels.clone(),
+                target.histograms,
                 Arc::clone(&context.metric_relabel),
             ),
             target,
@@ -116,13 +117,13 @@ impl Scraped {
         };
         let started = Instant::now();
         let timeout = Duration::from_millis(self.target.timeout_ms.unsigned_abs());
+        // Some room, so that a body that grew a little does not move.
+        let bytes = self.status.lock().last_bytes;
+        let expected = bytes + bytes / 16;
         let answer = match self.context.forced_error() {
             Some(error) => Err(error),
             None => {
-                // Some room, so that a body that grew a little does not move.
-                let bytes = self.status.lock().last_bytes;
                 let fetcher = &self.context.fetcher;
-                let expected = bytes + bytes / 16;
                 fetcher
                     .fetch(&self.context.job, &self.target.url, timeout, expected)
                     .await
@@ -130,27 +131,31 @@ impl Scraped {
         };
         let place = self.shared().rounds.acquire().await;
         let scraped = Arc::clone(&self);
-        runtime::process::blocking(move || scraped.take(answer, t, started)).await;
+        runtime::process::blocking(move || {
+            let body = answer.and_then(|answer| answer.unpack(expected));
+            scraped.take(body, t, started);
+        })
+        .await;
         drop(place);
     }
 
     /// Appends what was fetched, and how that went.
-    pub(super) fn take(&self, answer: Result<Answer, Error>, t: i64, started: Instant) {
+    pub(super) fn take(&self, body: Result<Body, Error>, t: i64, started: Instant) {
         let shared = self.shared();
         let mut cache = self.cache.lock();
         let mut batch = shared.batch();
-        let bytes = answer.as_ref().map_or(0, |answer| answer.body.len());
+        let bytes = body.as_ref().map_or(0, |body| body.bytes.len());
         let mut round = Round::new(&mut cache, &self.rules, &mut batch, t);
-        let (filled, mut failure) = match answer {
+        let (filled, mut failure) = match body {
             Err(error) => {
                 self.note_failure(&error);
                 (round.fail(), Some(error))
             }
-            Ok(answer) if answer.body.is_empty() => (round.fail(), None),
-            Ok(answer) => {
-                let read = match answer.encoding {
-                    Encoding::Text(format) => round.text(&answer.body, format),
-                    Encoding::Protobuf => round.protobuf(&answer.body),
+            Ok(body) if body.bytes.is_empty() => (round.fail(), None),
+            Ok(body) => {
+                let read = match body.encoding {
+                    Encoding::Text(format) => round.text(&body.bytes, format),
+                    Encoding::Protobuf => round.protobuf(&body.bytes),
                 };
                 match read {
                     Ok(()) => (round.succeed(), None),
@@ -158,15 +163,15 @@ impl Scraped {
                 }
             }
         };
-        let counts = match self.append(&batch) {
+        let Settled { counts, ended } = match self.append(&batch) {
             Ok(appended) => {
-                let counts = filled.settle(&mut cache, &appended);
-                self.note_rejected(counts, &appended);
-                counts
+                let settled = filled.settle(&mut cache, &appended);
+                self.note_rejected(settled.counts, &appended);
+                settled
             }
             Err(error) => {
                 failure.get_or_insert(error);
-                filled.counts()
+                filled.unsettled()
             }
         };
         let report = Report {
@@ -181,6 +186,9 @@ impl Scraped {
         };
         let about = (&self.context.job, &self.target.labels);
         report::fill(&mut batch, &cache, about, Some(&report), t);
+        for number in ended {
+            mark_stale(&mut batch, cache.series(number), t);
+        }
         match self.append(&batch) {
             Ok(appended) => report::settle(&mut cache, &appended),
             Err(error) => {

@@ -9,11 +9,15 @@ use reqwest::Url;
 
 use crate::config::{Job, check_address};
 use crate::discovery::ADDRESS;
+use crate::exposition::protobuf::HistogramForms;
 
 const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
+const NATIVE: &str = "__scrape_native_histograms__";
+const ALWAYS_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CONVERTS_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const RESERVED_PREFIX: &str = "__";
@@ -28,6 +32,15 @@ pub(super) struct Target {
     pub(super) url: Url,
     pub(super) interval_ms: i64,
     pub(super) timeout_ms: i64,
+    pub(super) histograms: Histograms,
+}
+
+/// What is taken of histograms: as the job says, unless labels of the target say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Histograms {
+    pub(super) forms: HistogramForms,
+    /// Classic ones become native ones, whose buckets have the same bounds.
+    pub(super) converts_classic: bool,
 }
 
 /// What became of a discovered label set.
@@ -46,12 +59,16 @@ pub(super) fn populate(discovered: &Labels, job: &Job, rules: &[RelabelRule]) ->
     let mut builder = LabelsBuilder::from_labels(discovered);
     let interval = DurationMs(job.interval_ms).to_string();
     let timeout = DurationMs(job.timeout_ms).to_string();
+    let text = |on| if on { "true" } else { "false" };
     let defaults = [
         ("job", job.name.as_str()),
         (INTERVAL, &interval),
         (TIMEOUT, &timeout),
         (METRICS_PATH, &job.metrics_path),
         (SCHEME, &job.scheme),
+        (NATIVE, text(job.shared.native_histograms)),
+        (ALWAYS_CLASSIC, text(job.shared.always_classic)),
+        (CONVERTS_CLASSIC, text(job.shared.converts_classic)),
     ];
     for (name, value) in defaults {
         if builder.get(name).is_none() {
@@ -78,6 +95,7 @@ fn target(discovered: Labels, builder: &mut LabelsBuilder, job: &Job) -> Result<
     let address = builder.get(ADDRESS).ok_or("no address")?.to_owned();
     check_address(&address)?;
     let (interval_ms, timeout_ms) = timing(builder)?;
+    let histograms = histograms(builder, job)?;
     let url = url(builder, &address, job)?;
     if builder.get("instance").is_none() {
         builder.set("instance", &address);
@@ -96,6 +114,37 @@ fn target(discovered: Labels, builder: &mut LabelsBuilder, job: &Job) -> Result<
         url,
         interval_ms,
         timeout_ms,
+        histograms,
+    })
+}
+
+impl Histograms {
+    /// As the job says.
+    pub(super) const fn of_job(job: &Job) -> Self {
+        Self {
+            forms: HistogramForms {
+                native: job.shared.native_histograms,
+                always_classic: job.shared.always_classic,
+            },
+            converts_classic: job.shared.converts_classic,
+        }
+    }
+}
+
+fn histograms(builder: &LabelsBuilder, job: &Job) -> Result<Histograms, String> {
+    let parse = |label: &str, of_job: bool| match builder.get(label) {
+        None => Ok(of_job),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some(other) => Err(format!("{label} is {other:?}; it is true or false")),
+    };
+    let of_job = Histograms::of_job(job);
+    Ok(Histograms {
+        forms: HistogramForms {
+            native: parse(NATIVE, of_job.forms.native)?,
+            always_classic: parse(ALWAYS_CLASSIC, of_job.forms.always_classic)?,
+        },
+        converts_classic: parse(CONVERTS_CLASSIC, of_job.converts_classic)?,
     })
 }
 
@@ -120,9 +169,6 @@ fn timing(builder: &LabelsBuilder) -> Result<(i64, i64), String> {
 
 fn url(builder: &LabelsBuilder, address: &str, job: &Job) -> Result<Url, String> {
     let scheme = builder.get(SCHEME).unwrap_or_default();
-    if !matches!(scheme, "http" | "https") {
-        return Err(format!("invalid scheme {scheme:?}: it is http or https"));
-    }
     let path = builder.get(METRICS_PATH).unwrap_or_default();
     let mut url = Url::parse(&format!("{scheme}://{address}"))
         .map_err(|e| format!("{address:?} is not a valid address: {e}"))?;
@@ -250,7 +296,7 @@ mod tests {
         );
         assert_eq!(
             target.discovered.to_string(),
-            r#"{__address__="h:1", __meta_x="y", __metrics_path__="/metrics", __scheme__="http", __scrape_interval__="1m", __scrape_timeout__="10s", env="prod", job="j"}"#
+            r#"{__address__="h:1", __always_scrape_classic_histograms__="false", __convert_classic_histograms_to_nhcb__="false", __meta_x="y", __metrics_path__="/metrics", __scheme__="http", __scrape_interval__="1m", __scrape_native_histograms__="false", __scrape_timeout__="10s", env="prod", job="j"}"#
         );
         assert_eq!((target.interval_ms, target.timeout_ms), (60_000, 10_000));
     }
@@ -343,14 +389,27 @@ mod tests {
         );
         check(
             "",
-            &of("__scheme__", "ftp"),
-            "invalid scheme \"ftp\": it is http or https",
+            &of("__scrape_native_histograms__", "x"),
+            "__scrape_native_histograms__ is \"x\"; it is true or false",
         );
         let drop = "  relabel_configs: [{action: drop, source_labels: [a], regex: b}]\n";
         assert!(matches!(
             populated(drop, &[("__address__", "h"), ("a", "b")]),
             Populated::Dropped(labels) if labels.get("__scheme__") == Some("http")
         ));
+    }
+
+    #[test]
+    fn labels_say_which_histograms_are_taken() {
+        let of = |lines: &str, label: &str, value: &str| {
+            active(lines, &[("__address__", "h"), (label, value)]).histograms
+        };
+        let native = "  scrape_native_histograms: true\n";
+        assert!(!of(native, NATIVE, "f").forms.native);
+        assert!(of("", NATIVE, "1").forms.native);
+        assert!(of("", ALWAYS_CLASSIC, "True").forms.always_classic);
+        assert!(of("", CONVERTS_CLASSIC, "true").converts_classic);
+        assert!(!of("", "other", "true").converts_classic);
     }
 
     #[test]

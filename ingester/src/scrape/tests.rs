@@ -21,7 +21,7 @@ use tsdb::batch::{
 };
 
 use super::error::Error;
-use super::fetch::{Answer, Encoding};
+use super::body::{Body, Encoding};
 use super::pool::Context;
 use super::run::Scraped;
 use super::target::{Populated, populate};
@@ -42,7 +42,7 @@ struct Recorded {
     refs: HashMap<String, SeriesRef>,
     /// Series of the batches that were named by their number.
     known: usize,
-    /// Metric names whose samples are refused.
+    /// Metric names whose samples are refused, but for stale markers.
     refused: Vec<&'static str>,
     unavailable: bool,
 }
@@ -88,11 +88,8 @@ impl Appender for Recorder {
             }
             appended.series.push(Some(at));
             for float in series.floats {
-                if state
-                    .refused
-                    .iter()
-                    .any(|name| labels.contains(&format!("{name:?}")))
-                {
+                let mut refused = state.refused.iter();
+                if !is_stale(float.v) && refused.any(|name| labels.contains(&format!("{name:?}"))) {
                     appended.rejected.push(Rejection {
                         series: i,
                         t: float.t,
@@ -186,8 +183,8 @@ impl Hand {
         }
     }
 
-    fn answer(&self, answer: Result<Answer, Error>, t: i64) -> Vec<String> {
-        self.scraped.take(answer, t, Instant::now());
+    fn answer(&self, body: Result<Body, Error>, t: i64) -> Vec<String> {
+        self.scraped.take(body, t, Instant::now());
         short(self.recorder.lines())
     }
 
@@ -201,8 +198,8 @@ impl Hand {
     }
 
     fn body(&self, body: &[u8], encoding: Encoding, t: i64) -> Vec<String> {
-        let body = body.to_vec();
-        self.answer(Ok(Answer { body, encoding }), t)
+        let bytes = body.to_vec();
+        self.answer(Ok(Body { bytes, encoding }), t)
     }
 
     fn last_error(&self) -> String {

@@ -53,6 +53,12 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_already_may_be_of_the_dialect() {
+        let given = parse_expr(r#"rate(a.b{x=~|"y"}[5m])"#, super::super::GIVEN).unwrap();
+        assert_eq!(given.selectors().len(), 1);
+    }
+
+    #[test]
     fn the_dialect_is_read() {
         for (text, expected) in [
             (

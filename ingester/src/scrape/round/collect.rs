@@ -31,8 +31,8 @@ impl Round<'_> {
         exposed: impl Fn(&str) -> bool,
     ) -> Result<What, Error> {
         let is_meant = match self.kind {
-            MetricType::Histogram => self.rules.converts_classic,
-            MetricType::GaugeHistogram => self.rules.converts_classic && self.is_protobuf,
+            MetricType::Histogram => self.rules.histograms.converts_classic,
+            MetricType::GaugeHistogram => self.rules.histograms.converts_classic && self.is_protobuf,
             _ => false,
         };
         let found = self.family.filter(|_| is_meant).and_then(|family| {
@@ -42,7 +42,7 @@ impl Round<'_> {
         let Some((place, histogram)) = found else {
             return self.resolve(raw, exposed);
         };
-        let classic = match self.rules.forms.always_classic {
+        let classic = match self.rules.histograms.forms.always_classic {
             true => Some(self.resolve(raw, &exposed)?),
             false => None,
         };
@@ -108,7 +108,7 @@ impl Round<'_> {
     /// Takes down that this histogram is native as it comes: its classic samples, which follow, are not
     /// made another one.
     pub(super) fn note_native(&mut self, name: protobuf::Name<'_>) {
-        if self.rules.converts_classic && self.rules.forms.always_classic {
+        if self.rules.histograms.converts_classic && self.rules.histograms.forms.always_classic {
             let labels = name.to_labels().ok();
             self.last_native = labels.map(|labels| self.cache.histogram(&labels));
         }

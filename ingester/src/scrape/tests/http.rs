@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +18,13 @@ impl Fake {
     pub(super) fn start(
         answer: impl Fn(&str, &[String]) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
+        Self::closing(move |path, head| Some(answer(path, head)))
+    }
+
+    /// As [`Fake::start`], but no answer closes the connection.
+    fn closing(
+        answer: impl Fn(&str, &[String]) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let answer = Arc::new(answer);
@@ -30,7 +38,10 @@ impl Fake {
     }
 }
 
-fn serve(stream: &TcpStream, answer: &dyn Fn(&str, &[String]) -> Vec<u8>) {
+/// Makes an answer of a path and a head; none closes the connection.
+type Script = dyn Fn(&str, &[String]) -> Option<Vec<u8>>;
+
+fn serve(stream: &TcpStream, answer: &Script) {
     let mut input = BufReader::new(stream);
     loop {
         let lines = input.by_ref().lines().map_while(Result::ok);
@@ -51,7 +62,10 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(&str, &[String]) -> Vec<u8>) {
             return;
         };
         let mut out = stream;
-        if out.write_all(&answer(path, &head)).is_err() {
+        let Some(answer) = answer(path, &head) else {
+            return;
+        };
+        if out.write_all(&answer).is_err() {
             return;
         }
     }
@@ -100,6 +114,10 @@ fn clumsy() -> Fake {
         "/gzip" => {
             let headers = format!("{TEXT}Content-Encoding: gzip\r\n");
             answer("200 OK", &headers, &gzip(b"a 1\n"))
+        }
+        "/empty-gzip" => {
+            let headers = format!("{TEXT}Content-Encoding: gzip\r\n");
+            answer("200 OK", &headers, b"")
         }
         "/bomb" => {
             let headers = format!("{TEXT}Content-Encoding: gzip\r\n");
@@ -171,7 +189,18 @@ fn answers_become_samples_or_say_why_not() {
         Err("body size limit exceeded"),
     );
     check("body_size_limit: 3B", Err("body size limit exceeded"));
-    check("body_size_limit: 4B", Ok(()));
+    check("body_size_limit: 4B", Err("body size limit exceeded"));
+    check("body_size_limit: 5B", Ok(()));
+    check("metrics_path: /gzip\nenable_compression: false", Ok(()));
+    check("metrics_path: /gzip\nbody_size_limit: 5B", Ok(()));
+    check(
+        "metrics_path: /empty-gzip",
+        Err("gzip: unexpected end of file"),
+    );
+    check(
+        "scheme: ftp",
+        Err("Get \"ftp://ADDRESS/metrics\": unsupported protocol scheme \"ftp\""),
+    );
     check(
         "metrics_path: /moved\nfollow_redirects: false",
         Err("server returned HTTP status 302 Found"),
@@ -196,6 +225,10 @@ fn answers_become_samples_or_say_why_not() {
         "metrics_path: /slow\nscrape_timeout: 100ms",
         Err("Get \"http://ADDRESS/slow\": context deadline exceeded"),
     );
+}
+
+#[test]
+fn targets_that_do_not_listen_say_so() {
     let closed = Fake {
         address: "127.0.0.1:1".to_owned(),
     };
@@ -208,6 +241,21 @@ fn answers_become_samples_or_say_why_not() {
         error.ends_with("(os error 111)") && error.contains("refused"),
         "{error}"
     );
+}
+
+#[test]
+fn a_connection_that_ends_before_the_answer_is_opened_again() {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let fake = Fake::closing(move |_, _| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => None,
+        _ => Some(answer("200 OK", TEXT, b"a 1\n")),
+    });
+    assert_eq!(scrape("", &fake).0[0], "a 1 @1000");
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+    let silent = Fake::closing(|_, _| None);
+    let (_, error) = scrape("", &silent);
+    assert!(error.contains("connection closed"), "{error}");
 }
 
 /// What Lookout's client shows on port 9494: no word about types, values of tags as JSON has them, and the tag
@@ -288,7 +336,7 @@ fn requests_are_prometheus() {
         "accept-encoding: gzip",
         "x-scope: one",
         "user-agent: promontory/",
-        "*/*;q=0.2",
+        "*/*;q=0.3",
     ] {
         assert!(head.contains(expected), "{expected}: {head}");
     }

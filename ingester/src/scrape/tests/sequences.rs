@@ -172,6 +172,44 @@ fn samples_that_the_store_refuses_are_not_new() {
 }
 
 #[test]
+fn series_end_when_the_store_refuses_their_samples() {
+    let hand = Hand::new("track_timestamps_staleness: true");
+    hand.text("a 1 500\nb 1\n", 1000);
+    hand.recorder.state.lock().refused.push("a");
+    assert_eq!(
+        hand.text("a 2 400\nb 2\n", 2000),
+        with(&["a stale @2000", "b 2 @2000"], report(1, 2, 2, 0, 2000))
+    );
+    assert_eq!(
+        hand.text("a 3 300\nb 3\n", 3000),
+        with(&["b 3 @3000"], report(1, 2, 2, 0, 3000)),
+        "it has ended already"
+    );
+}
+
+#[test]
+fn a_label_that_comes_twice_is_counted() {
+    let hand = Hand::new("");
+    assert_eq!(
+        hand.text("a{b=\"1\",b=\"1\"} 1\n", 1000),
+        report(0, 1, 0, 0, 1000)
+    );
+}
+
+#[test]
+fn help_texts_have_the_escapes_of_their_format() {
+    let help = |hand: &Hand| {
+        let families = hand.scraped.families.lock();
+        families.get("a").expect("it has a help text").help.clone()
+    };
+    let hand = Hand::new("");
+    hand.text("# HELP a x \\\" \\\\ \\n\na 1\n", 1000);
+    assert_eq!(help(&hand), "x \\\" \\ \n");
+    hand.open_metrics("# HELP a y \\\" \\\\ \\n\na 1\n# EOF\n", 2000);
+    assert_eq!(help(&hand), "y \" \\ \n");
+}
+
+#[test]
 fn limits_fail_the_whole_scrape() {
     let hand = Hand::new("sample_limit: 2\nextra_scrape_metrics: true");
     assert_eq!(hand.text("a 1\nb 1\n", 1000).len(), 2 + 7);
@@ -301,6 +339,10 @@ fn exemplars_without_a_time_are_taken_when_they_change() {
 }
 
 fn native(counts: &[i64]) -> Vec<u8> {
+    native_of(3, counts)
+}
+
+fn native_of(schema: i32, counts: &[i64]) -> Vec<u8> {
     let sum: i64 = counts.iter().sum();
     let mut before = 0;
     let deltas = counts
@@ -308,7 +350,7 @@ fn native(counts: &[i64]) -> Vec<u8> {
         .map(|count| count - std::mem::replace(&mut before, *count));
     let histogram = client::Histogram {
         sample_count: sum.unsigned_abs(),
-        schema: 3,
+        schema,
         zero_threshold: 0.01,
         positive_span: vec![client::BucketSpan {
             offset: 0,
@@ -328,6 +370,32 @@ fn native(counts: &[i64]) -> Vec<u8> {
         unit: String::new(),
     };
     family.encode_length_delimited_to_vec()
+}
+
+#[test]
+fn histograms_that_are_too_fine_are_reduced_where_that_is_wanted() {
+    let fine = |lines: &str| {
+        let hand = Hand::new(&format!("scrape_native_histograms: true\n{lines}"));
+        let body = native_of(9, &[1, 2, 3, 4]);
+        let found = hand.body(&body, Encoding::Protobuf, 1000);
+        (found, hand.last_error())
+    };
+    let (found, error) = fine("");
+    assert_eq!(found, report(0, 1, 0, 0, 1000), "counted, and not kept");
+    assert!(error.contains("schema 9"), "{error}");
+    let (found, error) = fine("native_histogram_min_bucket_factor: 1.5");
+    assert_eq!((&*found[0], &*error), ("h histogram 10/2 @1000", ""));
+}
+
+#[test]
+fn labels_of_a_target_say_which_histograms_are_taken() {
+    let labels = [
+        ("__address__", "i"),
+        ("__scrape_native_histograms__", "true"),
+    ];
+    let hand = Hand::of("", &Labels::from_pairs(labels));
+    let found = hand.body(&native(&[1, 2]), Encoding::Protobuf, 1000);
+    assert_eq!(found[0], "h histogram 3/2 @1000");
 }
 
 #[test]
@@ -373,11 +441,11 @@ fn a_target_that_came_back_ends_what_it_has_no_more() {
     hand.text("a 1\nb 1\n", 1000);
     let scraped = Arc::new(hand.afresh().scraped);
     let live = Live::new(&scraped);
-    let answer = Answer {
-        body: b"a 2\nc 2\n".to_vec(),
+    let body = Body {
+        bytes: b"a 2\nc 2\n".to_vec(),
         encoding: Encoding::Text(Format::Text),
     };
-    scraped.take(Ok(answer), 3000, Instant::now());
+    scraped.take(Ok(body), 3000, Instant::now());
     hand.recorder.lines();
     hand.scraped.mark_stale(2000);
     assert_eq!(short(hand.recorder.lines()), ["b stale @2000"]);
