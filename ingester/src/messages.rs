@@ -166,14 +166,14 @@ pub fn encode_v2(batch: &Batch, contents: Contents, out: &mut Vec<u8>) {
     let mut all = Vec::new();
     for series in batch.iter() {
         let histograms = histograms(&series, contents);
-        // A message has samples of one kind.
-        let kinds = [(series.floats, &[][..]), (&[][..], histograms)];
-        let mut is_first = true;
-        for (floats, histograms) in kinds {
-            if floats.is_empty() && histograms.is_empty() {
-                continue;
-            }
-            let rest = std::mem::take(&mut is_first).then_some(&series);
+        // A message has samples of one kind, or exemplars alone.
+        let mut kinds = vec![(series.floats, &[][..]), (&[][..], histograms)];
+        kinds.retain(|(floats, histograms)| !floats.is_empty() || !histograms.is_empty());
+        if kinds.is_empty() && !exemplars(&series, contents).is_empty() {
+            kinds.push((&[], &[]));
+        }
+        for (at, (floats, histograms)) in kinds.into_iter().enumerate() {
+            let rest = (at == 0).then_some(&series);
             let labels = series.labels;
             push_series(
                 &mut all,

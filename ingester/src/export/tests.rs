@@ -290,9 +290,8 @@ fn only_what_the_storage_took_is_exported() {
         ..Appended::default()
     };
     let kept = accepted(&batch, &appended).unwrap();
-    assert_eq!(shown(&kept), [r#"{__name__="m"} 1 @ 1"#]);
-    let times: Vec<_> = kept.iter().flat_map(|s| s.exemplars).map(|e| e.t).collect();
-    assert_eq!(times, [2]);
+    let expected = [r#"{__name__="m"} 1 @ 1"#, r#"{__name__="m"} # 1 @ 2"#];
+    assert_eq!(shown(&kept), expected);
 }
 
 #[tokio::test]
@@ -330,7 +329,11 @@ async fn exemplars_go_alone_to_who_wants_them() {
             "remote_write: [{{url: 'http://127.0.0.1:{port}/', headers: {{x-own: '1'}}, send_exemplars: {wants}}}]"
         )
     };
-    let parse = |text: &str| Config::parse(text, std::path::Path::new(".")).unwrap().exports;
+    let parse = |text: &str| {
+        Config::parse(text, std::path::Path::new("."))
+            .unwrap()
+            .exports
+    };
     let mut batch = Batch::new();
     batch.series([("__name__", "m")]);
     batch.exemplar(Exemplar {

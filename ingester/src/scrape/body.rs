@@ -225,7 +225,10 @@ mod tests {
             ("text/plain; version", "invalid media parameter"),
             ("text/plain; version=\"0", "invalid media parameter"),
             ("text/plain; a=1; A=2", "duplicate parameter name"),
-            ("text/plain, text/html", "unexpected content after media subtype"),
+            (
+                "text/plain, text/html",
+                "unexpected content after media subtype",
+            ),
             (";;;", "no media type"),
         ] {
             let error = format!(
@@ -256,14 +259,23 @@ mod tests {
                 limit,
                 encoding,
             };
-            answer.unpack(3).map(|body| body.bytes).map_err(|e| e.to_string())
+            answer
+                .unpack(3)
+                .map(|body| body.bytes)
+                .map_err(|e| e.to_string())
         };
         let (first, second) = (gzip(b"a 1\n"), gzip(b"b 2\n"));
         let both = [first.as_slice(), &second].concat();
         assert_eq!(unpacked(&both, 8), Ok(b"a 1\nb 2\n".to_vec()));
-        assert_eq!(unpacked(&both, 7), Err("body size limit exceeded".to_owned()));
+        assert_eq!(
+            unpacked(&both, 7),
+            Err("body size limit exceeded".to_owned())
+        );
         let bomb = gzip(&vec![0; 1 << 20]);
-        assert_eq!(unpacked(&bomb, 99), Err("body size limit exceeded".to_owned()));
+        assert_eq!(
+            unpacked(&bomb, 99),
+            Err("body size limit exceeded".to_owned())
+        );
         for broken in [
             &first[..first.len() - 1],
             &[first.as_slice(), b"garbage"].concat(),

@@ -29,9 +29,7 @@ pub(super) enum Error {
     Text(#[from] exposition::Error),
     #[error(transparent)]
     Protobuf(#[from] exposition::protobuf::Error),
-    #[error(
-        "cannot parse Content-Type {0:?} and no fallback_scrape_protocol for target: {1}"
-    )]
+    #[error("cannot parse Content-Type {0:?} and no fallback_scrape_protocol for target: {1}")]
     MalformedContentType(String, &'static str),
     #[error(
         "received OpenMetrics 2.0 Content-Type {0:?}, which is not read, and no fallback_scrape_protocol specified for target"

@@ -580,7 +580,9 @@ impl Filled {
             .filter(|(at, number)| refused(*at) && !taken.contains(number))
             .map(|(_, number)| number)
             .collect();
-        lost.into_iter().filter(|number| cache.lose(*number)).collect()
+        lost.into_iter()
+            .filter(|number| cache.lose(*number))
+            .collect()
     }
 
     /// The counts of a pass that could not be appended.

@@ -158,7 +158,12 @@ mod tests {
             .map(|rule| rule.compile(job.shared.name_scheme))
             .collect();
         let target = Labels::from_pairs([("instance", "i"), ("job", "j")]);
-        SampleRules::new(&job, target, Histograms::of_job(&job), compiled.expect(lines).into())
+        SampleRules::new(
+            &job,
+            target,
+            Histograms::of_job(&job),
+            compiled.expect(lines).into(),
+        )
     }
 
     fn labels(rules: &SampleRules, raw: &[(&str, &str)]) -> String {

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, sleep};
 
 use super::Shared;
+use super::body::{Body, Encoding};
 use super::cache::Cache;
 use super::error::Error;
-use super::body::{Body, Encoding};
 use super::pool::Context;
 use super::report::{self, Report};
 use super::round::{Counts, Round, Settled, mark_stale};

@@ -20,8 +20,8 @@ use tsdb::batch::{
     Appended, Batch, CommitPoint, Reject, Rejection, SeriesRef, TimedHistogram, WriteError,
 };
 
-use super::error::Error;
 use super::body::{Body, Encoding};
+use super::error::Error;
 use super::pool::Context;
 use super::run::Scraped;
 use super::target::{Populated, populate};

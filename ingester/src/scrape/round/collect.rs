@@ -32,7 +32,9 @@ impl Round<'_> {
     ) -> Result<What, Error> {
         let is_meant = match self.kind {
             MetricType::Histogram => self.rules.histograms.converts_classic,
-            MetricType::GaugeHistogram => self.rules.histograms.converts_classic && self.is_protobuf,
+            MetricType::GaugeHistogram => {
+                self.rules.histograms.converts_classic && self.is_protobuf
+            }
             _ => false,
         };
         let found = self.family.filter(|_| is_meant).and_then(|family| {
