@@ -14,7 +14,7 @@ use crate::block::{Block, BlockSeries, Interval, Intervals, Select};
 use crate::chunk::TimedChunk;
 use crate::error::{Corruption, Error, Result};
 use crate::head::SelectedSeries;
-use crate::merge::encode;
+use crate::merge::{encode, merge_chunks};
 
 /// Selected series in order of their labels. The first error ends them.
 #[derive(Debug)]
@@ -154,9 +154,10 @@ impl Found {
         self.labels
     }
 
-    /// The chunks that overlap the range asked for, in order of (`min_time`, `max_time`). They may
-    /// reach beyond it, and overlap each other where sources do; of equal chunks there is one. A
-    /// chunk is encoded anew only where something is deleted of it.
+    /// The chunks that overlap the range asked for, in order of time. They may reach beyond it, but
+    /// do not overlap each other: whoever reads chunks that do takes them for those of replicas, of
+    /// which one is to be believed. A chunk is encoded anew only where something is deleted of it, or
+    /// another overlaps it, as one of samples that came out of order does.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] when a chunk that has to be decoded is
@@ -173,12 +174,7 @@ impl Found {
                 }
             }
         }
-        let key = |c: &TimedChunk| (c.min_time, c.max_time);
-        if !chunks.is_sorted_by(|a, b| key(a) < key(b)) {
-            chunks.sort_by_key(key);
-            drop_repeated(&mut chunks);
-        }
-        Ok(chunks)
+        merge_chunks(chunks)
     }
 }
 
@@ -223,22 +219,4 @@ pub(super) fn keep_samples(
         samples.map(|s| s.map_err(|e| Error::Invalid(format!("a chunk to be cut is {e}")))),
         chunks,
     )
-}
-
-/// Drops chunks that are equal to one before them. `chunks` are sorted.
-fn drop_repeated(chunks: &mut Vec<TimedChunk>) {
-    let mut kept: usize = 0;
-    for i in 0..chunks.len() {
-        let key = (chunks[i].min_time, chunks[i].max_time);
-        let same_time = chunks[..kept]
-            .iter()
-            .rev()
-            .take_while(|c| (c.min_time, c.max_time) == key);
-        let is_repeated = same_time.into_iter().any(|c| c.chunk == chunks[i].chunk);
-        if !is_repeated {
-            chunks.swap(kept, i);
-            kept += 1;
-        }
-    }
-    chunks.truncate(kept);
 }
