@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bucket::{BlockInfo, View};
+use bucket::{BlockInfo, NoCompactReason, View};
 use model::Labels;
 use serde_json::{Map, Value};
 use tsdb::block::Meta;
@@ -88,6 +88,21 @@ pub fn groups(view: &View) -> Vec<Group> {
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.iter_mut().for_each(Group::sort);
     groups
+}
+
+/// Whether a block was set aside as damaged for what is sound in a downsampled one: earlier versions
+/// counted floats and histograms there, and took aggregates of no samples for damage.
+pub fn is_mistaken(block: &BlockInfo) -> bool {
+    let damaged = block.no_compact.as_ref();
+    let damaged = damaged.filter(|mark| mark.reason() == NoCompactReason::Damaged);
+    let kinds = ["numFloatSamples is ", "numHistogramSamples is "];
+    block.resolution() > 0
+        && damaged.is_some_and(|mark| {
+            let details = mark.details();
+            let counts = details.strip_prefix("meta.json: ");
+            let of_kinds = |what: &str| kinds.iter().any(|kind| what.starts_with(kind));
+            counts.is_some_and(of_kinds) || details.ends_with(": no samples")
+        })
 }
 
 fn candidate(block: &BlockInfo) -> Candidate {

@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bucket::delete::{delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
-use bucket::{BlockInfo, Fetcher, NoCompactMark, NoCompactReason, View};
+use bucket::{BlockInfo, BlockObject, Fetcher, NoCompactMark, NoCompactReason, View};
 use futures::stream::{self, StreamExt as _};
 use model::time::DurationMs;
 use runtime::Clock;
 use ulid::Ulid;
 
-use crate::group::{Group, Outlook, groups};
+use crate::group::{Group, Outlook, groups, is_mistaken};
 use crate::merge::{MergeError, Merged, Workshop};
 use crate::metrics::{Metrics, add};
 use crate::plan::{Planner, Step};
@@ -61,7 +61,8 @@ impl Pass<'_> {
     /// Does all there is to do.
     pub(crate) async fn run(&self) -> Result<Report, bucket::Error> {
         let mut report = Report::default();
-        let view = self.look().await?;
+        let mut view = self.look().await?;
+        self.lift_mistaken_marks(&mut view).await?;
         self.collect_garbage(&view, &mut report).await?;
         self.merge_all(&view, &mut report).await;
         // What was merged and marked is seen at once by retention and cleaning.
@@ -82,6 +83,19 @@ impl Pass<'_> {
         let marked = view.deletion_marks.len() as u64;
         self.metrics.todo_deletions.store(marked, Ordering::Relaxed);
         Ok(view)
+    }
+
+    /// Takes away marks that should not have been set, so that the blocks are checked anew.
+    async fn lift_mistaken_marks(&self, view: &mut View) -> Result<(), bucket::Error> {
+        for (&id, block) in view.blocks.iter_mut().filter(|(_, b)| is_mistaken(b)) {
+            self.workshop.guard.ensure().await?;
+            let mark = BlockObject::NoCompactMark(id).to_string();
+            self.workshop.bucket.delete(&mark).await?;
+            let details = block.no_compact.take();
+            let details = details.as_deref().map_or("", NoCompactMark::details);
+            tracing::info!(block = %id, details, "block was set aside for no damage; it takes part again");
+        }
+        Ok(())
     }
 
     /// Marks blocks that others cover.

@@ -10,6 +10,7 @@ use runtime::flags::ListenAddress;
 use runtime::web_config::WebConfig;
 use runtime::{BucketConfig, ManualClock, ServerConfig};
 use tempfile::TempDir;
+use tsdb::block::Meta;
 use ulid::Ulid;
 
 use super::*;
@@ -245,6 +246,49 @@ async fn a_damaged_block_is_set_aside_and_the_rest_goes_on() {
     assert_eq!(report.merged.len(), 1);
     assert!(view.blocks.contains_key(&ids[1]) && !view.blocks.contains_key(&ids[2]));
     assert_eq!(bench.pass().await, Report::default());
+}
+
+/// Earlier versions took what Thanos writes of downsampled blocks for damage.
+#[tokio::test]
+async fn blocks_set_aside_for_no_damage_take_part_again() {
+    let (bench, ids) = Bench::filled(&PRODUCERS[..5]).await;
+    for (id, resolution, details) in [
+        (
+            ids[0],
+            300_000,
+            "meta.json: numFloatSamples is 16200, where the block has 0",
+        ),
+        (
+            ids[1],
+            300_000,
+            "chunks/000001 at offset 8: chunk 0 to 9 of {}: no samples",
+        ),
+        (ids[2], 300_000, "index at offset 12: expected a series"),
+        (
+            ids[3],
+            0,
+            "meta.json: numFloatSamples is 16200, where the block has 0",
+        ),
+    ] {
+        let key = BlockObject::Meta(id).to_string();
+        let mut meta = Meta::parse(
+            &bench.bucket.get(&key, 1 << 20).await.unwrap(),
+            Path::new(""),
+        )
+        .unwrap();
+        meta.thanos.as_mut().unwrap().downsample.resolution = resolution;
+        bench.bucket.put(&key, meta.to_bytes()).await.unwrap();
+        let damaged = NoCompactReason::Damaged;
+        bucket::delete::mark_no_compact(&bench.bucket, id, damaged, details, NOW_MS)
+            .await
+            .unwrap();
+    }
+    bench.pass().await;
+    let view = view(&bench.bucket, NOW_MS).await;
+    let is_marked = |id: &Ulid| view.blocks.get(id).map(|b| b.no_compact.is_some());
+    let marked: Vec<_> = ids.iter().map(is_marked).collect();
+    let expected = [false, false, true, true, false].map(Some);
+    assert_eq!(marked, expected);
 }
 
 #[tokio::test]

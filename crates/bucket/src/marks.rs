@@ -148,6 +148,11 @@ impl NoCompactMark {
     pub const fn reason(&self) -> NoCompactReason {
         self.reason
     }
+
+    /// Words for the operator.
+    pub fn details(&self) -> &str {
+        &self.details
+    }
 }
 
 /// `no-downsample-mark.json`: the compactor makes no thinned-out copy of the block.

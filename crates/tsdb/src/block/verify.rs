@@ -71,6 +71,8 @@ struct Found {
     samples: u64,
     floats: u64,
     histograms: u64,
+    /// A chunk holds aggregates.
+    downsampled: bool,
     /// Bytes of chunks in each segment.
     chunk_bytes: Vec<u64>,
     /// A chunk could not be read, so that counts differ anyway.
@@ -199,16 +201,17 @@ impl Check<'_> {
 
     /// Decodes a chunk and compares it with what the index says.
     fn chunk(&mut self, meta: &ChunkMeta, chunk: &Chunk, span: &str) {
-        let result =
-            match chunk.encoding {
-                Encoding::Aggregate => Aggregate::ALL.iter().try_for_each(|&kind| {
-                    match aggregate::get(&chunk.data, kind).map_err(|d| d.to_string())? {
-                        Some(inner) => check_samples(&inner, meta, kind == Aggregate::Counter),
-                        None => Ok(()),
-                    }
-                }),
-                _ => check_samples(chunk, meta, false),
-            };
+        let result = match chunk.encoding {
+            Encoding::Aggregate => Aggregate::ALL.iter().try_for_each(|&kind| {
+                match aggregate::get(&chunk.data, kind).map_err(|d| d.to_string())? {
+                    // Old versions of Thanos wrote aggregates of no samples.
+                    Some(inner) if inner.sample_count() == Ok(0) => Ok(()),
+                    Some(inner) => check_samples(&inner, meta, kind == Aggregate::Counter),
+                    None => Ok(()),
+                }
+            }),
+            _ => check_samples(chunk, meta, false),
+        };
         let counted = chunk.sample_count().map_err(|d| d.to_string());
         match result.and(counted) {
             Ok(count) => {
@@ -219,6 +222,7 @@ impl Check<'_> {
                     Encoding::Histogram | Encoding::FloatHistogram => {
                         self.found.histograms += count;
                     }
+                    Encoding::Aggregate => self.found.downsampled = true,
                     _ => {}
                 }
             }
@@ -309,14 +313,18 @@ impl Check<'_> {
             return;
         }
         let (stats, found) = (&self.block.meta.stats, &self.found);
-        let kinds_counted = stats.num_float_samples + stats.num_histogram_samples > 0;
+        // Versions before native histograms do not count by kind, and Thanos leaves in a downsampled
+        // block the counts by kind of the one that it was made of.
+        let thanos = self.block.meta.thanos.as_ref();
+        let downsampled = found.downsampled || thanos.is_some_and(|t| t.downsample.resolution > 0);
+        let kinds_counted =
+            !downsampled && stats.num_float_samples + stats.num_histogram_samples > 0;
         let mut counts = vec![
             ("numSeries", stats.num_series, found.series.len() as u64),
             ("numChunks", stats.num_chunks, found.chunks),
             ("numSamples", stats.num_samples, found.samples),
         ];
         if kinds_counted {
-            // Versions before native histograms do not count by kind.
             counts.push(("numFloatSamples", stats.num_float_samples, found.floats));
             counts.push((
                 "numHistogramSamples",

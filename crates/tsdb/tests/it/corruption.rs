@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Histogram, Labels, Matcher, Sample, Span, TimeRange, Value};
 use tsdb::block::{Block, BlockWriter, Interval, Meta, SEGMENT_SIZE, Tombstones};
-use tsdb::chunk::SeriesEncoder;
+use tsdb::chunk::{Chunk, SeriesEncoder, TimedChunk, aggregate, xor};
 use tsdb::{Error, Result};
 
 use crate::conformance::dump_fields;
@@ -214,4 +214,40 @@ fn verification_finds_what_reading_does_not() {
     tombstones.replace_in(&path).unwrap();
     let text = problems(&path);
     assert!(text.contains("tombstone of series 12345"), "{text}");
+}
+
+/// Thanos leaves counts by kind as they were before downsampling, and once wrote aggregates of nothing.
+#[test]
+fn downsampled_blocks_of_thanos_are_sound() {
+    let floats = |points: &[(i64, f64)]| -> Chunk {
+        let mut encoder = xor::Encoder::new();
+        points.iter().for_each(|(t, v)| encoder.append(*t, *v));
+        encoder.chunk()
+    };
+    let write = |dir: &Path, sum: &[(i64, f64)]| {
+        let ulid = ulid::Ulid::from_parts(1, 1);
+        let mut writer = BlockWriter::create(dir, ulid).unwrap();
+        for symbol in ["__name__", "f"] {
+            writer.add_symbol(symbol).unwrap();
+        }
+        let counts = floats(&[(299, 5.0), (599, 4.0)]);
+        let chunk = TimedChunk {
+            min_time: 299,
+            max_time: 599,
+            chunk: aggregate::encode(&[Some(counts), Some(floats(sum)), None, None, None]),
+        };
+        let labels = Labels::from_pairs([("__name__", "f")]);
+        writer.add_series(&labels, &[chunk]).unwrap();
+        let meta = Meta::new(ulid, TimeRange::new(0, 600));
+        let mut meta = writer.finish(meta).unwrap().unwrap();
+        meta.stats.num_float_samples = 16_200;
+        let path = dir.join(ulid.to_string());
+        meta.replace_in(&path).unwrap();
+        problems(&path)
+    };
+    let dir = || tempfile::tempdir().unwrap();
+    assert_eq!(write(dir().path(), &[(299, 1.0), (599, 2.0)]), "");
+    assert_eq!(write(dir().path(), &[]), "");
+    let text = write(dir().path(), &[(299, 1.0), (500, 2.0)]);
+    assert!(text.contains("samples are from 299 to 500"), "{text}");
 }
