@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const IDLE_PAUSES: u32 = 30;
 
 /// Rounds in which a lane is done with what it has at hand.
-const SETTLING: usize = 4;
+const SETTLING: usize = 2;
 
 /// The lanes of a querier.
 pub struct Lanes {

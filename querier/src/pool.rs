@@ -2,15 +2,26 @@
 //!
 //! Waking a thread takes as long as some ten jobs on short series, and an answer waits for every
 //! thread that was woken for it. So the caller begins the jobs by itself, and calls for others once
-//! it sees that what is left is worth it; what jobs took before tells at once. What others have begun
-//! in the end it waits for awake, as that takes no longer than waking would.
+//! it sees that what is left is worth it; what jobs took before tells at once. Those who come when
+//! nothing is left to begin are not waited for. Threads without work sleep at once: between two batches of a
+//! query there is more time than they could wait awake for nothing.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod lent;
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use promql::executor::Executor;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use runtime::process;
+
+use lent::{Jobs, lend};
 
 /// Work that the caller does sooner than others could be called for it.
 const ALONE: Duration = Duration::from_micros(200);
@@ -18,13 +29,90 @@ const ALONE: Duration = Duration::from_micros(200);
 /// Jobs that tell how long the others will take.
 const SAMPLE: u32 = 4;
 
-/// How long the caller waits awake for jobs that others have begun.
-const AWAKE: Duration = Duration::from_micros(50);
-
 /// A fixed number of threads that all queries share.
 #[derive(Debug)]
 pub struct Pool {
-    threads: ThreadPool,
+    shared: Arc<Shared>,
+    width: usize,
+}
+
+/// What the threads are asked to do.
+#[derive(Debug)]
+enum Task {
+    /// To help with jobs, if there are any left.
+    Help(Arc<Jobs>),
+    /// To drop something.
+    Drop(Held),
+}
+
+/// Something that is to be dropped.
+struct Held(Box<dyn Send>);
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
+    }
+}
+
+/// What the threads have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    tasks: Mutex<Tasks>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    /// First come, first served.
+    waiting: VecDeque<Task>,
+    /// There will be no more.
+    is_closed: bool,
+}
+
+impl Shared {
+    fn add(&self, tasks: impl IntoIterator<Item = Task>) {
+        for task in tasks {
+            self.tasks.lock().waiting.push_back(task);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next task, once there is one; nothing when there will be none.
+    fn next(&self) -> Option<Task> {
+        let mut tasks = self.tasks.lock();
+        loop {
+            if let Some(task) = tasks.waiting.pop_front() {
+                return Some(task);
+            }
+            if tasks.is_closed {
+                return None;
+            }
+            self.changed.wait(&mut tasks);
+        }
+    }
+
+    /// What a thread does.
+    fn work(&self) {
+        while let Some(task) = self.next() {
+            match task {
+                Task::Help(jobs) => jobs.help(),
+                Task::Drop(Held(held)) => {
+                    // Who gave it away does not hear of it, as of nothing that is dropped elsewhere.
+                    let dropped = catch_unwind(AssertUnwindSafe(|| drop(held)));
+                    if dropped.is_err() {
+                        tracing::error!("dropping what a query held panicked");
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.tasks.lock().is_closed = true;
+        self.shared.changed.notify_all();
+    }
 }
 
 impl Pool {
@@ -32,25 +120,56 @@ impl Pool {
     ///
     /// # Errors
     /// When the system does not grant that many.
-    pub fn start(threads: usize) -> Result<Self, ThreadPoolBuildError> {
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .stack_size(process::STACK_BYTES)
-            .thread_name(|i| format!("query-{i}"))
-            .build()?;
-        Ok(Self { threads })
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let width = match threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let pool = Self {
+            shared: Arc::default(),
+            width,
+        };
+        for number in 0..width {
+            let shared = Arc::clone(&pool.shared);
+            thread::Builder::new()
+                .name(format!("query-{number}"))
+                .stack_size(process::STACK_BYTES)
+                .spawn(move || shared.work())?;
+        }
+        Ok(pool)
     }
 
     /// Number of threads.
     pub fn width(&self) -> usize {
-        self.threads.current_num_threads()
+        self.width
     }
 
-    /// Runs `query` on one of the threads and waits for it. A query that runs there shares its
-    /// work out without waking anybody who is not idle; from elsewhere, each batch of series waits
-    /// for a thread of the pool.
+    /// Runs `query` on one of the threads and waits for it, so that no more queries are evaluated at
+    /// once than there are threads. Not called by one of the threads.
+    ///
+    /// # Panics
+    /// As `query` does.
     pub fn enter<R: Send>(&self, query: impl FnOnce() -> R + Send) -> R {
-        self.threads.install(query)
+        type Ran<R> = Result<R, Box<dyn Any + Send>>;
+        let caller = thread::current();
+        let query = Mutex::new(Some(query));
+        let ran: Mutex<Option<Ran<R>>> = Mutex::new(None);
+        let job = |_| {
+            let query = query.lock().take();
+            let result = query.map(|query| catch_unwind(AssertUnwindSafe(query)));
+            *ran.lock() = result;
+            caller.unpark();
+        };
+        let result = lend(&job, (0, 1), |jobs| {
+            self.shared.add([Task::Help(Arc::clone(jobs))]);
+            loop {
+                if let Some(result) = ran.lock().take() {
+                    return result;
+                }
+                thread::park();
+            }
+        });
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The threads, for one query.
@@ -88,52 +207,44 @@ impl Crew<'_> {
 
 impl Executor for Crew<'_> {
     fn width(&self) -> usize {
-        self.pool.width()
+        self.pool.width
     }
 
     /// The jobs but the first are begun from the last one down; the first is done by the caller,
     /// while others are at work on the rest, so that no thread of the pool waits when it does.
     fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
-        // Jobs below have not begun.
-        let left = AtomicUsize::new(count);
-        let done = AtomicUsize::new(0);
-        let work_on = || {
-            let below = |left: usize| (left > 1).then(|| left - 1);
-            let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below);
-            let Ok(taken) = taken else { return false };
-            job(taken - 1);
-            done.fetch_add(1, Ordering::Release);
-            true
-        };
         let begin = Instant::now();
+        let mut left = count;
         let mut own = 0;
-        while !self.is_much(left.load(Ordering::Relaxed)) && work_on() {
+        while left > 1 && !self.is_much(left) {
+            left -= 1;
+            job(left);
             own += 1;
             self.note(own, begin.elapsed());
         }
-        let rest = left.load(Ordering::Relaxed).saturating_sub(1);
-        self.pool.threads.in_place_scope(|scope| {
-            for _ in 0..rest.min(self.width() - 1) {
-                scope.spawn(|_| while work_on() {});
-            }
-            if count > 0 {
-                job(0);
-            }
+        if left <= 1 {
+            (0..left).for_each(job);
+            return;
+        }
+        let helpers = (left - 1).min(self.width() - 1);
+        lend(job, (1, left), |jobs| {
+            let help = || Task::Help(Arc::clone(jobs));
+            self.pool
+                .shared
+                .add(std::iter::repeat_with(help).take(helpers));
+            job(0);
             let begin = Instant::now();
             let mut own = 0;
-            while work_on() {
+            while let Some(number) = jobs.next() {
+                job(number);
                 own += 1;
             }
             self.note(own, begin.elapsed());
-            let begin = Instant::now();
-            while done.load(Ordering::Acquire) + 1 < count && begin.elapsed() < AWAKE {
-                std::hint::spin_loop();
-            }
         });
     }
 
     fn discard(&self, held: Box<dyn Send>) {
-        self.pool.threads.spawn(move || drop(held));
+        self.pool.shared.add([Task::Drop(Held(held))]);
     }
 }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _};
 use model::Labels;
 use runtime::Clock;
-use storeapi::wire::encode::{ChunkRef, DataRef, Encoder, Message};
-use storeapi::wire::message::{MESSAGE_BYTES, MessageWriter, Written, written};
+use storeapi::wire::encode::{ChunkRef, DataRef};
+use storeapi::wire::message::{MESSAGE_BYTES, MessageWriter, Written};
 use storeapi::{Frame, Series, SeriesChunk, StoreError};
 use tsdb::ChunkMeta;
 use tsdb::block::segments::ChunkView;
@@ -352,26 +352,22 @@ impl InMessages {
         go_on(&self.answer.question.wanted.stop)?;
         while out.is_empty() {
             if !self.answer.next_series()? {
-                self.warn(out)?;
+                self.warn(out);
                 out.extend(self.writer.take());
+                if let Some(last) = out.last_mut() {
+                    last.is_last = true;
+                }
                 return Ok(true);
             }
             self.answer.write(&mut self.writer, out)?;
         }
-        self.warn(out)?;
+        self.warn(out);
         Ok(false)
     }
 
-    fn warn(&mut self, out: &mut Vec<Written>) -> Result<(), StoreError> {
-        for warning in self.answer.warnings.drain(..) {
-            let message = Message::Warning(warning);
-            out.push(Written {
-                bytes: written(&mut Encoder::default(), &message)?,
-                series: 0,
-                samples: 0,
-            });
-        }
-        Ok(())
+    fn warn(&mut self, out: &mut Vec<Written>) {
+        let warnings = self.answer.warnings.drain(..);
+        out.extend(warnings.map(|text| Written::warning(&text)));
     }
 }
 

@@ -102,8 +102,8 @@ impl Selection {
         Ok((open, selection))
     }
 
-    /// The series of an entry, unless the request does not want it. `last` are the labels of the
-    /// one before.
+    /// The series of an entry that was read within the range of the request, unless that does not want
+    /// it. `last` are the labels of the one before.
     ///
     /// # Errors
     /// When the index is damaged.
@@ -114,11 +114,7 @@ impl Selection {
         last: &mut LastLabels,
     ) -> tsdb::Result<Option<Entry>> {
         let wanted = &*self.wanted;
-        let range = wanted.range;
-        let chunks = entry.chunks.iter();
-        let chunks = chunks.filter(|c| c.min_time < range.max && range.min <= c.max_time);
-        let count = chunks.clone().count();
-        if count == 0 {
+        if entry.chunks.is_empty() {
             return Ok(None);
         }
         let own = index.labels_after(entry, last)?;
@@ -135,8 +131,7 @@ impl Selection {
         if wanted.shard.as_ref().is_some_and(|s| !s.contains(&shown)) {
             return Ok(None);
         }
-        let mut found = Vec::with_capacity(count);
-        found.extend(chunks.copied());
+        let mut found = entry.chunks.clone();
         if !found.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
             found.sort_by_key(|c| (c.min_time, c.max_time));
         }

@@ -6,6 +6,7 @@
 pub mod channel;
 mod figures;
 pub mod flags;
+mod gathering;
 mod incoming;
 mod own_thread;
 pub mod server;

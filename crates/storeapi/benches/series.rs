@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -26,7 +26,8 @@ use storeapi::grpc::{ClientConfig, GrpcStore, Limits, StoreService};
 use storeapi::memory::MemoryStore;
 use storeapi::merge::merged;
 use storeapi::wire::decode::Decoder;
-use storeapi::wire::encode::{Encoder, Message};
+use storeapi::wire::encode::ChunkRef;
+use storeapi::wire::message::{MessageWriter, Written};
 use storeapi::{ChunkData, Frame, Series, SeriesChunk, SeriesRequest, Store, StoreError};
 use tonic::service::Routes;
 use tsdb::Chunk;
@@ -37,6 +38,8 @@ const CHUNKS: usize = 24;
 const CHUNK_BYTES: usize = 300;
 const TOTAL_BYTES: u64 = (SERIES * CHUNKS * CHUNK_BYTES) as u64;
 const BATCH: usize = 64;
+/// Bytes that gRPC has before a message.
+const PREFIX_BYTES: usize = 5;
 
 fn series(i: usize, replica: &str) -> Series {
     let number = format!("{i:06}");
@@ -72,36 +75,31 @@ fn all(replica: &str) -> Vec<Series> {
     (0..SERIES).map(|i| series(i, replica)).collect()
 }
 
-fn messages() -> Vec<Message> {
-    let batches = all("a");
-    batches
-        .chunks(BATCH)
-        .map(|batch| Message::Batch(batch.to_vec()))
-        .collect()
+/// Messages of series, as a connection takes them.
+fn written(all: &[Series], without_hashes: bool) -> Vec<Written> {
+    let mut writer = MessageWriter::new(BATCH).without_hashes(without_hashes);
+    let mut out = Vec::new();
+    for series in all {
+        let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
+        writer
+            .push_split(&series.labels, &chunks, &mut out)
+            .unwrap();
+    }
+    out.extend(writer.take());
+    out
 }
 
 fn wire(c: &mut Criterion) {
-    let messages = messages();
+    let series = all("a");
     let mut group = c.benchmark_group("wire");
     group.throughput(Throughput::Bytes(TOTAL_BYTES));
-    let mut encoder = Encoder::default();
-    let mut out = BytesMut::new();
-    group.bench_function("encode", |b| {
-        b.iter(|| {
-            for message in &messages {
-                out.clear();
-                encoder.encode(black_box(message), &mut out).unwrap();
-            }
+    for (name, without_hashes) in [("encode", false), ("encode without hashes", true)] {
+        group.bench_function(name, |b| {
+            b.iter(|| black_box(written(black_box(&series), without_hashes)));
         });
-    });
-    let encoded: Vec<_> = messages
-        .iter()
-        .map(|message| {
-            let mut out = BytesMut::new();
-            encoder.encode(message, &mut out).unwrap();
-            out.freeze()
-        })
-        .collect();
+    }
+    let encoded = written(&series, false).into_iter();
+    let encoded: Vec<_> = encoded.map(|w| w.bytes.slice(PREFIX_BYTES..)).collect();
     let mut decoder = Decoder::default();
     group.bench_function("decode", |b| {
         b.iter(|| {

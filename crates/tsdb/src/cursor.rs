@@ -101,6 +101,10 @@ impl<'a> Cursor<'a> {
         let (value, len) = match bytes {
             [b @ 0..0x80, ..] => (u64::from(*b), 1),
             [low, high @ 0..0x80, ..] => (u64::from(low & 0x7f) | u64::from(*high) << 7, 2),
+            [low, middle, high @ 0..0x80, ..] => {
+                let low = u64::from(low & 0x7f) | u64::from(middle & 0x7f) << 7;
+                (low | u64::from(*high) << 14, 3)
+            }
             _ => match long_uvarint(bytes) {
                 Some(read) => read,
                 None => return Err(self.corrupt(expected)),

@@ -17,10 +17,11 @@ mod toc;
 mod walk;
 mod writer;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use model::TimeRange;
 
 use crate::cursor::{Cursor, crc32c};
 use crate::error::{Corruption, Error, Result};
@@ -29,6 +30,7 @@ use crate::source::{ByteSource, View, corrupt, view};
 pub use labels::LastLabels;
 pub use matching::{ListGroup, PostingsPlan};
 pub use postings::{Postings, SeriesRef};
+use series::ALL_TIMES;
 pub use series::SeriesEntry;
 pub use table::{LabelValue, ListAt, Values};
 pub use toc::{TOC_LEN, Toc};
@@ -323,11 +325,32 @@ impl Reader {
     /// # Errors
     /// [`Error::Corrupt`] when there is no sound entry at `series`, [`Error::Io`].
     pub fn series(&self, series: SeriesRef, entry: &mut SeriesEntry) -> Result<()> {
-        self.series_at(self.series_offset(series), entry).map(drop)
+        let at = self.series_offset(series);
+        self.series_at(at, &ALL_TIMES, entry).map(drop)
     }
 
-    /// Reads the entry at offset `at`; returns where it ends.
-    fn series_at(&self, at: u64, entry: &mut SeriesEntry) -> Result<u64> {
+    /// Reads the entry of a series into `entry`, of its chunks those that have samples within `range`.
+    ///
+    /// # Errors
+    /// As [`Reader::series`].
+    pub fn series_within(
+        &self,
+        series: SeriesRef,
+        range: TimeRange,
+        entry: &mut SeriesEntry,
+    ) -> Result<()> {
+        let times = range.min..=range.max.saturating_sub(1);
+        let at = self.series_offset(series);
+        self.series_at(at, &times, entry).map(drop)
+    }
+
+    /// Reads the entry at offset `at`, with its chunks of some times; returns where it ends.
+    fn series_at(
+        &self,
+        at: u64,
+        times: &RangeInclusive<i64>,
+        entry: &mut SeriesEntry,
+    ) -> Result<u64> {
         let source = &*self.source;
         let end = self.toc.series_end();
         let damage =
@@ -359,7 +382,7 @@ impl Reader {
             ));
         }
         entry
-            .decode(payload)
+            .decode(payload, times)
             .map_err(|d| corrupt(source, at + start as u64, d))?;
         Ok(entry_end)
     }

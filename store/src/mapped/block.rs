@@ -73,7 +73,8 @@ impl MappedBlock {
         while self.next < refs.len() && (self.selection.is_reordered || self.found.is_empty()) {
             pace.spend(SERIES_WORK)?;
             let index = self.open.index();
-            index.series(SeriesRef(refs[self.next]), &mut self.entry)?;
+            let series = SeriesRef(refs[self.next]);
+            index.series_within(series, wanted.range, &mut self.entry)?;
             let entry = self.selection.entry(index, &self.entry, &mut self.last)?;
             self.next += 1;
             let is_last = self.next == refs.len();

@@ -213,8 +213,9 @@ fn decode_entries(
     let mut entry = SeriesEntry::default();
     let mut last = LastLabels::default();
     let mut failed = None;
+    let range = selection.wanted.range;
     for reference in &selection.refs[refs] {
-        match index.series(SeriesRef(*reference), &mut entry) {
+        match index.series_within(SeriesRef(*reference), range, &mut entry) {
             Ok(()) if failed.is_some() => {}
             Ok(()) => entries.extend(selection.entry(index, &entry, &mut last)?),
             // Goes on, so that all that is missing is known at once.

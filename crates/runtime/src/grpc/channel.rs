@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::figures::GrpcMetrics;
 use super::flags::GrpcClientConfig;
+use super::gathering::Gathering;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, STREAM_WINDOW};
 use crate::Error;
 use crate::followed::Followed;
@@ -112,7 +113,7 @@ impl Connector {
 struct Dialer(Connector);
 
 /// A connection as a channel takes it.
-type Connection = TokioIo<Box<dyn Duplex>>;
+type Connection = TokioIo<Gathering<Box<dyn Duplex>>>;
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -139,12 +140,16 @@ async fn dial(connector: Connector, uri: Uri) -> io::Result<Connection> {
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(default_port))).await?;
     stream.set_nodelay(true)?;
     let Some(tls) = connector.tls else {
-        return Ok(TokioIo::new(Box::new(stream)));
+        return Ok(connection(stream));
     };
     let name = connector.server_name.as_deref().unwrap_or(host);
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let stream = TlsConnector::from(tls.now().await)
         .connect(name, stream)
         .await?;
-    Ok(TokioIo::new(Box::new(stream)))
+    Ok(connection(stream))
+}
+
+fn connection(stream: impl Duplex + 'static) -> Connection {
+    TokioIo::new(Gathering::new(Box::new(stream)))
 }

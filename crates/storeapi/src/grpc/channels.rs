@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use runtime::Error;
 use runtime::grpc::Connector;
 use tokio::runtime::{Handle, Id};
+use tonic::codegen::Service as _;
 use tonic::transport::Channel;
 
 /// Connections that all share: one carries about what a core can encrypt or copy.
@@ -73,6 +75,8 @@ impl Channels {
         let Ok(channel) = self.connector.channel(&self.address) else {
             return self.next();
         };
+        // There are new runtimes where old ones were given up.
+        others.retain(|_, channel| !has_ended(channel));
         if others.len() >= OTHERS_MAX {
             others.clear();
         }
@@ -81,6 +85,45 @@ impl Channels {
     }
 }
 
+/// Whether the runtime that drove a channel is gone.
+fn has_ended(channel: &Channel) -> bool {
+    let mut channel = channel.clone();
+    let ready = channel.poll_ready(&mut Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Err(_)))
+}
+
 fn current() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::grpc::GrpcClientConfig;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn channels_of_runtimes_that_are_gone_are_forgotten() {
+        let connector = Connector::new(&GrpcClientConfig::default()).unwrap();
+        let (home, alive) = (runtime(), runtime());
+        let channels = {
+            let _inside = home.enter();
+            Channels::new("127.0.0.1:1", &connector).unwrap()
+        };
+        let ask = |runtime: &Runtime| runtime.block_on(async { channels.here() });
+        drop(ask(&alive));
+        for _ in 0..3 {
+            drop(ask(&runtime()));
+        }
+        let known = channels.others.lock();
+        let ids: Vec<_> = known.keys().collect();
+        // The last one that is gone is found when there is a new one.
+        assert_eq!(ids.len(), 2);
+        assert!(ids.contains(&&alive.handle().id()));
+    }
 }

@@ -159,11 +159,11 @@ impl Store for GrpcStore {
         let channels = Arc::clone(&self.channels);
         let asking = self.asking("/thanos.Store/Series");
         let opening = async move {
-            let mut running = asking.started();
             let metadata = match metadata(&request) {
                 Ok(metadata) => metadata,
                 Err(error) => return failed(error),
             };
+            let mut running = asking.started();
             let message = request::series_to_wire(&request, BATCH_SIZE);
             let opening = Received::call(channels.here(), asking.path, metadata, &message);
             match asking.wait(&mut running, opening).await {

@@ -10,20 +10,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, Stream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use tonic::Status;
 
 use super::limits::{Limits, Usage};
 use super::status::to_status;
 use crate::store::{Frame, Series, SeriesRequest, Store, StoreError};
-use crate::wire::encode::{ChunkRef, Encoder, Message};
-use crate::wire::message::{MessageWriter, Written, written};
+use crate::wire::encode::ChunkRef;
+use crate::wire::message::{MessageWriter, Written};
 
 /// Most series in a message, whatever the asker says.
 const BATCH_MAX: usize = 4_096;
 
 /// Messages, each with gRPC's head.
 pub(super) type MessageStream = BoxStream<'static, Result<Bytes, Status>>;
+
+/// Messages, and what they count for.
+type WrittenStream = BoxStream<'static, Result<Written, Status>>;
 
 /// The messages of a store's answer, each with gRPC's head.
 pub(super) fn messages(
@@ -33,25 +36,25 @@ pub(super) fn messages(
     limits: Limits,
 ) -> MessageStream {
     let may_block = request.may_block;
-    let messages = unpaced(store, request, batch.clamp(1, BATCH_MAX), limits);
+    let written = written(store, request, batch.clamp(1, BATCH_MAX), limits);
     match may_block {
-        true => paced(messages),
-        false => messages,
+        true => paced(written),
+        false => written.map_ok(|message| message.bytes).boxed(),
     }
 }
 
-fn unpaced(
+fn written(
     store: &dyn Store,
     request: SeriesRequest,
     batch: usize,
     limits: Limits,
-) -> MessageStream {
+) -> WrittenStream {
     let mut usage = Usage::new(limits);
     if let Some(ready) = store.messages(&request, batch) {
         let counted = move |message: Result<Written, StoreError>| {
             let message = message.and_then(|message| {
                 usage.count(message.series, message.samples)?;
-                Ok(message.bytes)
+                Ok(message)
             });
             message.map_err(|error| to_status(&error))
         };
@@ -61,10 +64,10 @@ fn unpaced(
     Messages::new(store.series(request), writer, usage).boxed()
 }
 
-/// Messages that are made by the thread that sends them: each is sent before the next is made.
-fn paced(messages: MessageStream) -> MessageStream {
-    stream::unfold((messages, false), async |(mut messages, has_begun)| {
-        let mut is_due = !has_begun;
+/// Messages that are made by the thread that sends them: each is sent before the next is made, but the
+/// last, after which nothing is made and the end can go with it.
+fn paced(messages: WrittenStream) -> MessageStream {
+    stream::unfold((messages, true), async |(mut messages, mut is_due)| {
         poll_fn(|cx| match std::mem::replace(&mut is_due, true) {
             true => Poll::Ready(()),
             // Whoever was woken before, as the connection was by the last message, comes first.
@@ -75,7 +78,8 @@ fn paced(messages: MessageStream) -> MessageStream {
         })
         .await;
         let message = messages.next().await?;
-        Some((message, (messages, true)))
+        let is_due = message.as_ref().is_ok_and(|message| message.is_last);
+        Some((message.map(|message| message.bytes), (messages, is_due)))
     })
     .boxed()
 }
@@ -90,7 +94,7 @@ struct Messages {
     /// Messages that are full.
     full: VecDeque<Written>,
     /// What comes after them, and the series that were written.
-    after: Option<Result<Bytes, Status>>,
+    after: Option<Result<Written, Status>>,
     is_done: bool,
 }
 
@@ -121,8 +125,7 @@ impl Messages {
                 self.waiting.extend(series);
             }
             Some(Ok(Frame::Warning(text))) => {
-                let warning = written(&mut Encoder::default(), &Message::Warning(text))?;
-                self.after = Some(Ok(warning));
+                self.after = Some(Ok(Written::warning(&text)));
             }
             Some(Err(error)) => return Err(error),
             None => self.is_done = true,
@@ -144,7 +147,7 @@ impl Messages {
 }
 
 impl Stream for Messages {
-    type Item = Result<Bytes, Status>;
+    type Item = Result<Written, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Small frames are gathered to full messages while the store has them at hand.
@@ -167,8 +170,9 @@ impl Stream for Messages {
                 self.end(&error);
             }
         }
-        if let Some(message) = self.full.pop_front().or_else(|| self.writer.take()) {
-            return Poll::Ready(Some(Ok(message.bytes)));
+        if let Some(mut message) = self.full.pop_front().or_else(|| self.writer.take()) {
+            message.is_last = self.is_done && self.full.is_empty() && self.after.is_none();
+            return Poll::Ready(Some(Ok(message)));
         }
         if let Some(after) = self.after.take() {
             return Poll::Ready(Some(after));

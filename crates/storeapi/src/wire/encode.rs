@@ -1,7 +1,10 @@
 //! Writing series.
 //!
-//! A message is measured and then written once, straight into the buffer that goes to the socket,
-//! which is made large enough before, so that a chunk's bytes are copied once.
+//! A series is written in one pass, straight into the buffer that goes to the socket, so that a
+//! chunk's bytes are copied once. The lengths of chunks follow from those of their bytes. How many bytes the
+//! length of a series will take is guessed; where that was wrong, by one as a rule, the series is moved.
+
+use std::ops::Range;
 
 use bytes::BufMut;
 use model::{ErrorKind, Labels};
@@ -36,17 +39,6 @@ const COUNTER: u32 = 8;
 const TYPE: u32 = 1;
 const DATA: u32 = 2;
 const HASH: u32 = 3;
-
-/// A message of an answer to a request for series.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    /// One series; what every version of Thanos reads.
-    Series(Series),
-    /// Several series, for those who asked for batches.
-    Batch(Vec<Series>),
-    /// A warning.
-    Warning(String),
-}
 
 /// A chunk that is to be written, from wherever its bytes lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,233 +94,160 @@ impl ChunkRef<'_> {
     }
 }
 
-/// Writes messages, keeping the memory that measuring takes.
+/// Appends a warning to `out`, all of a message.
+pub(super) fn put_warning(text: &str, out: &mut Vec<u8>) {
+    put_bytes(WARNING, text.as_bytes(), out);
+}
+
+/// Writes series.
 #[derive(Debug, Default)]
-pub struct Encoder {
-    /// Lengths of series and of their parts that a length stands before, in order of writing.
-    lengths: Vec<usize>,
-    /// Hashes of chunks, in order of writing.
-    hashes: Vec<u64>,
-    /// The labels of a series, written.
-    labels: Vec<u8>,
-    /// Chunks are not hashed.
-    without_hashes: bool,
+pub(super) struct Encoder {
+    /// Chunks are not hashed: who needs a hash computes it.
+    pub(super) without_hashes: bool,
+    head: Head,
 }
 
 impl Encoder {
-    /// The same, leaving out the hashes of chunks when `without_hashes`: who needs one computes it.
-    #[must_use]
-    pub fn without_hashes(self, without_hashes: bool) -> Self {
-        Self {
-            without_hashes,
-            ..self
-        }
-    }
-
-    /// Appends a `SeriesResponse` to `out`.
+    /// Appends a series to `out` as a message's only field, or as one of a batch's, for which the
+    /// key and the length of the batch are yet to be put in front.
     ///
     /// # Errors
     /// When a chunk is of an encoding that cannot go over the wire; nothing is written then.
-    pub fn encode(&mut self, message: &Message, out: &mut impl BufMut) -> Result<(), StoreError> {
-        self.measure(message)?;
-        self.write(message, out);
+    pub(super) fn append(
+        &mut self,
+        labels: &Labels,
+        chunks: &[ChunkRef<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        // A field of the same number in both.
+        const { assert!(SERIES == BATCH_SERIES) };
+        let start = out.len();
+        let data: usize = chunks.iter().map(ChunkRef::bytes).sum();
+        let guess = 2 * labels.as_encoded().len() + chunks.len() * CHUNK_HEAD_GUESS + data;
+        out.reserve(guess + SERIES_HEAD_MAX);
+        out.push(key_of(SERIES, WireType::LengthDelimited));
+        let room = out.len()..out.len() + encoded_len_varint(guess as u64);
+        out.resize(room.end, 0);
+        put_labels(labels, out);
+        for chunk in chunks {
+            if let Err(error) = self.chunk(chunk, out) {
+                self.head.clear();
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        self.head.flush(out);
+        fill_in_length(out, room);
         Ok(())
     }
 
-    /// Bytes that [`Encoder::write`] will write of the same message.
-    ///
-    /// # Errors
-    /// As [`Encoder::encode`].
-    pub fn measure(&mut self, message: &Message) -> Result<usize, StoreError> {
-        self.lengths.clear();
-        self.hashes.clear();
-        Ok(match message {
-            Message::Series(series) => {
-                let chunks = series.chunks.iter().map(ChunkRef::from);
-                let labels = labels_len(&series.labels);
-                delimited(SERIES, self.measure_series(labels, chunks)?)
+    /// A chunk, of which what follows on the last bytes of samples stays in the head.
+    fn chunk(&mut self, chunk: &ChunkRef<'_>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let times = int_len(MIN_TIME, chunk.min_time) + int_len(MAX_TIME, chunk.max_time);
+        match chunk.data {
+            DataRef::Raw(encoding, data) => {
+                let part = self.part(RAW, encoding, data)?;
+                self.head.make_room(out);
+                self.open_chunk(times + part.delimited_len(), chunk);
+                self.put_part(&part, out);
             }
-            Message::Batch(batch) => {
-                let mut len = 0;
-                let at = self.lengths.len();
-                self.lengths.push(0);
-                for series in batch {
-                    let chunks = series.chunks.iter().map(ChunkRef::from);
-                    let labels = labels_len(&series.labels);
-                    let series = self.measure_series(labels, chunks)?;
-                    len += delimited(BATCH_SERIES, series);
+            DataRef::Aggregates(aggregates) => {
+                let parts: Result<Vec<_>, _> = aggregate_parts(aggregates)
+                    .map(|(field, part)| self.part(field, part.encoding, &part.data))
+                    .collect();
+                let parts = parts?;
+                let len: usize = parts.iter().map(Part::delimited_len).sum();
+                self.head.make_room(out);
+                self.open_chunk(times + len, chunk);
+                for part in &parts {
+                    self.head.make_room(out);
+                    self.put_part(part, out);
                 }
-                self.lengths[at] = len;
-                delimited(BATCH, len)
             }
-            Message::Warning(text) => bytes_len(WARNING, text.len()),
+        }
+        Ok(())
+    }
+
+    /// A field that is a `Chunk`, ready to be written.
+    fn part<'a>(
+        &self,
+        field: u32,
+        encoding: Encoding,
+        data: &'a [u8],
+    ) -> Result<Part<'a>, StoreError> {
+        let wire_type = wire_type(encoding)?;
+        let hash = match self.without_hashes {
+            true => 0,
+            false => XxHash64::oneshot(0, data).cast_signed(),
+        };
+        let len = int_len(TYPE, wire_type) + bytes_len(DATA, data.len()) + int_len(HASH, hash);
+        Ok(Part {
+            field,
+            wire_type,
+            data,
+            hash,
+            len,
         })
     }
 
-    /// Appends the message that was measured last.
-    pub fn write(&mut self, message: &Message, out: &mut impl BufMut) {
-        let mut pass = self.pass();
-        match message {
-            Message::Series(series) => {
-                let chunks = series.chunks.iter().map(ChunkRef::from);
-                pass.put_labels(&series.labels);
-                pass.series(SERIES, chunks, out);
-            }
-            Message::Batch(batch) => {
-                pass.open(BATCH);
-                for series in batch {
-                    let chunks = series.chunks.iter().map(ChunkRef::from);
-                    pass.put_labels(&series.labels);
-                    pass.series(BATCH_SERIES, chunks, out);
-                }
-            }
-            Message::Warning(text) => put_bytes(WARNING, text.as_bytes(), out),
-        }
-        pass.head.flush(out);
+    fn open_chunk(&mut self, len: usize, chunk: &ChunkRef<'_>) {
+        self.head.open(CHUNKS, len);
+        self.head.int(MIN_TIME, chunk.min_time);
+        self.head.int(MAX_TIME, chunk.max_time);
     }
 
-    /// Appends a series to `out` as a message's only field, or as one of a batch's, for which the
-    /// key and the length of the batch are yet to be put in front.
-    pub(super) fn append<'a>(
-        &mut self,
-        labels: &Labels,
-        chunks: impl Iterator<Item = ChunkRef<'a>> + Clone,
-        out: &mut Vec<u8>,
-    ) -> Result<(), StoreError> {
-        self.lengths.clear();
-        self.hashes.clear();
-        self.labels.clear();
-        put_labels(labels, &mut self.labels);
-        let len = self.measure_series(self.labels.len(), chunks.clone())?;
-        out.reserve(delimited(SERIES, len));
-        // A field of the same number in both.
-        const { assert!(SERIES == BATCH_SERIES) };
-        self.pass().series(SERIES, chunks, out);
-        Ok(())
-    }
-
-    fn pass(&mut self) -> Pass<'_> {
-        Pass {
-            lengths: self.lengths.iter(),
-            hashes: self.hashes.iter(),
-            head: Head::default(),
-            labels: &mut self.labels,
-        }
-    }
-
-    /// Bytes of a `Series` whose labels take `len`.
-    fn measure_series<'a>(
-        &mut self,
-        mut len: usize,
-        chunks: impl Iterator<Item = ChunkRef<'a>>,
-    ) -> Result<usize, StoreError> {
-        let at = self.lengths.len();
-        self.lengths.push(0);
-        for chunk in chunks {
-            len += delimited(CHUNKS, self.measure_chunk(chunk)?);
-        }
-        self.lengths[at] = len;
-        Ok(len)
-    }
-
-    /// Bytes of an `AggrChunk`.
-    fn measure_chunk(&mut self, chunk: ChunkRef<'_>) -> Result<usize, StoreError> {
-        let at = self.lengths.len();
-        self.lengths.push(0);
-        let mut len = int_len(MIN_TIME, chunk.min_time) + int_len(MAX_TIME, chunk.max_time);
-        match chunk.data {
-            DataRef::Raw(encoding, data) => len += self.measure_part(RAW, encoding, data)?,
-            DataRef::Aggregates(aggregates) => {
-                for (field, part) in aggregate_parts(aggregates) {
-                    len += self.measure_part(field, part.encoding, &part.data)?;
-                }
-            }
-        }
-        self.lengths[at] = len;
-        Ok(len)
-    }
-
-    /// Bytes of a field that is a `Chunk`.
-    fn measure_part(
-        &mut self,
-        field: u32,
-        encoding: Encoding,
-        data: &[u8],
-    ) -> Result<usize, StoreError> {
-        let hash = match self.without_hashes {
-            true => 0,
-            false => XxHash64::oneshot(0, data),
-        };
-        let len = int_len(TYPE, wire_type(encoding)?)
-            + bytes_len(DATA, data.len())
-            + int_len(HASH, hash.cast_signed());
-        self.hashes.push(hash);
-        self.lengths.push(len);
-        Ok(delimited(field, len))
-    }
-}
-
-/// The pass that writes what was measured.
-struct Pass<'a> {
-    lengths: std::slice::Iter<'a, usize>,
-    hashes: std::slice::Iter<'a, u64>,
-    /// What comes before the next bytes of a chunk.
-    head: Head,
-    /// The labels of a series, written.
-    labels: &'a mut Vec<u8>,
-}
-
-impl Pass<'_> {
-    fn open(&mut self, field: u32) {
-        let len = self.lengths.next().expect("every part was measured");
-        self.head.open(field, *len);
-    }
-
-    /// The labels of the next series.
-    fn put_labels(&mut self, labels: &Labels) {
-        self.labels.clear();
-        put_labels(labels, self.labels);
-    }
-
-    /// A series, whose labels were put.
-    fn series<'a>(
-        &mut self,
-        field: u32,
-        chunks: impl Iterator<Item = ChunkRef<'a>>,
-        out: &mut impl BufMut,
-    ) {
-        self.open(field);
-        self.head.flush(out);
-        out.put_slice(self.labels);
-        for chunk in chunks {
-            self.head.make_room(out);
-            self.open(CHUNKS);
-            self.head.int(MIN_TIME, chunk.min_time);
-            self.head.int(MAX_TIME, chunk.max_time);
-            match chunk.data {
-                DataRef::Raw(encoding, data) => self.part(RAW, encoding, data, out),
-                DataRef::Aggregates(aggregates) => {
-                    for (field, part) in aggregate_parts(aggregates) {
-                        self.head.make_room(out);
-                        self.part(field, part.encoding, &part.data, out);
-                    }
-                }
-            }
-        }
-        self.head.flush(out);
-    }
-
-    fn part(&mut self, field: u32, encoding: Encoding, data: &[u8], out: &mut impl BufMut) {
-        self.open(field);
-        let hash = *self.hashes.next().expect("every chunk was hashed");
-        self.head.int(TYPE, i64::from(encoding.as_byte()) - 1);
-        if !data.is_empty() {
-            self.head.open(DATA, data.len());
+    fn put_part(&mut self, part: &Part<'_>, out: &mut Vec<u8>) {
+        self.head.open(part.field, part.len);
+        self.head.int(TYPE, part.wire_type);
+        if !part.data.is_empty() {
+            self.head.open(DATA, part.data.len());
             self.head.flush(out);
-            out.put_slice(data);
+            out.extend_from_slice(part.data);
         }
-        self.head.int(HASH, hash.cast_signed());
+        self.head.int(HASH, part.hash);
     }
+}
+
+/// A `Chunk` that is to be written.
+struct Part<'a> {
+    /// Its field in an `AggrChunk`.
+    field: u32,
+    wire_type: i64,
+    data: &'a [u8],
+    /// 0 for none.
+    hash: i64,
+    /// Bytes of the `Chunk`.
+    len: usize,
+}
+
+impl Part<'_> {
+    /// Bytes of the field.
+    fn delimited_len(&self) -> usize {
+        delimited(self.field, self.len)
+    }
+}
+
+/// What a chunk probably has beside its samples: keys, lengths, and times.
+const CHUNK_HEAD_GUESS: usize = 24;
+
+/// The key of a series, and its length.
+const SERIES_HEAD_MAX: usize = 1 + 10;
+
+/// Writes the length of what is behind `room` to it, and closes the gap, or makes more room, where
+/// the length does not take what was guessed.
+fn fill_in_length(out: &mut Vec<u8>, room: Range<usize>) {
+    let len = out.len() - room.end;
+    let need = encoded_len_varint(len as u64);
+    let body = room.start + need;
+    if body > room.end {
+        out.resize(body + len, 0);
+    }
+    if body != room.end {
+        out.copy_within(room.end..room.end + len, body);
+        out.truncate(body + len);
+    }
+    let mut length = &mut out[room.start..body];
+    encode_varint(len as u64, &mut length);
 }
 
 /// Most bytes of keys, lengths and numbers that are put together between two calls of
@@ -340,6 +259,7 @@ const WORD: usize = 8;
 
 /// The small fields between the bytes of two chunks, put together before they are written: a buffer
 /// takes one piece sooner than ten.
+#[derive(Debug)]
 struct Head {
     bytes: [u8; 2 * HEAD_PIECE_MAX + WORD],
     len: usize,
@@ -392,15 +312,19 @@ impl Head {
         }
     }
 
-    fn make_room(&mut self, out: &mut impl BufMut) {
+    fn make_room(&mut self, out: &mut Vec<u8>) {
         if self.len > HEAD_PIECE_MAX {
             self.flush(out);
         }
     }
 
     #[inline]
-    fn flush(&mut self, out: &mut impl BufMut) {
-        out.put_slice(&self.bytes[..self.len]);
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
+        self.len = 0;
+    }
+
+    const fn clear(&mut self) {
         self.len = 0;
     }
 }
@@ -470,13 +394,6 @@ fn put_labels(labels: &Labels, out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes of the labels of a series.
-fn labels_len(labels: &Labels) -> usize {
-    let labels = labels.iter();
-    let lens = labels.map(|(name, value)| delimited(LABELS, label_len(name, value)));
-    lens.sum()
-}
-
 #[inline]
 fn label_len(name: &str, value: &str) -> usize {
     bytes_len(NAME, name.len()) + bytes_len(VALUE, value.len())
@@ -492,11 +409,11 @@ const fn bytes_len(field: u32, len: usize) -> usize {
     if len == 0 { 0 } else { delimited(field, len) }
 }
 
-fn put_bytes(field: u32, bytes: &[u8], out: &mut impl BufMut) {
+fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
         encode_key(field, WireType::LengthDelimited, out);
         encode_varint(bytes.len() as u64, out);
-        out.put_slice(bytes);
+        out.extend_from_slice(bytes);
     }
 }
 

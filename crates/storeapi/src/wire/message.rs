@@ -7,7 +7,7 @@ use bytes::Bytes;
 use model::Labels;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::encode::{BATCH, ChunkRef, Encoder, Message};
+use super::encode::{BATCH, ChunkRef, Encoder, put_warning};
 use crate::store::StoreError;
 
 /// Bytes after which a message ends. It stays in a processor's cache from one end of a pipe to the
@@ -38,18 +38,22 @@ pub struct Written {
     pub series: u64,
     /// Samples in them.
     pub samples: u64,
+    /// Nothing comes after it, as far as is known.
+    pub is_last: bool,
 }
 
-/// Writes a message that is at hand.
-///
-/// # Errors
-/// As [`Encoder::encode`].
-pub fn written(encoder: &mut Encoder, message: &Message) -> Result<Bytes, StoreError> {
-    let len = encoder.measure(message)?;
-    let mut out = Vec::with_capacity(HEAD_BYTES + len);
-    out.resize(HEAD_BYTES, 0);
-    encoder.write(message, &mut out);
-    Ok(finish(out, false))
+impl Written {
+    /// A warning.
+    pub fn warning(text: &str) -> Self {
+        let mut out = vec![0; HEAD_BYTES];
+        put_warning(text, &mut out);
+        Self {
+            bytes: finish(out, false),
+            series: 0,
+            samples: 0,
+            is_last: false,
+        }
+    }
 }
 
 /// Puts messages of series together.
@@ -84,11 +88,9 @@ impl MessageWriter {
 
     /// The same, leaving out the hashes of chunks when `without_hashes`.
     #[must_use]
-    pub fn without_hashes(self, without_hashes: bool) -> Self {
-        Self {
-            encoder: self.encoder.without_hashes(without_hashes),
-            ..self
-        }
+    pub fn without_hashes(mut self, without_hashes: bool) -> Self {
+        self.encoder.without_hashes = without_hashes;
+        self
     }
 
     /// Adds a series, or a part of one; nothing when that fails.
@@ -97,10 +99,9 @@ impl MessageWriter {
             self.out.reserve(self.expected);
             self.out.resize(HEAD_BYTES, 0);
         }
-        let chunks = chunks.iter().copied();
-        self.encoder.append(labels, chunks.clone(), &mut self.out)?;
+        self.encoder.append(labels, chunks, &mut self.out)?;
         self.series += 1;
-        self.samples += chunks.map(|chunk| chunk.samples()).sum::<u64>();
+        self.samples += chunks.iter().map(ChunkRef::samples).sum::<u64>();
         Ok(())
     }
 
@@ -108,7 +109,7 @@ impl MessageWriter {
     /// `out`.
     ///
     /// # Errors
-    /// As [`Encoder::encode`]; parts before the one that fails are added.
+    /// When a chunk is of an encoding that cannot go over the wire; parts before that are added.
     pub fn push_split(
         &mut self,
         labels: &Labels,
@@ -154,6 +155,7 @@ impl MessageWriter {
             bytes: finish(std::mem::take(&mut self.out), self.batch > 1),
             series: std::mem::take(&mut self.series),
             samples: std::mem::take(&mut self.samples),
+            is_last: false,
         })
     }
 }

@@ -1,4 +1,4 @@
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use model::{ErrorKind, Labels, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -9,9 +9,9 @@ use tsdb::chunk::Encoding;
 use twox_hash::XxHash64;
 
 use super::decode::Decoder;
-use super::encode::{ChunkRef, Encoder, Message};
+use super::encode::{ChunkRef, DataRef};
 use super::info::{self, EndpointInfo};
-use super::message::MessageWriter;
+use super::message::{MessageWriter, Written};
 use super::request;
 use crate::catalog::Services;
 use crate::store::{
@@ -19,10 +19,28 @@ use crate::store::{
     QueryHints, Series, SeriesChunk, SeriesRequest, Shard,
 };
 
-fn encode(message: &Message) -> Bytes {
-    let mut out = BytesMut::new();
-    Encoder::default().encode(message, &mut out).unwrap();
-    out.freeze()
+/// Bytes that gRPC has before a message.
+const PREFIX_BYTES: usize = 5;
+
+/// The messages of series, as the connection takes them, of at most `batch` each.
+fn written(series: &[Series], batch: usize) -> Vec<Written> {
+    let mut writer = MessageWriter::new(batch);
+    let mut written = Vec::new();
+    for series in series {
+        let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
+        let pushed = writer.push_split(&series.labels, &chunks, &mut written);
+        pushed.unwrap();
+    }
+    written.extend(writer.take());
+    assert_eq!(writer.take(), None);
+    written
+}
+
+/// The only message of series that fit into one.
+fn encode(series: &[Series], batch: usize) -> Bytes {
+    let written = written(series, batch);
+    assert_eq!(written.len(), 1);
+    written[0].bytes.slice(PREFIX_BYTES..)
 }
 
 fn decode(message: &Bytes) -> Option<Frame> {
@@ -119,28 +137,23 @@ fn with_head(message: &Bytes) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn messages_of_borrowed_chunks_are_the_same(
+    fn messages_have_their_lengths_before_them(
         series in prop::collection::vec(any_series(), 1..5),
     ) {
         for batch in [1, 5] {
-            let mut writer = MessageWriter::new(batch);
-            let mut written = Vec::new();
-            for series in &series {
-                let chunks: Vec<_> = series.chunks.iter().map(ChunkRef::from).collect();
-                writer.push_split(&series.labels, &chunks, &mut written).unwrap();
-            }
-            written.extend(writer.take());
-            prop_assert_eq!(writer.take(), None);
-            let expected: Vec<_> = match batch {
-                1 => series.iter().cloned().map(Message::Series).collect(),
-                _ => vec![Message::Batch(series.clone())],
-            };
+            let written = written(&series, batch);
             prop_assert_eq!(written.iter().map(|w| w.series).sum::<u64>(), series.len() as u64);
-            let written: Vec<_> = written.into_iter().map(|w| w.bytes).collect();
-            let bytes: Vec<_> = expected.iter().map(encode).collect();
-            prop_assert_eq!(&written, &bytes.iter().map(with_head).collect::<Vec<_>>());
-            let at_hand = expected.iter().map(|m| super::message::written(&mut Encoder::default(), m));
-            prop_assert_eq!(at_hand.collect::<Result<Vec<_>, _>>().unwrap(), written);
+            let mut read = Vec::new();
+            for Written { bytes, .. } in written {
+                let message = bytes.slice(PREFIX_BYTES..);
+                prop_assert_eq!(&bytes, &with_head(&message));
+                let Some(Frame::Series(more)) = decode(&message) else {
+                    panic!("no series");
+                };
+                prop_assert!(more.len() <= batch);
+                read.extend(more);
+            }
+            prop_assert_eq!(&read, &series);
         }
     }
 
@@ -148,12 +161,12 @@ proptest! {
     fn series_are_what_the_generated_code_makes_of_them(
         batch in prop::collection::vec(any_series(), 1..4),
     ) {
-        let one = encode(&Message::Series(batch[0].clone()));
+        let one = encode(&batch[..1], 1);
         let expected = SeriesResponse { result: Some(Answer::Series(generated(&batch[0]))) };
         prop_assert_eq!(&one[..], &expected.encode_to_vec()[..]);
         prop_assert_eq!(decode(&one), Some(Frame::Series(vec![batch[0].clone()])));
 
-        let all = encode(&Message::Batch(batch.clone()));
+        let all = encode(&batch, 4);
         let expected = wire::SeriesBatch { series: batch.iter().map(generated).collect() };
         let expected = SeriesResponse { result: Some(Answer::Batch(expected)) };
         prop_assert_eq!(&all[..], &expected.encode_to_vec()[..]);
@@ -167,7 +180,7 @@ proptest! {
 
     #[test]
     fn a_cut_message_is_no_panic(series in any_series(), share in 0.0..1.0_f64) {
-        let whole = encode(&Message::Batch(vec![series]));
+        let whole = encode(&[series], 4);
         let cut = (whole.len() as f64 * share) as usize;
         let _ = Decoder::default().decode(&whole.slice(..cut));
     }
@@ -202,7 +215,7 @@ fn chunks_stay_where_they_were_received() {
             data: ChunkData::Raw(chunk(Encoding::Xor, b"some samples")),
         }],
     };
-    let message = encode(&Message::Series(series));
+    let message = encode(&[series], 1);
     let Some(Frame::Series(series)) = decode(&message) else {
         panic!("no series");
     };
@@ -214,7 +227,7 @@ fn chunks_stay_where_they_were_received() {
 
 #[test]
 fn other_results_are_told_apart() {
-    let warning = encode(&Message::Warning("slow".into()));
+    let warning = Written::warning("slow").bytes.slice(PREFIX_BYTES..);
     assert_eq!(decode(&warning), Some(Frame::Warning("slow".into())));
     let hints = SeriesResponse {
         result: Some(Answer::Hints(prost_types::Any::default())),
@@ -247,17 +260,49 @@ fn chunks_of_unknown_types_are_refused() {
     assert_eq!(error.kind, ErrorKind::Invalid);
     assert!(error.message.contains("type 3"), "{error}");
 
-    let ours = Message::Series(Series {
-        labels: Labels::empty(),
-        chunks: vec![SeriesChunk {
-            min_time: 0,
-            max_time: 0,
-            data: ChunkData::Raw(chunk(Encoding::Xor2, b"")),
-        }],
-    });
-    let mut out = BytesMut::new();
-    let error = Encoder::default().encode(&ours, &mut out).unwrap_err();
+    let at = |encoding| ChunkRef {
+        min_time: 1,
+        max_time: 2,
+        data: DataRef::Raw(encoding, b"samples"),
+    };
+    let mut writer = MessageWriter::new(4);
+    let mut out = Vec::new();
+    let labels = Labels::from_pairs([("a", "b")]);
+    let chunks = [at(Encoding::Xor), at(Encoding::Xor2)];
+    let error = writer.push_split(&labels, &chunks, &mut out).unwrap_err();
     assert_eq!((error.kind, out.len()), (ErrorKind::Internal, 0));
+    // Nothing is left of what failed.
+    writer.push_split(&labels, &chunks[..1], &mut out).unwrap();
+    let Some(Frame::Series(series)) = decode(&writer.take().unwrap().bytes.slice(PREFIX_BYTES..))
+    else {
+        panic!("no series");
+    };
+    assert_eq!((series.len(), series[0].chunks.len()), (1, 1));
+}
+
+/// The length of a series takes as many bytes as it needs, whatever was guessed.
+#[test]
+fn lengths_of_series_of_any_size_are_as_short_as_can_be() {
+    let data = vec![7; 300_000];
+    for bytes in (0..300).chain(16_200..16_500).chain([200_000, 300_000]) {
+        for labels in [&[][..], &[("a", "b"), ("c", "dd")][..]] {
+            let series = Series {
+                labels: Labels::from_pairs(labels.iter().copied()),
+                chunks: vec![SeriesChunk {
+                    min_time: 0,
+                    max_time: 0,
+                    data: ChunkData::Raw(Chunk {
+                        encoding: Encoding::Xor,
+                        data: Bytes::copy_from_slice(&data[..bytes]),
+                    }),
+                }],
+            };
+            let expected = SeriesResponse {
+                result: Some(Answer::Series(generated(&series))),
+            };
+            assert!(encode(&[series], 1) == expected.encode_to_vec(), "{bytes}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! Series entries: the labels of a series as symbols, and where its chunks are.
 
+use std::ops::RangeInclusive;
+
 use crate::chunk::ChunkMeta;
 use crate::cursor::{Cursor, put_uvarint, put_varint};
 use crate::error::Corruption;
+
+/// Times of any chunk.
+pub(super) const ALL_TIMES: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// A series as the index holds it. Reuse one for many series: its buffers are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,8 +19,14 @@ pub struct SeriesEntry {
 }
 
 impl SeriesEntry {
-    /// Fills this entry from an entry's payload (between its length and its checksum).
-    pub(super) fn decode(&mut self, payload: &[u8]) -> Result<(), Corruption> {
+    /// Fills this entry from an entry's payload (between its length and its checksum), with those of
+    /// its chunks that overlap `times`. Chunks are in order of their first times: from the first that begins behind
+    /// `times` on they are not looked at, as in Thanos.
+    pub(super) fn decode(
+        &mut self,
+        payload: &[u8],
+        times: &RangeInclusive<i64>,
+    ) -> Result<(), Corruption> {
         let mut c = Cursor::new(payload);
         self.labels.clear();
         self.chunks.clear();
@@ -26,7 +37,7 @@ impl SeriesEntry {
             self.labels.push((name, symbol(&mut c)?));
         }
         let chunks = c.count(3, "a number of chunks that fit into the series")?;
-        self.chunks.reserve(chunks);
+        let (first, last) = (*times.start(), *times.end());
         let mut reference = 0u64;
         let mut end = 0i64;
         for i in 0..chunks {
@@ -36,6 +47,9 @@ impl SeriesEntry {
                 // Wraps as in Go: a chunk that starts before its predecessor ends is readable.
                 _ => end.wrapping_add(c.uvarint("a chunk's first time")?.cast_signed()),
             };
+            if start > last {
+                return Ok(());
+            }
             let span = c.uvarint("a chunk's span of time")?;
             end = i64::try_from(span)
                 .ok()
@@ -45,11 +59,16 @@ impl SeriesEntry {
                 0 => c.uvarint("a chunk's reference")?,
                 _ => reference.wrapping_add_signed(c.varint("a chunk's reference")?),
             };
-            self.chunks.push(ChunkMeta {
-                min_time: start,
-                max_time: end,
-                reference,
-            });
+            if end >= first {
+                if self.chunks.is_empty() {
+                    self.chunks.reserve(chunks - i);
+                }
+                self.chunks.push(ChunkMeta {
+                    min_time: start,
+                    max_time: end,
+                    reference,
+                });
+            }
         }
         match c.is_empty() {
             true => Ok(()),
@@ -120,20 +139,39 @@ mod tests {
             let mut bytes = Vec::new();
             entry.encode(&mut bytes);
             let mut decoded = SeriesEntry::default();
-            decoded.decode(&bytes).unwrap();
+            decoded.decode(&bytes, &ALL_TIMES).unwrap();
+            prop_assert_eq!(decoded, entry);
+        }
+
+        #[test]
+        fn chunks_of_a_time_are_those_that_overlap_it(
+            mut entry in entry(),
+            (a, b) in any::<(i64, i64)>(),
+        ) {
+            entry.chunks.sort_by_key(|chunk| chunk.min_time);
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            let times = a.min(b)..=a.max(b);
+            let mut decoded = SeriesEntry::default();
+            decoded.decode(&bytes, &times).unwrap();
+            let overlaps = |chunk: &ChunkMeta| {
+                chunk.min_time <= *times.end() && *times.start() <= chunk.max_time
+            };
+            entry.chunks.retain(overlaps);
             prop_assert_eq!(decoded, entry);
         }
 
         #[test]
         fn any_bytes_decode_or_fail(bytes: Vec<u8>) {
-            let _ = SeriesEntry::default().decode(&bytes);
+            let _ = SeriesEntry::default().decode(&bytes, &ALL_TIMES);
         }
     }
 
     #[test]
     fn a_count_that_cannot_fit_reserves_nothing() {
         let mut entry = SeriesEntry::default();
-        let err = entry.decode(&[0xff, 0xff, 0xff, 0x7f, 0]).unwrap_err();
+        let err = entry.decode(&[0xff, 0xff, 0xff, 0x7f, 0], &ALL_TIMES);
+        let err = err.unwrap_err();
         assert_eq!(err.offset, 0);
         assert_eq!(entry.labels.capacity(), 0);
     }

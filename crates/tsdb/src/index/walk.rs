@@ -1,6 +1,6 @@
 //! Walking the series section front to back, as a check of an index does.
 
-use super::{Reader, SERIES_ALIGN, SeriesEntry, SeriesRef, Version};
+use super::{ALL_TIMES, Reader, SERIES_ALIGN, SeriesEntry, SeriesRef, Version};
 use crate::error::{Corruption, Error, Result};
 use crate::source::{corrupt, view};
 
@@ -46,7 +46,7 @@ impl<'a> SeriesWalk<'a> {
         self.padding(at)?;
         let reference = if aligned { at / SERIES_ALIGN } else { at };
         let reference = u32::try_from(reference).map_err(|_| self.too_far(at))?;
-        self.at = self.index.series_at(at, entry)?;
+        self.at = self.index.series_at(at, &ALL_TIMES, entry)?;
         Ok(Some(SeriesRef(reference)))
     }
 
