@@ -319,6 +319,7 @@ async fn serve_grpc(
     (tasks, shutdown): (&Tasks, Shutdown),
 ) {
     let settings = config.querier.servers.grpc_server.clone();
+    let message_limit = settings.message_limit;
     let server = match grpc::Server::bind(&config.grpc, settings).await {
         Ok(server) => server,
         Err(error) => {
@@ -334,7 +335,7 @@ async fn serve_grpc(
     let readiness = Readiness::new();
     readiness.set(true);
     let write = WriteableStoreServer::new(parts.main.write_service())
-        .max_decoding_message_size(grpc::MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(message_limit.bytes);
     let routes = querier.grpc(&readiness).add_service(write);
     tasks.spawn("grpc", async move {
         if let Err(error) = server.serve(routes, readiness, shutdown).await {

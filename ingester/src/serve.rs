@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::thanos::writeable_store_server::WriteableStoreServer;
-use runtime::grpc::{self, MESSAGE_BYTES_MAX, Readiness};
+use runtime::grpc::{self, Readiness};
 use runtime::http::{AsPrometheus, HttpLimits, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
@@ -139,7 +139,7 @@ fn grpc_routes(core: &Core, config: &Config, readiness: Readiness) -> Routes {
     let shown = Arc::clone(&store);
     let info = InfoService::new(readiness, move || endpoint_info(&*shown));
     let writes = WriteableStoreServer::new(core.write_service())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        .max_decoding_message_size(config.servers.grpc_server.message_limit.bytes);
     let routes = Routes::new(StoreService::new(store, config.store_limits))
         .add_service(info)
         .add_service(writes);

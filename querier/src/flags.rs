@@ -424,10 +424,12 @@ impl Flags {
             0 => settings.engine.limits.timeout,
             ms => Duration::from_millis(ms.unsigned_abs()),
         };
+        let servers = self.servers.resolve()?;
+        let message_limit = servers.grpc_server.message_limit;
         Ok(Config {
-            servers: self.servers.resolve()?,
+            servers,
             paths: self.web.resolve()?,
-            grpc_client: self.grpc_client.resolve()?,
+            grpc_client: self.grpc_client.resolve(message_limit)?,
             store_limits: Limits::new(
                 self.endpoints.request_series,
                 self.endpoints.request_samples,

@@ -250,7 +250,7 @@ impl Executor for Crew<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -273,11 +273,11 @@ mod tests {
     fn others_are_called_at_once_when_jobs_are_known_to_take_long() {
         let pool = Pool::start(2).unwrap();
         let crew = pool.crew();
-        let here = std::thread::current().id();
+        let here = thread::current().id();
         let elsewhere = AtomicUsize::new(0);
         let job = |_: usize| {
-            std::thread::sleep(Duration::from_millis(2));
-            if std::thread::current().id() != here {
+            thread::sleep(Duration::from_millis(2));
+            if thread::current().id() != here {
                 elsewhere.fetch_add(1, Ordering::Relaxed);
             }
         };
@@ -295,7 +295,7 @@ mod tests {
         struct Held(std::sync::mpsc::Sender<Option<String>>);
         impl Drop for Held {
             fn drop(&mut self) {
-                let name = std::thread::current().name().map(str::to_owned);
+                let name = thread::current().name().map(str::to_owned);
                 self.0.send(name).unwrap();
             }
         }

@@ -26,7 +26,7 @@ const OF_INGESTER: [&str; 15] = [
     "storage.remote.read-sample-limit",
     "hash-func",
 ];
-const OF_QUERIER: [&str; 22] = [
+const OF_QUERIER: [&str; 23] = [
     "query.log-file",
     "query.log-queries-longer-than",
     "query.max-memory-bytes",
@@ -49,6 +49,7 @@ const OF_QUERIER: [&str; 22] = [
     "grpc-server-tls-min-version",
     "grpc-server-max-connection-age",
     "grpc-grace-period",
+    "grpc.max-message-size",
 ];
 const OF_STORE: [&str; 5] = [
     "disable-admin-operations",

@@ -140,19 +140,28 @@ fn writes_of_too_much_are_refused() -> anyhow::Result<()> {
 fn messages_that_are_too_large_are_refused() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let endpoint = format!("--endpoint=127.0.0.1:{}", free_port());
-    let querier = Component::start(dir.path(), "querier", &[endpoint])?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let status = runtime.block_on(async {
-        let client = StoreClient::connect(format!("http://{}", querier.address())).await?;
-        let request = LabelValuesRequest {
-            label: "x".repeat(300 << 20),
-            ..LabelValuesRequest::default()
-        };
-        let mut client = client.max_encoding_message_size(usize::MAX);
-        anyhow::Ok(client.label_values(request).await.err())
-    })?;
-    ensure!(status.is_some(), "300 MB are taken");
-    ensure!(http::get(querier.http, "/-/ready")?.status == 200);
-    ensure!(!querier.log().contains("panicked"), "{}", querier.log());
+    for (flag, refused) in [
+        (None, true),
+        (Some("--grpc.max-message-size=128MiB"), false),
+    ] {
+        let mut flags = vec![endpoint.clone()];
+        flags.extend(flag.map(str::to_owned));
+        let querier = Component::start(dir.path(), "querier", &flags)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let status = runtime.block_on(async {
+            let client = StoreClient::connect(format!("http://{}", querier.address())).await?;
+            let request = LabelValuesRequest {
+                label: "x".repeat(65 << 20),
+                ..LabelValuesRequest::default()
+            };
+            let mut client = client.max_encoding_message_size(usize::MAX);
+            anyhow::Ok(client.label_values(request).await.err())
+        })?;
+        let said = status.map_or_else(String::new, |status| status.message().to_owned());
+        let expected = "limit of its receiver is 67108864 bytes (--grpc.max-message-size)";
+        ensure!(said.contains(expected) == refused, "{flag:?}: {said}");
+        ensure!(http::get(querier.http, "/-/ready")?.status == 200);
+        ensure!(!querier.log().contains("panicked"), "{}", querier.log());
+    }
     Ok(())
 }

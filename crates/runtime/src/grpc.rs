@@ -8,6 +8,7 @@ mod figures;
 pub mod flags;
 mod gathering;
 mod incoming;
+mod message_limit;
 mod own_thread;
 pub mod server;
 mod snappy;
@@ -19,6 +20,7 @@ pub use crate::readiness::Readiness;
 pub use channel::Connector;
 pub use figures::{GrpcMetrics, Running};
 pub use flags::{GrpcClientConfig, GrpcClientFlags, GrpcServerConfig, GrpcServerFlags, server_tls};
+pub use message_limit::{BoundedChannel, MessageLimit};
 pub use own_thread::OwnThread;
 pub use server::Server;
 
@@ -27,9 +29,6 @@ pub const TENANT_KEY: &str = "thanos-tenant";
 /// Whom a request is for that does not say so.
 pub const DEFAULT_TENANT: &str = "default-tenant";
 
-/// Largest message that is taken from a peer, in bytes. A message is a frame of an answer, or all
-/// values of a label.
-pub const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of a stream that may be underway, so that a stream fills a fast link.
 const STREAM_WINDOW: u32 = 4 << 20;
 /// The same of a connection with all its streams.

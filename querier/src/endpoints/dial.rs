@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use model::ErrorKind;
-use runtime::grpc::{Connector, GrpcClientConfig, GrpcMetrics};
+use runtime::grpc::{Connector, GrpcClientConfig, GrpcMetrics, MessageLimit};
 use storeapi::grpc::{ClientConfig, GrpcStore};
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Catalog, Store, StoreError};
@@ -46,7 +46,7 @@ impl GrpcDial {
 }
 
 /// The same in the terms of the connector.
-fn client_config(tls: &ClientTls) -> GrpcClientConfig {
+fn client_config(tls: &ClientTls, message_limit: MessageLimit) -> GrpcClientConfig {
     let identity = (tls.cert_file.clone()).zip(tls.key_file.clone());
     GrpcClientConfig {
         tls: tls.enabled.then(|| runtime::tls::ClientTls {
@@ -56,12 +56,14 @@ fn client_config(tls: &ClientTls) -> GrpcClientConfig {
             skip_verify: tls.skip_verify,
             ..runtime::tls::ClientTls::default()
         }),
+        message_limit,
     }
 }
 
 impl Dial for GrpcDial {
     fn dial(&self, address: &str, tls: Option<&ClientTls>) -> Result<Arc<dyn Peer>, StoreError> {
-        let own = tls.map(|tls| Connector::new(&client_config(tls)));
+        let own =
+            tls.map(|tls| Connector::new(&client_config(tls, self.connector.message_limit())));
         let own = own.transpose();
         let own = own.map_err(|error| StoreError::new(ErrorKind::Invalid, error.chain()))?;
         let own = own.map(|own| own.counted_by(self.metrics()));
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn a_certificate_that_cannot_be_read_is_said_with_the_reason() {
         let time = Duration::from_secs(1);
-        let dial = GrpcDial::new(&GrpcClientConfig { tls: None }, time, time).unwrap();
+        let dial = GrpcDial::new(&GrpcClientConfig::default(), time, time).unwrap();
         let tls = ClientTls {
             enabled: true,
             ca_file: Some("/nowhere/ca.pem".into()),

@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::figures::GrpcMetrics;
 use super::flags::GrpcClientConfig;
 use super::gathering::Gathering;
+use super::message_limit::MessageLimit;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, STREAM_WINDOW};
 use crate::Error;
 use crate::followed::Followed;
@@ -36,6 +37,7 @@ pub struct Connector {
     tls: Option<Arc<Followed<rustls::ClientConfig>>>,
     server_name: Option<String>,
     metrics: Arc<GrpcMetrics>,
+    message_limit: MessageLimit,
 }
 
 impl std::fmt::Debug for Connector {
@@ -61,6 +63,7 @@ impl Connector {
                 .transpose()?,
             server_name: config.tls.as_ref().and_then(|tls| tls.server_name.clone()),
             metrics: GrpcMetrics::of_client(),
+            message_limit: config.message_limit,
         })
     }
 
@@ -73,6 +76,12 @@ impl Connector {
     /// What calls over its channels are counted by.
     pub fn metrics(&self) -> Arc<GrpcMetrics> {
         Arc::clone(&self.metrics)
+    }
+
+    /// How large a message may be that is taken from an endpoint. Channels are not bounded by
+    /// themselves, see [`super::BoundedChannel`].
+    pub const fn message_limit(&self) -> MessageLimit {
+        self.message_limit
     }
 
     /// A channel to `HOST:PORT`. It connects when it is first used, and again when the connection

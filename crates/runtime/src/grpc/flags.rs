@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use model::time::DurationMs;
 
+use super::message_limit::MessageLimit;
 use crate::Error;
+use crate::flags::ByteSize;
 use crate::tls::{ClientTls, Identity, MinVersion, ServerTls};
 
 /// Flags of the gRPC server.
@@ -56,6 +58,14 @@ pub struct GrpcServerFlags {
         default_value = "2m"
     )]
     pub grace_period: String,
+    /// Largest message that is taken from a peer: a request, a part of an answer, or all values of a
+    /// label.
+    #[arg(
+        long = "grpc.max-message-size",
+        value_name = "BYTES",
+        default_value = "64MiB"
+    )]
+    pub max_message_size: ByteSize,
 }
 
 /// How the gRPC server behaves.
@@ -67,6 +77,8 @@ pub struct GrpcServerConfig {
     pub connection_age_max: Duration,
     /// How long a shutdown waits for requests that are being answered.
     pub grace: Duration,
+    /// How large a message may be that is taken from a client.
+    pub message_limit: MessageLimit,
 }
 
 impl Default for GrpcServerConfig {
@@ -75,6 +87,7 @@ impl Default for GrpcServerConfig {
             tls: None,
             connection_age_max: Duration::from_secs(60 * 60),
             grace: Duration::from_secs(120),
+            message_limit: MessageLimit::default(),
         }
     }
 }
@@ -97,6 +110,7 @@ impl GrpcServerFlags {
                 &self.max_connection_age,
             )?,
             grace: duration("grpc-grace-period", &self.grace_period)?,
+            message_limit: message_limit("grpc.max-message-size", self.max_message_size)?,
         })
     }
 }
@@ -156,14 +170,17 @@ pub struct GrpcClientFlags {
 pub struct GrpcClientConfig {
     /// How they speak TLS, if they do.
     pub tls: Option<ClientTls>,
+    /// How large a message may be that is taken from an endpoint.
+    pub message_limit: MessageLimit,
 }
 
 impl GrpcClientFlags {
-    /// Checks the flags; the files are read when the first connection is made.
+    /// Checks the flags; the files are read when the first connection is made. Messages of endpoints
+    /// may be as large as those of the process' own clients.
     ///
     /// # Errors
     /// [`Error::Flag`] for a value that cannot be used, or one of a pair without the other.
-    pub fn resolve(&self) -> Result<GrpcClientConfig, Error> {
+    pub fn resolve(&self, message_limit: MessageLimit) -> Result<GrpcClientConfig, Error> {
         let tls = ClientTls {
             identity: identity(
                 ("grpc-client-tls-cert", &self.cert),
@@ -176,6 +193,7 @@ impl GrpcClientFlags {
         };
         Ok(GrpcClientConfig {
             tls: self.secure.then_some(tls),
+            message_limit,
         })
     }
 }
@@ -222,6 +240,17 @@ fn duration(flag: &'static str, s: &str) -> Result<Duration, Error> {
     Ok(Duration::from_millis(ms.unsigned_abs()))
 }
 
+/// A prefix has four bytes for the length of a message.
+fn message_limit(flag: &'static str, ByteSize(bytes): ByteSize) -> Result<MessageLimit, Error> {
+    let fits = (1..=u64::from(u32::MAX)).contains(&bytes);
+    let bytes = usize::try_from(bytes).ok().filter(|_| fits);
+    let bytes = bytes.ok_or_else(|| Error::Flag {
+        flag,
+        reason: "a message has between 1 byte and 4 GiB less one".to_owned(),
+    })?;
+    Ok(MessageLimit { bytes })
+}
+
 /// A certificate and its key, each with its flag; both or neither.
 fn identity(
     (cert_flag, cert): (&'static str, &str),
@@ -251,6 +280,7 @@ mod tests {
             tls_min_version: "1.3".into(),
             max_connection_age: "60m".into(),
             grace_period: "2m".into(),
+            max_message_size: ByteSize(64 << 20),
         }
     }
 
@@ -272,6 +302,22 @@ mod tests {
             ..server()
         };
         assert!(ca.resolve().is_err());
+    }
+
+    #[test]
+    fn messages_have_a_length_that_fits_into_their_prefix() {
+        for (bytes, taken) in [
+            (0, false),
+            (1, true),
+            ((1 << 32) - 1, true),
+            (1 << 32, false),
+        ] {
+            let flags = GrpcServerFlags {
+                max_message_size: ByteSize(bytes),
+                ..server()
+            };
+            assert_eq!(flags.resolve().is_ok(), taken, "{bytes}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use super::figures::{GrpcMetrics, Measure};
 use super::flags::GrpcServerConfig;
 use super::incoming::{Tls, connections};
+use super::message_limit::BoundedRequests;
 use super::own_thread::Threads;
 use super::snappy::Decompress;
 use super::{CONNECTION_WINDOW, FRAME_BYTES_MAX, Readiness, STREAM_WINDOW};
@@ -116,7 +117,9 @@ impl Server {
                 .max_connection_age_grace(AGE_GRACE);
         }
         let mut stop = shutdown.clone();
-        let service = Decompress(routes.add_service(health).prepare());
+        let limit = self.config.message_limit;
+        let service = Decompress::new(routes.add_service(health).prepare(), limit);
+        let service = BoundedRequests::new(service, limit);
         let service = Measure::new(service, self.metrics);
         let threads = Arc::new(Threads::new(
             builder.clone(),

@@ -1,7 +1,7 @@
 //! Requests whose messages are compressed with snappy, which Go's senders use and tonic does not know.
 //!
 //! In gRPC the name stands for the framed format, never for bare blocks. A request is read whole,
-//! its messages are decompressed within [`MESSAGE_BYTES_MAX`], and it goes on as if it had never
+//! its messages are decompressed within [`MessageLimit`], and it goes on as if it had never
 //! been compressed. Answers are not compressed: no sender asks for that.
 
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
-use super::MESSAGE_BYTES_MAX;
+use super::message_limit::MessageLimit;
 use crate::process;
 
 const ENCODING: &str = "grpc-encoding";
@@ -26,7 +26,16 @@ const HEADER_LEN: usize = 5;
 
 /// Decompresses requests for the service within.
 #[derive(Debug, Clone)]
-pub(super) struct Decompress<S>(pub(super) S);
+pub(super) struct Decompress<S> {
+    inner: S,
+    limit: MessageLimit,
+}
+
+impl<S> Decompress<S> {
+    pub(super) const fn new(inner: S, limit: MessageLimit) -> Self {
+        Self { inner, limit }
+    }
+}
 
 impl<S> Service<Request<Body>> for Decompress<S>
 where
@@ -39,19 +48,20 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         // The service that was made ready is the one to call.
-        let ready = self.0.clone();
-        let mut service = std::mem::replace(&mut self.0, ready);
+        let ready = self.inner.clone();
+        let mut service = std::mem::replace(&mut self.inner, ready);
+        let limit = self.limit;
         let encoding = request.headers().get(ENCODING);
         if encoding.is_none_or(|name| name.as_bytes() != b"snappy") {
             return Box::pin(service.call(request));
         }
         Box::pin(async move {
-            match decompressed(request).await {
+            match decompressed(request, limit).await {
                 Ok(request) => service.call(request).await,
                 Err(status) => Ok(status.into_http()),
             }
@@ -59,18 +69,23 @@ where
     }
 }
 
-async fn decompressed(request: Request<Body>) -> Result<Request<Body>, Status> {
+async fn decompressed(
+    request: Request<Body>,
+    limit: MessageLimit,
+) -> Result<Request<Body>, Status> {
     let (mut head, body) = request.into_parts();
-    let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| Status::invalid_argument(format!("request: {error}")))?;
+    let body = Limited::new(body, limit.bytes).collect().await;
+    let body = body.map_err(|error| {
+        Status::invalid_argument(format!("request of at most {limit}: {error}"))
+    })?;
     let body = body.to_bytes();
-    let messages = process::blocking(move || decompress_all(body, MESSAGE_BYTES_MAX)).await?;
+    let messages = process::blocking(move || decompress_all(body, limit)).await?;
     head.headers.remove(ENCODING);
     Ok(Request::from_parts(head, Body::new(Full::new(messages))))
 }
 
-/// The messages of a body, decompressed to at most `max` bytes.
-fn decompress_all(mut body: Bytes, max: usize) -> Result<Bytes, Status> {
+/// The messages of a body, decompressed to at most `limit` together.
+fn decompress_all(mut body: Bytes, limit: MessageLimit) -> Result<Bytes, Status> {
     let mut out = BytesMut::new();
     let mut message = Vec::new();
     while !body.is_empty() {
@@ -84,7 +99,7 @@ fn decompress_all(mut body: Bytes, max: usize) -> Result<Bytes, Status> {
         }
         let packed = body.split_to(len);
         message.clear();
-        let left = max.saturating_sub(out.len());
+        let left = limit.bytes.saturating_sub(out.len());
         match flag {
             0 => message.extend_from_slice(&packed),
             1 => {
@@ -102,7 +117,7 @@ fn decompress_all(mut body: Bytes, max: usize) -> Result<Bytes, Status> {
         }
         if message.len() > left {
             return Err(Status::resource_exhausted(format!(
-                "the request is longer than {max} bytes; send less at once"
+                "the request has more bytes than the limit of the server, {limit}; send less at once"
             )));
         }
         let len = u32::try_from(message.len()).map_err(|_| cut())?;
@@ -155,16 +170,17 @@ mod tests {
             framed(0, b""),
         ];
         assert_eq!(
-            decompress_all(body.into(), 1 << 20).unwrap(),
+            decompress_all(body.into(), MessageLimit { bytes: 1 << 20 }).unwrap(),
             expected.concat()
         );
     }
 
     #[test]
     fn damage_and_bombs_are_refused() {
-        let code = |body: &[u8], max| {
+        let code = |body: &[u8], bytes| {
             let body = Bytes::copy_from_slice(body);
-            decompress_all(body, max).map(|_| ()).unwrap_err().code()
+            let refused = decompress_all(body, MessageLimit { bytes }).map(|_| ());
+            refused.unwrap_err().code()
         };
         let bomb = packed(&vec![0; 10_000_000]);
         assert!(bomb.len() < 1_000_000);
@@ -201,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_go_on_as_if_never_compressed() {
-        let mut service = Decompress(Echo);
+        let mut service = Decompress::new(Echo, MessageLimit::default());
         let request = |encoding: Option<&str>, body: Vec<u8>| {
             let mut request = Request::builder();
             if let Some(encoding) = encoding {

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use proto::thanos::info::InfoRequest;
 use proto::thanos::info::info_client::InfoClient;
 use proto::thanos::store_client::StoreClient;
-use runtime::grpc::{Connector, GrpcMetrics, MESSAGE_BYTES_MAX, Running, TENANT_KEY};
+use runtime::grpc::{BoundedChannel, Connector, GrpcMetrics, MessageLimit, Running, TENANT_KEY};
 use tokio::time::timeout;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Channel;
@@ -54,6 +54,7 @@ pub struct GrpcStore {
     channels: Arc<Channels>,
     info: RwLock<Info>,
     config: ClientConfig,
+    limit: MessageLimit,
     metrics: Arc<GrpcMetrics>,
 }
 
@@ -88,6 +89,7 @@ impl GrpcStore {
                 ..Info::default()
             }),
             config,
+            limit: connector.message_limit(),
             metrics: connector.metrics(),
         })
     }
@@ -108,8 +110,8 @@ impl GrpcStore {
     /// When it is not ready or does not answer.
     pub async fn fetch_info(&self, patience: Duration) -> Result<EndpointInfo, StoreError> {
         // Always the same connection, so that one that is never used otherwise is not made.
-        let mut client =
-            InfoClient::new(self.channels.first()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut client = InfoClient::new(BoundedChannel::new(self.channels.first(), self.limit))
+            .max_decoding_message_size(usize::MAX);
         let asking = Asking {
             patience,
             ..self.asking("/thanos.info.Info/Info")
@@ -124,7 +126,7 @@ impl GrpcStore {
 
     /// What it serves beside series.
     pub fn catalog(&self) -> GrpcCatalog {
-        GrpcCatalog::new(self.channels.first(), self.asking(""))
+        GrpcCatalog::new(self.channels.first(), self.limit, self.asking(""))
     }
 
     /// For asking the method at `path`.
@@ -158,6 +160,7 @@ impl Store for GrpcStore {
     fn series(&self, request: SeriesRequest) -> BoxStream<'static, Result<Frame, StoreError>> {
         let channels = Arc::clone(&self.channels);
         let asking = self.asking("/thanos.Store/Series");
+        let limit = self.limit;
         let opening = async move {
             let metadata = match metadata(&request) {
                 Ok(metadata) => metadata,
@@ -165,7 +168,7 @@ impl Store for GrpcStore {
             };
             let mut running = asking.started();
             let message = request::series_to_wire(&request, BATCH_SIZE);
-            let opening = Received::call(channels.here(), asking.path, metadata, &message);
+            let opening = Received::call(channels.here(), limit, asking.path, metadata, &message);
             match asking.wait(&mut running, opening).await {
                 Ok(messages) => Frames {
                     messages,
@@ -186,8 +189,9 @@ impl Store for GrpcStore {
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         let channels = Arc::clone(&self.channels);
         let asking = self.asking("/thanos.Store/LabelNames");
+        let limit = self.limit;
         Box::pin(async move {
-            let mut client = client(channels.here());
+            let mut client = client(channels.here(), limit);
             let asked = with_tenant(request::names_to_wire(&request), &request.tenant)?;
             let answer = asking.answer(client.label_names(asked)).await?;
             Ok(sorted(answer.names, answer.warnings))
@@ -201,8 +205,9 @@ impl Store for GrpcStore {
     ) -> BoxFuture<'static, Result<Strings, StoreError>> {
         let channels = Arc::clone(&self.channels);
         let asking = self.asking("/thanos.Store/LabelValues");
+        let limit = self.limit;
         Box::pin(async move {
-            let mut client = client(channels.here());
+            let mut client = client(channels.here(), limit);
             let asked = request::values_to_wire(name, &request);
             let asked = with_tenant(asked, &request.tenant)?;
             let answer = asking.answer(client.label_values(asked)).await?;
@@ -211,8 +216,8 @@ impl Store for GrpcStore {
     }
 }
 
-fn client(channel: Channel) -> StoreClient<Channel> {
-    StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+fn client(channel: Channel, limit: MessageLimit) -> StoreClient<BoundedChannel> {
+    StoreClient::new(BoundedChannel::new(channel, limit)).max_decoding_message_size(usize::MAX)
 }
 
 fn metadata(request: &SeriesRequest) -> Result<MetadataMap, StoreError> {

@@ -12,7 +12,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::Full;
 use prost::Message;
-use runtime::grpc::MESSAGE_BYTES_MAX;
+use runtime::grpc::MessageLimit;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::codegen::http::{self, HeaderValue, Method, StatusCode, Version, header};
@@ -27,16 +27,18 @@ const PREFIX_BYTES: usize = 5;
 pub(super) struct Received {
     body: Body,
     parts: Parts,
+    limit: MessageLimit,
     is_at_end: bool,
 }
 
 impl Received {
-    /// Calls the method at `path`.
+    /// Calls the method at `path`, whose messages may be as large as `limit`.
     ///
     /// # Errors
     /// What the connection fails with, or the peer says at once.
     pub(super) async fn call(
         mut channel: Channel,
+        limit: MessageLimit,
         path: &'static str,
         metadata: MetadataMap,
         message: &impl Message,
@@ -51,6 +53,7 @@ impl Received {
             is_at_end: ends_with(&head)?,
             body,
             parts: Parts::default(),
+            limit,
         })
     }
 
@@ -60,7 +63,7 @@ impl Received {
     /// When the connection fails, the peer says that it did, or what it sent are no messages.
     pub(super) async fn message(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
-            if let Some(message) = self.parts.take()? {
+            if let Some(message) = self.parts.take(self.limit)? {
                 return Ok(Some(message));
             }
             if self.is_at_end {
@@ -158,7 +161,7 @@ impl Parts {
     }
 
     /// The first message, if all of it is there.
-    fn take(&mut self) -> Result<Option<Bytes>, Status> {
+    fn take(&mut self, limit: MessageLimit) -> Result<Option<Bytes>, Status> {
         let Some(prefix) = self.prefix() else {
             return Ok(None);
         };
@@ -167,12 +170,9 @@ impl Parts {
             let text = "the peer sent a compressed message, which was not asked for";
             return Err(Status::unimplemented(text));
         }
-        let len = u32::from_be_bytes(len) as usize;
-        if len > MESSAGE_BYTES_MAX {
-            return Err(Status::out_of_range(format!(
-                "the peer sent a message of {len} bytes, and {MESSAGE_BYTES_MAX} are taken at most"
-            )));
-        }
+        let len = u32::from_be_bytes(len);
+        limit.check(u64::from(len))?;
+        let len = len as usize;
         if self.len - PREFIX_BYTES < len {
             return Ok(None);
         }
@@ -256,7 +256,7 @@ mod tests {
             for cut in cuts.iter().cycle() {
                 let end = (at + cut).min(stream.len());
                 parts.push(stream.slice(at..end));
-                while let Some(message) = parts.take().unwrap() {
+                while let Some(message) = parts.take(MessageLimit::default()).unwrap() {
                     found.push(message.to_vec());
                 }
                 at = end;
@@ -290,7 +290,7 @@ mod tests {
         let at = frame[PREFIX_BYTES..].as_ptr();
         let mut parts = Parts::default();
         parts.push(frame);
-        let message = parts.take().unwrap().unwrap();
+        let message = parts.take(MessageLimit::default()).unwrap().unwrap();
         assert_eq!((message.as_ptr(), message.len()), (at, 100));
     }
 
@@ -298,11 +298,14 @@ mod tests {
     fn what_is_no_message_is_refused() {
         for (prefix, code) in [
             ([1, 0, 0, 0, 0], Code::Unimplemented),
-            ([0, 0x7f, 0, 0, 0], Code::OutOfRange),
+            ([0, 0x04, 0, 0, 1], Code::ResourceExhausted),
         ] {
             let mut parts = Parts::default();
             parts.push(Bytes::copy_from_slice(&prefix));
-            assert_eq!(parts.take().unwrap_err().code(), code);
+            assert_eq!(
+                parts.take(MessageLimit::default()).unwrap_err().code(),
+                code
+            );
         }
     }
 }

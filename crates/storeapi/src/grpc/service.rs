@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use proto::thanos::{
     LabelNamesRequest, LabelNamesResponse, LabelValuesRequest, LabelValuesResponse, SeriesRequest,
 };
-use runtime::grpc::OwnThread;
+use runtime::grpc::{MessageLimit, OwnThread};
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, CompressionEncoding, Service, StdError, http};
 use tonic::server::{Grpc, NamedService};
@@ -24,9 +24,6 @@ use super::status::to_status;
 use super::{HASHES_KEY, NO_HASHES, tenant_of};
 use crate::store::{Store, StoreError, Strings};
 use crate::wire::request;
-
-/// Bytes of a request.
-const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// Serves a store as `thanos.Store`.
 #[derive(Debug, Clone)]
@@ -63,7 +60,7 @@ where
         let service = self.clone();
         match request.uri().path() {
             "/thanos.Store/Series" => Box::pin(async move {
-                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                let mut grpc = accepting(&request, Grpc::new(ProstCodec::default()));
                 let answer = Arc::default();
                 let method = SeriesMethod {
                     service,
@@ -77,11 +74,11 @@ where
                 })
             }),
             "/thanos.Store/LabelNames" => Box::pin(async move {
-                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                let mut grpc = accepting(&request, Grpc::new(ProstCodec::default()));
                 Ok(grpc.unary(NamesMethod(service), request).await)
             }),
             "/thanos.Store/LabelValues" => Box::pin(async move {
-                let mut grpc = accepting(Grpc::new(ProstCodec::default()));
+                let mut grpc = accepting(&request, Grpc::new(ProstCodec::default()));
                 Ok(grpc.unary(ValuesMethod(service), request).await)
             }),
             _ => Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) }),
@@ -89,9 +86,10 @@ where
     }
 }
 
-/// Takes what clients may send.
-fn accepting<T: tonic::codec::Codec>(grpc: Grpc<T>) -> Grpc<T> {
-    grpc.max_decoding_message_size(REQUEST_BYTES_MAX)
+/// Takes what clients may send; the server has bounded it, but for what comes compressed.
+fn accepting<B, T: tonic::codec::Codec>(request: &http::Request<B>, grpc: Grpc<T>) -> Grpc<T> {
+    let limit = request.extensions().get::<MessageLimit>().copied();
+    grpc.max_decoding_message_size(limit.unwrap_or_default().bytes)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
 }

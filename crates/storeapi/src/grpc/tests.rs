@@ -10,7 +10,9 @@ use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use model::{ErrorKind, Labels, Matcher};
 use proto::thanos::{self as wire, series_response::Result as Answer, store_client::StoreClient};
 use runtime::flags::ListenAddress;
-use runtime::grpc::{Connector, GrpcClientConfig, GrpcServerConfig, Readiness, Server};
+use runtime::grpc::{
+    Connector, GrpcClientConfig, GrpcServerConfig, MessageLimit, Readiness, Server,
+};
 use runtime::process::{Shutdown, ShutdownTrigger};
 use runtime::tasks::Owned;
 use runtime::tls::{ClientTls, Identity, MinVersion, ServerTls};
@@ -115,6 +117,55 @@ fn series_of(frames: Vec<Frame>) -> Vec<Series> {
         Frame::Warning(_) => None,
     });
     series.flatten().collect()
+}
+
+/// Both ends have the same flag, and each says of which one it was the limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_as_large_as_their_receiver_allows() {
+    let small = MessageLimit { bytes: 400 };
+    for (server_limit, client_limit, refused) in [
+        (MessageLimit::default(), MessageLimit::default(), [false; 3]),
+        (small, MessageLimit::default(), [true, false, false]),
+        (MessageLimit::default(), small, [true; 3]),
+    ] {
+        let config = GrpcServerConfig {
+            message_limit: server_limit,
+            ..GrpcServerConfig::default()
+        };
+        let server = Loopback::start_as(Arc::new(filled()), Limits::default(), config).await;
+        let connector = Connector::new(&GrpcClientConfig {
+            message_limit: client_limit,
+            ..GrpcClientConfig::default()
+        });
+        let address = server.address.to_string();
+        let config = ClientConfig::default();
+        let client = GrpcStore::new(&address, &connector.unwrap(), config).unwrap();
+        let pods = |matchers| LabelsRequest {
+            matchers,
+            ..LabelsRequest::default()
+        };
+        let long = Matcher::not_equal("job", &"x".repeat(2_000));
+        let asked = client.label_values("pod".into(), pods(vec![long])).await;
+        let values = client.label_values("pod".into(), pods(Vec::new())).await;
+        let answers = [
+            asked.map(|answer| answer.values.len()),
+            values.map(|answer| answer.values.len()),
+            all(&client, up())
+                .await
+                .map(|frames| series_of(frames).len()),
+        ];
+        for (answer, refused) in answers.into_iter().zip(refused) {
+            match answer {
+                Ok(count) => assert_eq!((count, refused), (100, false)),
+                Err(error) => {
+                    assert!(refused, "{error}");
+                    assert_eq!(error.kind, ErrorKind::Exhausted);
+                    let said = "limit of its receiver is 400 bytes (--grpc.max-message-size)";
+                    assert!(error.message.contains(said), "{error}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -435,7 +486,11 @@ async fn tls_lets_in_who_is_known() {
     };
     let server = Loopback::start_as(Arc::new(filled()), Limits::default(), config).await;
     let ask = async |tls: Option<ClientTls>| {
-        let connector = Connector::new(&GrpcClientConfig { tls }).unwrap();
+        let config = GrpcClientConfig {
+            tls,
+            ..GrpcClientConfig::default()
+        };
+        let connector = Connector::new(&config).unwrap();
         let address = server.address.to_string();
         let client = GrpcStore::new(&address, &connector, ClientConfig::default()).unwrap();
         all(&client, up())
@@ -516,6 +571,7 @@ async fn certificates_that_are_replaced_are_shown_and_asked_for_without_a_restar
             server_name: Some("store.test".into()),
             ..ClientTls::default()
         }),
+        ..GrpcClientConfig::default()
     });
     let connector = connector.unwrap();
     let ask = async || {

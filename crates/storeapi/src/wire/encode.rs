@@ -13,7 +13,7 @@ use tsdb::Chunk;
 use tsdb::chunk::{Encoding, SAMPLES_PER_CHUNK};
 use twox_hash::XxHash64;
 
-use crate::store::{Aggregates, ChunkData, Series, SeriesChunk, StoreError};
+use crate::store::{Aggregates, ChunkData, SeriesChunk, StoreError};
 
 // Fields of SeriesResponse.
 const SERIES: u32 = 1;

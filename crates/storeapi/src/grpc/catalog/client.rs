@@ -13,7 +13,7 @@ use proto::thanos::{
     exemplars_response, metric_metadata_response, rules_response, targets_response,
     tsdb_statistics_response,
 };
-use runtime::grpc::MESSAGE_BYTES_MAX;
+use runtime::grpc::{BoundedChannel, MessageLimit};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
 
@@ -28,7 +28,9 @@ use crate::wire::{catalog as wire, statistics};
 /// A catalog behind gRPC.
 #[derive(Clone)]
 pub struct GrpcCatalog {
-    channel: Channel,
+    channel: BoundedChannel,
+    /// How large an answer may be.
+    limit: MessageLimit,
     asking: Asking,
 }
 
@@ -42,8 +44,16 @@ impl fmt::Debug for GrpcCatalog {
 
 impl GrpcCatalog {
     /// The catalog at the end of a connection, asked like other methods of its endpoint.
-    pub(in super::super) const fn new(channel: Channel, asking: Asking) -> Self {
-        Self { channel, asking }
+    pub(in super::super) const fn new(
+        channel: Channel,
+        limit: MessageLimit,
+        asking: Asking,
+    ) -> Self {
+        Self {
+            channel: BoundedChannel::new(channel, limit),
+            limit,
+            asking,
+        }
     }
 
     /// Gives the messages of the answer of the method at `path` to `take`, all of them together no
@@ -68,10 +78,13 @@ impl GrpcCatalog {
                 return Ok(());
             };
             bytes += message.encoded_len();
-            if bytes > MESSAGE_BYTES_MAX {
+            if bytes > self.limit.bytes {
+                let limit = self.limit;
                 return Err(StoreError::new(
                     ErrorKind::Exhausted,
-                    format!("the answer is larger than {MESSAGE_BYTES_MAX} bytes; ask for less"),
+                    format!(
+                        "the answer has {bytes} bytes or more, and the limit of the asker is {limit}; ask for less, or raise it"
+                    ),
                 ));
             }
             take(message)?;
@@ -87,7 +100,7 @@ impl Catalog for GrpcCatalog {
             let asked = wire::rules_request_to_wire(&request);
             let asked = with_tenant(asked, &request.asker.tenant)?;
             let client = RulesClient::new(this.channel.clone());
-            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = client.max_decoding_message_size(usize::MAX);
             let mut answer = Answer::<Vec<RuleGroup>>::default();
             let take = |message: proto::thanos::RulesResponse| {
                 match message.result {
@@ -110,7 +123,7 @@ impl Catalog for GrpcCatalog {
             let asked = wire::targets_request_to_wire(&request);
             let asked = with_tenant(asked, &request.asker.tenant)?;
             let client = TargetsClient::new(this.channel.clone());
-            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = client.max_decoding_message_size(usize::MAX);
             let mut answer = Answer::<Targets>::default();
             let take = |message: proto::thanos::TargetsResponse| match message.result {
                 Some(Said::Targets(targets)) => {
@@ -135,7 +148,7 @@ impl Catalog for GrpcCatalog {
             let asked = wire::metadata_request_to_wire(&request);
             let asked = with_tenant(asked, &request.asker.tenant)?;
             let client = MetadataClient::new(this.channel.clone());
-            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = client.max_decoding_message_size(usize::MAX);
             let mut answer = Answer::<MetadataByMetric>::default();
             let take = |message: proto::thanos::MetricMetadataResponse| {
                 match message.result {
@@ -164,7 +177,7 @@ impl Catalog for GrpcCatalog {
             let asked = wire::exemplars_request_to_wire(&request);
             let asked = with_tenant(asked, &request.asker.tenant)?;
             let client = ExemplarsClient::new(this.channel.clone());
-            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = client.max_decoding_message_size(usize::MAX);
             let mut answer = Answer::<Vec<SeriesExemplars>>::default();
             let take = |message: proto::thanos::ExemplarsResponse| {
                 match message.result {
@@ -187,7 +200,7 @@ impl Catalog for GrpcCatalog {
             let asked = statistics::request_to_wire(&request);
             let asked = with_tenant(asked, &request.asker.tenant)?;
             let client = StatusClient::new(this.channel.clone());
-            let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+            let mut client = client.max_decoding_message_size(usize::MAX);
             let mut answer = Answer::<StatisticsByTenant>::default();
             let take = |message: proto::thanos::TsdbStatisticsResponse| {
                 match message.result {
