@@ -29,7 +29,7 @@ const FRAME_CHUNKS: usize = 8192;
 #[derive(Debug)]
 pub struct Question {
     /// The blocks to read, and the matchers for the series of each.
-    pub blocks: Vec<(Arc<Block>, Vec<Matcher>)>,
+    pub blocks: Vec<(Arc<Block>, Arc<[Matcher]>)>,
     /// What is wanted of each.
     pub wanted: Arc<Wanted>,
     /// What the request may cost.
@@ -263,7 +263,7 @@ pub(crate) fn join(chunks: &mut Vec<SeriesChunk>, more: Vec<SeriesChunk>) {
 /// Reads a block to its end or until nobody waits for it.
 async fn read_block(
     deps: Arc<Deps>,
-    (block, matchers): (Arc<Block>, Vec<Matcher>),
+    (block, matchers): (Arc<Block>, Arc<[Matcher]>),
     wanted: Arc<Wanted>,
     usage: Arc<Usage>,
     batches: mpsc::Sender<Result<Vec<Series>, StoreError>>,

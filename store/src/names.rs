@@ -19,7 +19,7 @@ pub struct LabelsOf {
     /// The block.
     pub block: Arc<Block>,
     /// Matchers for its series, those that external labels left.
-    pub matchers: Vec<Matcher>,
+    pub matchers: Arc<[Matcher]>,
     /// What is wanted; chunks are not.
     pub wanted: Arc<Wanted>,
     /// What the request may cost.
@@ -100,8 +100,8 @@ impl LabelsOf {
                     }
                 };
                 let mut having = self;
-                let set = Matcher::new(MatchOp::NotEqual, &name, "");
-                having.matchers.extend(set.ok());
+                let set = Matcher::new(MatchOp::NotEqual, &name, "").ok();
+                having.matchers = having.matchers.iter().cloned().chain(set).collect();
                 having.for_each_series(deps, add).await.map(|()| values)
             }
             _ => {
@@ -120,7 +120,7 @@ impl LabelsOf {
     async fn select(&self, deps: Arc<Deps>) -> Result<BlockSelect, StoreError> {
         let (block, wanted) = (Arc::clone(&self.block), Arc::clone(&self.wanted));
         let usage = Arc::clone(&self.usage);
-        BlockSelect::new(deps, block, self.matchers.clone(), wanted, usage).await
+        BlockSelect::new(deps, block, Arc::clone(&self.matchers), wanted, usage).await
     }
 
     async fn has_series(&self, deps: Arc<Deps>) -> Result<bool, StoreError> {

@@ -77,12 +77,11 @@ impl Selection {
     pub async fn find(
         deps: &Deps,
         block: &Block,
-        matchers: Vec<Matcher>,
+        matchers: Arc<[Matcher]>,
         wanted: Arc<Wanted>,
         usage: &Usage,
     ) -> Result<(Arc<OpenBlock>, Self), StoreError> {
         let open = deps.opener.open(block).await?;
-        let matchers: Arc<[Matcher]> = matchers.into();
         let Expanded { refs, deferred } = deps
             .finder(block, &open, usage, &wanted.stop)
             .find(&matchers, wanted.may_block)

@@ -99,17 +99,19 @@ impl BlockSet {
         range: TimeRange,
         matchers: &[Matcher],
         resolution_max: i64,
-    ) -> Vec<(Arc<Block>, Vec<Matcher>)> {
+    ) -> Vec<(Arc<Block>, Arc<[Matcher]>)> {
         let mut selected = Vec::new();
         for group in self.groups.iter().filter(|g| g.range.overlaps(range)) {
             let Some(left) = remaining_matchers(matchers, &group.external) else {
                 continue;
             };
+            // One for all blocks: there may be thousands.
+            let left: Arc<[Matcher]> = left.into();
             let usable = group.resolutions.iter().filter(|r| r.ms <= resolution_max);
             let usable: Vec<&Resolution> = usable.collect();
             let mut blocks = Vec::new();
             cover(&usable, range, &mut blocks);
-            selected.extend(blocks.into_iter().map(|b| (b, left.clone())));
+            selected.extend(blocks.into_iter().map(|b| (b, Arc::clone(&left))));
         }
         selected
     }

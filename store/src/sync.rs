@@ -12,16 +12,20 @@ use model::relabel::RelabelRule;
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::grpc::Readiness;
-use runtime::process::Shutdown;
+use runtime::process::{Shutdown, blocking};
 use tsdb::block::Meta;
 use ulid::Ulid;
 
 use crate::block::Block;
 use crate::gateway::{Gateway, block_of};
+use crate::heaps;
 use crate::set::BlockSet;
 
 /// How long after a failed first look the bucket is looked at again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Looking at so many blocks takes memory that is worth being given back.
+const MANY_BLOCKS: usize = 1_000;
 
 /// When index-headers are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -206,7 +210,7 @@ impl Syncer {
         let is_first = self.seen.lock().at_ms.is_none();
         let blocks = self.blocks(&view, &before, now_ms);
         let seen = view.blocks.values().map(|info| Arc::clone(&info.outline));
-        let seen = seen.collect();
+        let seen: Arc<[Arc<Outline>]> = seen.collect();
         // What else a listing says of blocks goes before they are prepared, which needs memory too.
         drop(view);
         let added: Vec<Arc<Block>> = blocks
@@ -240,6 +244,9 @@ impl Syncer {
             let clean = self.gateway.opener();
             clean.clean(move |id| served.get(id).is_some()).await;
             tracing::info!(blocks = added.len(), "serving the blocks of the bucket");
+        }
+        if seen.len() >= MANY_BLOCKS {
+            blocking(heaps::give_back).await;
         }
         *self.seen.lock() = Seen {
             blocks: seen,

@@ -39,7 +39,7 @@ impl MappedBlock {
     pub(super) async fn open(
         deps: &Deps,
         block: &Arc<Block>,
-        matchers: Vec<Matcher>,
+        matchers: Arc<[Matcher]>,
         wanted: Arc<Wanted>,
         usage: &Usage,
     ) -> Result<Self, StoreError> {
@@ -219,7 +219,7 @@ mod tests {
         let usage = Usage::new(UNLIMITED);
         let every = Matcher::new(model::MatchOp::Regex, "i", ".*[0-9]").unwrap();
         for (stop, is_found) in [(Stop::when(|| true), false), (Stop::never(), true)] {
-            let matchers = vec![every.clone()];
+            let matchers = Arc::from([every.clone()]);
             let opened = MappedBlock::open(&deps, &block, matchers, wanted(stop), &usage).await;
             let kind = opened.map(drop).map_err(|e| e.kind);
             let expected = is_found.then_some(()).ok_or(model::ErrorKind::Cancelled);
@@ -232,7 +232,7 @@ mod tests {
         let (block, deps, _dir) = block_of(1_000);
         let usage = Usage::new(UNLIMITED);
         let wanted = wanted(Stop::never());
-        let opened = MappedBlock::open(&deps, &block, Vec::new(), wanted, &usage).await;
+        let opened = MappedBlock::open(&deps, &block, Arc::default(), wanted, &usage).await;
         let mut opened = opened.unwrap();
         let mut count = 0;
         while opened.next().unwrap().is_some() {

@@ -52,7 +52,7 @@ impl BlockSelect {
     pub async fn new(
         deps: Arc<Deps>,
         block: Arc<Block>,
-        matchers: Vec<Matcher>,
+        matchers: Arc<[Matcher]>,
         wanted: Arc<Wanted>,
         usage: Arc<Usage>,
     ) -> Result<Self, StoreError> {
