@@ -1,11 +1,12 @@
 //! Being the only compactor of a bucket.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bucket::lease::{ConditionalPut, Lease, LeaseTaker, Taken, probe};
 use bucket::{Bucket, Result};
 use runtime::Clock;
+use runtime::process::host_name;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -21,8 +22,33 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Holds the lease, or nothing where the store cannot give one.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    lease: Option<Mutex<Lease>>,
+    lease: Option<Mutex<Option<Lease>>>,
     clock: Arc<dyn Clock>,
+}
+
+/// The guard of a compactor that works, for who stops it.
+#[derive(Debug, Default)]
+pub(crate) struct Held(StdMutex<Option<Arc<Guard>>>);
+
+impl Held {
+    /// Keeps hold of `guard`.
+    pub(crate) fn take(&self, guard: Guard) -> Arc<Guard> {
+        let guard = Arc::new(guard);
+        *self.slot() = Some(Arc::clone(&guard));
+        guard
+    }
+
+    /// Lets the next compactor in, if this one works.
+    pub(crate) async fn release(&self) {
+        let guard = self.slot().take();
+        if let Some(guard) = guard {
+            guard.release().await;
+        }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes the lease of a bucket, as often as it is lost.
@@ -47,7 +73,7 @@ impl Gate {
                 "the store refuses conditional writes; there is no lease"
             ),
         }
-        let holder = format!("process {}", std::process::id());
+        let holder = format!("process {} on {}", std::process::id(), host_name());
         let taker = (conditional != ConditionalPut::Unsupported)
             .then(|| LeaseTaker::new(bucket.clone(), name, &holder, TTL_MS, conditional));
         Ok(Self { taker, clock })
@@ -60,7 +86,7 @@ impl Gate {
             let lease = match &mut self.taker {
                 None => None,
                 Some(taker) => match taker.try_take(self.clock.now_ms()).await? {
-                    Taken::Ours(lease) => Some(Mutex::new(lease)),
+                    Taken::Ours(lease) => Some(Mutex::new(Some(lease))),
                     Taken::HeldBy(holder) => {
                         if !told {
                             tracing::info!(
@@ -86,9 +112,15 @@ impl Guard {
     /// Makes sure that this compactor is still the one that works; to be called before each step
     /// that others see.
     pub(crate) async fn ensure(&self) -> Result<()> {
-        match &self.lease {
-            None => Ok(()),
-            Some(lease) => lease.lock().await.ensure(self.clock.now_ms()).await,
+        let Some(lease) = &self.lease else {
+            return Ok(());
+        };
+        match &mut *lease.lock().await {
+            Some(lease) => lease.ensure(self.clock.now_ms()).await,
+            None => Err(bucket::Error::LeaseLost {
+                name: crate::LEASE.to_owned(),
+                holder: "nobody, it was let go".to_owned(),
+            }),
         }
     }
 
@@ -110,10 +142,11 @@ impl Guard {
         }
     }
 
-    /// Lets the next compactor in.
-    pub(crate) async fn release(self) {
-        if let Some(lease) = self.lease
-            && let Err(error) = lease.into_inner().release().await
+    /// Lets the next compactor in; what still runs of this one is refused its next step.
+    async fn release(&self) {
+        let Some(lease) = &self.lease else { return };
+        if let Some(lease) = lease.lock().await.take()
+            && let Err(error) = lease.release().await
         {
             tracing::warn!(
                 error = error.chain(),

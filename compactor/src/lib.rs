@@ -36,7 +36,7 @@ use runtime::{Clock, Error, SystemClock};
 use tokio::time::{sleep, timeout};
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
-use guard::{Gate, Guard};
+use guard::{Gate, Guard, Held};
 pub use merge::MergeError;
 use merge::Workshop;
 use metrics::{BucketMetrics, Metrics, add};
@@ -175,16 +175,19 @@ impl Compactor {
     /// As [`Compactor::run`].
     pub async fn work_until(&self, mut shutdown: Shutdown) -> Result<(), Error> {
         let _lock = lock(&self.config.data_dir)?;
-        let mut working = Box::pin(self.work());
-        tokio::select! {
-            result = &mut working => result,
+        let held = Held::default();
+        let worked = tokio::select! {
+            result = self.work(&held) => result,
             // A merge that is cut off here is done again; the bucket shows nothing of it.
             () = shutdown.requested() => Ok(()),
-        }
+        };
+        // The next compactor need not wait for its end. What does not end in time runs out by itself.
+        let _ = timeout(RELEASE_TIME_MAX, held.release()).await;
+        worked
     }
 
     /// Takes the lease and passes over the bucket, once or again and again.
-    async fn work(&self) -> Result<(), Error> {
+    async fn work(&self, held: &Held) -> Result<(), Error> {
         let clock = Arc::clone(&self.deps.clock);
         let mut gate = None;
         loop {
@@ -196,7 +199,7 @@ impl Compactor {
                     }
                     Err(e) => Err(e),
                 },
-                Some(gate) => self.hold_and_work(gate).await,
+                Some(gate) => self.hold_and_work(gate, held).await,
             };
             match (result, self.config.wait) {
                 (Ok(report), None) => return outcome(&report),
@@ -217,18 +220,15 @@ impl Compactor {
     }
 
     /// Works for as long as the lease is ours.
-    async fn hold_and_work(&self, gate: &mut Gate) -> Result<Report, bucket::Error> {
-        let guard = Arc::new(gate.pass().await?);
+    async fn hold_and_work(&self, gate: &mut Gate, held: &Held) -> Result<Report, bucket::Error> {
+        let guard = held.take(gate.pass().await?);
         self.metrics.lease_held.store(1, Ordering::Relaxed);
         let result = tokio::select! {
             result = self.passes(&guard) => result,
             lost = guard.keep() => Err(lost),
         };
         self.metrics.lease_held.store(0, Ordering::Relaxed);
-        if let Some(guard) = Arc::into_inner(guard) {
-            // What does not end in time runs out by itself.
-            let _ = timeout(RELEASE_TIME_MAX, guard.release()).await;
-        }
+        let _ = timeout(RELEASE_TIME_MAX, held.release()).await;
         result
     }
 

@@ -97,7 +97,7 @@ impl Bench {
         };
         let compactor = build(self.config.clone(), deps);
         let mut gate = Gate::new(bucket, LEASE, clock).await?;
-        compactor.hold_and_work(&mut gate).await
+        compactor.hold_and_work(&mut gate, &Held::default()).await
     }
 
     async fn pass(&self) -> Report {
@@ -355,9 +355,40 @@ async fn a_second_compactor_waits() {
     let held = first.pass().await.unwrap();
     let waits = timeout(Duration::from_millis(50), second.pass()).await;
     assert!(waits.is_err());
-    held.release().await;
+    let holder = Held::default();
+    let guard = holder.take(held);
+    holder.release().await;
+    guard.ensure().await.unwrap_err();
     let next = timeout(Duration::from_secs(30), second.pass()).await;
     assert!(next.unwrap().is_ok());
+}
+
+/// The next one need not wait until the lease of one that was told to stop has run out.
+#[tokio::test]
+async fn who_is_told_to_stop_lets_the_lease_go() {
+    let (bench, _) = Bench::filled(&[]).await;
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&bench.clock);
+    let mut config = bench.config.clone();
+    config.wait = Some(Duration::from_secs(60));
+    let deps = Deps {
+        bucket: bench.bucket.clone(),
+        registry: Registry::default(),
+        clock: Arc::clone(&clock),
+    };
+    let (trigger, shutdown) = Shutdown::new();
+    let compactor = build(config, deps);
+    let metrics = Arc::clone(&compactor.metrics);
+    let stop_after_a_pass = async {
+        while metrics.iterations.load(Ordering::Relaxed) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        trigger.request();
+    };
+    let (worked, ()) = tokio::join!(compactor.work_until(shutdown), stop_after_a_pass);
+    worked.unwrap();
+    let mut next = Gate::new(&bench.bucket, LEASE, clock).await.unwrap();
+    let taken = timeout(Duration::from_secs(2), next.pass()).await;
+    assert!(taken.is_ok());
 }
 
 #[tokio::test]

@@ -126,14 +126,12 @@ impl Loaded {
         self,
         appender: Arc<dyn Appender>,
         clock: Arc<dyn Clock>,
-        zeros: bool,
     ) -> Scraping {
         let settings = Settings {
             appender,
             tenant: String::new(),
             clock,
-            hostname: hostname(),
-            zeros,
+            hostname: runtime::process::host_name(),
         };
         Scraping {
             environment: self.environment,
@@ -233,12 +231,6 @@ fn fingerprint(file: Option<&PathBuf>, included: &[PathBuf]) -> u64 {
     hasher.finish()
 }
 
-/// The name of this host, which spreads scrapes in time; empty where the system does not say.
-fn hostname() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname");
-    name.map(|name| name.trim().to_owned()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -284,7 +276,7 @@ mod tests {
         let loaded = read(&[&format!("--config.file={}", path("p.yml").display())]).unwrap();
         let appender = Arc::new(crate::protocols::testing::Recorder::default());
         let clock = Arc::new(runtime::ManualClock::new(0));
-        let scraping = loaded.into_scraping(appender, clock, false);
+        let scraping = loaded.into_scraping(appender, clock);
         assert!(scraping.config_yaml().contains("scrape_interval: 7s"));
         assert_eq!(scraping.query_log(), (Some(path("q.log")), 0));
         let first = scraping.fingerprint();

@@ -14,8 +14,8 @@ use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result, UploadPart,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, Result, UploadPart,
 };
 
 use crate::client::Bucket;
@@ -56,6 +56,7 @@ struct State {
     faults: Vec<(u64, Fault)>,
     /// All operations on keys that contain this text.
     keys: Vec<(String, Fault)>,
+    refuses_conditions: bool,
     dead: bool,
     log: Vec<String>,
 }
@@ -75,6 +76,12 @@ impl Faults {
     /// Every operation on a key that contains `part` suffers `fault`.
     pub fn on_keys(&self, part: &str, fault: Fault) {
         self.plan.state().keys.push((part.to_owned(), fault));
+    }
+
+    /// Writes with a condition fail from now on, as on a store that does not know them; the error
+    /// is the one that such an answer of an S3 server becomes.
+    pub fn refuse_conditions(&self) {
+        self.plan.state().refuses_conditions = true;
     }
 
     /// How many operations were begun.
@@ -191,6 +198,11 @@ impl ObjectStore for FaultStore {
         opts: PutOptions,
     ) -> Result<PutResult> {
         let ending = self.plan.begin("put", location.as_ref()).await?;
+        if opts.mode != PutMode::Overwrite && self.plan.state().refuses_conditions {
+            return Err(failure(
+                "a header implies something that is not implemented",
+            ));
+        }
         answer(ending, self.inner.put_opts(location, payload, opts).await)
     }
 

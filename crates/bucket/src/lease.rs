@@ -46,28 +46,52 @@ pub enum ConditionalPut {
 /// # Errors
 /// [`Error::Store`] when the store cannot be written to at all.
 pub async fn probe(bucket: &Bucket) -> Result<ConditionalPut> {
-    let key = format!("{PROBE_DIR}/{}", Ulid::from(rand::random::<u128>()));
-    let path = bucket.path(&key)?;
-    let create = |n: usize| {
-        let payload = PutPayload::from(n.to_string().into_bytes());
-        bucket
-            .store()
-            .put_opts(&path, payload, PutMode::Create.into())
-    };
-    let first = create(0).await;
-    let later = join_all((1..4).map(create)).await;
-    bucket.delete(&key).await?;
-    match first {
-        Ok(_) => {}
-        Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
-            return Ok(ConditionalPut::Unsupported);
+    let key = probe_key();
+    let found = match create(bucket, &key, 0).await? {
+        Ok(()) => {
+            let mut ignored = false;
+            for later in join_all((1..4).map(|n| create(bucket, &key, n))).await {
+                ignored |= later?.is_ok();
+            }
+            match ignored {
+                true => ConditionalPut::Ignored,
+                false => ConditionalPut::Honoured,
+            }
         }
-        Err(e) => return Err(Error::store("create", &key, e)),
+        Err(refused) => why_refused(bucket, &key, refused).await?,
+    };
+    bucket.delete(&key).await?;
+    Ok(found)
+}
+
+/// Whether it was the condition that was refused. Servers that do not know it answer 400 or 501,
+/// which comes as an error of any kind: so it was when the same object is taken without a
+/// condition, and another is refused with one once more.
+async fn why_refused(bucket: &Bucket, key: &str, refused: StoreError) -> Result<ConditionalPut> {
+    if let StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } = refused {
+        return Ok(ConditionalPut::Unsupported);
     }
-    Ok(match later.iter().any(Result::is_ok) {
-        true => ConditionalPut::Ignored,
-        false => ConditionalPut::Honoured,
-    })
+    let other = probe_key();
+    if bucket.put(key, "0").await.is_ok() && create(bucket, &other, 0).await?.is_err() {
+        return Ok(ConditionalPut::Unsupported);
+    }
+    // The store was away, and may be back by now.
+    for left in [key, &other] {
+        let _ = bucket.delete(left).await;
+    }
+    Err(Error::store("create", key, refused))
+}
+
+fn probe_key() -> String {
+    format!("{PROBE_DIR}/{}", Ulid::from(rand::random::<u128>()))
+}
+
+/// Creates an object; the inner error is the store's.
+async fn create(bucket: &Bucket, key: &str, n: usize) -> Result<Result<(), StoreError>> {
+    let path = bucket.path(key)?;
+    let payload = PutPayload::from(n.to_string().into_bytes());
+    let put = (bucket.store()).put_opts(&path, payload, PutMode::Create.into());
+    Ok(put.await.map(drop))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,6 +314,7 @@ async fn current(bucket: &Bucket, name: &str) -> Result<Option<Record>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{Fault, FaultStore};
 
     const TTL_MS: i64 = 30_000;
 
@@ -316,6 +341,21 @@ mod tests {
             let left: Vec<_> = bucket.list("").try_collect().await.unwrap();
             assert!(left.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn stores_that_do_not_know_conditions_are_told_from_those_that_are_away() {
+        let inner = Bucket::in_memory();
+        let (bucket, faults) = FaultStore::over(&inner);
+        faults.refuse_conditions();
+        let found = probe(&bucket).await.unwrap();
+        assert_eq!(found, ConditionalPut::Unsupported);
+        faults.clear();
+        faults.at(1, Fault::Fail);
+        probe(&bucket).await.unwrap_err();
+        assert_eq!(probe(&bucket).await.unwrap(), ConditionalPut::Honoured);
+        let left: Vec<_> = inner.list("").try_collect().await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
     }
 
     #[tokio::test]

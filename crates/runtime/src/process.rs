@@ -79,6 +79,12 @@ where
     result
 }
 
+/// The name of this host, for people and for what spreads over hosts.
+pub fn host_name() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
+}
+
 /// Runs `work` on a thread that may block.
 ///
 /// # Panics

@@ -101,7 +101,11 @@ pub(crate) fn matching_files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     if !name.contains(['*', '?']) {
         return Ok(vec![pattern.to_owned()]);
     }
-    let dir = pattern.parent().unwrap_or(Path::new("."));
+    let dir = match pattern.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        // A bare pattern, as of a configuration file that was named without a directory.
+        _ => Path::new("."),
+    };
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -114,7 +118,7 @@ pub(crate) fn matching_files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
             name.as_bytes(),
             entry.file_name().to_string_lossy().as_bytes(),
         ) {
-            files.push(entry.path());
+            files.push(pattern.with_file_name(entry.file_name()));
         }
     }
     files.sort();
@@ -167,6 +171,14 @@ mod tests {
                 "{pattern} {name}"
             );
         }
+    }
+
+    #[test]
+    fn bare_patterns_are_of_the_current_directory() {
+        let found = |pattern: &str| matching_files(Path::new(pattern)).unwrap();
+        assert_eq!(found("Cargo.?oml"), [Path::new("Cargo.toml")]);
+        assert_eq!(found("./Cargo.?oml"), [Path::new("./Cargo.toml")]);
+        assert!(found("no-directory/*").is_empty());
     }
 
     #[test]

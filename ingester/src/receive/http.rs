@@ -87,18 +87,12 @@ impl WriteEndpoint {
             }
         };
         let tenant = self.receiver.tenants().of_headers(&request.headers);
-        let written = match &tenant {
-            Ok(tenant) => (self.receiver).write(tenant, version, encoding, &request.body),
-            Err(error) => Err(error.clone().into()),
-        };
+        let written = tenant.map_err(ReceiveError::from).and_then(|tenant| {
+            self.receiver
+                .write(tenant, version, encoding, &request.body)
+        });
         match written {
-            Ok(outcome) => {
-                let response = of_outcome(&outcome, manner);
-                let tenant = tenant.unwrap_or_default();
-                self.receiver
-                    .answered(tenant, response.status().as_u16(), &outcome);
-                with_written(response, &outcome)
-            }
+            Ok(outcome) => with_written(of_outcome(&outcome, manner), &outcome),
             Err(error) => with_written(of_error(&error), &Outcome::default()),
         }
     }

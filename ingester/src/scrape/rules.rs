@@ -23,8 +23,6 @@ pub(super) struct SampleRules {
     pub(super) limits: Limits,
     pub(super) name_scheme: NameScheme,
     pub(super) histograms: Histograms,
-    /// Where targets say since when something counts, it has a zero then.
-    pub(super) zeros: bool,
     /// Native histograms are brought to this resolution at most.
     pub(super) schema_max: i32,
 }
@@ -33,7 +31,7 @@ impl SampleRules {
     pub(super) fn new(
         job: &Job,
         target: Labels,
-        (histograms, zeros): (Histograms, bool),
+        histograms: Histograms,
         relabel: Arc<[RelabelRule]>,
     ) -> Self {
         Self {
@@ -45,7 +43,6 @@ impl SampleRules {
             limits: job.shared.limits,
             name_scheme: job.shared.name_scheme,
             histograms,
-            zeros,
             schema_max: schema_for_factor(job.min_bucket_factor),
         }
     }
@@ -164,7 +161,7 @@ mod tests {
         SampleRules::new(
             &job,
             target,
-            (Histograms::of_job(&job), false),
+            Histograms::of_job(&job),
             compiled.expect(lines).into(),
         )
     }

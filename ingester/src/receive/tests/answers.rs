@@ -89,7 +89,6 @@ impl Fixture {
                 default: "default-tenant".to_owned(),
             },
             limits: LimitsFile::parse(limits).unwrap(),
-            limits_file: None,
         };
         let appender: Arc<dyn Appender> = Arc::<Recorder>::clone(&recorder);
         Self {
@@ -151,7 +150,7 @@ fn writes_are_acknowledged_after_they_are_durable() {
         ]
     );
     let mut figures = Exposition::default();
-    fixture.receiver.collect(&mut figures);
+    fixture.receiver.counters().collect(&mut figures);
     let figures = figures.into_text();
     for line in [
         "promontory_receive_samples_total 4\n",
