@@ -101,7 +101,8 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
     let http = Server::bind(&config.http, limits)
         .await?
         .with_web(&config.web)?
-        .with_paths(config.paths.clone());
+        .with_paths(config.paths.clone())
+        .with_log(config.querier.servers.http_log.clone());
     let address = http.local_addr().map_err(|source| Error::System {
         action: "find out the address".to_owned(),
         source,

@@ -141,16 +141,14 @@ impl Compactor {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let server = Server::bind(&self.config.servers.http, HttpLimits::default())
             .await?
-            .with_web(&self.config.servers.web)?;
+            .with_web(&self.config.servers.web)?
+            .with_log(self.config.servers.http_log.clone());
         self.deps.registry.register(server.metrics());
         if let Ok(address) = server.local_addr() {
             tracing::info!(%address, "listening");
         }
         let service = Service::default();
-        self.deps.registry.register(Arc::new(ComponentStatus {
-            component: "compact",
-            service: service.clone(),
-        }));
+        self.deps.registry.register(Arc::new(ComponentStatus::of("compact", &service)));
         let metrics = PathPattern::Exact("/metrics");
         let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
         service.ready(Arc::new(routes));

@@ -62,8 +62,11 @@ impl Ingester {
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         let http = Server::bind(&config.servers.http, HttpLimits::default())
             .await?
-            .with_web(&config.servers.web)?;
-        let writes = Server::bind(&config.write_address, config.write_http).await?;
+            .with_web(&config.servers.web)?
+            .with_log(config.servers.http_log.clone());
+        let writes = Server::bind(&config.write_address, config.write_http)
+            .await?
+            .with_log(config.servers.http_log.clone());
         let writes = match config.write_web == config.servers.web {
             // Their files are looked at once for both.
             true => writes.with_web_of(&http),

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::grpc::Readiness;
-use runtime::http::{ComponentStatus, PathPattern, Routes, Server};
+use runtime::http::{ComponentStatus, HeaderName, PathPattern, Routes, Server};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
@@ -173,7 +173,13 @@ async fn bind(config: &Config) -> Result<(Server, runtime::grpc::Server), Error>
     let http = Server::bind(&servers.http, config.http)
         .await?
         .with_web(&servers.web)?
-        .with_paths(config.paths.clone());
+        .with_paths(config.paths.clone())
+        .with_log(servers.http_log.clone());
+    let tenancy = &config.settings.tenancy;
+    let http = match HeaderName::try_from(&tenancy.header) {
+        Ok(header) => http.with_tenants(header, &tenancy.default_tenant),
+        Err(_) => http,
+    };
     let grpc = runtime::grpc::Server::bind(&servers.grpc, servers.grpc_server.clone()).await?;
     if let (Ok(address), Ok(grpc_address)) = (http.local_addr(), grpc.local_addr()) {
         tracing::info!(%address, %grpc_address, "listening");

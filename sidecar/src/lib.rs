@@ -93,14 +93,12 @@ impl Sidecar {
         };
         let http = http::Server::bind(&config.servers.http, HttpLimits::default())
             .await?
-            .with_web(&config.servers.web)?;
+            .with_web(&config.servers.web)?
+            .with_log(config.servers.http_log.clone());
         registry.register(http.metrics());
         let service = http::Service::default();
         service.follow(readiness.clone());
-        registry.register(Arc::new(http::ComponentStatus {
-            component: "sidecar",
-            service: service.clone(),
-        }));
+        registry.register(Arc::new(http::ComponentStatus::of("sidecar", &service)));
         service.ready(Arc::new(http::Routes::new().with(
             http::PathPattern::Exact("/metrics"),
             Arc::new(registry.clone()),

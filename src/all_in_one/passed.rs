@@ -26,7 +26,7 @@ const OF_INGESTER: [&str; 15] = [
     "storage.remote.read-sample-limit",
     "hash-func",
 ];
-const OF_QUERIER: [&str; 23] = [
+const OF_QUERIER: [&str; 25] = [
     "query.log-file",
     "query.log-queries-longer-than",
     "query.max-memory-bytes",
@@ -50,6 +50,8 @@ const OF_QUERIER: [&str; 23] = [
     "grpc-server-max-connection-age",
     "grpc-grace-period",
     "grpc.max-message-size",
+    "request.logging-config",
+    "request.logging-config-file",
 ];
 const OF_STORE: [&str; 5] = [
     "disable-admin-operations",

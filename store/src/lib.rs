@@ -124,7 +124,8 @@ impl StoreGateway {
 
         let http = Server::bind(&config.servers.http, config.http)
             .await?
-            .with_web(&config.servers.web)?;
+            .with_web(&config.servers.web)?
+            .with_log(config.servers.http_log.clone());
         let grpc =
             runtime::grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server).await?;
         registry.register(http.metrics());
@@ -133,10 +134,7 @@ impl StoreGateway {
             tracing::info!(%http, %grpc, "listening");
         }
         let service = Service::default();
-        registry.register(Arc::new(ComponentStatus {
-            component: "store",
-            service: service.clone(),
-        }));
+        registry.register(Arc::new(ComponentStatus::of("store", &service)));
         let readiness = Readiness::new();
         let services = services(&gateway, &readiness);
         let routes = Routes::new()

@@ -97,7 +97,7 @@ impl Scene {
             .arg("--prometheus.get_config_interval=200ms")
             .arg("--prometheus.get_config_timeout=5s")
             // As Kubernetes' operators start Thanos.
-            .args(["--request.logging-config-file", "unused.yml"])
+            .args(["--tracing.config-file", "unused.yml"])
             .arg("--objstore.config")
             .arg(format!(
                 "type: FILESYSTEM\nconfig:\n  directory: {}\n",
@@ -271,7 +271,7 @@ fn a_sidecar_serves_ships_and_follows_its_prometheus() -> anyhow::Result<()> {
     wait_until("ready again", || scene.status() == 200);
     runtime.block_on(check(&store, &scene.data));
     assert!(
-        server.log().contains("request.logging-config-file"),
+        server.log().contains("tracing.config-file"),
         "{}",
         server.log()
     );

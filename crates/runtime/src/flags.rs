@@ -11,6 +11,7 @@ use std::process;
 use std::str::FromStr;
 
 use crate::grpc::{GrpcServerConfig, GrpcServerFlags};
+use crate::request_log::{CallLog, RequestLogFlags};
 use crate::web_config::WebConfig;
 use crate::{Environment, Error};
 
@@ -98,6 +99,9 @@ pub struct ServerFlags {
     /// The gRPC server's behaviour.
     #[command(flatten)]
     pub grpc: GrpcServerFlags,
+    /// Requests that are logged.
+    #[command(flatten)]
+    pub request_log: RequestLogFlags,
 }
 
 /// A host and port to listen on; the host may be a name.
@@ -161,6 +165,8 @@ pub struct ServerConfig {
     pub grpc: ListenAddress,
     /// The gRPC server's behaviour.
     pub grpc_server: GrpcServerConfig,
+    /// Which requests over HTTP are logged.
+    pub http_log: Option<CallLog>,
 }
 
 impl ServerFlags {
@@ -172,11 +178,16 @@ impl ServerFlags {
     pub fn resolve(&self) -> Result<ServerConfig, Error> {
         let parse =
             |flag, s: &str| ListenAddress::parse(s).map_err(|reason| Error::Flag { flag, reason });
+        let logs = self.request_log.resolve()?;
         let config = ServerConfig {
             http: parse("http-address", &self.http_address)?,
             web: WebConfig::read(&self.web_config)?,
             grpc: parse("grpc-address", &self.grpc_address)?,
-            grpc_server: self.grpc.resolve()?,
+            grpc_server: GrpcServerConfig {
+                log: logs.grpc,
+                ..self.grpc.resolve()?
+            },
+            http_log: logs.http,
         };
         if config.http == config.grpc && config.http.port != 0 {
             return Err(Error::Flag {

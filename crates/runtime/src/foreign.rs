@@ -67,8 +67,6 @@ pub const COMMON: ForeignFlags = ForeignFlags {
         "http-grace-period",
         "grpc-server-tls-ciphers",
         "grpc-server-tls-curves",
-        "request.logging-config",
-        "request.logging-config-file",
         "hash-func",
         "min-time",
         "max-time",

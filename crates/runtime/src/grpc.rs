@@ -3,7 +3,8 @@
 //! Reading order: [`flags`], [`server`], [`channel`], and how error kinds and gRPC's
 //! codes correspond ([`code_of`], [`kind_of`]).
 
-pub mod channel;
+pub mod call_log;
+mod channel;
 mod figures;
 pub mod flags;
 mod gathering;

@@ -9,6 +9,7 @@
 //! The requests and answers of gRPC do not come through here.
 
 mod body;
+mod call_log;
 mod coding;
 mod connection;
 mod figures;

@@ -22,6 +22,7 @@ pub mod notifications;
 pub mod process;
 pub mod readiness;
 pub mod reload;
+pub mod request_log;
 pub mod shown_flags;
 pub mod tasks;
 pub mod tls;

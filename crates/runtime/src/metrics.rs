@@ -28,7 +28,8 @@ pub trait Collect: Send + Sync {
 /// Figures of one moment, family by family.
 ///
 /// No series is shown twice: of parts that count the same, such as two that read one bucket, counts
-/// are added up, and the greatest gauge is shown.
+/// are added up, and of gauges the greatest is shown, unless each has a [share](Exposition::share) of
+/// the whole.
 #[derive(Debug, Default)]
 pub struct Exposition {
     families: BTreeMap<&'static str, Family>,
@@ -42,6 +43,9 @@ struct Family {
     series: Vec<(String, Number)>,
     places: HashMap<String, usize>,
 }
+
+/// The kind of gauges that are added up.
+const SHARED_GAUGE: &str = "shared gauge";
 
 /// A value as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,6 +108,18 @@ impl Exposition {
         value: f64,
     ) {
         self.put((name, help, "gauge"), "", labels, Number::Float(value));
+    }
+
+    /// Adds a gauge of which other parts have shares too, such as what is under way in one of two
+    /// servers: they are added up.
+    pub fn share(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: LabelPairs<'_>,
+        value: f64,
+    ) {
+        self.put((name, help, SHARED_GAUGE), "", labels, Number::Float(value));
     }
 
     /// Adds a histogram.
@@ -210,7 +226,11 @@ impl Exposition {
         let mut out = String::new();
         for (name, family) in self.families {
             writeln!(out, "# HELP {name} {}", family.help).expect("writing to a String");
-            writeln!(out, "# TYPE {name} {}", family.kind).expect("writing to a String");
+            let kind = match family.kind {
+                SHARED_GAUGE => "gauge",
+                kind => kind,
+            };
+            writeln!(out, "# TYPE {name} {kind}").expect("writing to a String");
             for (series, value) in family.series {
                 writeln!(out, "{series} {value}").expect("writing to a String");
             }
@@ -358,12 +378,14 @@ mod tests {
         for (count, level) in [(1, 5.0), (2, 4.0)] {
             out.counter("reads_total", "Reads.", &[], count);
             out.gauge("blocks", "Blocks.", &[], level);
+            out.share("running", "Under way.", &[], level);
             out.histogram("seconds", "Time.", &[], &seconds);
         }
         assert_eq!(
             out.into_text(),
             "# HELP blocks Blocks.\n# TYPE blocks gauge\nblocks 5\n\
              # HELP reads_total Reads.\n# TYPE reads_total counter\nreads_total 3\n\
+             # HELP running Under way.\n# TYPE running gauge\nrunning 9\n\
              # HELP seconds Time.\n# TYPE seconds histogram\nseconds_bucket{le=\"1\"} 2\n\
              seconds_bucket{le=\"+Inf\"} 2\nseconds_sum 1\nseconds_count 2\n"
         );

@@ -16,7 +16,9 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::{Code, Status};
 
+use super::call_log::GrpcCall;
 use crate::metrics::{Collect, Exposition, Histogram};
+use crate::request_log::CallLog;
 
 /// Methods that are told apart; calls of others are not counted.
 const METHODS_MAX: usize = 64;
@@ -121,6 +123,7 @@ impl GrpcMetrics {
         Running {
             of: begun(),
             begin: Instant::now(),
+            logged: None,
         }
     }
 }
@@ -128,10 +131,7 @@ impl GrpcMetrics {
 impl Collect for GrpcMetrics {
     fn collect(&self, out: &mut Exposition) {
         for ((service, method), calls) in &*self.calls.lock() {
-            let kind = match UNARY.contains(&method.as_str()) {
-                true => "unary",
-                false => "server_stream",
-            };
+            let kind = kind_of(method);
             let labels = [
                 ("grpc_method", method.as_str()),
                 ("grpc_service", service),
@@ -150,17 +150,30 @@ impl Collect for GrpcMetrics {
     }
 }
 
+/// What answers of a method are.
+pub(super) fn kind_of(method: &str) -> &'static str {
+    match UNARY.contains(&method) {
+        true => "unary",
+        false => "server_stream",
+    }
+}
+
 /// A call that goes on. One that is dropped was not wanted any more.
 #[derive(Debug)]
 pub struct Running {
     /// What it is counted by, until it has ended.
     of: Option<(Arc<GrpcMetrics>, Method)>,
     begin: Instant,
+    /// How its end is logged, until it has ended, if it is.
+    logged: Option<GrpcCall>,
 }
 
 impl Running {
     /// Counts it as ended, once.
     pub fn end(&mut self, code: Code) {
+        if let Some(logged) = self.logged.take() {
+            logged.finished((code, name_of(code)), self.begin.elapsed());
+        }
         let Some((metrics, method)) = self.of.take() else {
             return;
         };
@@ -201,16 +214,22 @@ const fn name_of(code: Code) -> &'static str {
     }
 }
 
-/// Counts the calls of the service within.
+/// Counts and logs the calls of the service within.
 #[derive(Debug, Clone)]
 pub(super) struct Measure<S> {
     inner: S,
     metrics: Arc<GrpcMetrics>,
+    /// Which calls are logged.
+    log: Option<Arc<CallLog>>,
 }
 
 impl<S> Measure<S> {
-    pub(super) const fn new(inner: S, metrics: Arc<GrpcMetrics>) -> Self {
-        Self { inner, metrics }
+    pub(super) fn new(inner: S, metrics: Arc<GrpcMetrics>, log: Option<CallLog>) -> Self {
+        Self {
+            inner,
+            metrics,
+            log: log.map(Arc::new),
+        }
     }
 }
 
@@ -228,7 +247,9 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let running = self.metrics.started(request.uri().path());
+        let mut running = self.metrics.started(request.uri().path());
+        let log = self.log.as_ref();
+        running.logged = log.and_then(|log| GrpcCall::of(&request, log));
         let mut watched = Watched {
             body: Body::empty(),
             running,

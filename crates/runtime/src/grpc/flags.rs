@@ -8,6 +8,7 @@ use model::time::DurationMs;
 use super::message_limit::MessageLimit;
 use crate::Error;
 use crate::flags::ByteSize;
+use crate::request_log::CallLog;
 use crate::tls::{ClientTls, Identity, MinVersion, ServerTls};
 
 /// Flags of the gRPC server.
@@ -79,6 +80,8 @@ pub struct GrpcServerConfig {
     pub grace: Duration,
     /// How large a message may be that is taken from a client.
     pub message_limit: MessageLimit,
+    /// Which calls are logged.
+    pub log: Option<CallLog>,
 }
 
 impl Default for GrpcServerConfig {
@@ -88,6 +91,7 @@ impl Default for GrpcServerConfig {
             connection_age_max: Duration::from_secs(60 * 60),
             grace: Duration::from_secs(120),
             message_limit: MessageLimit::default(),
+            log: None,
         }
     }
 }
@@ -111,6 +115,7 @@ impl GrpcServerFlags {
             )?,
             grace: duration("grpc-grace-period", &self.grace_period)?,
             message_limit: message_limit("grpc.max-message-size", self.max_message_size)?,
+            log: None,
         })
     }
 }

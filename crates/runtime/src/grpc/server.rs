@@ -120,7 +120,7 @@ impl Server {
         let limit = self.config.message_limit;
         let service = Decompress::new(routes.add_service(health).prepare(), limit);
         let service = BoundedRequests::new(service, limit);
-        let service = Measure::new(service, self.metrics);
+        let service = Measure::new(service, self.metrics, self.config.log.clone());
         let threads = Arc::new(Threads::new(
             builder.clone(),
             service.clone(),

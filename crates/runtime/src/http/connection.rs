@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::body::{self, Outgoing, Unread};
 use super::coding::Coding;
-use super::figures::HttpMetrics;
+use super::call_log::HttpCall;
+use super::figures::{HttpMetrics, Running};
 use super::password::Passwords;
 use super::paths::{Place, WebPaths};
 use super::request::{Abandonment, Request};
@@ -23,6 +24,7 @@ use super::writer::{self, Answer};
 use super::{Cost, Handler, Response};
 use crate::followed::Followed;
 use crate::process::Shutdown;
+use crate::request_log::CallLog;
 use crate::web_config::Web;
 
 /// What the requests of all connections share.
@@ -30,6 +32,8 @@ pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) limits: HttpLimits,
     pub(super) metrics: Arc<HttpMetrics>,
+    /// How requests are logged, and the port that they come in by.
+    pub(super) log: Option<(CallLog, u16)>,
     pub(super) small: Arc<Semaphore>,
     pub(super) large: Arc<Semaphore>,
     /// What the web configuration says, where there is one.
@@ -71,7 +75,12 @@ impl Shared {
                 (asked.to_owned(), Some(answer))
             }
         };
-        let running = self.metrics.begin(&path, &request);
+        let mut running = self.metrics.begin(&path, &request);
+        let logged = self.log.as_ref().and_then(|(log, port)| {
+            let logged = HttpCall::of(&request, log, (&path, *port), peer)?;
+            logged.started(running.handler());
+            Some(logged)
+        });
         let web = match &self.web {
             Some(web) => Some(web.now().await),
             None => None,
@@ -79,7 +88,7 @@ impl Shared {
         let mut answer = match self.admit(web.as_deref(), &request).await {
             Ok(()) => match elsewhere {
                 Some(answer) => answer,
-                None => match self.route(request, &path, peer).await {
+                None => match self.route(request, (&path, peer), &mut running).await {
                     Ok(answer) | Err(answer) => answer,
                 },
             },
@@ -88,6 +97,9 @@ impl Shared {
         WebPaths::lead_below(&root, answer.headers_mut());
         for (name, value) in web.iter().flat_map(|web| &web.headers) {
             answer.headers_mut().insert(name, value.clone());
+        }
+        if let Some(logged) = logged {
+            logged.finished(running.handler(), (answer.status(), running.took()));
         }
         running.answered(answer.status());
         if has_origin {
@@ -121,11 +133,12 @@ impl Shared {
     async fn route(
         &self,
         request: hyper::Request<Incoming>,
-        path: &str,
-        peer: Option<IpAddr>,
+        (path, peer): (&str, Option<IpAddr>),
+        running: &mut Running,
     ) -> Result<Answer, Answer> {
         let Some(handler) = self.service.handler() else {
             if let Some(early) = self.service.early_handler(path) {
+                running.found();
                 return self.handle(early, request, path, peer).await;
             }
             return match path {
@@ -137,6 +150,13 @@ impl Shared {
             };
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        if request.method() == Method::OPTIONS && !matches!(path, "/-/healthy" | "/-/ready") {
+            running.is_about_options();
+            let mut answer = Answer::new(Outgoing::Done);
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(answer);
+        }
+        running.found();
         match path {
             "/-/healthy" | "/-/ready" if !is_read && request.method() != Method::OPTIONS => {
                 let mut answer = line(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
@@ -155,11 +175,6 @@ impl Shared {
                 ));
             }
             _ => {}
-        }
-        if request.method() == Method::OPTIONS {
-            let mut answer = Answer::new(Outgoing::Done);
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            return Ok(answer);
         }
         self.handle(handler, request, path, peer).await
     }

@@ -1,21 +1,27 @@
 //! Figures of the requests that a server answers, under Thanos' names, and under those of Prometheus
 //! where a process stands for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hyper::header::{CONTENT_LENGTH, HeaderMap};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName};
 use hyper::{Method, Request, StatusCode};
 use parking_lot::Mutex;
 
-use super::server::Service;
+use super::server::{Service, ServiceState};
 use crate::metrics::{Collect, Exposition, Histogram, Registry, build_labels};
 
-/// Handlers that are told apart; requests for others are counted together.
-const HANDLERS_MAX: usize = 128;
+/// Places that are told apart: handlers, each by its methods. Requests for others are counted together.
+const PLACES_MAX: usize = 256;
+/// The same where tenants are told apart too.
+const PLACES_OF_TENANTS_MAX: usize = 1024;
+/// Tenants that are told apart.
+const TENANTS_MAX: usize = 64;
 /// What is not told apart.
 const OTHER: &str = "other";
+/// What the server says itself of what may be asked.
+const OPTIONS: &str = "options";
 /// Bounds in seconds; Thanos' own.
 const SECONDS: &[f64] = &[
     0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0,
@@ -26,14 +32,35 @@ const BYTES: &[f64] = &[
     64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0,
 ];
 
-/// Counts requests by handler, method and status.
+/// Counts requests by handler, method and status, and by tenant where there are some.
+///
+/// Who asks can invent paths and tenants. So a path gets a place of its own once a handler has answered
+/// for it, with something else than that it is not there.
 #[derive(Debug, Default)]
 pub struct HttpMetrics {
-    handlers: Mutex<BTreeMap<Key, Handled>>,
+    places: Mutex<BTreeMap<Key, Handled>>,
+    tenants: Option<Tenants>,
 }
 
-/// Pattern of the path, and method.
-type Key = (String, &'static str);
+/// How requests say whose they are.
+#[derive(Debug)]
+struct Tenants {
+    header: HeaderName,
+    /// The tenant of requests that do not say.
+    default: String,
+    /// Those that are told apart.
+    known: Mutex<BTreeSet<String>>,
+}
+
+/// What requests are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// Pattern of the path.
+    pattern: String,
+    method: &'static str,
+    /// Nobody where tenants are not told apart.
+    tenant: Option<String>,
+}
 
 /// Requests for one handler.
 #[derive(Debug, Default)]
@@ -50,31 +77,88 @@ struct Answered {
 }
 
 impl HttpMetrics {
+    /// Figures that tell tenants apart by a header; requests without it are those of `default`.
+    pub fn of_tenants(header: HeaderName, default: String) -> Self {
+        Self {
+            places: Mutex::default(),
+            tenants: Some(Tenants {
+                header,
+                default,
+                known: Mutex::default(),
+            }),
+        }
+    }
+
     /// Counts a request, whose path is `path` without what all paths begin with, as under way until what
     /// is returned is dropped.
     pub(super) fn begin<B>(self: &Arc<Self>, path: &str, request: &Request<B>) -> Running {
-        let pattern = pattern_of(path).to_owned();
-        let key = (pattern, name_of(request.method()));
-        let mut handlers = self.handlers.lock();
-        // What is not known yet may be a path that leads nowhere, which is anybody's invention.
-        let counted = match handlers.contains_key(&key) {
-            true => key.clone(),
-            false => other(),
+        let key = Key {
+            pattern: pattern_of(path).to_owned(),
+            method: name_of(request.method()),
+            tenant: self.tenants.as_ref().map(|of| of.tenant(request.headers())),
         };
-        handlers.entry(counted.clone()).or_default().running += 1;
-        drop(handlers);
+        let mut places = self.places.lock();
+        let counted = match places.contains_key(&key) {
+            true => key.clone(),
+            false => self.other(),
+        };
+        places.entry(counted.clone()).or_default().running += 1;
+        drop(places);
         Running {
             metrics: Arc::clone(self),
             key,
             counted,
+            was_handled: false,
             bytes: size_of(request),
             begin: Instant::now(),
         }
     }
+
+    /// What is counted together.
+    fn other(&self) -> Key {
+        Key {
+            pattern: OTHER.to_owned(),
+            method: OTHER,
+            tenant: self.tenants.as_ref().map(|_| OTHER.to_owned()),
+        }
+    }
+
+    /// What an answer with this key is counted by, which may get a place for that.
+    fn place(&self, key: Key, earns_place: bool, known: &BTreeMap<Key, Handled>) -> Key {
+        if known.contains_key(&key) {
+            return key;
+        }
+        let max = match self.tenants {
+            Some(_) => PLACES_OF_TENANTS_MAX,
+            None => PLACES_MAX,
+        };
+        if !earns_place || known.len() >= max {
+            return self.other();
+        }
+        let Some(tenants) = &self.tenants else {
+            return key;
+        };
+        let tenant = key.tenant.as_deref().unwrap_or_default();
+        let mut told_apart = tenants.known.lock();
+        if told_apart.contains(tenant) || told_apart.len() < TENANTS_MAX {
+            told_apart.insert(tenant.to_owned());
+            return key;
+        }
+        Key {
+            tenant: Some(OTHER.to_owned()),
+            ..key
+        }
+    }
 }
 
-fn other() -> Key {
-    (OTHER.to_owned(), OTHER)
+impl Tenants {
+    fn tenant(&self, headers: &HeaderMap) -> String {
+        let said = headers.get(&self.header);
+        let said = said.and_then(|name| name.to_str().ok());
+        said.filter(|name| !name.is_empty())
+            .unwrap_or(&self.default)
+            .to_owned()
+    }
 }
 
 /// A request that is being answered.
@@ -84,21 +168,45 @@ pub(super) struct Running {
     key: Key,
     /// What it is counted under while it runs.
     counted: Key,
+    /// A handler answers it.
+    was_handled: bool,
     bytes: Option<u64>,
     begin: Instant,
 }
 
 impl Running {
+    /// There is somebody who answers for its path.
+    pub(super) const fn found(&mut self) {
+        self.was_handled = true;
+    }
+
+    /// It only asks what may be asked.
+    pub(super) fn is_about_options(&mut self) {
+        OPTIONS.clone_into(&mut self.key.pattern);
+        self.key.method = OPTIONS;
+        self.was_handled = true;
+    }
+
+    /// What Thanos calls the handler.
+    pub(super) fn handler(&self) -> &str {
+        handler_of(&self.key.pattern)
+    }
+
+    /// How long it has been running.
+    pub(super) fn took(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
     /// Counts the answer.
     pub(super) fn answered(self, status: StatusCode) {
-        let mut key = self.key.clone();
-        if status == StatusCode::NOT_FOUND {
-            OTHER.clone_into(&mut key.0);
-        }
-        let mut handlers = self.metrics.handlers.lock();
-        let is_known = handlers.contains_key(&key) || handlers.len() < HANDLERS_MAX;
-        let key = if is_known { key } else { other() };
-        let by_status = &mut handlers.entry(key).or_default().by_status;
+        let is_there = !matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        );
+        let mut places = self.metrics.places.lock();
+        let earns_place = self.was_handled && is_there;
+        let key = (self.metrics).place(self.key.clone(), earns_place, &places);
+        let by_status = &mut places.entry(key).or_default().by_status;
         let answered = by_status
             .entry(status.as_u16())
             .or_insert_with(|| Answered {
@@ -114,8 +222,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut handlers = self.metrics.handlers.lock();
-        if let Some(handled) = handlers.get_mut(&self.counted) {
+        let mut places = self.metrics.places.lock();
+        if let Some(handled) = places.get_mut(&self.counted) {
             handled.running -= 1;
         }
     }
@@ -168,13 +276,15 @@ fn handler_of(pattern: &str) -> &str {
 
 impl Collect for HttpMetrics {
     fn collect(&self, out: &mut Exposition) {
-        for ((pattern, method), handled) in &*self.handlers.lock() {
-            let of = [("handler", handler_of(pattern)), ("method", *method)];
+        for (key, handled) in &*self.places.lock() {
+            let mut of = vec![("handler", handler_of(&key.pattern)), ("method", key.method)];
+            of.extend(key.tenant.as_deref().map(|tenant| ("tenant", tenant)));
             let help = "Requests over HTTP that are being answered.";
-            out.gauge("http_inflight_requests", help, &of, handled.running as f64);
+            out.share("http_inflight_requests", help, &of, handled.running as f64);
             for (status, answered) in &handled.by_status {
                 let status = status.to_string();
-                let labels = [("code", &*status), of[0], of[1]];
+                let mut labels = vec![("code", &*status)];
+                labels.extend_from_slice(&of);
                 let help = "Requests over HTTP that were answered.";
                 let count = answered.seconds.count();
                 out.counter("http_requests_total", help, &labels, count);
@@ -193,20 +303,23 @@ impl Collect for HttpMetrics {
 #[derive(Debug)]
 pub struct ComponentStatus {
     /// What Thanos calls the component.
-    pub component: &'static str,
-    /// What it serves.
-    pub service: Service,
+    component: &'static str,
+    state: ServiceState,
 }
 
 impl ComponentStatus {
+    /// Shows the state of `service` as that of a component.
+    pub fn of(component: &'static str, service: &Service) -> Self {
+        Self {
+            component,
+            state: service.state(),
+        }
+    }
+
     /// A service that `registry` shows as a component's.
     pub fn serve(component: &'static str, registry: &Registry) -> Service {
         let service = Service::default();
-        let shown = service.clone();
-        registry.register(Arc::new(Self {
-            component,
-            service: shown,
-        }));
+        registry.register(Arc::new(Self::of(component, &service)));
         service
     }
 }
@@ -214,7 +327,7 @@ impl ComponentStatus {
 impl Collect for ComponentStatus {
     fn collect(&self, out: &mut Exposition) {
         // Who is not healthy does not answer.
-        for (check, is_so) in [("healthy", true), ("ready", self.service.is_ready())] {
+        for (check, is_so) in [("healthy", true), ("ready", self.state.is_ready())] {
             let labels = [("check", check), ("component", self.component)];
             let help = "Whether the component passes a check.";
             out.gauge("thanos_status", help, &labels, f64::from(u8::from(is_so)));
@@ -226,11 +339,9 @@ impl Collect for ComponentStatus {
 #[derive(Debug)]
 pub struct AsPrometheus {
     /// Version of this build.
-    pub version: &'static str,
-    /// What it serves.
-    pub service: Service,
-    /// Its requests.
-    pub requests: Arc<HttpMetrics>,
+    version: &'static str,
+    state: ServiceState,
+    requests: Arc<HttpMetrics>,
 }
 
 impl AsPrometheus {
@@ -252,14 +363,11 @@ impl AsPrometheus {
         service: &Service,
         requests: Arc<HttpMetrics>,
     ) {
-        registry.register(Arc::new(ComponentStatus {
-            component,
-            service: service.clone(),
-        }));
+        registry.register(Arc::new(ComponentStatus::of(component, service)));
         registry.register(Arc::clone(&requests) as _);
         registry.register(Arc::new(Self {
             version: env!("CARGO_PKG_VERSION"),
-            service: service.clone(),
+            state: service.state(),
             requests,
         }));
     }
@@ -267,7 +375,7 @@ impl AsPrometheus {
 
 impl Collect for AsPrometheus {
     fn collect(&self, out: &mut Exposition) {
-        let ready = f64::from(u8::from(self.service.is_ready()));
+        let ready = f64::from(u8::from(self.state.is_ready()));
         out.gauge(
             "prometheus_ready",
             "Whether the server is ready.",
@@ -277,10 +385,10 @@ impl Collect for AsPrometheus {
         let help = "Version of this build under the name that Prometheus' dashboards look for.";
         let labels = build_labels(self.version);
         out.gauge("prometheus_build_info", help, &labels, 1.0);
-        for ((pattern, _), handled) in &*self.requests.handlers.lock() {
+        for (key, handled) in &*self.requests.places.lock() {
             for (status, answered) in &handled.by_status {
                 let status = status.to_string();
-                let labels = [("code", &*status), ("handler", pattern)];
+                let labels = [("code", &*status), ("handler", &*key.pattern)];
                 let help = "Requests over HTTP that were answered.";
                 let count = answered.seconds.count();
                 out.counter("prometheus_http_requests_total", help, &labels, count);
@@ -298,11 +406,20 @@ impl Collect for AsPrometheus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Handler;
 
     fn begin(metrics: &Arc<HttpMetrics>, method: &str, path: &str) -> Running {
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-length", "1000").body(()).unwrap();
-        metrics.begin(path, &request)
+        let request = request.header("content-length", "1000").header("tenant", "a");
+        let mut running = metrics.begin(path, &request.body(()).unwrap());
+        running.found();
+        running
+    }
+
+    fn text(figures: &dyn Collect) -> String {
+        let mut out = Exposition::default();
+        figures.collect(&mut out);
+        out.into_text()
     }
 
     #[test]
@@ -322,9 +439,10 @@ mod tests {
         let running = begin(&metrics, "GET", "/api/v1/query");
         let mut out = Exposition::default();
         metrics.collect(&mut out);
+        let service = Service::default();
         let as_prometheus = AsPrometheus {
             version: "1.2.3",
-            service: Service::default(),
+            state: service.state(),
             requests: Arc::clone(&metrics),
         };
         as_prometheus.collect(&mut out);
@@ -333,7 +451,7 @@ mod tests {
             r#"http_requests_total{code="200",handler="query",method="get"} 1"#,
             r#"http_requests_total{code="400",handler="query",method="get"} 1"#,
             r#"http_requests_total{code="200",handler="label_values",method="get"} 2"#,
-            r#"http_requests_total{code="404",handler="other",method="get"} 1"#,
+            r#"http_requests_total{code="404",handler="other",method="other"} 1"#,
             r#"http_inflight_requests{handler="query",method="get"} 1"#,
             r#"http_inflight_requests{handler="root",method="get"} 0"#,
             r#"http_request_size_bytes_bucket{code="200",handler="query",method="get",le="1024"} 0"#,
@@ -347,18 +465,76 @@ mod tests {
         }
         drop(running);
         let gone = begin(&metrics, "GET", "/api/v1/query");
-        assert_eq!(metrics.handlers.lock()[&gone.key].running, 1);
+        assert_eq!(metrics.places.lock()[&gone.key].running, 1);
     }
 
     #[test]
-    fn invented_paths_are_not_remembered_for_ever() {
+    fn invented_paths_get_no_place() {
         let metrics = Arc::new(HttpMetrics::default());
-        for i in 0..1000 {
-            let path = format!("/{i}");
-            begin(&metrics, "POST", &path).answered(StatusCode::OK);
+        for status in [307, 401, 404, 405, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            for i in 0..100 {
+                let mut running = begin(&metrics, "POST", &format!("/{i}"));
+                running.was_handled = matches!(status.as_u16(), 404 | 405);
+                running.answered(status);
+            }
         }
-        let handlers = metrics.handlers.lock();
-        assert!(handlers.len() <= HANDLERS_MAX + 1);
-        assert!(handlers.values().all(|handled| handled.running == 0));
+        for i in 0..100 {
+            let mut running = begin(&metrics, "OPTIONS", &format!("/{i}"));
+            running.is_about_options();
+            running.answered(StatusCode::NO_CONTENT);
+        }
+        assert_eq!(metrics.places.lock().len(), 2, "other and options");
+        // Even a handler that answers for all paths does not get any number.
+        for i in 0..1000 {
+            begin(&metrics, "POST", &format!("/{i}")).answered(StatusCode::OK);
+        }
+        let places = metrics.places.lock();
+        assert!(places.len() <= PLACES_MAX + 1);
+        assert!(places.values().all(|handled| handled.running == 0));
+        drop(places);
+        let text = text(&*metrics);
+        let line = r#"http_requests_total{code="204",handler="options",method="options"} 100"#;
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn tenants_are_told_apart_up_to_some_number() {
+        let header = HeaderName::from_static("tenant");
+        let metrics = Arc::new(HttpMetrics::of_tenants(header, "nobody".to_owned()));
+        begin(&metrics, "GET", "/api/v1/query").answered(StatusCode::OK);
+        for i in 0..100 {
+            let request = Request::builder().uri("/api/v1/query");
+            let request = request.header("tenant", i.to_string()).body(()).unwrap();
+            let mut running = metrics.begin("/api/v1/query", &request);
+            running.found();
+            running.answered(StatusCode::OK);
+        }
+        let mut unnamed = metrics.begin("/api/v1/labels", &Request::new(()));
+        assert_eq!(unnamed.key.tenant.as_deref(), Some("nobody"));
+        unnamed.found();
+        unnamed.answered(StatusCode::OK);
+        let text = text(&*metrics);
+        for line in [
+            r#"http_requests_total{code="200",handler="query",method="get",tenant="a"} 1"#,
+            r#"http_requests_total{code="200",handler="query",method="get",tenant="62"} 1"#,
+            r#"http_requests_total{code="200",handler="query",method="get",tenant="other"} 37"#,
+            r#"http_requests_total{code="200",handler="label_names",method="get",tenant="other"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn figures_do_not_keep_what_is_served() {
+        let registry = Registry::default();
+        let service = ComponentStatus::serve("query", &registry);
+        let handler: Arc<dyn Handler> = Arc::new(registry.clone());
+        let served = Arc::downgrade(&handler);
+        service.ready(handler);
+        assert!(registry.text().contains(r#"check="ready",component="query"} 1"#));
+        drop(service);
+        assert!(served.upgrade().is_none());
+        assert!(registry.text().contains(r#"check="ready",component="query"} 0"#));
     }
 }

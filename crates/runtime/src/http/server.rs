@@ -5,9 +5,10 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +31,7 @@ use super::request_line::RequestLine;
 use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
+use crate::request_log::CallLog;
 use crate::web_config::{Web, WebConfig};
 use crate::{Error, flags::ListenAddress};
 
@@ -136,7 +138,15 @@ impl Service {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.handler.get().is_some() && self.readiness.get().is_none_or(Readiness::get)
+        self.state().is_ready()
+    }
+
+    /// Whether it is ready, now and later.
+    pub(super) fn state(&self) -> ServiceState {
+        ServiceState {
+            handler: Arc::downgrade(&self.handler),
+            readiness: Arc::clone(&self.readiness),
+        }
     }
 
     pub(super) fn handler(&self) -> Option<Arc<dyn Handler>> {
@@ -147,6 +157,30 @@ impl Service {
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
+            .field("is_ready", &self.is_ready())
+            .finish()
+    }
+}
+
+/// Tells whether a [`Service`] is ready, without keeping what it serves: that may be the figures which
+/// show this. A service that is gone is not ready.
+#[derive(Clone)]
+pub(super) struct ServiceState {
+    handler: Weak<OnceLock<Arc<dyn Handler>>>,
+    readiness: Arc<OnceLock<Readiness>>,
+}
+
+impl ServiceState {
+    pub(super) fn is_ready(&self) -> bool {
+        let handler = self.handler.upgrade();
+        handler.is_some_and(|handler| handler.get().is_some())
+            && self.readiness.get().is_none_or(Readiness::get)
+    }
+}
+
+impl fmt::Debug for ServiceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceState")
             .field("is_ready", &self.is_ready())
             .finish()
     }
@@ -176,6 +210,8 @@ pub struct Server {
     /// Where it is found; at the root, and paths are taken as they are, unless said.
     paths: Option<WebPaths>,
     metrics: Arc<HttpMetrics>,
+    /// How its requests are logged, if they are.
+    log: Option<CallLog>,
 }
 
 impl fmt::Debug for Server {
@@ -207,6 +243,7 @@ impl Server {
             has_tls: false,
             paths: None,
             metrics: Arc::default(),
+            log: None,
         })
     }
 
@@ -236,6 +273,21 @@ impl Server {
         self
     }
 
+    /// The same, whose figures tell tenants apart by a header; requests without it are those of
+    /// `default`.
+    #[must_use]
+    pub fn with_tenants(mut self, header: HeaderName, default: &str) -> Self {
+        self.metrics = Arc::new(HttpMetrics::of_tenants(header, default.to_owned()));
+        self
+    }
+
+    /// The same, with its requests logged as `log` says.
+    #[must_use]
+    pub fn with_log(mut self, log: Option<CallLog>) -> Self {
+        self.log = log;
+        self
+    }
+
     /// The same, with `raw` for the connections that speak it.
     #[must_use]
     pub fn with_raw(mut self, raw: Arc<dyn RawProtocol>) -> Self {
@@ -259,8 +311,10 @@ impl Server {
     /// Serves until `shutdown`, then finishes the requests at hand within the grace period.
     pub async fn serve(self, service: Service, mut shutdown: Shutdown) {
         let limits = self.limits;
+        let port = self.listener.local_addr().map_or(0, |at| at.port());
         let shared = Arc::new(Shared {
             service,
+            log: self.log.map(|log| (log, port)),
             limits,
             metrics: Arc::clone(&self.metrics),
             small: Arc::new(Semaphore::new(limits.small_max)),
