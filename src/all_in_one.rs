@@ -129,7 +129,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         let settings = config.clone();
         let parts = process::blocking(move || open(&settings, own, front, deps)).await?;
         let querier = querier(&config, &parts, &clock)?;
-        parts.registry.register(querier.figures());
+        querier.show_figures(&parts.registry);
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
         service.ready(Arc::new(routes(&parts, &querier)));
         banner(out, &config, address).map_err(|source| Error::System {
@@ -257,6 +257,7 @@ fn querier(
         store_limits: config.querier.store_limits,
         log: Arc::new(query_log(config, &parts.main)),
         queries_max: config.querier.http.large_max,
+        telemetry: config.querier.telemetry.clone(),
         clock: Arc::clone(clock),
         about: About {
             version: env!("CARGO_PKG_VERSION"),
@@ -337,7 +338,7 @@ async fn serve_grpc(
     readiness.set(true);
     let write = WriteableStoreServer::new(parts.main.write_service())
         .max_decoding_message_size(message_limit.bytes);
-    let routes = querier.grpc(&readiness).add_service(write);
+    let routes = querier.grpc(&readiness).with(write).finish();
     tasks.spawn("grpc", async move {
         if let Err(error) = server.serve(routes, readiness, shutdown).await {
             tracing::error!(error = error.chain(), "gRPC is not served any more");

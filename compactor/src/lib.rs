@@ -148,7 +148,9 @@ impl Compactor {
             tracing::info!(%address, "listening");
         }
         let service = Service::default();
-        self.deps.registry.register(Arc::new(ComponentStatus::of("compact", &service)));
+        self.deps
+            .registry
+            .register(Arc::new(ComponentStatus::of("compact", &service)));
         let metrics = PathPattern::Exact("/metrics");
         let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
         service.ready(Arc::new(routes));

@@ -75,6 +75,7 @@ impl Control for Parts {
     }
 
     fn reload(&self) -> Result<(), String> {
+        let _turn = self.reloads.turn();
         let reloaded = self.read_again();
         let now_ms = self.clock.now_ms();
         self.reloads.note(reloaded.is_ok(), now_ms);

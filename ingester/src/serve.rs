@@ -9,7 +9,7 @@ use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock as _, Error, SystemClock};
 use storeapi::Store;
-use storeapi::grpc::{CatalogService, InfoService, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use tonic::service::Routes;
 
@@ -143,10 +143,11 @@ fn grpc_routes(core: &Core, config: &Config, readiness: Readiness) -> Routes {
     let info = InfoService::new(readiness, move || endpoint_info(&*shown));
     let writes = WriteableStoreServer::new(core.write_service())
         .max_decoding_message_size(config.servers.grpc_server.message_limit.bytes);
-    let routes = Routes::new(StoreService::new(store, config.store_limits))
-        .add_service(info)
-        .add_service(writes);
-    CatalogService::add_to(routes, core.catalog(), SERVICES)
+    let served = Served::new()
+        .with(StoreService::new(store, config.store_limits))
+        .with(info)
+        .with(writes);
+    CatalogService::add_to(served, core.catalog(), SERVICES).finish()
 }
 
 /// What the component says it is.

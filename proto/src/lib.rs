@@ -42,6 +42,9 @@ mod generated {
     }
 }
 
+/// The `.proto` files as a `FileDescriptorSet`, for who asks what is served.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// What targets expose as protobuf.
 pub use generated::client;
 /// What Thanos' store gateway takes and gives as hints.

@@ -1,7 +1,7 @@
 //! Prometheus' and Thanos' HTTP API over stores.
 //!
 //! One file per endpoint: a function from the parameters to an [`answer::Answer`] or an error. The
-//! table in this file is all there is to routing. Parameters, error types, codes and texts are those
+//! table in [`routes`] is all there is to routing, and what `openapi.yaml` is made of. Parameters, error types, codes and texts are those
 //! of Prometheus 3; answers are written by [`json`], never built as a tree.
 
 mod analysis;
@@ -15,11 +15,13 @@ mod label_values;
 mod labels;
 mod lookout;
 mod metadata;
+mod openapi;
 mod params;
 mod parse_query;
 mod query;
 mod query_exemplars;
 mod query_range;
+mod routes;
 mod rules;
 mod scope;
 mod series;
@@ -47,7 +49,8 @@ use crate::local::LocalStore;
 use crate::query_log::QueryLog;
 use crate::results::ResultsCache;
 use crate::settings::Settings;
-use answer::{Answer, ApiError};
+use answer::ApiError;
+use routes::Route;
 
 /// The page at `/`.
 const PAGE: &str = include_str!("page.html");
@@ -116,64 +119,9 @@ struct Call<'a> {
     now_ms: i64,
 }
 
-type Endpoint = fn(&Api, &Call<'_>) -> Result<Answer, ApiError>;
-
-/// Which methods an endpoint takes, and whether it may compute for long.
-struct Route {
-    takes_post: bool,
-    cost: Cost,
-    endpoint: Endpoint,
-}
-
-impl Route {
-    const fn get(cost: Cost, endpoint: Endpoint) -> Self {
-        Self {
-            takes_post: false,
-            cost,
-            endpoint,
-        }
-    }
-
-    const fn get_or_post(cost: Cost, endpoint: Endpoint) -> Self {
-        Self {
-            takes_post: true,
-            cost,
-            endpoint,
-        }
-    }
-}
-
 /// The endpoint at a path.
-fn route(path: &str) -> Option<Route> {
-    let name = path.strip_prefix(PREFIX)?;
-    Some(match name {
-        "query" => Route::get_or_post(Cost::Large, query::answer),
-        "query_range" => Route::get_or_post(Cost::Large, query_range::answer),
-        "query_explain" => Route::get_or_post(Cost::Small, explain::instant),
-        "query_range_explain" => Route::get_or_post(Cost::Small, explain::range),
-        "query_exemplars" => Route::get_or_post(Cost::Small, query_exemplars::answer),
-        "format_query" => Route::get_or_post(Cost::Small, format_query::answer),
-        "parse_query" => Route::get_or_post(Cost::Small, parse_query::answer),
-        "labels" => Route::get_or_post(Cost::Large, labels::answer),
-        "series" => Route::get_or_post(Cost::Large, series::answer),
-        "metadata" => Route::get(Cost::Small, metadata::answer),
-        "targets" => Route::get(Cost::Small, targets::answer),
-        "stores" => Route::get(Cost::Small, stores::answer),
-        "rules" => Route::get(Cost::Small, rules::rules),
-        "alerts" => Route::get(Cost::Small, rules::alerts),
-        "alertmanagers" => Route::get(Cost::Small, empty::alertmanagers),
-        "status/buildinfo" => Route::get(Cost::Small, status::build_info),
-        "status/config" => Route::get(Cost::Small, status::config),
-        "status/flags" => Route::get(Cost::Small, status::flags),
-        "features" => Route::get(Cost::Small, status::features),
-        "scrape_pools" => Route::get(Cost::Small, targets::pools),
-        "status/walreplay" => Route::get(Cost::Small, status::wal_replay),
-        "status/runtimeinfo" => Route::get(Cost::Small, status::runtime_info),
-        "status/tsdb" => Route::get(Cost::Large, status_tsdb::answer),
-        "status/tsdb/blocks" => Route::get(Cost::Small, status_tsdb::blocks),
-        _ if label_values::name_in(name).is_some() => Route::get(Cost::Large, label_values::answer),
-        _ => return None,
-    })
+fn route(path: &str) -> Option<&'static Route> {
+    routes::find(path.strip_prefix(PREFIX)?)
 }
 
 impl Api {
@@ -296,7 +244,7 @@ impl Handler for Api {
                 .answer(&request, tenant.unwrap_or_default());
         }
         if let Some(route) = route(&request.path) {
-            return self.call(&route, &request);
+            return self.call(route, &request);
         }
         if request.path == federate::PATH {
             return match self.described(&request) {
@@ -318,8 +266,15 @@ impl Handler for Api {
                     Response::not_allowed("GET, HEAD, OPTIONS")
                 }
             }
+            openapi::PATH => match request.form() {
+                Ok(form) => openapi::answer(self, &request.method, &form),
+                Err(error) => Response::text(StatusCode::BAD_REQUEST, &error.to_string()),
+            },
+            path if status::LIFECYCLE.contains(&path) => {
+                status::lifecycle_disabled(&request.method)
+            }
             path if status::ADMIN.contains(&path) => status::admin_disabled(&request.method),
-            path if path.starts_with(status::SEARCH) => status::search_disabled(&request.method),
+            path if status::SEARCH.contains(&path) => status::search_disabled(&request.method),
             _ => Response::text(StatusCode::NOT_FOUND, "404 page not found"),
         }
     }

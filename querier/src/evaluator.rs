@@ -17,7 +17,7 @@ use crate::lanes::Lanes;
 use crate::pool::Pool;
 use crate::reach::reach;
 use crate::settings::Settings;
-use crate::store_source::{Patience, Scope, StoreSource};
+use crate::store_source::{Patience, ReadStats, Scope, StoreSource};
 use crate::stores::Stores;
 
 /// Steps that lie between the first and the last at most, which keeps answers at a size that a
@@ -69,6 +69,8 @@ pub struct Evaluated {
     pub result: QueryResult,
     /// What stores wanted to be said; it is among the result's warnings.
     pub store_warnings: Vec<String>,
+    /// What was read of stores.
+    pub read: ReadStats,
 }
 
 /// Ends a query from outside. Clones end the same one.
@@ -190,6 +192,7 @@ impl Evaluator {
         Ok(Evaluated {
             result: result?,
             store_warnings: source.warnings(),
+            read: source.read_stats(),
         })
     }
 

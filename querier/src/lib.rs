@@ -19,12 +19,12 @@ pub mod dialect;
 pub mod endpoints;
 pub mod evaluator;
 mod features;
-mod figures;
+pub mod figures;
 pub mod flags;
 pub mod lanes;
 pub mod local;
 pub mod pool;
-pub mod query_api;
+mod query_api;
 pub mod query_log;
 mod reach;
 mod replicas;
@@ -132,12 +132,13 @@ impl Querier {
                 store_limits: config.store_limits,
                 log,
                 queries_max: config.http.large_max,
+                telemetry: config.telemetry.clone(),
                 clock,
                 about,
             })?;
-            let routes = service.grpc(&readiness);
-            registry.register(service.figures());
-            registry.register(set.figures());
+            let routes = service.grpc(&readiness).finish();
+            service.show_figures(&registry);
+            set.show_figures(&registry);
             let metrics = PathPattern::Exact("/metrics");
             let notifications = Notifications::shown_by(&registry);
             let all = notifications

@@ -1,19 +1,22 @@
 //! `thanos.Query`: PromQL over gRPC, by which queriers push work down to each other.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream, StreamExt as _};
 use model::{Matcher, Sample, Value};
 use promql::columns::{StepValue, Steps};
 use promql::parse::parse_expr;
+use promql::stats::QueryStats;
 use promql::value::QueryValue;
 use proto::prometheus::TimeSeries;
-use proto::thanos::query_server::{Query, QueryServer};
+use proto::thanos::query_server::Query;
 use proto::thanos::{
-    QueryRangeRequest, QueryRequest, QueryResponse, QueryStats, ShardInfo, StoreMatchers,
-    TimeSeriesBatch, query_response,
+    QueryRangeRequest, QueryRequest, QueryResponse, ShardInfo, StoreMatchers, TimeSeriesBatch,
+    query_response,
 };
+use runtime::Clock;
 use storeapi::PartialResponse;
 use storeapi::grpc::{tenant_of, to_status};
 use storeapi::wire::request::{matchers_from_wire, shard_from_wire};
@@ -22,18 +25,54 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::evaluator::{Evaluated, Evaluator, Leash, Task};
+use crate::figures::Figures;
+use crate::query_log::{Caller, Noted, QueryLog};
 use crate::store_source::Scope;
 
-/// Queries that are evaluated at once; more wait.
-const QUERIES_AT_ONCE: usize = 20;
 /// Series of a message at most.
 const BATCH_MAX: usize = 1024;
 
-/// Evaluates expressions for other queriers.
-#[derive(Debug)]
-pub struct QueryService {
-    evaluator: Arc<Evaluator>,
-    places: Semaphore,
+/// Evaluates expressions for other queriers. Clones share places and figures.
+#[derive(Debug, Clone)]
+pub(crate) struct QueryService {
+    pub(crate) evaluator: Arc<Evaluator>,
+    /// Counts queries, also those over HTTP.
+    pub(crate) figures: Arc<Figures>,
+    /// Notes queries.
+    pub(crate) log: Arc<QueryLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// For queries that are evaluated at once; more wait.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// Who asks over gRPC.
+struct Asker {
+    /// Of the method.
+    path: &'static str,
+    metadata: MetadataMap,
+    peer: Option<SocketAddr>,
+}
+
+impl Asker {
+    fn of<T>(path: &'static str, request: Request<T>) -> (Self, T) {
+        let peer = request.remote_addr();
+        let (metadata, _, asked) = request.into_parts();
+        let asker = Self {
+            path,
+            metadata,
+            peer,
+        };
+        (asker, asked)
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            method: "POST",
+            path: self.path,
+            headers: self.metadata.as_ref(),
+            peer: self.peer.map(|address| address.ip().to_canonical()),
+        }
+    }
 }
 
 /// What both methods are asked.
@@ -58,14 +97,6 @@ struct Asked {
 type Messages = BoxStream<'static, Result<QueryResponse, Status>>;
 
 impl QueryService {
-    /// The service.
-    pub fn new(evaluator: Arc<Evaluator>) -> QueryServer<Self> {
-        QueryServer::new(Self {
-            evaluator,
-            places: Semaphore::new(QUERIES_AT_ONCE),
-        })
-    }
-
     /// The labels that tell replicas apart: those that were said, or else, as for Thanos' ruler, which
     /// says none, those that are usual here.
     fn replica_labels(&self, dedup: bool, said: Vec<String>) -> Vec<String> {
@@ -96,15 +127,11 @@ impl QueryService {
         })
     }
 
-    async fn answer(
-        &self,
-        metadata: &MetadataMap,
-        mut asked: Asked,
-    ) -> Result<Response<Messages>, Status> {
-        let scope = self.scope(metadata, &mut asked)?;
+    async fn answer(&self, asker: Asker, mut asked: Asked) -> Result<Response<Messages>, Status> {
+        let scope = self.scope(&asker.metadata, &mut asked)?;
         let stores = store_matchers(&asked.stores)?;
         let (start, batch_size) = (asked.steps.start, asked.batch_size);
-        let evaluated = self.evaluate(asked, scope, stores).await?;
+        let evaluated = self.evaluate((asker, asked), scope, stores).await?;
         let messages = messages(evaluated, start, batch_size).map(|result| {
             let result = Some(result);
             Ok(QueryResponse { result })
@@ -114,38 +141,75 @@ impl QueryService {
 
     async fn evaluate(
         &self,
-        asked: Asked,
+        (asker, asked): (Asker, Asked),
         scope: Scope,
         stores: Vec<Vec<Matcher>>,
     ) -> Result<Evaluated, Status> {
-        let place = self.places.acquire().await;
-        let _place = place.map_err(|_| Status::unavailable("shutting down"))?;
+        let begin = Instant::now();
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|_| Status::unavailable("shutting down"))?;
+        let waited = begin.elapsed();
         let timeout = u64::try_from(asked.timeout_seconds).unwrap_or(0);
         let timeout = (timeout > 0).then(|| Duration::from_secs(timeout));
         let leash = self.evaluator.leash(timeout);
         // When the caller goes away, this future is dropped.
         let _ends_with_us = GiveUpOnDrop(leash.clone());
-        let evaluator = Arc::clone(&self.evaluator);
+        let service = self.clone();
         runtime::process::blocking(move || {
-            let expr = parse_expr(&asked.text, evaluator.settings.syntax())
-                .map_err(|e| Status::invalid_argument(e.to_string()))?;
-            let lookback_ms = asked.lookback_seconds.saturating_mul(1000);
-            let task = Task {
-                expr: &expr,
-                text: &asked.text,
-                steps: asked.steps,
-                end: asked.end,
-                is_instant: asked.is_instant,
-                max_resolution: scope.max_resolution,
-                lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
-                per_step_stats: false,
-                per_operator_stats: false,
-            };
-            evaluator
-                .evaluate(&task, scope, &stores, &leash)
-                .map_err(|e| Status::aborted(e.to_string()))
+            let _place = place;
+            service.evaluate_now(&asker, &asked, (scope, &stores), (&leash, waited))
         })
         .await
+    }
+
+    /// Evaluates an expression that waited for its place, and notes that. Called on a thread that may
+    /// block.
+    fn evaluate_now(
+        &self,
+        asker: &Asker,
+        asked: &Asked,
+        (scope, stores): (Scope, &[Vec<Matcher>]),
+        (leash, waited): (&Leash, Duration),
+    ) -> Result<Evaluated, Status> {
+        let expr = parse_expr(&asked.text, self.evaluator.settings.syntax())
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let lookback_ms = asked.lookback_seconds.saturating_mul(1000);
+        let task = Task {
+            expr: &expr,
+            text: &asked.text,
+            steps: asked.steps,
+            end: asked.end,
+            is_instant: asked.is_instant,
+            max_resolution: scope.max_resolution,
+            lookback_ms: Some(lookback_ms).filter(|ms| *ms > 0),
+            per_step_stats: false,
+            per_operator_stats: false,
+        };
+        let tenant = scope.tenant.clone();
+        let begin = Instant::now();
+        let in_flight = self.figures.begin(waited);
+        let evaluated = self.evaluator.evaluate(&task, scope, stores, leash);
+        let error = evaluated.as_ref().err().map(ToString::to_string);
+        let (stats, none) = (
+            evaluated.as_ref().map(|found| &found.result.stats),
+            QueryStats::default(),
+        );
+        self.log.note(&Noted {
+            caller: asker.caller(),
+            tenant: &tenant,
+            text: &asked.text,
+            steps: asked.steps,
+            is_instant: asked.is_instant,
+            end_ms: asked.end.unwrap_or_else(|| asked.steps.end()),
+            error: error.as_deref(),
+            stats: stats.unwrap_or(&none),
+            took: begin.elapsed(),
+            now_ms: self.clock.now_ms(),
+        });
+        let evaluated = evaluated.map_err(|e| Status::aborted(e.to_string()))?;
+        let tenant = self.evaluator.settings.tenancy.named(&tenant);
+        in_flight.evaluated(&evaluated.result.stats, evaluated.read, tenant);
+        Ok(evaluated)
     }
 }
 
@@ -175,7 +239,7 @@ fn messages(
 ) -> impl Iterator<Item = query_response::Result> {
     use query_response::Result as Say;
     let result = evaluated.result;
-    let stats = QueryStats {
+    let stats = proto::thanos::QueryStats {
         samples_total: i64::try_from(result.stats.samples_total).unwrap_or(i64::MAX),
         peak_samples: i64::try_from(result.stats.samples_peak).unwrap_or(i64::MAX),
     };
@@ -237,7 +301,7 @@ impl Query for QueryService {
     type QueryRangeStream = Messages;
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<Messages>, Status> {
-        let (metadata, _, asked) = request.into_parts();
+        let (asker, asked) = Asker::of("/thanos.Query/Query", request);
         let asked = Asked {
             steps: Steps::instant(asked.time_seconds.saturating_mul(1000)),
             end: None,
@@ -252,14 +316,14 @@ impl Query for QueryService {
             stores: asked.store_matchers,
             batch_size: asked.response_batch_size,
         };
-        self.answer(&metadata, asked).await
+        self.answer(asker, asked).await
     }
 
     async fn query_range(
         &self,
         request: Request<QueryRangeRequest>,
     ) -> Result<Response<Messages>, Status> {
-        let (metadata, _, asked) = request.into_parts();
+        let (asker, asked) = Asker::of("/thanos.Query/QueryRange", request);
         let ms = |seconds: i64| seconds.saturating_mul(1000);
         let (start, end) = (ms(asked.start_time_seconds), ms(asked.end_time_seconds));
         if asked.interval_seconds <= 0 || end < start {
@@ -267,6 +331,7 @@ impl Query for QueryService {
                 "the interval must be positive, and the end not before the start",
             ));
         }
+        self.figures.asked_for(end.saturating_sub(start));
         let asked = Asked {
             steps: Steps::range(start, end, ms(asked.interval_seconds)),
             end: Some(end),
@@ -281,6 +346,6 @@ impl Query for QueryService {
             stores: asked.store_matchers,
             batch_size: asked.response_batch_size,
         };
-        self.answer(&metadata, asked).await
+        self.answer(asker, asked).await
     }
 }

@@ -9,14 +9,17 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::time::Rfc3339;
 use parking_lot::Mutex;
 use promql::columns::Steps;
 use promql::stats::QueryStats;
-use runtime::http::{Request, header};
+use runtime::http::{HeaderMap, Request, header};
+use runtime::metrics::{Collect, Exposition};
 use serde::Serialize;
 
 /// Header in which Grafana names the dashboard that asks.
@@ -45,6 +48,7 @@ pub struct QueryLog {
     to: Where,
     slow: Slow,
     open: Mutex<Open>,
+    failures: AtomicU64,
 }
 
 impl fmt::Debug for QueryLog {
@@ -86,10 +90,52 @@ struct Open {
     has_failed: bool,
 }
 
+/// Who asks, over either protocol.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    /// Its address, as far as the connection tells.
+    pub(crate) peer: Option<IpAddr>,
+}
+
+impl<'a> From<&'a Request> for Caller<'a> {
+    fn from(request: &'a Request) -> Self {
+        Self {
+            method: request.method.as_str(),
+            path: &request.path,
+            headers: &request.headers,
+            peer: request.peer,
+        }
+    }
+}
+
+impl<'a> Caller<'a> {
+    /// What a header says, if it is text.
+    fn said(&self, name: &str) -> &'a str {
+        let value = self.headers.get(name);
+        value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The ids of the trace and of the span that the request is part of.
+    fn trace(&self) -> (&'a str, &'a str) {
+        let mut parts = self.said(TRACE).split('-').skip(1);
+        match (parts.next(), parts.next()) {
+            (Some(trace), Some(span)) if trace.len() == 32 && span.len() == 16 => (trace, span),
+            _ => NO_TRACE,
+        }
+    }
+
+    fn address(&self) -> String {
+        self.peer.map_or_else(String::new, |ip| ip.to_string())
+    }
+}
+
 /// A query that came to its end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Noted<'a> {
-    pub(crate) request: &'a Request,
+    pub(crate) caller: Caller<'a>,
     pub(crate) tenant: &'a str,
     pub(crate) text: &'a str,
     pub(crate) steps: Steps,
@@ -187,6 +233,7 @@ impl QueryLog {
             to: Box::new(to),
             slow,
             open: Mutex::default(),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -220,6 +267,8 @@ impl QueryLog {
             Some(file) => file.write_all(&query.line()),
             None => Ok(()),
         });
+        let failed = u64::from(written.is_err());
+        self.failures.fetch_add(failed, Ordering::Relaxed);
         match written {
             Ok(()) => open.has_failed = false,
             Err(error) if !open.has_failed => {
@@ -229,6 +278,24 @@ impl QueryLog {
             }
             Err(_) => {}
         }
+    }
+}
+
+impl Collect for QueryLog {
+    fn collect(&self, out: &mut Exposition) {
+        let is_enabled = (self.to)().path.is_some();
+        out.gauge(
+            "prometheus_engine_query_log_enabled",
+            "Whether queries are logged to a file.",
+            &[],
+            f64::from(u8::from(is_enabled)),
+        );
+        out.counter(
+            "prometheus_engine_query_log_failures_total",
+            "Queries that could not be logged to the file.",
+            &[],
+            self.failures.load(Ordering::Relaxed),
+        );
     }
 }
 
@@ -250,21 +317,6 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-/// What a header says, if it is text.
-fn said<'a>(request: &'a Request, name: &str) -> &'a str {
-    let value = request.headers.get(name);
-    value.and_then(|v| v.to_str().ok()).unwrap_or_default()
-}
-
-/// The ids of the trace and of the span that the request is part of.
-fn trace(request: &Request) -> (&str, &str) {
-    let mut parts = said(request, TRACE).split('-').skip(1);
-    match (parts.next(), parts.next()) {
-        (Some(trace), Some(span)) if trace.len() == 32 && span.len() == 16 => (trace, span),
-        _ => NO_TRACE,
-    }
-}
-
 /// A time in milliseconds, with all three digits of them.
 fn time(ms: i64) -> String {
     let second = Rfc3339(ms.saturating_sub(ms.rem_euclid(1000))).to_string();
@@ -276,8 +328,8 @@ impl Noted<'_> {
     /// The line of the file.
     fn line(&self) -> Vec<u8> {
         let (prepare, eval) = (self.stats.prepare_time, self.stats.eval_time);
-        let (trace_id, span_id) = trace(self.request);
-        let peer = self.request.peer;
+        let caller = self.caller;
+        let (trace_id, span_id) = caller.trace();
         let line = Line {
             time: time(self.now_ms),
             level: "INFO",
@@ -310,14 +362,14 @@ impl Noted<'_> {
             span_id,
             trace_id,
             http_request: HttpRequest {
-                client_ip: peer.map(|ip| ip.to_string()).unwrap_or_default(),
-                method: self.request.method.as_str(),
-                path: &self.request.path,
+                client_ip: caller.address(),
+                method: caller.method,
+                path: caller.path,
             },
             tenant: self.tenant,
             grafana: Grafana {
-                dashboard: said(self.request, DASHBOARD),
-                panel: said(self.request, PANEL),
+                dashboard: caller.said(DASHBOARD),
+                panel: caller.said(PANEL),
             },
         };
         // Numbers and strings alone.
@@ -332,16 +384,16 @@ impl Noted<'_> {
             "" => "-",
             text => text,
         };
-        let request = self.request;
+        let caller = self.caller;
         tracing::info!(
-            method = request.method.as_str(),
-            host = said(request, header::HOST.as_str()),
-            path = request.path,
-            remote_addr = request.peer.map(|ip| ip.to_string()).unwrap_or_default(),
+            method = caller.method,
+            host = caller.said(header::HOST.as_str()),
+            path = caller.path,
+            remote_addr = caller.address(),
             time_taken_ms = self.took.as_millis() as u64,
-            grafana_dashboard_uid = or_dash(said(request, DASHBOARD)),
-            grafana_panel_id = or_dash(said(request, PANEL)),
-            trace_id = trace(request).0,
+            grafana_dashboard_uid = or_dash(caller.said(DASHBOARD)),
+            grafana_panel_id = or_dash(caller.said(PANEL)),
+            trace_id = caller.trace().0,
             tenant = self.tenant,
             samples = self.stats.samples_total,
             peak_samples = self.stats.samples_peak,

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use proto::thanos::query_server::QueryServer;
 use runtime::grpc::Readiness;
 use runtime::http::Handler;
-use runtime::metrics::Collect;
+use runtime::metrics::Registry;
 use runtime::{About, Clock, Error};
-use storeapi::grpc::{CatalogService, InfoService, Limits, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, Limits, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use storeapi::{Catalog, Frame, Info, LabelsRequest, SeriesRequest, Store, StoreError, Strings};
 use tokio::runtime::Handle;
-use tonic::service::Routes;
+use tokio::sync::Semaphore;
 
 use crate::api::{Api, Parts};
 use crate::catalog::{AllCatalogs, SERVICES};
 use crate::evaluator::Evaluator;
-use crate::figures::Figures;
+use crate::figures::{Bounds, Figures};
 use crate::lanes::Lanes;
 use crate::local::LocalStore;
 use crate::pool::Pool;
@@ -40,6 +41,8 @@ pub struct Deps {
     pub store_limits: Limits,
     /// Queries that are answered at once, as the server holds them to it.
     pub queries_max: usize,
+    /// By what queries are told apart in figures.
+    pub telemetry: Bounds,
     /// Where queries are logged.
     pub log: Arc<QueryLog>,
     /// The time.
@@ -57,6 +60,8 @@ pub struct Service {
     catalog: Arc<dyn Catalog>,
     store_limits: Limits,
     figures: Arc<Figures>,
+    queries: QueryService,
+    log: Arc<QueryLog>,
 }
 
 /// Queries of which each waits for stores on a lane of its own, for each processor; so many keep it
@@ -92,7 +97,16 @@ impl Service {
         let figures = Arc::new(Figures::new(
             Arc::clone(&evaluator.stores),
             deps.queries_max,
+            deps.telemetry,
         ));
+        let queries = QueryService {
+            evaluator: Arc::clone(&evaluator),
+            figures: Arc::clone(&figures),
+            log: Arc::clone(&deps.log),
+            clock: Arc::clone(&deps.clock),
+            places: Arc::new(Semaphore::new(deps.queries_max)),
+        };
+        let log = Arc::clone(&deps.log);
         let api = Api::new(Parts {
             figures: Arc::clone(&figures),
             evaluator: Arc::clone(&evaluator),
@@ -109,6 +123,8 @@ impl Service {
             store,
             catalog,
             figures,
+            queries,
+            log,
             store_limits: deps.store_limits,
         })
     }
@@ -120,7 +136,7 @@ impl Service {
 
     /// The services of gRPC: StoreAPI, Query API, rules, targets, metadata, exemplars, and Info, so
     /// that queriers stack.
-    pub fn grpc(&self, readiness: &Readiness) -> Routes {
+    pub fn grpc(&self, readiness: &Readiness) -> Served {
         let store = Arc::clone(&self.store);
         let describe = move || EndpointInfo {
             component: "query".to_owned(),
@@ -128,18 +144,20 @@ impl Service {
             query: true,
             catalog: SERVICES,
         };
-        let routes = Routes::new(InfoService::new(readiness.clone(), describe))
-            .add_service(StoreService::new(
+        let served = Served::new()
+            .with(InfoService::new(readiness.clone(), describe))
+            .with(StoreService::new(
                 Arc::clone(&self.store),
                 self.store_limits,
             ))
-            .add_service(QueryService::new(Arc::clone(&self.evaluator)));
-        CatalogService::add_to(routes, Arc::clone(&self.catalog), SERVICES)
+            .with(QueryServer::new(self.queries.clone()));
+        CatalogService::add_to(served, Arc::clone(&self.catalog), SERVICES)
     }
 
-    /// Figures of queries and of stores, to be registered.
-    pub fn figures(&self) -> Arc<dyn Collect> {
-        Arc::<Figures>::clone(&self.figures)
+    /// Has `registry` show figures of queries, of their log and of stores.
+    pub fn show_figures(&self, registry: &Registry) {
+        registry.register(Arc::<Figures>::clone(&self.figures));
+        registry.register(Arc::<QueryLog>::clone(&self.log));
     }
 
     /// All stores as one.

@@ -15,6 +15,7 @@ use promql::columns::Samples;
 use promql::source::{Hints, SelectRequest, Series, SeriesSet, Source, SourceError};
 use promql::stats::FanOutStats;
 use storeapi::proxy::{Asked, FanOut};
+use storeapi::wire::encode::ChunkRef;
 use storeapi::{
     Frame, PartialResponse, QueryHints, SeriesChunk, SeriesRequest, Shard, Store, StoreError,
 };
@@ -218,6 +219,34 @@ pub struct StoreSource {
     warnings: Arc<Mutex<Vec<String>>>,
     /// What each store answers is taken down.
     is_measured: bool,
+    read: Arc<Mutex<ReadStats>>,
+}
+
+/// What a query read of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadStats {
+    /// Series, replicas of one counted once.
+    pub series: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Samples in the chunks.
+    pub samples: u64,
+}
+
+impl ReadStats {
+    /// Adds what something else read.
+    pub fn add(&mut self, other: Self) {
+        self.series += other.series;
+        self.chunks += other.chunks;
+        self.samples += other.samples;
+    }
+
+    fn count(&mut self, chunks: &[SeriesChunk]) {
+        self.series += 1;
+        self.chunks += chunks.len() as u64;
+        let samples = chunks.iter().map(|chunk| ChunkRef::from(chunk).samples());
+        self.samples += samples.sum::<u64>();
+    }
 }
 
 impl StoreSource {
@@ -229,6 +258,7 @@ impl StoreSource {
             patience,
             warnings: Arc::default(),
             is_measured: false,
+            read: Arc::default(),
         }
     }
 
@@ -239,6 +269,11 @@ impl StoreSource {
             is_measured,
             ..self
         }
+    }
+
+    /// What was read so far by selects that came to their end.
+    pub fn read_stats(&self) -> ReadStats {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What stores wanted the user to know so far, each once: the answer lacks something.
@@ -306,6 +341,8 @@ impl Source for StoreSource {
             frames,
             ahead: None,
             reading,
+            read: ReadStats::default(),
+            of_query: Arc::clone(&self.read),
         }))
     }
 }
@@ -377,6 +414,16 @@ struct Found {
     frames: Frames,
     ahead: Option<storeapi::Series>,
     reading: Reading,
+    read: ReadStats,
+    /// What all selects of the query read.
+    of_query: Arc<Mutex<ReadStats>>,
+}
+
+impl Drop for Found {
+    fn drop(&mut self) {
+        let mut all = self.of_query.lock().unwrap_or_else(PoisonError::into_inner);
+        all.add(self.read);
+    }
 }
 
 impl SeriesSet for Found {
@@ -405,6 +452,7 @@ impl SeriesSet for Found {
             chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
             chunks.dedup();
         }
+        self.read.count(&chunks);
         Ok(Some(Box::new(Encoded {
             labels,
             chunks,

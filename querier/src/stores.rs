@@ -11,7 +11,7 @@ use storeapi::proxy::Member;
 
 /// Where the stores to ask come from.
 pub trait Stores: Send + Sync + fmt::Debug {
-    /// The stores whose address one of `matchers` accepts, all when there are none.
+    /// The stores that one of `matchers` means, see [`is_meant`]; all when there are none.
     fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member>;
 
     /// What knows of rules, targets, metadata, exemplars or heads.
@@ -56,6 +56,36 @@ pub struct StoreStatus {
     pub max_time: i64,
 }
 
+/// The label whose matchers choose stores by address.
+const ADDRESS_LABEL: &str = "__address__";
+
+/// True when one of `matchers` means a store, or when there are none.
+///
+/// Matchers on `__address__` must accept its address, which a store of this process has not. All others
+/// must be accepted by one of its external label sets, of which those count that have the label, as when
+/// it is chosen for a query; a store that says no labels may have any.
+pub fn is_meant(
+    matchers: &[Vec<Matcher>],
+    address: Option<&str>,
+    label_sets: impl FnOnce() -> Vec<Labels>,
+) -> bool {
+    let is_here = |m: &Matcher| address.is_some_and(|address| m.matches(address));
+    let mut fits = matchers.iter().filter(|all| {
+        let mut of_address = all.iter().filter(|m| m.name() == ADDRESS_LABEL);
+        of_address.all(is_here)
+    });
+    let Some(first) = fits.next() else {
+        return matchers.is_empty();
+    };
+    let sets = label_sets();
+    let may_be = |set: &Labels, all: &[Matcher]| {
+        let mut of_labels = all.iter().filter(|m| m.name() != ADDRESS_LABEL);
+        of_labels.all(|m| set.get(m.name()).is_none_or(|value| m.matches(value)))
+    };
+    let accepts = |all: &Vec<Matcher>| sets.is_empty() || sets.iter().any(|set| may_be(set, all));
+    accepts(first) || fits.any(accepts)
+}
+
 /// Tells stores by their names and external labels.
 pub(crate) fn fingerprint<'a>(stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -83,11 +113,8 @@ impl FixedStores {
 
 impl Stores for FixedStores {
     fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member> {
-        // What is in this process has no address that could match.
-        if !matchers.is_empty() {
-            return Vec::new();
-        }
-        self.stores.iter().map(FixedStore::member).collect()
+        let meant = self.stores.iter().filter(|store| store.is_meant(matchers));
+        meant.map(FixedStore::member).collect()
     }
 
     fn catalogs(&self) -> Vec<CatalogMember> {
@@ -121,6 +148,11 @@ pub struct FixedStore {
 }
 
 impl FixedStore {
+    /// See [`is_meant`].
+    pub(crate) fn is_meant(&self, matchers: &[Vec<Matcher>]) -> bool {
+        is_meant(matchers, None, || self.store.info().label_sets)
+    }
+
     pub(crate) fn member(&self) -> Member {
         Member {
             name: self.name.clone(),
@@ -149,5 +181,42 @@ impl FixedStore {
             min_time: info.min_time,
             max_time: info.max_time,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_chosen_by_address_and_labels() {
+        let set = |cluster: &str| Labels::from_pairs([("cluster", cluster)]);
+        let address = |is: &str| Matcher::equal(ADDRESS_LABEL, is);
+        let cluster = |is: &str| Matcher::equal("cluster", is);
+        let other = || Matcher::equal("other", "x");
+        for (matchers, here, remote) in [
+            (vec![], true, true),
+            (vec![vec![address("a:1")]], false, true),
+            (vec![vec![address("b:1")]], false, false),
+            (vec![vec![cluster("eu")]], true, true),
+            (vec![vec![cluster("us")]], true, true),
+            (vec![vec![cluster("x")]], false, false),
+            (vec![vec![address("a:1"), cluster("x")]], false, false),
+            (vec![vec![address("a:1"), other()]], false, true),
+            (vec![vec![cluster("x")], vec![cluster("us")]], true, true),
+            (vec![vec![cluster("eu"), cluster("us")]], false, false),
+        ] {
+            let sets = || vec![set("eu"), set("us")];
+            assert_eq!(is_meant(&matchers, None, sets), here, "{matchers:?}");
+            assert_eq!(
+                is_meant(&matchers, Some("a:1"), sets),
+                remote,
+                "{matchers:?}"
+            );
+        }
+        assert!(
+            is_meant(&[vec![cluster("x")]], None, Vec::new),
+            "says nothing"
+        );
     }
 }

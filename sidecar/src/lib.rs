@@ -27,7 +27,7 @@ use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, Readiness, SystemClock};
 use storeapi::Store;
-use storeapi::grpc::{CatalogService, InfoService, StoreService};
+use storeapi::grpc::{CatalogService, InfoService, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
 use tonic::service::Routes;
 
@@ -118,9 +118,11 @@ impl Sidecar {
             catalog: catalog::SERVICES,
             ..EndpointInfo::default()
         });
-        let routes = Routes::new(StoreService::new(store, config.limits)).add_service(info);
+        let served = Served::new()
+            .with(StoreService::new(store, config.limits))
+            .with(info);
         let catalog = Arc::new(PrometheusCatalog::new(Arc::clone(&source)));
-        let routes = CatalogService::add_to(routes, catalog, catalog::SERVICES);
+        let routes = CatalogService::add_to(served, catalog, catalog::SERVICES).finish();
 
         let serving = async {
             let http = http.serve(service, shutdown.clone());

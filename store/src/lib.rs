@@ -45,7 +45,7 @@ use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
 use runtime::{BucketConfig, Clock, Error, ForeignFlags, SystemClock};
 use storeapi::Store as _;
-use storeapi::grpc::{InfoService, StoreService};
+use storeapi::grpc::{InfoService, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
 
 pub use flags::{Config, Flags};
@@ -174,7 +174,7 @@ fn services(gateway: &Gateway, readiness: &Readiness) -> tonic::service::Routes 
     // The gateway keeps its limits itself, before anything is read.
     let limits = storeapi::grpc::Limits::default();
     let store = StoreService::new(Arc::new(gateway.clone()), limits);
-    tonic::service::Routes::new(store).add_service(info)
+    Served::new().with(store).with(info).finish()
 }
 
 /// Opens the bucket that the flags name.

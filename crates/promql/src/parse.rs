@@ -103,6 +103,9 @@ pub struct Limits {
     pub max_nesting: u32,
     /// How many nodes may stand above each other, which for `a + b + c` is one per operator.
     pub max_height: u32,
+    /// They are flags of the process, which errors name: `query.max-length`, `query.max-nesting` and
+    /// `query.max-operators`.
+    pub are_flags: bool,
 }
 
 impl Limits {
@@ -111,6 +114,7 @@ impl Limits {
         max_length: 16 << 10,
         max_nesting: 100,
         max_height: 1000,
+        are_flags: false,
     };
 
     /// What may be allowed at most where threads have stacks of 4 MiB.
@@ -118,7 +122,16 @@ impl Limits {
         max_length: 16 << 20,
         max_nesting: 250,
         max_height: 4000,
+        are_flags: false,
     };
+
+    /// The flag of one of them in parentheses, for an error, if it is one.
+    pub(crate) fn flag(&self, name: &str) -> String {
+        match self.are_flags {
+            true => format!(" (--query.{name})"),
+            false => String::new(),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -156,7 +169,7 @@ fn check_length(input: &str, limits: Limits) -> Result<(), ParseError> {
     }
     let pos = PosRange::new(max, max);
     let len = input.len();
-    let message =
-        format!("the query is too long: {len} bytes, and the limit is {max} (--query.max-length)");
+    let flag = limits.flag("max-length");
+    let message = format!("the query is too long: {len} bytes, and the limit is {max}{flag}");
     Err(ParseError::limit(input, pos, message))
 }

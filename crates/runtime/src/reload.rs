@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::metrics::{Collect, Exposition, Registry};
 
@@ -10,6 +10,7 @@ use crate::metrics::{Collect, Exposition, Registry};
 #[derive(Debug, Clone, Default)]
 pub struct Reloads {
     last: Arc<Mutex<LastReload>>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// How the last reload went.
@@ -43,6 +44,13 @@ impl Reloads {
         let reloads = Self::new(now_ms);
         registry.register(Arc::new(reloads.clone()));
         reloads
+    }
+
+    /// Waits until no other reload goes on, and keeps others from beginning until what is returned is
+    /// dropped: of several at once, by a signal and over HTTP, the one that was done last is the one
+    /// that is noted last. Called on a thread that may block.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
     }
 
     /// Notes that the configuration was read again.

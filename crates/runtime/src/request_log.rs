@@ -31,15 +31,10 @@ const FILE_FLAG: &str = "request.logging-config-file";
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct RequestLogFlags {
     /// File that says in Thanos' YAML form which requests are logged.
-    #[arg(
-        id = "request_logging_file",
-        long = FILE_FLAG,
-        value_name = "FILE",
-        conflicts_with = "request_logging"
-    )]
+    #[arg(id = FILE_FLAG, long = FILE_FLAG, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The same itself, instead of a file.
-    #[arg(id = "request_logging", long = TEXT_FLAG, value_name = "YAML")]
+    #[arg(id = TEXT_FLAG, long = TEXT_FLAG, value_name = "YAML")]
     pub text: Option<String>,
 }
 
@@ -124,6 +119,12 @@ impl RequestLogFlags {
     /// [`Error::Flag`] when the file cannot be read, or does not say what it must.
     pub fn resolve(&self) -> Result<RequestLogs, Error> {
         let (flag, text) = match &self.file {
+            Some(_) if self.text.is_some() => {
+                return Err(Error::Flag {
+                    flag: FILE_FLAG,
+                    reason: format!("leave it out, or --{TEXT_FLAG}: one of them can be"),
+                });
+            }
             Some(file) => {
                 let text = std::fs::read_to_string(file).map_err(|error| Error::Flag {
                     flag: FILE_FLAG,
@@ -256,7 +257,10 @@ mod tests {
             ("{x: 1}", "x"),
             ("{options: {level: FOO}}", "\"FOO\" is no level"),
             ("{options: {level: debug}}", "\"debug\" is no level"),
-            ("{grpc: {options: {decision: {log_end: true}}}}", "say a level"),
+            (
+                "{grpc: {options: {decision: {log_end: true}}}}",
+                "say a level",
+            ),
             (
                 "{options: {level: DEBUG, decision: {log_start: true}}}",
                 "log_start",

@@ -12,6 +12,7 @@ mod frames;
 pub mod info;
 pub mod limits;
 mod receive;
+mod served;
 pub mod service;
 mod status;
 
@@ -19,6 +20,7 @@ pub use catalog::{CatalogService, GrpcCatalog};
 pub use client::{ClientConfig, GrpcStore};
 pub use info::InfoService;
 pub use limits::Limits;
+pub use served::Served;
 pub use service::StoreService;
 pub use status::{from_status, to_status};
 

@@ -1,20 +1,23 @@
-//! `/federate`: the newest samples of selected series as text, for another Prometheus to scrape.
+//! `/federate`: the newest samples of selected series as text or messages, for another Prometheus to
+//! scrape.
 //!
 //! A series is shown with the time of its newest sample, unless that is older than the lookback or a
 //! stale marker. Each has a label `instance`, if an empty one, so that who scrapes adds none. Native
-//! histograms cannot be written as text and are left out, as by Prometheus.
+//! histograms cannot be written as text and are left out there, as by Prometheus; those with listed
+//! bounds are shown as histograms of the classic kind in either form.
+
+mod classic;
+mod messages;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fmt::Write as _;
 
 use model::Labels;
-use model::float::G;
 use model::labels::is_legacy_metric_name;
 use promql::columns::{StepValue, Steps};
 use promql::parse::parse_expr;
 use promql::value::QueryValue;
-use runtime::http::{Method, Response, StatusCode};
-use runtime::metrics::push_escaped;
+use runtime::http::{Method, Request, Response, StatusCode, header};
 
 use super::answer::ApiError;
 use super::params::{self, QueryOptions};
@@ -23,9 +26,59 @@ use super::{Api, Call, query};
 /// Where it is.
 pub(super) const PATH: &str = "/federate";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const MESSAGES: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+     encoding=delimited; escaping=underscores";
+const MESSAGES_UTF_8: &str = "application/vnd.google.protobuf; \
+     proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=allow-utf-8";
 
-/// Newest samples by metric and labels.
-type Newest = BTreeMap<(String, Labels), (i64, f64)>;
+/// The form of an answer.
+enum Form {
+    Text,
+    /// Messages, each after its length, with names as `name` writes them.
+    Messages {
+        content_type: &'static str,
+        name: fn(&str) -> String,
+    },
+}
+
+/// The form that a request would rather have. Text is what everybody takes.
+fn negotiated(request: &Request) -> Form {
+    let accept = request.headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let (mut best, mut best_weight) = (Form::Text, 0.0);
+    for one in accept.unwrap_or_default().split(',') {
+        let mut parts = one.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let parameters: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+        let said = |name: &str| {
+            let found = parameters.iter().find(|(found, _)| *found == name);
+            found.map(|(_, value)| *value)
+        };
+        let weight: f64 = said("q").map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let is_messages = kind == "application/vnd.google.protobuf"
+            && said("proto") == Some("io.prometheus.client.MetricFamily")
+            && said("encoding") == Some("delimited");
+        if weight <= best_weight || !(is_messages || kind == "text/plain") {
+            continue;
+        }
+        best_weight = weight;
+        best = match (is_messages, said("escaping")) {
+            (false, _) => Form::Text,
+            (true, Some("allow-utf-8")) => Form::Messages {
+                content_type: MESSAGES_UTF_8,
+                name: str::to_owned,
+            },
+            (true, _) => Form::Messages {
+                content_type: MESSAGES,
+                name: legacy,
+            },
+        };
+    }
+    best
+}
+
+/// Newest samples by metric and labels, numbers before histograms.
+type Newest = BTreeMap<(String, bool, Labels), (i64, StepValue)>;
 
 pub(super) fn answer(api: &Api, call: &Call<'_>) -> Response {
     if call.request.method != Method::GET {
@@ -34,8 +87,15 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Response {
     if let Err(reason) = params::selectors(api, &call.form) {
         return Response::text(StatusCode::BAD_REQUEST, &reason);
     }
+    let form = negotiated(call.request);
     match newest(api, call) {
-        Ok(newest) => Response::bytes(StatusCode::OK, TEXT, text(&newest)),
+        Ok(newest) => match form {
+            Form::Text => Response::bytes(StatusCode::OK, TEXT, text::write(&newest)),
+            Form::Messages { content_type, name } => {
+                let body = messages::write(&newest, name);
+                Response::bytes(StatusCode::OK, content_type, body)
+            }
+        },
         Err(error) => Response::text(error.kind.status(), &error.message),
     }
 }
@@ -57,12 +117,13 @@ fn newest(api: &Api, call: &Call<'_>) -> Result<Newest, ApiError> {
         };
         for series in samples {
             let last = series.points.last();
-            if let Some((t, StepValue::Float(v))) = last
+            if let Some((t, value)) = last
                 && alive.contains(&series.labels)
                 && !series.labels.metric_name().is_empty()
             {
                 let name = series.labels.metric_name().to_owned();
-                newest.insert((name, series.labels), (t, v));
+                let is_histogram = matches!(value, StepValue::Histogram(_));
+                newest.insert((name, is_histogram, series.labels), (t, value));
             }
         }
     }
@@ -80,31 +141,8 @@ fn evaluate(api: &Api, call: &Call<'_>, text: &str) -> Result<QueryValue, ApiErr
         options: QueryOptions::default(),
     };
     let task = circumstances.task((&expr, text));
-    Ok(query::evaluate(api, call, &task, None)?.result.value)
-}
-
-fn text(newest: &Newest) -> String {
-    let mut out = String::new();
-    let mut family = "";
-    for ((name, labels), (t, v)) in newest {
-        if name != family {
-            family = name;
-            let _ = writeln!(out, "# TYPE {} untyped", legacy(name));
-        }
-        out.push_str(&legacy(name));
-        out.push('{');
-        for (name, value) in labels.iter().filter(|(name, _)| *name != "__name__") {
-            let _ = write!(out, "{}=\"", legacy(name));
-            push_escaped(&mut out, value);
-            out.push_str("\",");
-        }
-        match labels.get("instance") {
-            None => out.push_str("instance=\"\""),
-            Some(_) => drop(out.pop()),
-        }
-        let _ = writeln!(out, "}} {} {t}", G(*v));
-    }
-    out
+    let evaluated = query::counted(api, call, || query::evaluate(api, call, &task, None));
+    Ok(evaluated?.result.value)
 }
 
 /// A name as readers of the text format take it that were not asked for more: what it may not have

@@ -35,7 +35,7 @@ impl Question {
         let selectors = if selectors.is_empty() { all } else { selectors };
         Ok(Self {
             selectors: selectors.iter().map(|s| scope.matchers(s)).collect(),
-            stores: scope::store_matchers(&call.form)?,
+            stores: scope::store_matchers(api, &call.form)?,
             leash: api.leash(call, None),
             request: LabelsRequest {
                 range,

@@ -28,7 +28,8 @@ use runtime::http::{Form, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::answer::{Answer, ApiError, ErrorType};
-use super::{Api, Call, PAGE, PREFIX, Route, label_values, params, scope};
+use super::routes::Route;
+use super::{Api, Call, PAGE, PREFIX, label_values, params, scope};
 use crate::store_source::{Scope, StoreSource};
 
 /// From here on a number is milliseconds.
@@ -306,7 +307,9 @@ fn values(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
         replica_labels: api.settings().hidden_labels.clone(),
         ..scope::scope(api, call, 0)?
     };
-    let store = api.evaluator.fan_out(&scope::store_matchers(&call.form)?);
+    let store = api
+        .evaluator
+        .fan_out(&scope::store_matchers(api, &call.form)?);
     let source = StoreSource::new(store, scope, api.leash(call, None).patience().clone());
     let mut all = Vec::new();
     for mut matchers in selectors {

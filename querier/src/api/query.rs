@@ -21,7 +21,7 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let (expr, text) = params::expression(api, &call.form)?;
     let (task, options) = (circumstances.task((&expr, text)), circumstances.options);
     let begin = Instant::now();
-    let evaluated = evaluate(api, call, &task, options.timeout);
+    let evaluated = counted(api, call, || evaluate(api, call, &task, options.timeout));
     note(api, call, &task, &evaluated, begin);
     Ok(show(evaluated?, &task, (options, limit), begin))
 }
@@ -38,13 +38,9 @@ pub(super) fn note(
     let stats = evaluated
         .as_ref()
         .map_or(&none, |found| &found.result.stats);
-    let header = api.settings().tenancy.header.as_str();
-    let tenant = call.request.headers.get(header);
     api.log.note(&Noted {
-        request: call.request,
-        tenant: tenant
-            .and_then(|name| name.to_str().ok())
-            .unwrap_or_default(),
+        caller: call.request.into(),
+        tenant: said_tenant(api, call),
         text: task.text,
         steps: task.steps,
         is_instant: task.is_instant,
@@ -54,6 +50,27 @@ pub(super) fn note(
         took: begin.elapsed(),
         now_ms: api.clock.now_ms(),
     });
+}
+
+/// The tenant that a call names, if it does.
+fn said_tenant<'a>(api: &Api, call: &'a Call<'_>) -> &'a str {
+    let header = api.settings().tenancy.header.as_str();
+    let tenant = call.request.headers.get(header);
+    let tenant = tenant.and_then(|name| name.to_str().ok());
+    tenant.unwrap_or_default()
+}
+
+/// Counts what `evaluate` does as one query.
+pub(super) fn counted(
+    api: &Api,
+    call: &Call<'_>,
+    evaluate: impl FnOnce() -> Result<Evaluated, ApiError>,
+) -> Result<Evaluated, ApiError> {
+    let in_flight = api.figures.begin(call.request.waited);
+    let evaluated = evaluate()?;
+    let tenant = api.settings().tenancy.named(said_tenant(api, call));
+    in_flight.evaluated(&evaluated.result.stats, evaluated.read, tenant);
+    Ok(evaluated)
 }
 
 /// All of a task but its expression, which is read last: of several parameters that are wrong,
@@ -107,12 +124,9 @@ pub(super) fn evaluate(
     timeout: Option<Duration>,
 ) -> Result<Evaluated, ApiError> {
     let scope = scope::scope(api, call, task.max_resolution)?;
-    let matchers = scope::store_matchers(&call.form)?;
+    let matchers = scope::store_matchers(api, &call.form)?;
     let leash = api.leash(call, timeout);
-    let _in_flight = api.figures.begin(call.request.waited);
-    let evaluated = (api.evaluator).evaluate(task, scope, &matchers, &leash)?;
-    api.figures.evaluated(&evaluated.result.stats);
-    Ok(evaluated)
+    Ok((api.evaluator).evaluate(task, scope, &matchers, &leash)?)
 }
 
 /// The answer that shows at most `limit` series of a result, 0 for all.

@@ -13,6 +13,7 @@ use super::query::Circumstances;
 use super::{Api, Call, params, query, scope};
 use crate::evaluator::{Evaluated, INTERVALS_MAX, Task};
 use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
+use crate::store_source::ReadStats;
 
 /// Steps of a query that does not say one.
 const POINTS_DEFAULT: i64 = 250;
@@ -27,10 +28,11 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     api.figures
         .asked_for(steps.end().saturating_sub(steps.start));
     let begin = Instant::now();
-    let evaluated = match question(api, call, &task, &options)? {
+    let kept = question(api, call, &task, &options)?;
+    let evaluated = query::counted(api, call, || match kept {
         Some(kept) => kept_or_fresh(api, call, &task, options.timeout, kept),
         None => query::evaluate(api, call, &task, options.timeout),
-    };
+    });
     query::note(api, call, &task, &evaluated, begin);
     Ok(query::show(evaluated?, &task, (options, limit), begin))
 }
@@ -126,10 +128,11 @@ fn kept_or_fresh(
 ) -> Result<Evaluated, ApiError> {
     let mut store_warnings: Vec<String> = Vec::new();
     // Of what is not kept.
-    let mut stats = QueryStats::default();
+    let (mut stats, mut read) = (QueryStats::default(), ReadStats::default());
     let run = |steps: Steps| -> Result<Matrix, ApiError> {
         let evaluated = query::evaluate(api, call, &Task { steps, ..*task }, timeout)?;
         store_warnings.extend(evaluated.store_warnings);
+        read.add(evaluated.read);
         let result = evaluated.result;
         stats.samples_total += result.stats.samples_total;
         stats.samples_peak = stats.samples_peak.max(result.stats.samples_peak);
@@ -153,5 +156,6 @@ fn kept_or_fresh(
             stats,
         },
         store_warnings,
+        read,
     })
 }

@@ -1,7 +1,7 @@
 //! Parameters of Thanos that say whom to ask and what for.
 
 use model::Matcher;
-use promql::parse::{self, parse_selector};
+use promql::parse::parse_selector;
 use runtime::http::Form;
 use serde::Deserialize;
 use storeapi::catalog::Asker;
@@ -12,7 +12,8 @@ use super::{Api, Call, params};
 use crate::settings::{DEFAULT_TENANT, label_list};
 use crate::store_source::Scope;
 
-/// Matchers on the address of a store, any list of which lets it be asked; none for all stores.
+/// Matchers on the address and the external labels of a store, any list of which lets it be asked; none
+/// for all stores.
 pub(super) type StoreMatchers = Vec<Vec<Matcher>>;
 
 /// What a call asks of the stores, at resolutions up to `max_resolution` milliseconds.
@@ -157,11 +158,11 @@ pub(super) fn max_resolution(form: &Form, auto: i64, default: i64) -> Result<i64
 }
 
 /// Which stores are to be asked.
-pub(super) fn store_matchers(form: &Form) -> Result<StoreMatchers, ApiError> {
+pub(super) fn store_matchers(api: &Api, form: &Form) -> Result<StoreMatchers, ApiError> {
+    let syntax = api.settings().syntax();
     form.all("storeMatch[]")
         .map(|text| {
-            parse_selector(text, parse::Options::default())
-                .map_err(|e| ApiError::parameter("storeMatch[]", e))
+            parse_selector(text, syntax).map_err(|e| ApiError::parameter("storeMatch[]", e))
         })
         .collect()
 }

@@ -13,7 +13,9 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Result<Answer, ApiError> {
     let selectors =
         params::selectors(api, &call.form).map_err(|e| ApiError::parameter("match[]", e))?;
     let scope = scope::scope(api, call, 0)?;
-    let store = api.evaluator.fan_out(&scope::store_matchers(&call.form)?);
+    let store = api
+        .evaluator
+        .fan_out(&scope::store_matchers(api, &call.form)?);
     let patience = api.evaluator.patience_with(&*store, &api.leash(call, None));
     let source = StoreSource::new(store, scope, patience);
     // One more than is shown tells that something is left out.

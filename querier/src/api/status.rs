@@ -2,7 +2,7 @@
 
 use promql::ast::{AggregateOp, BinaryOp, FUNCTIONS};
 use promql::parse::Features;
-use runtime::http::{Method, Response, StatusCode};
+use runtime::http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, ApiError, ErrorType};
@@ -34,10 +34,29 @@ pub(super) fn admin_disabled(method: &Method) -> Response {
     disabled("admin APIs disabled")
 }
 
-/// Where Prometheus 3.15 searches for names and values, once that is enabled.
-pub(super) const SEARCH: &str = "/api/v1/search/";
+/// What starts a process anew or ends it, in Prometheus' words.
+pub(super) const LIFECYCLE: [&str; 2] = ["/-/quit", "/-/reload"];
 
-/// Says of what is below [`SEARCH`] that it is not to be had, as Prometheus does unless told
+/// Says of one of [`LIFECYCLE`] that it is not to be had, as Prometheus does unless told otherwise.
+pub(super) fn lifecycle_disabled(method: &Method) -> Response {
+    if !matches!(*method, Method::POST | Method::PUT) {
+        let refused = "Only POST or PUT requests allowed";
+        return Response::text(StatusCode::METHOD_NOT_ALLOWED, refused).with_header(
+            header::ALLOW,
+            HeaderValue::from_static("OPTIONS, POST, PUT"),
+        );
+    }
+    Response::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.")
+}
+
+/// Where Prometheus 3.15 searches for names and values, once that is enabled.
+pub(super) const SEARCH: [&str; 3] = [
+    "/api/v1/search/label_names",
+    "/api/v1/search/label_values",
+    "/api/v1/search/metric_names",
+];
+
+/// Says of one of [`SEARCH`] that it is not to be had, as Prometheus does unless told
 /// otherwise.
 pub(super) fn search_disabled(method: &Method) -> Response {
     if !matches!(*method, Method::GET | Method::POST) {
@@ -81,8 +100,8 @@ pub(super) fn features(api: &Api, _: &Call<'_>) -> Result<Answer, ApiError> {
             "admin": false,
             "exclude_alerts": true,
             "label_values_match": true,
-            "openapi_3.1": false,
-            "openapi_3.2": false,
+            "openapi_3.1": true,
+            "openapi_3.2": true,
             "query_stats": true,
             "query_warnings": true,
             "search": false,

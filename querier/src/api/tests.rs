@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::*;
 use crate::catalog::AllCatalogs;
-use crate::figures::Figures;
+use crate::figures::{Bounds, Figures};
 use crate::lanes::Lanes;
 use crate::pool::Pool;
 use crate::query_log::{LogFile, Slow};
@@ -91,7 +91,11 @@ impl Fixture {
         };
         Self {
             api: Api::new(Parts {
-                figures: Arc::new(Figures::new(Arc::<FixedStores>::clone(&stores), 20)),
+                figures: Arc::new(Figures::new(
+                    Arc::<FixedStores>::clone(&stores),
+                    20,
+                    Bounds::default(),
+                )),
                 evaluator: Arc::new(evaluator),
                 store: Arc::new(local.clone()),
                 catalog: Arc::new(AllCatalogs::new(stores, Vec::new(), Duration::ZERO)),
@@ -105,9 +109,9 @@ impl Fixture {
         }
     }
 
-    fn answer(&self, method: Method, target: &str) -> Response {
+    fn request(&self, method: Method, target: &str) -> Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        self.api.handle(Request {
+        Request {
             method,
             path: path.to_owned(),
             query: query.to_owned(),
@@ -116,7 +120,11 @@ impl Fixture {
             peer: None,
             waited: Duration::ZERO,
             abandonment: Abandonment::default(),
-        })
+        }
+    }
+
+    fn answer(&self, method: Method, target: &str) -> Response {
+        self.api.handle(self.request(method, target))
     }
 
     fn send(&self, method: Method, target: &str) -> (u16, String) {
@@ -645,6 +653,57 @@ fn what_nobody_has_is_empty() {
     ] {
         let (status, kind, message) = api.error(target);
         assert_eq!((status, &*kind, &*message), (400, "bad_data", text));
+    }
+}
+
+#[test]
+fn what_is_described_is_there() {
+    let fixture = Fixture::new();
+    for route in routes::ROUTES {
+        let path = format!("{PREFIX}{}", route.name.replace("{name}", "job"));
+        let (status, body) = fixture.send(Method::GET, &path);
+        assert!(matches!(status, 200 | 400), "{path}: {status} {body}");
+        let (status, _) = fixture.send(Method::POST, &path);
+        assert_eq!(status != 405, route.takes_post, "{path}");
+    }
+    let (status, body) = fixture.send(Method::GET, "/api/v1/openapi.yaml?openapi_version=3.2");
+    assert_eq!(status, 200);
+    assert!(body.starts_with("openapi: \"3.2.0\"\n"), "{body}");
+    assert_eq!(fixture.send(Method::POST, openapi::PATH).0, 405);
+    for path in status::LIFECYCLE {
+        let disabled = "Lifecycle API is not enabled.\n".to_owned();
+        assert_eq!(fixture.send(Method::POST, path), (403, disabled));
+        assert_eq!(fixture.send(Method::GET, path).0, 405);
+    }
+    assert_eq!(fixture.send(Method::GET, "/api/v1/search/other").0, 404);
+}
+
+#[test]
+fn federation_speaks_the_form_that_is_wanted() {
+    let fixture = Fixture::new();
+    let of = |accept: &'static str| {
+        let mut request = fixture.request(Method::GET, "/federate?match[]=up");
+        let accept = HeaderValue::from_static(accept);
+        request.headers.insert(header::ACCEPT, accept);
+        let response = fixture.api.handle(request);
+        let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap();
+        let content_type = content_type.to_owned();
+        (content_type, response.into_bytes().unwrap())
+    };
+    const MESSAGES: &str = "application/vnd.google.protobuf;\
+        proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let (content_type, body) = of(MESSAGES);
+    assert!(content_type.ends_with("encoding=delimited; escaping=underscores"));
+    assert_eq!(&body[1..5], b"\x0a\x02up");
+    assert_eq!(body.len(), usize::from(body[0]) + 1);
+    for text in [
+        "text/plain",
+        "*/*",
+        "application/openmetrics-text",
+        "text/plain;q=0.5,application/vnd.google.protobuf;\
+        proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.1",
+    ] {
+        assert!(of(text).0.starts_with("text/plain"), "{text}");
     }
 }
 

@@ -101,58 +101,76 @@ impl Resolve for NoDns {
         Box::pin(std::future::ready(Err(self.0.clone())))
     }
 }
-/// Counts what is looked up, and what cannot be.
+
+/// Counts what is looked up, and what cannot be, of groups apart, as Thanos does.
 #[derive(Debug)]
 pub(super) struct Counted {
     inner: Arc<dyn Resolve>,
-    lookups: AtomicU64,
-    failures: AtomicU64,
+    single: Lookups,
+    groups: Lookups,
+}
+
+#[derive(Debug, Default)]
+struct Lookups {
+    done: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Counted {
     pub(super) fn new(inner: Arc<dyn Resolve>) -> Self {
         Self {
             inner,
-            lookups: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            single: Lookups::default(),
+            groups: Lookups::default(),
         }
+    }
+
+    /// Finds the endpoints of an address, as [`Resolve`]; `is_group` if they all have the same data.
+    pub(super) async fn resolve(
+        &self,
+        address: &Address,
+        is_group: bool,
+    ) -> Result<Vec<String>, String> {
+        let lookups = match is_group {
+            true => &self.groups,
+            false => &self.single,
+        };
+        lookups.done.fetch_add(1, Ordering::Relaxed);
+        let found = self.inner.resolve(address).await;
+        let failed = u64::from(found.is_err());
+        lookups.failed.fetch_add(failed, Ordering::Relaxed);
+        found
     }
 }
 
-impl Resolve for Counted {
-    fn resolve<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Vec<String>, String>> {
-        Box::pin(async move {
-            self.lookups.fetch_add(1, Ordering::Relaxed);
-            let found = self.inner.resolve(address).await;
-            let failed = u64::from(found.is_err());
-            self.failures.fetch_add(failed, Ordering::Relaxed);
-            found
-        })
-    }
-}
+/// Names of [`Lookups`], those that were done and those that failed. Thanos' dashboards look under the
+/// old names, its alerts under the new ones.
+const OF_SINGLE: [[&str; 2]; 2] = [
+    [
+        "thanos_query_endpoints_dns_lookups_total",
+        "thanos_query_endpoints_dns_failures_total",
+    ],
+    [
+        "thanos_query_store_apis_dns_lookups_total",
+        "thanos_query_store_apis_dns_failures_total",
+    ],
+];
+const OF_GROUPS: [[&str; 2]; 1] = [[
+    "thanos_query_endpoint_groups_dns_lookups_total",
+    "thanos_query_endpoint_groups_dns_failures_total",
+]];
 
 impl Collect for Counted {
     fn collect(&self, out: &mut Exposition) {
-        let lookups = self.lookups.load(Ordering::Relaxed);
-        let failures = self.failures.load(Ordering::Relaxed);
-        // Thanos' dashboards look under the old name, its alerts under the new one.
-        for name in [
-            "thanos_query_endpoints_dns_lookups_total",
-            "thanos_query_store_apis_dns_lookups_total",
-        ] {
-            out.counter(
-                name,
-                "Addresses of endpoints that were looked up.",
-                &[],
-                lookups,
-            );
-        }
-        for name in [
-            "thanos_query_endpoints_dns_failures_total",
-            "thanos_query_store_apis_dns_failures_total",
-        ] {
-            let help = "Addresses of endpoints that could not be looked up.";
-            out.counter(name, help, &[], failures);
+        for (lookups, names) in [(&self.single, &OF_SINGLE[..]), (&self.groups, &OF_GROUPS)] {
+            let done = lookups.done.load(Ordering::Relaxed);
+            let failed = lookups.failed.load(Ordering::Relaxed);
+            for [name_of_done, name_of_failed] in names {
+                let help = "Addresses of endpoints that were looked up.";
+                out.counter(name_of_done, help, &[], done);
+                let help = "Addresses of endpoints that could not be looked up.";
+                out.counter(name_of_failed, help, &[], failed);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ mod wanted;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,7 +18,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use model::{ErrorKind, Matcher};
 use parking_lot::Mutex;
 use runtime::Clock;
-use runtime::metrics::Collect;
+use runtime::metrics::{Collect, Exposition, Registry};
 use storeapi::catalog::Services;
 use storeapi::proxy::Member;
 use storeapi::wire::info::EndpointInfo;
@@ -29,13 +29,11 @@ use super::config::EndpointConfig;
 use super::group::Group;
 use super::peer::{Dial, Peer};
 use super::resolve::{Counted, Resolve};
-use crate::stores::{CatalogMember, FixedStore, StoreStatus, Stores, fingerprint};
+use crate::stores::{CatalogMember, FixedStore, StoreStatus, Stores, fingerprint, is_meant};
 use wanted::{Wanted, WantedEndpoint};
 
 /// Endpoints that are asked for their state at once.
 const CHECKS_AT_ONCE: usize = 64;
-/// The label whose matchers choose stores by address.
-const ADDRESS_LABEL: &str = "__address__";
 
 /// What a set is made of and how patient it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +85,8 @@ pub struct EndpointSet {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// Whose turn it is in groups.
     turn: AtomicUsize,
+    /// How often an address was met that was named already.
+    duplicates: AtomicU64,
 }
 
 impl EndpointSet {
@@ -98,7 +98,7 @@ impl EndpointSet {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let lookups = Arc::new(Counted::new(resolve));
-        let resolve = Arc::<Counted>::clone(&lookups);
+        let resolve = Arc::clone(&lookups);
         Self {
             wanted: tokio::sync::Mutex::new(Wanted::new(&options, resolve)),
             lookups,
@@ -108,12 +108,14 @@ impl EndpointSet {
             clock,
             endpoints: ArcSwap::default(),
             turn: AtomicUsize::new(0),
+            duplicates: AtomicU64::new(0),
         }
     }
 
-    /// Figures of looking addresses up, to be registered.
-    pub fn figures(&self) -> Arc<dyn Collect> {
-        Arc::<Counted>::clone(&self.lookups)
+    /// Has `registry` show figures of looking addresses up, and of those that are named twice.
+    pub fn show_figures(self: &Arc<Self>, registry: &Registry) {
+        registry.register(Arc::<Counted>::clone(&self.lookups));
+        registry.register(Arc::<Self>::clone(self));
     }
 
     /// Looks up addresses that are due, and asks every endpoint how it is.
@@ -142,6 +144,7 @@ impl EndpointSet {
         for place in wanted {
             // The first that names an address says how it is treated.
             if connected.iter().any(|e| e.address == place.address) {
+                self.duplicates.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             let same = |e: &&Arc<Endpoint>| {
@@ -173,23 +176,27 @@ impl EndpointSet {
     }
 }
 
+impl Collect for EndpointSet {
+    fn collect(&self, out: &mut Exposition) {
+        out.counter(
+            "thanos_query_duplicated_endpoint_addresses_total",
+            "How often an address was met that another endpoint has already.",
+            &[],
+            self.duplicates.load(Ordering::Relaxed),
+        );
+    }
+}
+
 impl Stores for EndpointSet {
     fn members(&self, matchers: &[Vec<Matcher>]) -> Vec<Member> {
         let mut members: Vec<Member> = Vec::new();
-        // What is in this process has no address that could match.
-        if matchers.is_empty() {
-            members.extend(self.fixed.iter().map(FixedStore::member));
-        }
+        let fixed = self.fixed.iter().filter(|fixed| fixed.is_meant(matchers));
+        members.extend(fixed.map(FixedStore::member));
         let mut groups: BTreeMap<&str, Vec<Arc<dyn Store>>> = BTreeMap::new();
         let endpoints = self.endpoints.load();
         for endpoint in endpoints.iter().filter(|e| e.serves_series()) {
-            let accepts = |all: &Vec<Matcher>| {
-                all.iter().all(|m| match m.name() {
-                    ADDRESS_LABEL => m.matches(&endpoint.address),
-                    _ => m.matches(""),
-                })
-            };
-            if !matchers.is_empty() && !matchers.iter().any(accepts) {
+            let label_sets = || Store::info(&**endpoint).label_sets;
+            if !is_meant(matchers, Some(&endpoint.address), label_sets) {
                 continue;
             }
             let store: Arc<dyn Store> = Arc::<Endpoint>::clone(endpoint);

@@ -25,7 +25,7 @@ fn request(headers: &[(&'static str, &'static str)]) -> Request {
 
 fn noted<'a>(request: &'a Request, stats: &'a QueryStats) -> Noted<'a> {
     Noted {
-        request,
+        caller: request.into(),
         tenant: "",
         text: "sum(up)+1",
         steps: Steps::range(1_000, 100_000, 10_000),

@@ -1,20 +1,26 @@
 //! A querier over a querier over a block, through gRPC.
 
+mod parameters;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use model::{Labels, Matcher, TimeRange};
-use proto::thanos::QueryRequest;
 use proto::thanos::query_client::QueryClient;
 use proto::thanos::query_response::Result as Say;
+use proto::thanos::{QueryRangeRequest, QueryRequest};
 use runtime::flags::ListenAddress;
 use runtime::grpc::{GrpcClientConfig, GrpcServerConfig, Server};
-use runtime::http::{Abandonment, HeaderMap, Method, Request};
+use runtime::http::{Abandonment, HeaderMap, HeaderValue, Method, Request};
 use runtime::process::{Shutdown, ShutdownTrigger};
 use runtime::tasks::Owned;
 use runtime::{ManualClock, Reloads};
 use serde_json::{Value, json};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tsdb::block::{BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
 use tsdb::db::DataDir;
@@ -61,6 +67,11 @@ fn about() -> About {
 }
 
 fn service(stores: Arc<dyn Stores>, local: Option<LocalStore>) -> Service {
+    let log = QueryLog::new(Default::default(), Default::default);
+    logging(stores, local, log)
+}
+
+fn logging(stores: Arc<dyn Stores>, local: Option<LocalStore>, log: QueryLog) -> Service {
     Service::new(Deps {
         stores,
         local,
@@ -70,7 +81,8 @@ fn service(stores: Arc<dyn Stores>, local: Option<LocalStore>) -> Service {
         },
         store_limits: Limits::default(),
         queries_max: 20,
-        log: Arc::new(QueryLog::new(Default::default(), Default::default)),
+        telemetry: Bounds::default(),
+        log: Arc::new(log),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         about: about(),
     })
@@ -79,6 +91,12 @@ fn service(stores: Arc<dyn Stores>, local: Option<LocalStore>) -> Service {
 
 /// A querier over the block in `dir`.
 fn over_block(dir: &Path) -> Service {
+    let (stores, local) = block(dir);
+    service(stores, Some(local))
+}
+
+/// The block in `dir`.
+fn block(dir: &Path) -> (Arc<dyn Stores>, LocalStore) {
     let local = LocalStore::new(DataDir::open(dir, 0).unwrap());
     let stores = FixedStores::new(vec![FixedStore {
         component: "debug",
@@ -86,7 +104,7 @@ fn over_block(dir: &Path) -> Service {
         store: Arc::new(local.clone()),
         catalog: None,
     }]);
-    service(Arc::new(stores), Some(local))
+    (Arc::new(stores), local)
 }
 
 /// A querier over endpoints.
@@ -123,7 +141,7 @@ async fn serve(service: &Service) -> Served {
     let readiness = Readiness::new();
     readiness.set(true);
     let (stop, shutdown) = Shutdown::new();
-    let routes = service.grpc(&readiness);
+    let routes = service.grpc(&readiness).finish();
     Served {
         address,
         stop,
@@ -281,6 +299,99 @@ async fn expressions_are_evaluated_over_grpc() {
     assert_eq!(ask("up", (false, &["replica"])).await.unwrap().len(), 3);
     let refused = ask("up(", (true, &[])).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queries_over_grpc_are_noted_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    write_block(dir.path());
+    let file = dir.path().join("query.log");
+    let log = QueryLog::with_file(Default::default(), Some(file.clone())).unwrap();
+    let (stores, local) = block(dir.path());
+    let service = logging(stores, Some(local), log);
+    let registry = Registry::default();
+    service.show_figures(&registry);
+    let served = serve(&service).await;
+    let address = format!("http://{}", served.address);
+    let mut client = QueryClient::connect(address).await.unwrap();
+    let request = QueryRangeRequest {
+        query: "sum(up)".to_owned(),
+        start_time_seconds: 60,
+        end_time_seconds: 120,
+        interval_seconds: 30,
+        ..QueryRangeRequest::default()
+    };
+    let mut request = tonic::Request::new(request);
+    let metadata = request.metadata_mut();
+    metadata.insert(runtime::grpc::TENANT_KEY, "acme".parse().unwrap());
+    metadata.insert("x-dashboard-uid", "d1".parse().unwrap());
+    let mut answer = client.query_range(request).await.unwrap().into_inner();
+    while answer.message().await.unwrap().is_some() {}
+    let line: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for (pointer, expected) in [
+        ("/params/query", json!("sum(up)")),
+        ("/params/start", json!("1970-01-01T00:01:00.000Z")),
+        ("/params/end", json!("1970-01-01T00:02:00.000Z")),
+        ("/params/step", json!(30)),
+        ("/httpRequest/path", json!("/thanos.Query/QueryRange")),
+        ("/httpRequest/clientIP", json!("127.0.0.1")),
+        ("/tenant", json!("acme")),
+        ("/grafana/dashboardUID", json!("d1")),
+    ] {
+        assert_eq!(line.pointer(pointer), Some(&expected), "{line}");
+    }
+    let text = registry.text();
+    for shown in [
+        "thanos_query_concurrent_gate_queries_total 1",
+        "prometheus_engine_query_log_enabled 1",
+        r#"thanos_store_api_query_duration_seconds_count{samples_le="100",series_le="10",tenant="acme"} 1"#,
+    ] {
+        assert!(text.contains(shown), "{shown}\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_served_is_told_by_reflection() {
+    let dir = tempfile::tempdir().unwrap();
+    write_block(dir.path());
+    let served = serve(&over_block(dir.path())).await;
+    let channel = tonic::transport::Endpoint::new(format!("http://{}", served.address));
+    let channel = channel.unwrap().connect().await.unwrap();
+    let mut client = ServerReflectionClient::new(channel);
+    let mut ask = async |question: MessageRequest| {
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(question),
+        };
+        let asked = client.server_reflection_info(futures::stream::iter([request]));
+        let answer = asked.await.unwrap().into_inner().message().await.unwrap();
+        answer.and_then(|answer| answer.message_response).unwrap()
+    };
+    let MessageResponse::ListServicesResponse(all) =
+        ask(MessageRequest::ListServices(String::new())).await
+    else {
+        panic!("services were asked for");
+    };
+    let names: Vec<String> = all
+        .service
+        .into_iter()
+        .map(|service| service.name)
+        .collect();
+    for name in [
+        "grpc.health.v1.Health",
+        "thanos.Query",
+        "thanos.Rules",
+        "thanos.Store",
+        "thanos.info.Info",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
+    assert!(!names.iter().any(|name| name == "thanos.WriteableStore"));
+    let symbol = MessageRequest::FileContainingSymbol("thanos.Query".to_owned());
+    assert!(matches!(
+        ask(symbol).await,
+        MessageResponse::FileDescriptorResponse(_)
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,12 @@
 //! Distributions with fixed buckets.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts observations by upper bounds.
 #[derive(Debug)]
 pub struct Histogram {
-    bounds: &'static [f64],
+    bounds: Cow<'static, [f64]>,
     /// One more than bounds: the last counts what is above all of them.
     counts: Box<[AtomicU64]>,
     sum_bits: AtomicU64,
@@ -34,10 +35,11 @@ impl Histogram {
     }
 
     /// A histogram over ascending bounds.
-    pub fn new(bounds: &'static [f64]) -> Self {
+    pub fn new(bounds: impl Into<Cow<'static, [f64]>>) -> Self {
+        let bounds = bounds.into();
         Self {
-            bounds,
             counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(),
+            bounds,
             sum_bits: AtomicU64::new(0f64.to_bits()),
         }
     }
@@ -52,7 +54,7 @@ impl Histogram {
     /// A tally of observations to be added later.
     pub fn tally(&self) -> Tally {
         Tally {
-            bounds: self.bounds,
+            bounds: self.bounds.clone(),
             counts: vec![0; self.bounds.len() + 1].into(),
             sum: 0.0,
         }
@@ -97,7 +99,7 @@ impl Histogram {
 /// Observations that their only owner counts, to be added to a histogram all at once.
 #[derive(Debug)]
 pub struct Tally {
-    bounds: &'static [f64],
+    bounds: Cow<'static, [f64]>,
     counts: Box<[u64]>,
     sum: f64,
 }

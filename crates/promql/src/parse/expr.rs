@@ -156,9 +156,9 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let message = format!(
-            "the expression nests too deep: {} levels or more, and the limit is {max} \
-             (--query.max-nesting)",
-            self.nesting
+            "the expression nests too deep: {} levels or more, and the limit is {max}{}",
+            self.nesting,
+            self.options.limits.flag("max-nesting")
         );
         Err(self.limit(message))
     }
@@ -175,8 +175,9 @@ impl<'a> Parser<'a> {
         }
         let message = format!(
             "the expression is too high: {} operators and calls or more stand above each other, and \
-             the limit is {max} (--query.max-operators); group them with parentheses",
-            u64::from(below) + 1
+             the limit is {max}{}; group them with parentheses",
+            u64::from(below) + 1,
+            self.options.limits.flag("max-operators")
         );
         Err(self.limit(message))
     }

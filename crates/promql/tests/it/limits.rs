@@ -28,7 +28,10 @@ fn parse(text: &str) -> Result<Expr, ParseError> {
 /// As [`parse`], with all that may be allowed.
 fn parse_highest(text: &str) -> Result<Expr, ParseError> {
     let options = Options {
-        limits: Limits::HIGHEST,
+        limits: Limits {
+            are_flags: true,
+            ..Limits::HIGHEST
+        },
         ..Options::all_features()
     };
     parse_expr(text, options)
@@ -151,6 +154,7 @@ fn errors_name_the_limit() {
             max_length: 30,
             max_nesting: 4,
             max_height: 5,
+            are_flags: true,
         },
         ..Options::default()
     };

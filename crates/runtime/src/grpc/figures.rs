@@ -152,9 +152,10 @@ impl Collect for GrpcMetrics {
 
 /// What answers of a method are.
 pub(super) fn kind_of(method: &str) -> &'static str {
-    match UNARY.contains(&method) {
-        true => "unary",
-        false => "server_stream",
+    match method {
+        "ServerReflectionInfo" => "bidi_stream",
+        _ if UNARY.contains(&method) => "unary",
+        _ => "server_stream",
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::body::{self, Outgoing, Unread};
-use super::coding::Coding;
 use super::call_log::HttpCall;
+use super::coding::Coding;
 use super::figures::{HttpMetrics, Running};
 use super::password::Passwords;
 use super::paths::{Place, WebPaths};

@@ -277,7 +277,10 @@ fn handler_of(pattern: &str) -> &str {
 impl Collect for HttpMetrics {
     fn collect(&self, out: &mut Exposition) {
         for (key, handled) in &*self.places.lock() {
-            let mut of = vec![("handler", handler_of(&key.pattern)), ("method", key.method)];
+            let mut of = vec![
+                ("handler", handler_of(&key.pattern)),
+                ("method", key.method),
+            ];
             of.extend(key.tenant.as_deref().map(|tenant| ("tenant", tenant)));
             let help = "Requests over HTTP that are being answered.";
             out.share("http_inflight_requests", help, &of, handled.running as f64);
@@ -410,7 +413,9 @@ mod tests {
 
     fn begin(metrics: &Arc<HttpMetrics>, method: &str, path: &str) -> Running {
         let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-length", "1000").header("tenant", "a");
+        let request = request
+            .header("content-length", "1000")
+            .header("tenant", "a");
         let mut running = metrics.begin(path, &request.body(()).unwrap());
         running.found();
         running
@@ -532,9 +537,17 @@ mod tests {
         let handler: Arc<dyn Handler> = Arc::new(registry.clone());
         let served = Arc::downgrade(&handler);
         service.ready(handler);
-        assert!(registry.text().contains(r#"check="ready",component="query"} 1"#));
+        assert!(
+            registry
+                .text()
+                .contains(r#"check="ready",component="query"} 1"#)
+        );
         drop(service);
         assert!(served.upgrade().is_none());
-        assert!(registry.text().contains(r#"check="ready",component="query"} 0"#));
+        assert!(
+            registry
+                .text()
+                .contains(r#"check="ready",component="query"} 0"#)
+        );
     }
 }

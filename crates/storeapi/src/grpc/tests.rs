@@ -21,7 +21,7 @@ use tsdb::Chunk;
 use tsdb::chunk::Encoding;
 
 use super::{
-    CatalogService, ClientConfig, GrpcCatalog, GrpcStore, InfoService, Limits, StoreService,
+    CatalogService, ClientConfig, GrpcCatalog, GrpcStore, InfoService, Limits, Served, StoreService,
 };
 use crate::catalog::{Catalog, Services};
 use crate::memory::{MemoryStore, float_chunk};
@@ -84,7 +84,7 @@ pub(crate) async fn catalog(
     catalog: Arc<dyn Catalog>,
     services: Services,
 ) -> (GrpcCatalog, Loopback) {
-    let routes = CatalogService::add_to(Routes::default(), catalog, services);
+    let routes = CatalogService::add_to(Served::new(), catalog, services).finish();
     let server = Loopback::serve(routes, Readiness::new(), GrpcServerConfig::default()).await;
     (server.client(ClientConfig::default()).catalog(), server)
 }

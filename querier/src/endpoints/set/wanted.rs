@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::address::{Address, Lookup};
 use super::super::config::{self, ClientTls, EndpointConfig};
 use super::super::files;
-use super::super::resolve::Resolve;
+use super::super::resolve::Counted;
 use super::SetOptions;
 
 /// An endpoint that there should be.
@@ -29,7 +29,7 @@ pub(super) struct Wanted {
     from_config: Vec<EndpointConfig>,
     files: Vec<String>,
     from_files: Vec<EndpointConfig>,
-    resolve: Arc<dyn Resolve>,
+    resolve: Arc<Counted>,
     lookup_interval: Duration,
     /// What addresses led to, and when.
     found: BTreeMap<Address, Found>,
@@ -42,7 +42,7 @@ struct Found {
 }
 
 impl Wanted {
-    pub(super) fn new(options: &SetOptions, resolve: Arc<dyn Resolve>) -> Self {
+    pub(super) fn new(options: &SetOptions, resolve: Arc<Counted>) -> Self {
         Self {
             named: options.endpoints.clone(),
             config_file: options.config_file.clone(),
@@ -65,7 +65,7 @@ impl Wanted {
             .collect();
         let mut all = Vec::new();
         for config in &configs {
-            self.look_up(&config.address, now_ms).await;
+            self.look_up(config, now_ms).await;
             let found = self.found.get(&config.address);
             let addresses = found.map(|found| found.endpoints.as_slice());
             for address in addresses.unwrap_or_default() {
@@ -112,7 +112,8 @@ impl Wanted {
     }
 
     /// Looks an address up, if that was not done of late.
-    async fn look_up(&mut self, address: &Address, now_ms: i64) {
+    async fn look_up(&mut self, config: &EndpointConfig, now_ms: i64) {
+        let address = &config.address;
         let interval = i64::try_from(self.lookup_interval.as_millis()).unwrap_or(i64::MAX);
         let is_fresh = |found: &Found| now_ms.saturating_sub(found.at_ms) < interval;
         if self.found.get(address).is_some_and(is_fresh) {
@@ -120,7 +121,7 @@ impl Wanted {
         }
         let endpoints = match address.lookup {
             Lookup::Static => Ok(vec![address.name.clone()]),
-            _ => self.resolve.resolve(address).await,
+            _ => self.resolve.resolve(address, config.group).await,
         };
         match endpoints {
             Ok(endpoints) => {

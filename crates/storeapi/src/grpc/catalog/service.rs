@@ -14,10 +14,9 @@ use proto::thanos::{
     TsdbStatisticsResponse, exemplars_response, metric_metadata_response, rules_response,
     targets_response, tsdb_statistics_response,
 };
-use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::super::{tenant_of, to_status};
+use super::super::{Served, tenant_of, to_status};
 use crate::catalog::{Answering, Catalog, Services};
 use crate::wire::{catalog as wire, statistics};
 
@@ -26,26 +25,26 @@ use crate::wire::{catalog as wire, statistics};
 pub struct CatalogService(Arc<dyn Catalog>);
 
 impl CatalogService {
-    /// Adds to `routes` those of the services that `catalog` has.
-    pub fn add_to(routes: Routes, catalog: Arc<dyn Catalog>, services: Services) -> Routes {
+    /// Adds to `all` those of the services that `catalog` has.
+    pub fn add_to(all: Served, catalog: Arc<dyn Catalog>, has: Services) -> Served {
         let service = Self(catalog);
-        let mut routes = routes;
-        if services.rules {
-            routes = routes.add_service(RulesServer::new(service.clone()));
+        let mut all = all;
+        if has.rules {
+            all = all.with(RulesServer::new(service.clone()));
         }
-        if services.targets {
-            routes = routes.add_service(TargetsServer::new(service.clone()));
+        if has.targets {
+            all = all.with(TargetsServer::new(service.clone()));
         }
-        if services.metadata {
-            routes = routes.add_service(MetadataServer::new(service.clone()));
+        if has.metadata {
+            all = all.with(MetadataServer::new(service.clone()));
         }
-        if services.exemplars.is_some() {
-            routes = routes.add_service(ExemplarsServer::new(service.clone()));
+        if has.exemplars.is_some() {
+            all = all.with(ExemplarsServer::new(service.clone()));
         }
-        if services.statistics {
-            routes = routes.add_service(StatusServer::new(service));
+        if has.statistics {
+            all = all.with(StatusServer::new(service));
         }
-        routes
+        all
     }
 }
 
