@@ -28,7 +28,7 @@ use querier::stores::{FixedStore, FixedStores};
 use runtime::flags::make_dir;
 use runtime::grpc::{self, Readiness};
 use runtime::http::{AsPrometheus, HttpLimits, PathPattern, Routes, Server, Service};
-use runtime::metrics::Registry;
+use runtime::metrics::{Registry, SELF_METRICS, SelfMetrics};
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
 use runtime::{About, Clock, Environment, Error, Notifications, Reloads, SystemClock};
@@ -293,6 +293,10 @@ fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
         .with(
             PathPattern::Exact("/metrics"),
             Arc::new(parts.registry.clone()),
+        )
+        .with(
+            PathPattern::Exact(SELF_METRICS),
+            Arc::new(SelfMetrics(parts.registry.clone())),
         );
     for path in OF_MAIN {
         routes = routes.with(

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use runtime::grpc::Readiness;
 use runtime::http::{ComponentStatus, HeaderName, PathPattern, Routes, Server};
-use runtime::metrics::Registry;
+use runtime::metrics::{Registry, SELF_METRICS, SelfMetrics};
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
 use runtime::{About, Clock, Error, Notifications, Reloads, SystemClock};
@@ -143,7 +143,11 @@ impl Querier {
             let notifications = Notifications::shown_by(&registry);
             let all = notifications
                 .add_to(Routes::new())
-                .with(PathPattern::Prefix("/"), service.http());
+                .with(PathPattern::Prefix("/"), service.http())
+                .with(
+                    PathPattern::Exact(SELF_METRICS),
+                    Arc::new(SelfMetrics(registry.clone())),
+                );
             handlers.ready(Arc::new(all.with(metrics, Arc::new(registry.clone()))));
             ready.set(true);
             // The receiver is gone when the servers are.

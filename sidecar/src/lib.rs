@@ -29,7 +29,6 @@ use runtime::{Clock, Error, Readiness, SystemClock};
 use storeapi::Store;
 use storeapi::grpc::{CatalogService, InfoService, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
-use tonic::service::Routes;
 
 use catalog::PrometheusCatalog;
 use client::Client;

@@ -3,6 +3,7 @@
 //! Parts keep plain atomics where they count and implement [`Collect`]; a [`Registry`] asks them when
 //! somebody looks. The text is Prometheus' format 0.0.4.
 
+mod described;
 mod process;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +16,7 @@ use model::figure::{Figure, Value};
 
 use crate::http::{Cost, Handler, Request, Response};
 
+pub use described::{SELF_METRICS, SelfMetrics};
 pub use model::figure::{Histogram, LabelPairs, Quantiles, Tally};
 pub use process::ProcessMetrics;
 pub(crate) use process::build_labels;
@@ -314,12 +316,17 @@ impl Registry {
 
     /// All figures as text.
     pub fn text(&self) -> String {
+        self.figures().into_text()
+    }
+
+    /// All figures.
+    fn figures(&self) -> Exposition {
         let mut out = Exposition::default();
         let collectors = (self.collectors.read()).unwrap_or_else(PoisonError::into_inner);
         for collector in collectors.iter() {
             collector.collect(&mut out);
         }
-        out.into_text()
+        out
     }
 }
 
