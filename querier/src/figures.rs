@@ -187,11 +187,6 @@ impl Figures {
         }
     }
 
-    /// Queries at once.
-    pub(crate) const fn queries_max(&self) -> usize {
-        self.queries_max
-    }
-
     /// Counts a query, which waited to be begun, as under way until what is returned is dropped.
     pub(crate) fn begin(&self, waited: Duration) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);

@@ -55,7 +55,6 @@ pub struct Deps {
 #[derive(Debug)]
 pub struct Service {
     api: Arc<Api>,
-    evaluator: Arc<Evaluator>,
     store: Arc<dyn Store>,
     catalog: Arc<dyn Catalog>,
     store_limits: Limits,
@@ -119,7 +118,6 @@ impl Service {
         });
         Ok(Self {
             api: Arc::new(api),
-            evaluator,
             store,
             catalog,
             figures,

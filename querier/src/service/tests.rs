@@ -412,7 +412,7 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
         });
         series.collect::<Vec<_>>()
     };
-    let all = AllStores::with(&service.evaluator, Replicas::Joined);
+    let all = AllStores::with(&service.queries.evaluator, Replicas::Joined);
     let [series] = &read(&all, "").await[..] else {
         panic!("replicas are one series");
     };
@@ -425,14 +425,14 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
     let expected: Vec<i64> = (0..40).map(|i| i * 15_000).collect();
     assert_eq!(samples.collect::<Vec<_>>(), expected);
 
-    let mut settings = service.evaluator.settings.clone();
+    let mut settings = service.queries.evaluator.settings.clone();
     settings.tenancy.is_enforced = true;
     settings.tenancy.label = "job".to_owned();
     let enforced = Arc::new(Evaluator {
-        stores: Arc::clone(&service.evaluator.stores),
-        pool: Arc::clone(&service.evaluator.pool),
-        runtime: service.evaluator.runtime.clone(),
-        lanes: Arc::clone(&service.evaluator.lanes),
+        stores: Arc::clone(&service.queries.evaluator.stores),
+        pool: Arc::clone(&service.queries.evaluator.pool),
+        runtime: service.queries.evaluator.runtime.clone(),
+        lanes: Arc::clone(&service.queries.evaluator.lanes),
         settings,
     });
     let enforced = AllStores::with(&enforced, Replicas::Joined);

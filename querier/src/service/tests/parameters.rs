@@ -3,7 +3,7 @@
 use super::*;
 
 const INSTANT: &str = "query?query=up&time=507";
-const RANGE: &str = "query_range?query=up&start=300&end=507&step=30&nocache=1";
+const RANGE: &str = "query_range?query=up&start=307&end=507&step=30&nocache=1";
 const SERIES: &str = "series?match[]=up";
 
 /// Endpoints, what is added to the question, and what it must come to.
