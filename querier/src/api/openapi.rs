@@ -41,8 +41,7 @@ fn text(version: &str, of_program: &str) -> String {
                 "version": of_program,
             }),
         ),
-        // From where this is found, so that a prefix is in it.
-        ("servers", json!([{ "url": "." }])),
+        ("servers", json!([{ "url": "/api/v1" }])),
         ("paths", Value::Object(paths)),
         ("components", components()),
     ];
