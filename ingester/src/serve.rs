@@ -60,18 +60,7 @@ impl Ingester {
         let config = self.config;
         let clock = Arc::new(SystemClock);
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
-        let http = Server::bind(&config.servers.http, HttpLimits::default())
-            .await?
-            .with_web(&config.servers.web)?
-            .with_log(config.servers.http_log.clone());
-        let writes = Server::bind(&config.write_address, config.write_http)
-            .await?
-            .with_log(config.servers.http_log.clone());
-        let writes = match config.write_web == config.servers.web {
-            // Their files are looked at once for both.
-            true => writes.with_web_of(&http),
-            false => writes.with_web(&config.write_web)?,
-        };
+        let (http, writes) = bind(&config).await?;
         let grpc_server =
             grpc::Server::bind(&config.servers.grpc, config.servers.grpc_server.clone()).await?;
         registry.register(writes.metrics());
@@ -134,6 +123,24 @@ impl Ingester {
         Box::pin(futures::future::try_join(working, serving)).await?;
         Ok(())
     }
+}
+
+/// The HTTP servers, bound: that of health and questions, and that of writes.
+async fn bind(config: &Config) -> Result<(Server, Server), Error> {
+    let log = &config.servers.http_log;
+    let http = Server::bind(&config.servers.http, HttpLimits::default())
+        .await?
+        .with_web(&config.servers.web)?
+        .with_log(log.clone());
+    let writes = Server::bind(&config.write_address, config.write_http)
+        .await?
+        .with_log(log.clone());
+    let writes = match config.write_web == config.servers.web {
+        // Their files are looked at once for both.
+        true => writes.with_web_of(&http),
+        false => writes.with_web(&config.write_web)?,
+    };
+    Ok((http, writes))
 }
 
 /// The services over gRPC.

@@ -139,16 +139,7 @@ impl Querier {
             let routes = service.grpc(&readiness).finish();
             service.show_figures(&registry);
             set.show_figures(&registry);
-            let metrics = PathPattern::Exact("/metrics");
-            let notifications = Notifications::shown_by(&registry);
-            let all = notifications
-                .add_to(Routes::new())
-                .with(PathPattern::Prefix("/"), service.http())
-                .with(
-                    PathPattern::Exact(SELF_METRICS),
-                    Arc::new(SelfMetrics(registry.clone())),
-                );
-            handlers.ready(Arc::new(all.with(metrics, Arc::new(registry.clone()))));
+            handlers.ready(Arc::new(all_routes(&service, &registry)));
             ready.set(true);
             // The receiver is gone when the servers are.
             let _ = opened.send((set, routes));
@@ -170,6 +161,16 @@ impl Querier {
         // A server without data is of no use, so a failure to get it ends the process.
         Box::pin(process::serve_while(serving, start)).await
     }
+}
+
+/// The API, notifications, and the figures of the process in both forms.
+fn all_routes(service: &Service, registry: &Registry) -> Routes {
+    let (metrics, described) = (registry.clone(), SelfMetrics(registry.clone()));
+    Notifications::shown_by(registry)
+        .add_to(Routes::new())
+        .with(PathPattern::Prefix("/"), service.http())
+        .with(PathPattern::Exact("/metrics"), Arc::new(metrics))
+        .with(PathPattern::Exact(SELF_METRICS), Arc::new(described))
 }
 
 /// The servers, bound.
