@@ -52,6 +52,7 @@ impl Bench {
                 grpc: address(),
                 web: WebConfig::default(),
                 grpc_server: runtime::grpc::GrpcServerConfig::default(),
+                http_log: None,
             },
             bucket: BucketConfig::None,
             data_dir: dir.path().to_owned(),
