@@ -203,10 +203,18 @@ impl Syncer {
                 return Err(e);
             }
         };
-        for (id, why) in view.corrupted.iter().chain(&view.failed) {
-            tracing::warn!(block = %id, %why, "block is not served: its meta.json cannot be read");
-        }
         let before = self.gateway.blocks();
+        for (id, why) in view.corrupted.iter().chain(&view.failed) {
+            let is_served = before.get(*id).is_some() && view.failed.contains_key(id);
+            match is_served {
+                true => {
+                    tracing::warn!(block = %id, %why, "block is served as it was known: its meta.json cannot be read")
+                }
+                false => {
+                    tracing::warn!(block = %id, %why, "block is not served: its meta.json cannot be read")
+                }
+            }
+        }
         let is_first = self.seen.lock().at_ms.is_none();
         let blocks = self.blocks(&view, &before, now_ms);
         let seen = view.blocks.values().map(|info| Arc::clone(&info.outline));
@@ -280,7 +288,9 @@ impl Syncer {
                 }
             }
         });
-        blocks.collect()
+        // What cannot be read now is no reason to stop serving it.
+        let unread = (view.failed.keys()).filter_map(|id| before.get(*id).map(Arc::clone));
+        blocks.chain(unread).collect()
     }
 
     /// Forgets indexes that are others now.

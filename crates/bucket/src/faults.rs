@@ -57,6 +57,7 @@ struct State {
     /// All operations on keys that contain this text.
     keys: Vec<(String, Fault)>,
     refuses_conditions: bool,
+    odd_name: Option<String>,
     dead: bool,
     log: Vec<String>,
 }
@@ -82,6 +83,12 @@ impl Faults {
     /// is the one that such an answer of an S3 server becomes.
     pub fn refuse_conditions(&self) {
         self.plan.state().refuses_conditions = true;
+    }
+
+    /// Listings that would show an object of this name, as `a//b`, end there, as those of an S3
+    /// server's client do.
+    pub fn add_odd_name(&self, name: &str) {
+        self.plan.state().odd_name = Some(name.to_owned());
     }
 
     /// How many operations were begun.
@@ -272,8 +279,14 @@ impl ObjectStore for FaultStore {
         let key = prefix.map(ToString::to_string).unwrap_or_default();
         let listed = self.inner.list(prefix);
         let begun = async move {
-            match plan.begin("list", &key).await {
-                Ok(Ending::Normal) => listed,
+            let begun = plan.begin("list", &key).await;
+            let odd_name = plan.state().odd_name.clone();
+            let shown = odd_name.filter(|name| name.starts_with(&key));
+            match begun {
+                Ok(Ending::Normal) => match shown.map(Path::parse) {
+                    Some(Err(e)) => listed.chain(stream::iter([Err(e.into())])).boxed(),
+                    _ => listed,
+                },
                 Ok(_) => stream::iter([Err(failure("the answer was lost on purpose"))]).boxed(),
                 Err(e) => stream::iter([Err(e)]).boxed(),
             }

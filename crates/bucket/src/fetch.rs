@@ -356,6 +356,12 @@ impl<M: Keep> Fetcher<M> {
             Err(e) => {
                 return match e.kind() {
                     ErrorKind::NotFound => Got::Gone,
+                    // A block is not given up for a mark, but nothing is done to it without.
+                    _ if wanted != Wanted::Meta && !M::COMPACTS => {
+                        let error = e.chain();
+                        tracing::warn!(%key, error, "mark cannot be read; the block counts as not marked");
+                        Got::Gone
+                    }
                     ErrorKind::Exhausted => Got::Damaged(e.chain()),
                     _ => Got::Failed(e.chain()),
                 };

@@ -169,6 +169,23 @@ impl Bucket {
             .filter_map(std::future::ready)
             .boxed()
     }
+
+    /// The names of the directories at the top of the bucket.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn directories(&self) -> Result<Vec<String>> {
+        self.measured(Operation::Iter, async {
+            let failed = |e| Error::store("list the directories of", "", e);
+            let top = Path::parse(self.prefix.trim_end_matches('/'));
+            let top = top.map_err(|e| failed(StoreError::from(e)))?;
+            let listed = self.store.list_with_delimiter(Some(&top)).await;
+            let dirs = listed.map_err(failed)?.common_prefixes;
+            let names = dirs.iter().filter_map(|dir| dir.filename());
+            Ok((0, names.map(str::to_owned).collect()))
+        })
+        .await
+    }
 }
 
 fn check_length(key: &str, expected: u64, bytes: &Bytes) -> Result<()> {

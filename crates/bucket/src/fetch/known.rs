@@ -55,7 +55,7 @@ fn hash_of(stamp: &Stamp) -> u64 {
 }
 
 /// One object that has to be read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     Meta,
     Deletion,

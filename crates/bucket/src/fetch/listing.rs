@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::Error as StoreError;
+use ulid::Ulid;
 
+use super::PARALLEL;
 use super::known::Listed;
 use crate::client::{Bucket, Object};
+use crate::error::Error;
 use crate::paths::{BlockObject, parse_block_id};
 use crate::tag::Tag;
 
@@ -111,16 +115,68 @@ impl Segments {
 }
 
 /// Lists the bucket once. Memory: the names of blocks, and a few numbers for each object.
+///
+/// One object of anybody whose name the store's client does not take, as `a//b`, would end such a
+/// listing. Then the directories of blocks are listed one by one.
 pub(super) async fn list(bucket: &Bucket) -> crate::Result<Listed> {
     let mut blocks = Listed::new();
     let mut objects = bucket.list("");
-    while let Some(object) = objects.try_next().await? {
-        let dir = object.key.split_once('/').map(|(dir, _)| dir);
-        if let Some(id) = dir.and_then(parse_block_id) {
-            Arc::make_mut(blocks.entry(id).or_default()).add(object);
+    loop {
+        match objects.try_next().await {
+            Ok(Some(object)) => add(&mut blocks, object),
+            Ok(None) => return Ok(blocks),
+            Err(error) if is_of_a_name(&error) => {
+                let error = error.chain();
+                tracing::warn!(
+                    %error,
+                    "an object in the bucket has a name that cannot be read; each block is listed by itself, which takes longer: remove the object"
+                );
+                return list_each(bucket).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lists the directories of blocks; one with an object of such a name is left out.
+async fn list_each(bucket: &Bucket) -> crate::Result<Listed> {
+    let dirs = bucket.directories().await?;
+    let ids: Vec<Ulid> = dirs.iter().filter_map(|dir| parse_block_id(dir)).collect();
+    let lists = ids.into_iter().map(|id| list_one(bucket, id));
+    let mut lists = stream::iter(lists).buffer_unordered(PARALLEL);
+    let mut blocks = Listed::new();
+    while let Some((block, objects)) = lists.next().await {
+        match objects {
+            Ok(objects) => objects.into_iter().for_each(|o| add(&mut blocks, o)),
+            Err(error) if is_of_a_name(&error) => {
+                tracing::warn!(%block, error = error.chain(), "block is left out");
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(blocks)
+}
+
+async fn list_one(bucket: &Bucket, id: Ulid) -> (Ulid, crate::Result<Vec<Object>>) {
+    let objects = bucket.list(&id.to_string());
+    (id, objects.try_collect().await)
+}
+
+fn add(blocks: &mut Listed, object: Object) {
+    let dir = object.key.split_once('/').map(|(dir, _)| dir);
+    if let Some(id) = dir.and_then(parse_block_id) {
+        Arc::make_mut(blocks.entry(id).or_default()).add(object);
+    }
+}
+
+fn is_of_a_name(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Store {
+            source: StoreError::InvalidPath { .. },
+            ..
+        }
+    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use model::relabel::{RelabelAction, RelabelConfig};
 use tsdb::block::meta::Thanos;
 
 use super::*;
+use crate::faults::{Fault, FaultStore};
 use crate::metrics::Operation;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -157,6 +158,43 @@ async fn marks_are_seen_and_hide_after_their_delay() {
         assert_eq!(view.blocks.len(), visible, "at {now_ms}");
         assert_eq!(view.deletion_marks[&id(1)].time(), 1000);
     }
+}
+
+/// Who may not read a mark still serves the block; who would change it leaves it alone.
+#[tokio::test]
+async fn a_mark_that_cannot_be_read_hides_a_block_from_compactors_alone() {
+    let inner = Bucket::in_memory();
+    put(&inner, &meta(1, &[], &[1])).await;
+    put(&inner, &meta(2, &[], &[2])).await;
+    let key = format!("{}/deletion-mark.json", id(1));
+    let mark = DeletionMark::new(id(1), "x", 1000).to_json();
+    inner.put(&key, mark).await.unwrap();
+    let (bucket, faults) = FaultStore::over(&inner);
+    faults.on_keys("deletion-mark.json", Fault::Fail);
+    let reader = Fetcher::of_outlines(bucket.clone(), None, Vec::new());
+    let view = reader.sync(0).await.unwrap();
+    assert_eq!((view.blocks.len(), view.failed.len()), (2, 0));
+    let compactor = Fetcher::new(bucket, None, Vec::new());
+    let view = compactor.sync(0).await.unwrap();
+    assert_eq!(ids(&view), [id(2)]);
+    assert!(view.failed.contains_key(&id(1)));
+    faults.clear();
+    let view = compactor.sync(0).await.unwrap();
+    assert!(view.blocks[&id(1)].deletion_mark.is_some());
+}
+
+/// One object of anybody's does not keep all blocks from being seen.
+#[tokio::test]
+async fn names_that_a_client_does_not_take_hide_nothing_else() {
+    let inner = Bucket::in_memory();
+    put(&inner, &meta(1, &[], &[1])).await;
+    put(&inner, &meta(2, &[], &[2])).await;
+    let (bucket, faults) = FaultStore::over(&inner);
+    let fetcher = Fetcher::new(bucket, None, Vec::new());
+    faults.add_odd_name("foo//bar");
+    assert_eq!(ids(&fetcher.sync(0).await.unwrap()), [id(1), id(2)]);
+    faults.add_odd_name(&format!("{}//bar", id(2)));
+    assert_eq!(ids(&fetcher.sync(0).await.unwrap()), [id(1)]);
 }
 
 #[tokio::test]
