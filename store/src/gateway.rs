@@ -289,8 +289,7 @@ impl Gateway {
     {
         let shared = &self.shared;
         let set = self.asked();
-        // Any resolution has all the series, and the coarsest the fewest blocks.
-        let blocks = set.select(request.range, &request.matchers, i64::MAX);
+        let blocks = set.select_finest(request.range, &request.matchers);
         // Dropped with this future.
         let interest = Interest::default();
         let wanted = Arc::new(Wanted {

@@ -100,6 +100,31 @@ impl BlockSet {
         matchers: &[Matcher],
         resolution_max: i64,
     ) -> Vec<(Arc<Block>, Arc<[Matcher]>)> {
+        self.cover(range, matchers, |resolutions| {
+            let usable = resolutions.iter().filter(|r| r.ms <= resolution_max);
+            usable.collect()
+        })
+    }
+
+    /// As [`BlockSet::select`], but of each producer and time the finest resolution: a series that
+    /// never has a number is in no coarser one.
+    pub fn select_finest(
+        &self,
+        range: TimeRange,
+        matchers: &[Matcher],
+    ) -> Vec<(Arc<Block>, Arc<[Matcher]>)> {
+        self.cover(range, matchers, |resolutions| {
+            resolutions.iter().rev().collect()
+        })
+    }
+
+    /// The blocks that answer a request; `prefer` says which resolutions do, the best first.
+    fn cover(
+        &self,
+        range: TimeRange,
+        matchers: &[Matcher],
+        prefer: impl Fn(&[Resolution]) -> Vec<&Resolution>,
+    ) -> Vec<(Arc<Block>, Arc<[Matcher]>)> {
         let mut selected = Vec::new();
         for group in self.groups.iter().filter(|g| g.range.overlaps(range)) {
             let Some(left) = remaining_matchers(matchers, &group.external) else {
@@ -107,10 +132,8 @@ impl BlockSet {
             };
             // One for all blocks: there may be thousands.
             let left: Arc<[Matcher]> = left.into();
-            let usable = group.resolutions.iter().filter(|r| r.ms <= resolution_max);
-            let usable: Vec<&Resolution> = usable.collect();
             let mut blocks = Vec::new();
-            cover(&usable, range, &mut blocks);
+            cover(&prefer(&group.resolutions), range, &mut blocks);
             selected.extend(blocks.into_iter().map(|b| (b, Arc::clone(&left))));
         }
         selected
@@ -139,7 +162,7 @@ impl BlockSet {
 /// Adds the blocks of the first of `resolutions` that overlap `range`, and those of the next ones
 /// that fill its gaps.
 fn cover(resolutions: &[&Resolution], range: TimeRange, out: &mut Vec<Arc<Block>>) {
-    let Some((resolution, finer)) = resolutions.split_first() else {
+    let Some((resolution, others)) = resolutions.split_first() else {
         return;
     };
     let mut covered = range.min;
@@ -152,14 +175,14 @@ fn cover(resolutions: &[&Resolution], range: TimeRange, out: &mut Vec<Arc<Block>
             continue;
         }
         if covered < of_block.min {
-            cover(finer, TimeRange::new(covered, of_block.min), out);
+            cover(others, TimeRange::new(covered, of_block.min), out);
         }
-        // A fine block on both sides of a coarse one fills two gaps and is read once.
+        // A block on both sides of this one fills two gaps and is read once.
         out.push(Arc::clone(block));
         covered = covered.max(of_block.max);
     }
     if covered < range.max {
-        cover(finer, TimeRange::new(covered, range.max), out);
+        cover(others, TimeRange::new(covered, range.max), out);
     }
     let mut seen = std::collections::HashSet::new();
     out.retain(|b| seen.insert(b.id()));
@@ -191,8 +214,12 @@ mod tests {
     }
 
     fn select(set: &BlockSet, range: (i64, i64), matchers: &[Matcher], resolution: i64) -> String {
+        names(set.select(TimeRange::new(range.0, range.1), matchers, resolution))
+    }
+
+    fn names(blocks: Vec<(Arc<Block>, Arc<[Matcher]>)>) -> String {
         let mut found = String::new();
-        for (block, left) in set.select(TimeRange::new(range.0, range.1), matchers, resolution) {
+        for (block, left) in blocks {
             let n = block.id().timestamp_ms();
             write!(found, "{n}/{} ", left.len()).unwrap();
         }
@@ -216,12 +243,27 @@ mod tests {
         assert_eq!(select(&set, (0, 300), &a, 300_000), "4/0 3/0");
         assert_eq!(select(&set, (0, 300), &a, i64::MAX), "4/0 5/0 3/0");
         assert_eq!(select(&set, (100, 150), &a, i64::MAX), "5/0");
+        let finest = |min, max| names(set.select_finest(TimeRange::new(min, max), &a));
+        assert_eq!(finest(0, 300), "1/0 2/0 3/0");
         let job = [Matcher::equal("job", "x")];
         assert_eq!(select(&set, (0, 50), &job, 0), "1/1 6/1");
         assert_eq!(select(&set, (0, 0), &job, 0), "");
         assert_eq!(select(&set, (300, 400), &job, 0), "");
         let other = [Matcher::equal("cluster", "c")];
         assert_eq!(select(&set, (0, 300), &other, 0), "");
+    }
+
+    #[test]
+    fn coarser_blocks_fill_the_gaps_of_finer_ones() {
+        let set = BlockSet::new([
+            block(1, "a", 300_000, 0, 200),
+            block(2, "a", 0, 100, 200),
+            block(3, "a", 3_600_000, 0, 400),
+        ]);
+        let found = set.select_finest(TimeRange::new(0, 300), &[]);
+        assert_eq!(names(found), "1/0 2/0 3/0");
+        let found = set.select_finest(TimeRange::new(120, 180), &[]);
+        assert_eq!(names(found), "2/0");
     }
 
     #[test]
