@@ -120,7 +120,8 @@ impl Core {
         let clock = Arc::clone(&deps.clock);
         let receiver = Arc::new(receiver.with_pipeline(stage, status, clock));
         front.attach(Arc::clone(&appender));
-        let scraping = Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock)));
+        let scraping =
+            Arc::new(loaded.into_scraping(appender, Arc::clone(&deps.clock), config.zeros));
         let maintenance = Arc::new(MaintenanceMetrics::new(
             Arc::clone(&tenants),
             deps.notifications.clone(),
@@ -129,7 +130,7 @@ impl Core {
         let registry = &deps.registry;
         registry.register(Arc::<MaintenanceMetrics>::clone(&maintenance));
         registry.register(Arc::<Exporters>::clone(&exporters));
-        registry.register(Arc::<crate::receive::Counters>::clone(receiver.counters()));
+        registry.register(Arc::<Receiver>::clone(&receiver));
         registry.register(Arc::<crate::scrape::Manager>::clone(scraping.manager()));
         front.attach_scraping(Arc::clone(scraping.manager()));
         let parts = Arc::new(Parts {

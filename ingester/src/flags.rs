@@ -22,7 +22,9 @@ use storeapi::remote_read::ReadLimits;
 
 use crate::protocols::{self, ProtocolFlags};
 use crate::receive::limits::LimitsFile;
-use crate::receive::{DecodeOptions, LabelLimits, Settings as ReceiveSettings, TenantSettings};
+use crate::receive::{
+    DecodeOptions, LIMITS_FILE, LabelLimits, Settings as ReceiveSettings, TenantSettings,
+};
 
 /// Bytes of a label's name or value, whatever is said.
 const LABEL_BYTES_MAX: usize = (16 << 20) - 1;
@@ -420,6 +422,8 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
 /// What the component works with: complete and checked.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where targets and messages say since when something counts, it has a zero then.
+    pub zeros: bool,
     /// Where the servers listen.
     pub servers: ServerConfig,
     /// Where writes are received.
@@ -485,6 +489,9 @@ pub struct TsdbConfig {
     pub lock: bool,
 }
 
+/// What makes zeros of the times since when something counts, by Prometheus' name.
+const ZEROS_FEATURE: &str = "created-timestamp-zero-ingestion";
+
 impl Flags {
     /// Checks the flags and fills in what follows from them; reads the file with limits.
     ///
@@ -502,13 +509,15 @@ impl Flags {
         let tenant_label = self.receive.tenant_label.clone();
         let write_web = self.receive.tls.resolve(&servers.web)?;
         let body_bytes_max = bytes("receive.body-bytes-max", self.receive.body_bytes_max)?;
-        let receive = self.receive.resolve(environment)?;
+        let mut receive = self.receive.resolve(environment)?;
         let write_http = HttpLimits {
             body_bytes_max,
             body_flag: Some("receive.body-bytes-max"),
             large_max: WRITES_MAX,
             ..HttpLimits::default()
         };
+        let zeros = self.features.has(ZEROS_FEATURE);
+        receive.decode.zeros = zeros;
         let protocols = self.protocols.resolve(
             receive.tenants.clone(),
             receive.decode.labels,
@@ -528,6 +537,7 @@ impl Flags {
                 self.auto_reload || self.features.has("auto-reload-config"),
                 self.auto_reload_interval,
             )?,
+            zeros,
             config_file: self.prometheus_config,
             store_limits: StoreLimits::new(
                 self.request_series,
@@ -580,10 +590,11 @@ impl ReceiveFlags {
             flag("receive.tenant-header", reason)
         })?;
         let limits_flag = match self.limits_file {
-            Some(_) => "receive.limits-config-file",
+            Some(_) => LIMITS_FILE,
             None => "receive.limits-config",
         };
         let (file, text) = (self.limits_file.as_deref(), self.limits_config.as_deref());
+        let limits_file = file.map(|file| (file.to_owned(), environment.clone()));
         let limits = match environment.configuration(limits_flag, file, text)? {
             Some(text) => LimitsFile::parse(&text).map_err(|reason| flag(limits_flag, reason))?,
             None => LimitsFile::default(),
@@ -608,6 +619,7 @@ impl ReceiveFlags {
                 default: self.default_tenant,
             },
             limits,
+            limits_file,
         })
     }
 

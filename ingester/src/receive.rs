@@ -17,6 +17,7 @@ mod decoded;
 pub mod grpc;
 mod histogram;
 pub mod http;
+mod in_force;
 pub(crate) mod known;
 mod labels;
 pub mod limits;
@@ -35,8 +36,8 @@ mod tests;
 
 pub use body::Encoding;
 pub(crate) use body::{BodyError, decompress};
-pub use counters::Counters;
 pub use decoded::{DecodeOptions, Decoded};
+pub use in_force::LIMITS_FILE;
 pub use known::Known;
 pub use labels::LabelLimits;
 pub(crate) use labels::normalize;

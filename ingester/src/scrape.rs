@@ -67,6 +67,9 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// The name of this host: spreads scrapes, and stands for `localhost` in URLs that are shown.
     pub hostname: String,
+    /// Where targets say since when something counts, it has a zero then, and protobuf, which can say
+    /// so of everything, is asked for first unless formats are listed.
+    pub zeros: bool,
 }
 
 impl fmt::Debug for Settings {

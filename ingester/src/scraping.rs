@@ -126,12 +126,14 @@ impl Loaded {
         self,
         appender: Arc<dyn Appender>,
         clock: Arc<dyn Clock>,
+        zeros: bool,
     ) -> Scraping {
         let settings = Settings {
             appender,
             tenant: String::new(),
             clock,
             hostname: runtime::process::host_name(),
+            zeros,
         };
         Scraping {
             environment: self.environment,
@@ -276,7 +278,7 @@ mod tests {
         let loaded = read(&[&format!("--config.file={}", path("p.yml").display())]).unwrap();
         let appender = Arc::new(crate::protocols::testing::Recorder::default());
         let clock = Arc::new(runtime::ManualClock::new(0));
-        let scraping = loaded.into_scraping(appender, clock);
+        let scraping = loaded.into_scraping(appender, clock, false);
         assert!(scraping.config_yaml().contains("scrape_interval: 7s"));
         assert_eq!(scraping.query_log(), (Some(path("q.log")), 0));
         let first = scraping.fingerprint();

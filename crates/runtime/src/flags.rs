@@ -206,7 +206,8 @@ impl ServerFlags {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct FeatureFlags {
     /// Features of Prometheus, with commas between them; may be repeated. auto-reload-config is
-    /// --config.auto-reload; others change nothing.
+    /// --config.auto-reload; created-timestamp-zero-ingestion gives series a zero at the time since
+    /// when they count, where a scrape or a write of version 2.0 says it; others change nothing.
     #[arg(long = "enable-feature", value_name = "NAMES")]
     pub features: Vec<String>,
 }

@@ -51,6 +51,8 @@ pub struct Batch {
     histograms: Vec<TimedHistogram>,
     exemplars: Vec<Exemplar>,
     metadata: Vec<Metadata>,
+    /// By number of the series, ascending: since when it counts.
+    starts: Vec<(usize, i64)>,
 }
 
 /// One series of a batch: where its part of each column ends; it begins where the entry before ends.
@@ -95,6 +97,7 @@ impl Batch {
         self.histograms.clear();
         self.exemplars.clear();
         self.metadata.clear();
+        self.starts.clear();
     }
 
     /// Begins a series: what is pushed next belongs to it. The labels are sorted by name, unique, and
@@ -189,6 +192,20 @@ impl Batch {
     pub fn exemplar(&mut self, exemplar: Exemplar) {
         self.exemplars.push(exemplar);
         self.current().exemplars_end += 1;
+    }
+
+    /// Says since when the series that was begun as number `i` counts, in milliseconds: a head puts a
+    /// zero there, before the first of its samples here, if the series has nothing as new. What
+    /// is said of a series after something was said of a later one is not heard.
+    pub fn start(&mut self, i: usize, start: i64) {
+        if self.starts.last().is_none_or(|(last, _)| *last < i) {
+            self.starts.push((i, start));
+        }
+    }
+
+    /// Since when series count, by their numbers, ascending.
+    pub fn starts(&self) -> &[(usize, i64)] {
+        &self.starts
     }
 
     /// Sets the metadata of the series begun last.

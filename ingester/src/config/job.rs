@@ -150,6 +150,8 @@ pub struct Job {
     pub timeout_ms: i64,
     /// What `global` may set as well.
     pub shared: Defaults,
+    /// The formats are listed, not those that are asked for otherwise.
+    pub lists_protocols: bool,
     /// The format of answers that do not say theirs.
     pub fallback: Option<Protocol>,
     /// Labels that a target exposes win over those that the scrape gives it.
@@ -334,6 +336,7 @@ pub(super) fn job(
         interval_ms,
         timeout_ms,
         shared,
+        lists_protocols: listed,
         fallback: section.optional("fallback_scrape_protocol", Protocol::read)?,
         honor_labels: false,
         honor_timestamps: true,

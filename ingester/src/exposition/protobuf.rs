@@ -182,6 +182,8 @@ pub struct Sample<'a> {
     pub timestamp: Option<i64>,
     /// Its exemplars; those without a time of their own have none.
     pub exemplars: Vec<(Exemplar, bool)>,
+    /// Since when it counts, in milliseconds, if that is said.
+    pub start: Option<i64>,
 }
 
 /// Gives every sample of `family` to `take`, until that fails.
@@ -199,6 +201,7 @@ pub fn samples<E>(
         let mut out = Metrics {
             family: &family.name,
             metric,
+            start: start(metric),
             text: &mut text,
             take: &mut take,
         };
@@ -228,6 +231,7 @@ pub fn samples<E>(
 struct Metrics<'a, T> {
     family: &'a str,
     metric: &'a Metric,
+    start: Option<i64>,
     /// The value of `le` or `quantile`.
     text: &'a mut String,
     take: &'a mut T,
@@ -262,6 +266,7 @@ where
             value: Value::Float(value),
             timestamp: timestamp(self.metric),
             exemplars,
+            start: self.start,
         })
     }
 
@@ -291,6 +296,7 @@ where
                 value: histogram::native(histogram, gauge),
                 timestamp: timestamp(metric),
                 exemplars: native_exemplars(histogram),
+                start: self.start,
             })?;
             if !forms.always_classic || histogram.bucket.is_empty() {
                 return Ok(());
@@ -318,12 +324,22 @@ fn timestamp(metric: &Metric) -> Option<i64> {
     Some(metric.timestamp_ms).filter(|ms| *ms != 0)
 }
 
+fn ms(t: &client::Timestamp) -> i64 {
+    let seconds = t.seconds.saturating_mul(1000);
+    seconds.saturating_add(i64::from(t.nanos) / 1_000_000)
+}
+
+/// Since when a metric counts; what is not after the epoch says nothing.
+fn start(metric: &Metric) -> Option<i64> {
+    let of_counter = metric.counter.as_ref().map(|c| &c.created_timestamp);
+    let of_summary = || metric.summary.as_ref().map(|s| &s.created_timestamp);
+    let of_histogram = || metric.histogram.as_ref().map(|h| &h.created_timestamp);
+    let created = of_counter.or_else(of_summary).or_else(of_histogram)?;
+    created.as_ref().map(ms).filter(|start| *start > 0)
+}
+
 /// An exemplar, and whether it has a time of its own.
 fn exemplar(from: &client::Exemplar) -> (Exemplar, bool) {
-    let ms = |t: &client::Timestamp| {
-        let seconds = t.seconds.saturating_mul(1000);
-        seconds.saturating_add(i64::from(t.nanos) / 1_000_000)
-    };
     let pairs = from.label.iter().map(|l| (&l.name, &l.value));
     let exemplar = Exemplar {
         labels: Labels::from_pairs(pairs),

@@ -1,14 +1,32 @@
 //! What was received, counted since the start.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use runtime::metrics::{Collect, Exposition};
+use parking_lot::Mutex;
+use runtime::metrics::{Collect, Exposition, Histogram};
 
 use super::outcome::{Outcome, Reason, Refusals};
 
+/// Bounds of how much a request has; Thanos' own.
+const SIZES: &[f64] = &[10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10_000.0];
+/// Tenants and statuses that are told apart; a head for each tenant is there as well.
+const SIZES_MAX: usize = 4096;
+
+/// How much requests had that were answered alike.
+#[derive(Debug)]
+struct Sizes {
+    series: Histogram,
+    samples: Histogram,
+}
+
 /// Counters of a receiver; each may be read at any time.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(super) struct Counters {
+    /// Requests that were not answered yet.
+    pending: AtomicI64,
+    /// By tenant and status.
+    sizes: Mutex<BTreeMap<(String, u16), Sizes>>,
     requests: AtomicU64,
     failed: AtomicU64,
     floats: AtomicU64,
@@ -18,7 +36,26 @@ pub struct Counters {
 }
 
 impl Counters {
+    pub(super) fn begun(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered(&self, tenant: &str, status: u16, outcome: &Outcome) {
+        let key = (tenant.to_owned(), status);
+        let mut sizes = self.sizes.lock();
+        if sizes.len() >= SIZES_MAX && !sizes.contains_key(&key) {
+            return;
+        }
+        let sizes = sizes.entry(key).or_insert_with(|| Sizes {
+            series: Histogram::new(SIZES),
+            samples: Histogram::new(SIZES),
+        });
+        sizes.series.observe(outcome.series as f64);
+        sizes.samples.observe(outcome.samples as f64);
+    }
+
     pub(super) fn wrote(&self, outcome: &Outcome) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         for (counter, count) in [
             (&self.floats, outcome.floats),
@@ -31,6 +68,7 @@ impl Counters {
     }
 
     pub(super) fn failed(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -38,6 +76,37 @@ impl Counters {
     fn refused(&self, refusals: &Refusals) {
         for (reason, count) in refusals.iter() {
             self.refused[reason.index()].fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Counters {
+    fn collect_sizes(&self, out: &mut Exposition) {
+        let name = "thanos_receive_pending_write_requests";
+        let pending = self.pending.load(Ordering::Relaxed);
+        out.gauge(
+            name,
+            "Write requests that were not answered yet.",
+            &[],
+            pending as f64,
+        );
+        let sizes = self.sizes.lock();
+        for (name, help, of) in [
+            (
+                "thanos_receive_write_timeseries",
+                "Series of a write request, whatever became of them.",
+                (|sizes| &sizes.series) as fn(&Sizes) -> &Histogram,
+            ),
+            (
+                "thanos_receive_write_samples",
+                "Samples of a write request, whatever became of them.",
+                |sizes| &sizes.samples,
+            ),
+        ] {
+            for ((tenant, status), sizes) in &*sizes {
+                let labels = [("code", &*status.to_string()), ("tenant", tenant)];
+                out.histogram(name, help, &labels, of(sizes));
+            }
         }
     }
 }
@@ -74,6 +143,7 @@ impl Collect for Counters {
         ] {
             out.counter(name, help, &[], load(counter));
         }
+        self.collect_sizes(out);
         for (reason, counter) in Reason::all().iter().zip(&self.refused) {
             out.counter(
                 "promontory_receive_refused_samples_total",

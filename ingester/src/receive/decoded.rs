@@ -31,6 +31,8 @@ pub struct DecodeOptions {
     pub split_tenant_label: Option<String>,
     /// Rules for the labels of series; those that they drop are not taken, which is no refusal.
     pub relabel: Arc<[RelabelRule]>,
+    /// Where messages say since when a series counts, it has a zero then.
+    pub zeros: bool,
 }
 
 /// Metadata of a metric, as remote write 1.0 sends it apart from series.
@@ -162,6 +164,11 @@ impl Decoded {
     /// Samples met, refused ones included.
     pub fn sample_count(&self) -> usize {
         self.samples
+    }
+
+    /// How many series and samples the request has.
+    pub(super) const fn counts(&self) -> (usize, usize) {
+        (self.series, self.samples)
     }
 
     /// Counts a series of `samples` against the limits.

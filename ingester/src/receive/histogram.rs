@@ -21,6 +21,7 @@ struct Message {
     hint: CounterResetHint,
     t: i64,
     custom_values: Vec<f64>,
+    start: i64,
 }
 
 #[derive(Default)]
@@ -59,8 +60,11 @@ impl Count {
     }
 }
 
-/// Decodes the histogram at `range`. Whether it contradicts itself is for the head to tell.
-pub(super) fn decode(bytes: &[u8], range: Range<usize>) -> Result<TimedHistogram, DecodeError> {
+/// Decodes the histogram at `range`, and since when it counts, which 0 leaves open. Whether it contradicts itself is for the head to tell.
+pub(super) fn decode(
+    bytes: &[u8],
+    range: Range<usize>,
+) -> Result<(TimedHistogram, i64), DecodeError> {
     let mut fields = Fields::new(bytes, range);
     let mut m = Message::default();
     while let Some((field, value)) = fields.next_field()? {
@@ -81,10 +85,12 @@ pub(super) fn decode(bytes: &[u8], range: Range<usize>) -> Result<TimedHistogram
             14 => m.hint = hint(fields.varint_of(&value)?),
             15 => m.t = fields.varint_of(&value)?.cast_signed(),
             16 => doubles(bytes, &fields, value, &mut m.custom_values)?,
+            17 => m.start = fields.varint_of(&value)?.cast_signed(),
             _ => {}
         }
     }
-    Ok(m.finish())
+    let start = m.start;
+    Ok((m.finish(), start))
 }
 
 impl Message {

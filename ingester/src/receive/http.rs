@@ -87,12 +87,18 @@ impl WriteEndpoint {
             }
         };
         let tenant = self.receiver.tenants().of_headers(&request.headers);
-        let written = tenant.map_err(ReceiveError::from).and_then(|tenant| {
-            self.receiver
-                .write(tenant, version, encoding, &request.body)
-        });
+        let written = match &tenant {
+            Ok(tenant) => (self.receiver).write(tenant, version, encoding, &request.body),
+            Err(error) => Err(error.clone().into()),
+        };
         match written {
-            Ok(outcome) => with_written(of_outcome(&outcome, manner), &outcome),
+            Ok(outcome) => {
+                let response = of_outcome(&outcome, manner);
+                let tenant = tenant.unwrap_or_default();
+                self.receiver
+                    .answered(tenant, response.status().as_u16(), &outcome);
+                with_written(response, &outcome)
+            }
             Err(error) => with_written(of_error(&error), &Outcome::default()),
         }
     }

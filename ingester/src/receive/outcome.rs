@@ -194,6 +194,10 @@ impl fmt::Display for Refusals {
 /// What became of a request.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
+    /// Series of the request.
+    pub series: usize,
+    /// Samples of the request, histograms included.
+    pub samples: usize,
     /// Floats that are durable now.
     pub floats: usize,
     /// Histograms that are durable now.

@@ -1,7 +1,8 @@
 //! From a body to a durable write, whichever protocol it came by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,17 +10,20 @@ use model::ErrorKind;
 use parking_lot::{Mutex, RwLock};
 use proto::prometheus::TimeSeries;
 use runtime::Clock;
+use runtime::environment::Environment;
+use runtime::metrics::{Collect, Exposition};
 use storeapi::snappy::SnappyError;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection, WriteError};
 
 use super::body::{self, BodyError, Encoding};
 use super::counters::Counters;
 use super::decoded::{DecodeOptions, Decoded, Message, shown_encoded};
+use super::in_force::{InForce, Limits, TenantOptions};
 use super::known::Known;
-use super::limits::{LimitsFile, TenantLimits, limit};
+use super::limits::LimitsFile;
 use super::metadata::MetadataStore;
 use super::outcome::{Outcome, Reason};
 use super::tenant::TenantSettings;
@@ -51,6 +55,8 @@ pub struct Settings {
     pub tenants: TenantSettings,
     /// Limits by tenant.
     pub limits: LimitsFile,
+    /// The file that they are from, which is read again when it changes.
+    pub limits_file: Option<(PathBuf, Environment)>,
 }
 
 /// Version of a message.
@@ -135,13 +141,6 @@ impl ReceiveError {
     }
 }
 
-/// What a tenant's requests may be like.
-#[derive(Debug, Clone)]
-struct TenantOptions {
-    decode: DecodeOptions,
-    bytes_max: Option<usize>,
-}
-
 /// Memory for one request.
 #[derive(Debug, Default)]
 struct Workspace {
@@ -176,10 +175,8 @@ pub struct Receiver {
     appender: Arc<dyn Appender>,
     tenants: TenantSettings,
     bytes_max: usize,
-    default: TenantOptions,
-    by_tenant: BTreeMap<String, TenantOptions>,
-    places: Option<(Arc<Semaphore>, usize)>,
-    counters: Arc<Counters>,
+    limits: Limits,
+    counters: Counters,
     metadata: Arc<MetadataStore>,
     /// By tenant, the series that writers named before. References of a tenant's head stay good as
     /// long as the process runs.
@@ -204,6 +201,13 @@ impl fmt::Debug for Receiver {
     }
 }
 
+impl Collect for Receiver {
+    fn collect(&self, out: &mut Exposition) {
+        self.counters.collect(out);
+        self.limits.collect(out);
+    }
+}
+
 impl Receiver {
     /// One that writes to `appender`.
     pub fn new(appender: Arc<dyn Appender>, settings: Settings) -> Self {
@@ -212,28 +216,14 @@ impl Receiver {
             bytes_max,
             tenants,
             limits,
+            limits_file,
         } = settings;
-        let options = |limits: TenantLimits| TenantOptions {
-            decode: DecodeOptions {
-                series_max: limit(limits.request.series_limit).unwrap_or(decode.series_max),
-                samples_max: limit(limits.request.samples_limit).unwrap_or(decode.samples_max),
-                ..decode.clone()
-            },
-            bytes_max: limit(limits.request.size_bytes_limit),
-        };
-        let write = limits.write;
-        let by_tenant = write.tenants.iter();
-        let concurrent = limit(Some(write.global.max_concurrency));
         Self {
             appender,
             tenants,
             bytes_max,
-            default: options(write.default),
-            by_tenant: by_tenant
-                .map(|(name, own)| (name.clone(), options(own.over(write.default))))
-                .collect(),
-            places: concurrent.map(|max| (Arc::new(Semaphore::new(max)), max)),
-            counters: Arc::default(),
+            limits: Limits::new(limits, limits_file, &decode),
+            counters: Counters::default(),
             metadata: Arc::default(),
             known: RwLock::default(),
             workspaces: Mutex::default(),
@@ -262,11 +252,6 @@ impl Receiver {
         &self.tenants
     }
 
-    /// What was received so far.
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
-    }
-
     /// Metadata that writers sent.
     pub fn metadata(&self) -> &Arc<MetadataStore> {
         &self.metadata
@@ -284,8 +269,9 @@ impl Receiver {
         encoding: Encoding,
         body: &[u8],
     ) -> Result<Outcome, ReceiveError> {
-        let options = self.options(tenant);
-        self.counted(|workspace| {
+        let limits = self.limits.now();
+        let options = limits.of(self.named(tenant));
+        self.counted(&limits, |workspace| {
             check_size(body.len(), options)?;
             let (max, flag) = match options.bytes_max {
                 Some(max) if max < self.bytes_max => (max, SIZE_LIMIT),
@@ -325,8 +311,9 @@ impl Receiver {
         tenant: &str,
         series: &[TimeSeries],
     ) -> Result<Outcome, ReceiveError> {
-        let options = self.options(tenant);
-        self.counted(|workspace| {
+        let limits = self.limits.now();
+        let options = limits.of(self.named(tenant));
+        self.counted(&limits, |workspace| {
             let Workspace {
                 decoded, forgotten, ..
             } = workspace;
@@ -343,21 +330,27 @@ impl Receiver {
         })
     }
 
-    fn options(&self, tenant: &str) -> &TenantOptions {
-        let name = if tenant.is_empty() {
-            self.tenants.default.as_str()
-        } else {
-            tenant
-        };
-        self.by_tenant.get(name).unwrap_or(&self.default)
+    /// The name of a tenant, also of the default one.
+    fn named<'a>(&'a self, tenant: &'a str) -> &'a str {
+        match tenant.is_empty() {
+            true => &self.tenants.default,
+            false => tenant,
+        }
+    }
+
+    /// Counts the answer to a request over HTTP.
+    pub fn answered(&self, tenant: &str, status: u16, outcome: &Outcome) {
+        self.counters.answered(self.named(tenant), status, outcome);
     }
 
     /// Does `work` in a workspace and in its turn, and counts what became of it.
     fn counted(
         &self,
+        limits: &InForce,
         work: impl FnOnce(&mut Workspace) -> Result<Outcome, ReceiveError>,
     ) -> Result<Outcome, ReceiveError> {
-        let result = self.place().and_then(|place| {
+        self.counters.begun();
+        let result = place(limits).and_then(|place| {
             let mut workspace = self.workspaces.lock().pop().unwrap_or_default();
             let result = work(&mut workspace);
             let mut kept = self.workspaces.lock();
@@ -379,17 +372,6 @@ impl Receiver {
         result
     }
 
-    fn place(&self) -> Result<Option<OwnedSemaphorePermit>, ReceiveError> {
-        let Some((places, max)) = &self.places else {
-            return Ok(None);
-        };
-        let waiting = Arc::clone(places).acquire_owned();
-        match Handle::current().block_on(timeout(QUEUE_TIME_MAX, waiting)) {
-            Ok(Ok(place)) => Ok(Some(place)),
-            Ok(Err(_)) | Err(_) => Err(ReceiveError::Busy { max: *max }),
-        }
-    }
-
     /// The series that writers of a tenant named before.
     fn known(&self, tenant: &str) -> Arc<RwLock<Known>> {
         let known = self.known.read().get(tenant).map(Arc::clone);
@@ -405,6 +387,7 @@ impl Receiver {
     ) -> Result<Outcome, ReceiveError> {
         let mut written = Written::default();
         written.outcome.refusals.clone_from(&write.decoded.refusals);
+        (written.outcome.series, written.outcome.samples) = write.decoded.counts();
         let own = self.append_batches(write, &mut written)?;
         if let Some(own) = own {
             let mut lost: Vec<_> = (own.rejected.iter())
@@ -521,6 +504,18 @@ impl Receiver {
             all.entry(write.tenant.to_owned())
                 .or_insert_with(|| Arc::clone(known));
         }
+    }
+}
+
+/// Waits for a place for a request.
+fn place(limits: &InForce) -> Result<Option<OwnedSemaphorePermit>, ReceiveError> {
+    let Some((places, max)) = &limits.places else {
+        return Ok(None);
+    };
+    let waiting = Arc::clone(places).acquire_owned();
+    match Handle::current().block_on(timeout(QUEUE_TIME_MAX, waiting)) {
+        Ok(Ok(place)) => Ok(Some(place)),
+        Ok(Err(_)) | Err(_) => Err(ReceiveError::Busy { max: *max }),
     }
 }
 

@@ -226,7 +226,7 @@ impl<'a> SeriesDecoder<'a> {
                         batch.exemplar(exemplar);
                     }
                 }
-                4 => batch.histogram(histogram::decode(self.bytes, fields.bytes_of(value)?)?),
+                4 => batch.histogram(histogram::decode(self.bytes, fields.bytes_of(value)?)?.0),
                 _ => {}
             }
         }

@@ -106,27 +106,47 @@ impl SeriesDecoder<'_> {
             Ok(()) => out.begin(&mut self.labels, samples, self.options, None),
         };
         match batch {
-            Some(batch) => self.values(range, batch),
+            Some(batch) => {
+                let start = self.values(range, batch)?;
+                if let Some(start) = start.filter(|start| *start > 0 && self.options.zeros) {
+                    batch.start(batch.len() - 1, start);
+                }
+            }
             // What is refused must be sound all the same.
-            None => self.values(range, &mut scratch()),
+            None => {
+                self.values(range, &mut scratch())?;
+            }
         }
+        Ok(())
     }
 
-    fn values(&mut self, range: Range<usize>, batch: &mut Batch) -> Result<(), DecodeError> {
+    /// Adds what a series has; since when its first sample counts, if that is said.
+    fn values(
+        &mut self,
+        range: Range<usize>,
+        batch: &mut Batch,
+    ) -> Result<Option<i64>, DecodeError> {
         let mut fields = Fields::new(self.bytes, range);
+        let mut start = None;
         while let Some((field, value)) = fields.next_field()? {
             match field {
                 2 => {
-                    let (t, v) = sample(self.bytes, fields.bytes_of(value)?)?;
+                    let (t, v, since) = sample(self.bytes, fields.bytes_of(value)?)?;
                     batch.float(t, v);
+                    start.get_or_insert(since);
                 }
-                3 => batch.histogram(histogram::decode(self.bytes, fields.bytes_of(value)?)?),
+                3 => {
+                    let (histogram, since) =
+                        histogram::decode(self.bytes, fields.bytes_of(value)?)?;
+                    batch.histogram(histogram);
+                    start.get_or_insert(since);
+                }
                 4 => self.exemplar(fields.bytes_of(value)?, batch)?,
                 5 => self.metadata(fields.bytes_of(value)?, batch)?,
                 _ => {}
             }
         }
-        Ok(())
+        Ok(start)
     }
 
     /// Adds an exemplar, unless its labels cannot be had: exemplars are kept as far as that goes.
@@ -224,19 +244,18 @@ fn references(
     Ok(())
 }
 
+/// The time, the value, and since when it counts, which 0 leaves open.
 #[inline]
-fn sample(bytes: &[u8], range: Range<usize>) -> Result<(i64, f64), DecodeError> {
+fn sample(bytes: &[u8], range: Range<usize>) -> Result<(i64, f64, i64), DecodeError> {
     let mut fields = Fields::new(bytes, range);
-    let (mut t, mut v) = (0, 0.0);
+    let (mut t, mut v, mut start) = (0, 0.0, 0);
     while let Some((field, value)) = fields.next_field()? {
         match field {
             1 => v = fields.double_of(&value)?,
             2 => t = fields.varint_of(&value)?.cast_signed(),
-            3 => {
-                fields.varint_of(&value)?;
-            }
+            3 => start = fields.varint_of(&value)?.cast_signed(),
             _ => {}
         }
     }
-    Ok((t, v))
+    Ok((t, v, start))
 }

@@ -34,6 +34,8 @@ pub(super) struct Series {
     pub(super) tracked: u64,
     /// The round in which it last had any sample.
     pub(super) seen: u64,
+    /// Tells the metric that it belongs to from others of its target, where that matters.
+    pub(super) metric: u64,
     /// The last exemplar without a time of its own.
     pub(super) exemplar: Option<Box<(f64, Labels)>>,
 }
@@ -181,6 +183,11 @@ impl Cache {
         self.hasher.hash_one(labels.as_encoded())
     }
 
+    /// What tells the metric of these labels, its name and bounds left out, from others.
+    pub(super) fn metric(&self, family: Option<u32>, labels: &Labels) -> u64 {
+        self.hasher.hash_one((family, labels.as_encoded()))
+    }
+
     /// Adds a part, of a line that is not known yet, and gives its number.
     pub(super) fn add_part(
         &mut self,
@@ -239,6 +246,7 @@ impl Cache {
             was_live: false,
             tracked: 0,
             seen: self.round,
+            metric: 0,
             exemplar: None,
         });
         let of = |at: &u32| series[*at as usize].as_ref().map(|s| s.labels.as_encoded());

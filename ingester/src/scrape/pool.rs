@@ -20,7 +20,7 @@ use super::fetch::Fetcher;
 use super::run::Scraped;
 use super::target::{Populated, Target, populate};
 use super::{Live, Shared, relabel_steps};
-use crate::config::Job;
+use crate::config::{Job, Protocol};
 use crate::discovery::Watch;
 
 /// What the targets of a job share.
@@ -43,13 +43,19 @@ impl Context {
         let client = client.map_err(|error| format!("error creating HTTP client: {error}"))?;
         let scheme = job.shared.name_scheme;
         let failures = job.shared.failure_log.as_deref().map(FailureLog::open);
+        let mut job = job.clone();
+        let protocols = &mut job.shared.protocols;
+        if shared.settings.zeros && !job.lists_protocols && !protocols.contains(&Protocol::Protobuf)
+        {
+            protocols.insert(0, Protocol::Protobuf);
+        }
         Ok(Self {
-            fetcher: Fetcher::new(client, job),
+            fetcher: Fetcher::new(client, &job),
             failures: failures.transpose()?,
             relabel: compiled(&job.relabel, scheme)?,
             metric_relabel: compiled(&job.metric_relabel, scheme)?.into(),
             too_many: Mutex::default(),
-            job: job.clone(),
+            job,
             shared,
         })
     }

@@ -3,6 +3,7 @@
 
 pub(super) mod classic;
 mod collect;
+mod created;
 mod histogram;
 
 use std::collections::HashSet;
@@ -71,6 +72,8 @@ pub(super) struct Round<'a> {
     is_protobuf: bool,
     /// The histogram that was native last.
     last_native: Option<u64>,
+    /// The first series of the batch of which nothing was said yet since when it counts.
+    startless: usize,
     families: Arc<Mutex<Families>>,
 }
 
@@ -99,6 +102,7 @@ impl<'a> Round<'a> {
             collecting: None,
             is_protobuf: false,
             last_native: None,
+            startless: 0,
             families,
         }
     }
@@ -136,6 +140,7 @@ impl<'a> Round<'a> {
     fn entry(&mut self, parser: &mut Parser<'_>) -> Result<bool, Error> {
         let (family, detail) = match parser.next_entry()? {
             None => return Ok(false),
+            Some(Entry::Sample(sample)) if self.created(&sample) => return Ok(true),
             Some(Entry::Sample(sample)) => {
                 let text = sample.series.text;
                 let (what, again) = match self.cache.lines.meet_text(text) {
@@ -237,7 +242,9 @@ impl<'a> Round<'a> {
             }
         }
         let exposed = |name: &str| series.labels.iter().any(|l| l.name.unescape() == name);
-        self.resolve_part(&builder.labels(), exposed)
+        let what = self.resolve_part(&builder.labels(), exposed)?;
+        self.note_metric(what, &mut builder);
+        Ok(what)
     }
 
     fn resolve(&mut self, raw: &Labels, exposed: impl Fn(&str) -> bool) -> Result<What, Error> {
@@ -404,7 +411,9 @@ impl<'a> Round<'a> {
         let what = match (what, &sample.value) {
             (What::Part(number), protobuf::Value::Float(value)) => {
                 let exemplars = || sample.exemplars.clone();
-                match self.part(number, (again, sample.timestamp), *value, exemplars)? {
+                let classic = self.part(number, (again, sample.timestamp), *value, exemplars)?;
+                self.start_collecting(sample.start);
+                match classic {
                     Some(classic) => classic,
                     None => return Ok(()),
                 }
@@ -420,6 +429,7 @@ impl<'a> Round<'a> {
         let Some((number, t)) = self.sample(what, again, sample.timestamp) else {
             return Ok(());
         };
+        self.start(sample.start);
         let histogram = match sample.value {
             protobuf::Value::Float(v) => {
                 self.batch.float(t, v);

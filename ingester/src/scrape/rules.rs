@@ -23,6 +23,8 @@ pub(super) struct SampleRules {
     pub(super) limits: Limits,
     pub(super) name_scheme: NameScheme,
     pub(super) histograms: Histograms,
+    /// Where targets say since when something counts, it has a zero then.
+    pub(super) zeros: bool,
     /// Native histograms are brought to this resolution at most.
     pub(super) schema_max: i32,
 }
@@ -31,7 +33,7 @@ impl SampleRules {
     pub(super) fn new(
         job: &Job,
         target: Labels,
-        histograms: Histograms,
+        (histograms, zeros): (Histograms, bool),
         relabel: Arc<[RelabelRule]>,
     ) -> Self {
         Self {
@@ -43,6 +45,7 @@ impl SampleRules {
             limits: job.shared.limits,
             name_scheme: job.shared.name_scheme,
             histograms,
+            zeros,
             schema_max: schema_for_factor(job.min_bucket_factor),
         }
     }
@@ -161,7 +164,7 @@ mod tests {
         SampleRules::new(
             &job,
             target,
-            Histograms::of_job(&job),
+            (Histograms::of_job(&job), false),
             compiled.expect(lines).into(),
         )
     }

@@ -71,7 +71,7 @@ impl Scraped {
             rules: SampleRules::new(
                 &context.job,
                 target.labels.clone(),
-                target.histograms,
+                (target.histograms, context.shared.settings.zeros),
                 Arc::clone(&context.metric_relabel),
             ),
             target,

@@ -1,6 +1,7 @@
 //! Whole scrapes, sample by sample; and against targets that answer over HTTP.
 
 mod classic;
+mod created;
 mod http;
 mod manager;
 mod oauth2;
@@ -78,6 +79,10 @@ impl Appender for Recorder {
             });
         }
         let mut appended = Appended::default();
+        for (at, start) in batch.starts() {
+            let labels = Labels::from_encoded(batch.get(*at).labels).to_string();
+            state.lines.push(format!("{labels} from {start}"));
+        }
         for (i, series) in batch.iter().enumerate() {
             let labels = Labels::from_encoded(series.labels).to_string();
             let next = SeriesRef(state.refs.len() as u64 + 1);
@@ -138,6 +143,7 @@ fn settings(recorder: &Arc<Recorder>, now_ms: i64) -> Settings {
         tenant: "tenant".to_owned(),
         clock: Arc::new(ManualClock::new(now_ms)),
         hostname: "host".to_owned(),
+        zeros: false,
     }
 }
 
@@ -158,8 +164,15 @@ impl Hand {
     }
 
     fn of(lines: &str, discovered: &Labels) -> Self {
+        Self::with(lines, discovered, |_| ())
+    }
+
+    /// One under further settings.
+    fn with(lines: &str, discovered: &Labels, set: impl FnOnce(&mut Settings)) -> Self {
         let recorder = Arc::new(Recorder::default());
-        let shared = Arc::clone(&Manager::new(settings(&recorder, 0)).shared);
+        let mut settings = settings(&recorder, 0);
+        set(&mut settings);
+        let shared = Arc::clone(&Manager::new(settings).shared);
         let job = config(lines).jobs.remove(0);
         let context = Arc::new(Context::new(&job, shared).expect(lines));
         let Populated::Active(target) = populate(discovered, &job, &[]) else {

@@ -56,6 +56,7 @@ async fn node_exporter_is_scraped() {
         tenant: String::new(),
         clock: Arc::new(SystemClock),
         hostname: "host".to_owned(),
+        zeros: false,
     });
     for protocol in [
         "OpenMetricsText1.0.0",

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use model::sample::is_stale;
-use model::{Exemplar, FloatHistogram, Histogram, Metadata, Sample, Value};
+use model::{CounterResetHint, Exemplar, FloatHistogram, Histogram, Metadata, Sample, Value};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 
 use super::Head;
@@ -49,12 +49,15 @@ impl Head {
             in_order: None,
             out_of_order: None,
             current: 0,
+            start: None,
         };
         append.result.series.reserve(batch.len());
         let mut by_labels = by_labels.into_iter();
         let mut references = self.lookup.references();
+        let mut starts = batch.starts().iter().peekable();
         for (i, series) in batch.iter().enumerate() {
             append.current = i;
+            append.start = starts.next_if(|(at, _)| *at == i).map(|(_, start)| *start);
             let taken = match series.known {
                 None => {
                     let found = by_labels.next();
@@ -163,6 +166,8 @@ struct Append<'a> {
     out_of_order: Option<(i64, i64)>,
     /// Number of the series in the batch.
     current: usize,
+    /// Since when it counts.
+    start: Option<i64>,
 }
 
 fn widen(span: &mut Option<(i64, i64)>, t: i64) {
@@ -199,6 +204,9 @@ impl Append<'_> {
             state.is_logged = true;
         }
         let had_full = state.samples.has_full();
+        if let Some(start) = self.start.take() {
+            self.zero(entry, &mut state, (series, start));
+        }
         if series.histograms.is_empty() {
             for float in series.floats {
                 self.float(entry, &mut state, *float);
@@ -217,6 +225,45 @@ impl Append<'_> {
             self.exemplar(entry, exemplar);
         }
         Ok(())
+    }
+
+    /// Takes a zero at the time since which a series counts, if that is before its samples and nothing
+    /// of it is as new. It is no sample that anybody sent, so that nobody hears of a refusal.
+    fn zero(
+        &mut self,
+        entry: &Arc<Entry>,
+        state: &mut State,
+        (series, t): (&BatchSeries<'_>, i64),
+    ) {
+        let first = times(series).min();
+        let place = self.window.place(state.samples.max_time(), t);
+        if first.is_none_or(|first| t >= first) || !matches!(place, Ok(Place::InOrder)) {
+            return;
+        }
+        let taken = match series.histograms.first() {
+            None => self.take_float(entry, state, Float { t, v: 0.0 }),
+            Some(TimedHistogram::Integer(_, h)) => {
+                let zero = Histogram {
+                    schema: h.schema,
+                    zero_threshold: h.zero_threshold,
+                    custom_values: h.custom_values.clone(),
+                    counter_reset_hint: CounterResetHint::Reset,
+                    ..Histogram::default()
+                };
+                self.histogram(entry, state, (t, &zero))
+            }
+            Some(TimedHistogram::Float(_, h)) => {
+                let zero = FloatHistogram {
+                    schema: h.schema,
+                    zero_threshold: h.zero_threshold,
+                    custom_values: h.custom_values.clone(),
+                    counter_reset_hint: CounterResetHint::Reset,
+                    ..FloatHistogram::default()
+                };
+                self.float_histogram(entry, state, (t, &zero))
+            }
+        };
+        taken.unwrap_or_default();
     }
 
     /// Floats and histograms of one series, in order of time as far as each comes in order.

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::model::stop::Stopped;
-use ::model::{MatchOp, Matcher, Sample, Stop, TimeRange, Value};
+use ::model::{Histogram, MatchOp, Matcher, Sample, Stop, TimeRange, Value};
 
 use super::*;
-use crate::batch::{Batch, Reject};
+use crate::batch::{Batch, Reject, TimedHistogram};
 use crate::merge::merged_samples;
 
 /// A minute, in milliseconds.
@@ -55,6 +55,71 @@ fn floats(head: &Head, name: &str) -> Vec<(i64, f64)> {
         other => panic!("{other:?}"),
     };
     samples.map(float).collect()
+}
+
+#[test]
+fn series_have_a_zero_since_when_they_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), with_window(30));
+    let append = |t: i64, start: i64| {
+        let mut batch = Batch::new();
+        batch.series([("__name__", "before")]);
+        batch.float(t, 1.0);
+        batch.series([("__name__", "a")]);
+        batch.float(t, t as f64);
+        batch.start(1, start);
+        let appended = head.append(&batch, 1_000 * MINUTE).unwrap();
+        assert_eq!((appended.floats, appended.rejected.len()), (2, 0));
+    };
+    append(1_000 * MINUTE, 990 * MINUTE);
+    // Older than the newest sample, at the sample, behind it, and between the newest and the sample.
+    append(1_001 * MINUTE, 995 * MINUTE);
+    append(1_002 * MINUTE, 1_002 * MINUTE);
+    append(1_003 * MINUTE, 1_004 * MINUTE);
+    append(1_005 * MINUTE, 1_004 * MINUTE);
+    let at = |minute: i64, v: f64| (minute * MINUTE, v);
+    let own = |minute: i64| at(minute, (minute * MINUTE) as f64);
+    let expected = [
+        at(990, 0.0),
+        own(1_000),
+        own(1_001),
+        own(1_002),
+        own(1_003),
+        at(1_004, 0.0),
+        own(1_005),
+    ];
+    assert_eq!(floats(&head, "a"), expected);
+    assert_eq!(floats(&head, "before").len(), 5);
+    drop(head);
+    let again = open(dir.path(), with_window(30));
+    assert_eq!(floats(&again, "a"), expected);
+}
+
+#[test]
+fn histograms_have_an_empty_one_since_when_they_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), HeadOptions::default());
+    let mut batch = Batch::new();
+    batch.series([("__name__", "h")]);
+    let histogram = Histogram {
+        schema: 2,
+        count: 3,
+        zero_count: 3,
+        ..Histogram::default()
+    };
+    batch.histogram(TimedHistogram::Integer(2 * MINUTE, histogram));
+    batch.start(0, MINUTE);
+    head.append(&batch, 2 * MINUTE).unwrap();
+    let found = head.select(&[Matcher::equal("__name__", "h")], TimeRange::ALL);
+    let samples: Vec<_> = merged_samples(found[0].chunks(TimeRange::ALL).unwrap())
+        .map(Result::unwrap)
+        .collect();
+    let counts = samples.iter().map(|s| match &s.value {
+        Value::Histogram(h) => (s.t, h.count, h.schema),
+        other => panic!("{other:?}"),
+    });
+    let expected = [(MINUTE, 0, 2), (2 * MINUTE, 3, 2)];
+    assert_eq!(counts.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn simple_types_are_one_sample() {
         label: vec![label("a", "b")],
         counter: Some(client::Counter {
             value: 2.5,
+            created_timestamp: None,
             exemplar: Some(client::Exemplar {
                 label: vec![label("trace", "x")],
                 value: 1.0,
@@ -94,6 +95,7 @@ fn summaries_are_count_sum_and_quantiles() {
             sample_count: 4,
             sample_sum: 5.5,
             quantile: vec![quantile(0.0), quantile(0.99), quantile(1.0)],
+            created_timestamp: None,
         }),
         ..Metric::default()
     };

@@ -732,6 +732,7 @@ fn messages_of_all_types_are_the_text_of_them() {
                     quantile: 0.5,
                     value: 1.5,
                 }],
+                created_timestamp: None,
             }),
             ..Default::default()
         }],

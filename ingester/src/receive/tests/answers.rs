@@ -89,6 +89,7 @@ impl Fixture {
                 default: "default-tenant".to_owned(),
             },
             limits: LimitsFile::parse(limits).unwrap(),
+            limits_file: None,
         };
         let appender: Arc<dyn Appender> = Arc::<Recorder>::clone(&recorder);
         Self {
@@ -150,7 +151,7 @@ fn writes_are_acknowledged_after_they_are_durable() {
         ]
     );
     let mut figures = Exposition::default();
-    fixture.receiver.counters().collect(&mut figures);
+    fixture.receiver.collect(&mut figures);
     let figures = figures.into_text();
     for line in [
         "promontory_receive_samples_total 4\n",

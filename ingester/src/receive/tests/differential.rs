@@ -222,6 +222,50 @@ fn to_v2(request: &WriteRequest) -> write_v2::Request {
     out
 }
 
+#[test]
+fn starts_are_heard_where_they_are_wanted() {
+    let mut request = write_v2::Request {
+        symbols: [&b""[..], b"__name__", b"a", b"h"]
+            .map(bytes::Bytes::from)
+            .to_vec(),
+        ..Default::default()
+    };
+    let sample = write_v2::Sample {
+        value: 1.0,
+        timestamp: 9,
+        start_timestamp: 5,
+    };
+    let histogram = write_v2::Histogram {
+        start_timestamp: 6,
+        ..Default::default()
+    };
+    let mut series = write_v2::TimeSeries {
+        labels_refs: vec![1, 2],
+        samples: vec![sample],
+        ..Default::default()
+    };
+    request.timeseries.push(series.clone());
+    series.samples[0].start_timestamp = 0;
+    request.timeseries.push(series.clone());
+    (series.labels_refs, series.samples) = (vec![1, 3], Vec::new());
+    series.histograms = vec![histogram];
+    request.timeseries.push(series);
+    let starts = |zeros| {
+        let options = DecodeOptions {
+            zeros,
+            ..DecodeOptions::default()
+        };
+        let mut decoded = Decoded::new();
+        v2::decode(&request.encode_to_vec(), &options, &mut decoded).unwrap();
+        let batches = decoded.batches();
+        batches
+            .flat_map(|(_, batch)| batch.starts().to_vec())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(starts(true), [(0, 5), (2, 6)]);
+    assert_eq!(starts(false), []);
+}
+
 proptest! {
     #[test]
     fn v1_sees_what_prost_sees(request in a_request()) {

@@ -13,7 +13,7 @@ use crate::exposition::protobuf;
 #[derive(Debug)]
 pub(super) struct Collecting {
     /// Tells it from others.
-    histogram: u64,
+    pub(super) histogram: u64,
     what: What,
     hint: CounterResetHint,
     collected: Collected,
@@ -21,6 +21,8 @@ pub(super) struct Collecting {
     timestamp: Option<i64>,
     /// One of its lines was met in this pass before.
     again: bool,
+    /// Since when it counts.
+    pub(super) start: Option<i64>,
 }
 
 impl Round<'_> {
@@ -87,6 +89,7 @@ impl Round<'_> {
             collected: Collected::default(),
             timestamp: None,
             again: false,
+            start: None,
         });
         collecting.collected.add(part.place, value);
         collecting.collected.exemplars.extend(exemplars());
@@ -135,11 +138,13 @@ impl Round<'_> {
             hint,
             again,
             timestamp,
+            start,
             ..
         } = collecting;
         let Some((number, at)) = self.sample(what, again, timestamp) else {
             return Ok(());
         };
+        self.start(start);
         let fitted = match &mut native {
             TimedHistogram::Integer(t, h) => {
                 (*t, h.counter_reset_hint) = (at, hint);
