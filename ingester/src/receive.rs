@@ -14,6 +14,7 @@
 mod body;
 mod counters;
 mod decoded;
+mod error;
 pub mod grpc;
 mod histogram;
 pub mod http;
@@ -37,6 +38,7 @@ mod tests;
 pub use body::Encoding;
 pub(crate) use body::{BodyError, decompress};
 pub use decoded::{DecodeOptions, Decoded};
+pub use error::ReceiveError;
 pub use in_force::LIMITS_FILE;
 pub use known::Known;
 pub use labels::LabelLimits;

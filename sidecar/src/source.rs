@@ -15,6 +15,7 @@ use runtime::metrics::{Collect, Exposition};
 use runtime::process::Shutdown;
 use serde::Deserialize;
 use storeapi::StoreError;
+use storeapi::remote_read::ReadError;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
@@ -45,6 +46,8 @@ pub(crate) struct Source {
     last_seen: AtomicI64,
     /// Series have labels of their own with the names of external ones.
     has_hidden_labels: AtomicBool,
+    /// Chunks of it are of encodings that are not read here.
+    has_strange_chunks: AtomicBool,
 }
 
 impl fmt::Debug for Source {
@@ -89,6 +92,7 @@ impl Source {
             is_up: AtomicBool::new(false),
             last_seen: AtomicI64::new(0),
             has_hidden_labels: AtomicBool::new(false),
+            has_strange_chunks: AtomicBool::new(false),
         }
     }
 
@@ -118,6 +122,22 @@ impl Source {
     /// Takes note that they do.
     pub(crate) fn found_hidden_labels(&self) {
         self.has_hidden_labels.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be asked for samples, for chunks of it are of encodings that are not read here.
+    pub(crate) fn has_strange_chunks(&self) -> bool {
+        self.has_strange_chunks.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that they are.
+    pub(crate) fn found_strange_chunks(&self, error: &ReadError) {
+        if !self.has_strange_chunks.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %error,
+                "Prometheus is asked for samples from now on, which takes more of it and of this; with \
+                 storage.tsdb.chunk_encoding.floats set to xor there, and a restart here, it need not be"
+            );
+        }
     }
 
     /// Asks Prometheus for what is to be known.

@@ -51,9 +51,12 @@ pub enum ReadError {
     /// A frame of a stream is damaged, or cut.
     #[error("frame of the streamed answer {0}")]
     Frame(String),
-    /// A chunk is damaged, or of an encoding that cannot be read.
+    /// A chunk is damaged.
     #[error("chunk of a series: {0}")]
     Chunk(String),
+    /// A chunk is of an encoding that cannot be read.
+    #[error("chunk of a series has the encoding {0}, which is not read here")]
+    Encoding(i32),
     /// None of the answers that the client takes can be given.
     #[error(
         "none of the requested response types {0:?} is supported; ask for SAMPLES (0) or STREAMED_XOR_CHUNKS (1)"
@@ -88,7 +91,7 @@ impl ReadError {
             Self::Convert(error) => error.kind(),
             Self::Store(error) => error.kind,
             Self::Message(_) | Self::ResponseTypes(_) => ErrorKind::Invalid,
-            Self::Frame(_) | Self::Chunk(_) => ErrorKind::Corrupt,
+            Self::Frame(_) | Self::Chunk(_) | Self::Encoding(_) => ErrorKind::Corrupt,
             Self::TooManySamples { .. } => ErrorKind::Exhausted,
             Self::Busy { .. } => ErrorKind::Unavailable,
         }

@@ -13,8 +13,9 @@ use runtime::process::blocking;
 use tonic::{Request, Response, Status};
 use tsdb::batch::Reject;
 
+use super::error::ReceiveError;
 use super::outcome::{Outcome, Reason};
-use super::receiver::{ReceiveError, Receiver};
+use super::receiver::Receiver;
 
 /// The service.
 #[derive(Debug, Clone)]

@@ -22,8 +22,9 @@ use runtime::http::{
 use tsdb::batch::Reject;
 
 use super::body::Encoding;
+use super::error::ReceiveError;
 use super::outcome::{Outcome, Reason};
-use super::receiver::{ReceiveError, Receiver, Version};
+use super::receiver::{Receiver, Version};
 
 /// Seconds after which a refused request may be sent again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use runtime::Error;
-use runtime::environment::Environment;
 use runtime::followed::Followed;
 use runtime::metrics::Exposition;
+use runtime::{Environment, Error};
 use tokio::sync::Semaphore;
 
 use super::decoded::DecodeOptions;

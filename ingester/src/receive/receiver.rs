@@ -6,34 +6,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::ErrorKind;
 use parking_lot::{Mutex, RwLock};
 use proto::prometheus::TimeSeries;
-use runtime::Clock;
-use runtime::environment::Environment;
 use runtime::metrics::{Collect, Exposition};
-use storeapi::snappy::SnappyError;
+use runtime::{Clock, Environment};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection, WriteError};
+use tsdb::batch::{Appended, Batch, CommitPoint, Reject, Rejection};
 
-use super::body::{self, BodyError, Encoding};
+use super::body::{self, Encoding};
 use super::counters::Counters;
 use super::decoded::{DecodeOptions, Decoded, Message, shown_encoded};
+use super::error::ReceiveError;
 use super::in_force::{InForce, Limits, TenantOptions};
 use super::known::Known;
 use super::limits::LimitsFile;
 use super::metadata::MetadataStore;
 use super::outcome::{Outcome, Reason};
 use super::tenant::TenantSettings;
-use super::wire::DecodeError;
 use super::{message, v1, v2};
 use crate::append::Appender;
 use crate::pipeline::{Refined, Stage};
 use crate::protocols::names::Names;
 use crate::protocols::status::ReceiverStatus;
-use crate::storage::tenant_name::InvalidTenant;
 
 /// Bytes of a buffer that is kept for the next request.
 const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -66,79 +62,6 @@ pub enum Version {
     V1,
     /// `io.prometheus.write.v2.Request`.
     V2,
-}
-
-/// Why a request was refused as a whole.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiveError {
-    /// Its body cannot be decompressed.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// It is larger than the tenant's requests may be.
-    #[error("write request too large: {bytes} bytes or more, and the limit is {max} ({flag})")]
-    TooLarge {
-        /// Its bytes, as far as they were looked at.
-        bytes: usize,
-        /// Bytes that are allowed.
-        max: usize,
-        /// Who says so.
-        flag: &'static str,
-    },
-    /// Its message cannot be decoded.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-    /// It is for a tenant that cannot be.
-    #[error(transparent)]
-    Tenant(#[from] InvalidTenant),
-    /// There are as many requests as there may be.
-    #[error(
-        "{max} writes are under way already, the limit (max_concurrency of --receive.limits-config-file); try again"
-    )]
-    Busy {
-        /// Writes that may be under way.
-        max: usize,
-    },
-    /// The storage did not take it.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl ReceiveError {
-    /// What the writer should do about it.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Body(error) => error.kind(),
-            Self::Write(error) => error.kind(),
-            Self::TooLarge { .. }
-            | Self::Decode(
-                DecodeError::TooManySeries { .. }
-                | DecodeError::TooManySamples { .. }
-                | DecodeError::TooManySymbols { .. },
-            ) => ErrorKind::Exhausted,
-            Self::Decode(DecodeError::Malformed { .. }) | Self::Tenant(_) => ErrorKind::Invalid,
-            Self::Busy { .. } => ErrorKind::Unavailable,
-        }
-    }
-
-    /// A body that cannot be decompressed to the bytes that `flag` allows.
-    fn of_body(error: BodyError, flag: &'static str) -> Self {
-        match error {
-            BodyError::Snappy(SnappyError::TooLarge { bytes, max }) => {
-                Self::TooLarge { bytes, max, flag }
-            }
-            BodyError::TooLarge { max } => Self::TooLarge {
-                bytes: max.saturating_add(1),
-                max,
-                flag,
-            },
-            error => Self::Body(error),
-        }
-    }
-
-    /// True when the request itself is larger than it may be, which no later try changes.
-    pub fn is_too_large(&self) -> bool {
-        self.kind() == ErrorKind::Exhausted && !matches!(self, Self::Write(_))
-    }
 }
 
 /// Memory for one request.

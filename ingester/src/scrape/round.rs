@@ -5,8 +5,8 @@ pub(super) mod classic;
 mod collect;
 mod created;
 mod histogram;
+mod settle;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::float::push_openmetrics;
@@ -14,9 +14,10 @@ use model::labels::METRIC_NAME;
 use model::sample::STALE_NAN;
 use model::{Exemplar, Labels, LabelsBuilder, MetricType};
 use parking_lot::Mutex;
-use tsdb::batch::{Appended, Batch, TimedHistogram};
+use tsdb::batch::{Batch, TimedHistogram};
 
 use self::collect::Collecting;
+pub(super) use self::settle::{Filled, Settled};
 use super::cache::{Cache, Families};
 use super::error::Error;
 use super::lines::What;
@@ -540,66 +541,4 @@ pub(super) fn mark_stale(batch: &mut Batch, series: &super::cache::Series, t: i6
         None => batch.series(&series.labels),
     }
     batch.float(t, STALE_NAN);
-}
-
-/// What the store made of a pass.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    pub(super) counts: Counts,
-    /// Series to be marked stale, by their numbers in the cache.
-    pub(super) ended: Vec<u32>,
-}
-
-/// What is in the batch of a pass that ended.
-#[derive(Debug)]
-pub(super) struct Filled {
-    counts: Counts,
-    numbers: Vec<u32>,
-    added: Vec<usize>,
-}
-
-impl Filled {
-    /// Remembers what the store calls the series, counts those that are new to it, and finds those
-    /// that end as it takes nothing of them.
-    pub(super) fn settle(self, cache: &mut Cache, appended: &Appended) -> Settled {
-        for (number, known) in self.numbers.iter().zip(&appended.series) {
-            cache.set_known(*number, *known);
-        }
-        let mut counts = self.counts;
-        let taken = |at: &&usize| {
-            let stored = appended.series.get(**at).is_some_and(Option::is_some);
-            stored && !appended.rejected_sample_of(**at)
-        };
-        counts.added += self.added.iter().filter(taken).count() as u64;
-        let ended = match appended.rejected.is_empty() {
-            true => Vec::new(),
-            false => self.refused(cache, appended),
-        };
-        Settled { counts, ended }
-    }
-
-    /// The series of which the store took nothing in this pass, though they are live: they end.
-    fn refused(&self, cache: &mut Cache, appended: &Appended) -> Vec<u32> {
-        let refused = |at: usize| appended.rejected_sample_of(at);
-        let numbers = || self.numbers.iter().copied().enumerate();
-        let taken: HashSet<u32> = numbers()
-            .filter(|(at, _)| !refused(*at))
-            .map(|(_, number)| number)
-            .collect();
-        let lost: HashSet<u32> = numbers()
-            .filter(|(at, number)| refused(*at) && !taken.contains(number))
-            .map(|(_, number)| number)
-            .collect();
-        lost.into_iter()
-            .filter(|number| cache.lose(*number))
-            .collect()
-    }
-
-    /// The counts of a pass that could not be appended.
-    pub(super) fn unsettled(&self) -> Settled {
-        Settled {
-            counts: self.counts,
-            ended: Vec::new(),
-        }
-    }
 }

@@ -34,17 +34,29 @@ pub(super) async fn series(source: Arc<Source>, question: Question) -> Frames {
         return sampled(response, &question).await;
     }
     let must_sort = question.removes_own_labels() || source.has_hidden_labels();
-    let answer = Answer {
+    let mut answer = Answer {
         response,
         reader: FrameReader::new(MESSAGE_BYTES_MAX),
         order: (!must_sort).then(Order::default),
         question,
         source,
     };
-    let frames = stream::unfold(Some(answer), async |answer| {
-        let mut answer = answer?;
-        match answer.next().await {
-            Ok(Some(series)) => Some((Ok(Frame::Series(series)), Some(answer))),
+    let first = answer.next().await;
+    if first.is_err() && answer.source.has_strange_chunks() {
+        // Nothing was passed on yet, so that the question can be asked in another way.
+        return match ask(&answer.source, &answer.question).await {
+            Ok(response) => sampled(response, &answer.question).await,
+            Err(error) => failed(error),
+        };
+    }
+    let frames = stream::unfold(Some((Some(first), answer)), async |state| {
+        let (first, mut answer) = state?;
+        let next = match first {
+            Some(first) => first,
+            None => answer.next().await,
+        };
+        match next {
+            Ok(Some(series)) => Some((Ok(Frame::Series(series)), Some((None, answer)))),
             Ok(None) => {
                 let rest = answer.finish()?;
                 Some((Ok(Frame::Series(rest)), None))
@@ -66,7 +78,10 @@ async fn ask(source: &Source, question: &Question) -> Result<Response, StoreErro
     };
     let request = ReadRequest {
         queries: vec![query],
-        response_type: ResponseType::StreamedXorChunks,
+        response_type: match source.has_strange_chunks() {
+            true => ResponseType::Samples,
+            false => ResponseType::StreamedXorChunks,
+        },
     };
     let body = request.encode().map_err(store_error)?;
     source.client().read(body).await
@@ -112,7 +127,8 @@ impl Answer {
         let mut out = Vec::new();
         loop {
             while let Some(message) = self.reader.next_message().map_err(store_error)? {
-                let frame = remote_read::decode::chunked_frame(message).map_err(store_error)?;
+                let frame = remote_read::decode::chunked_frame(message);
+                let frame = frame.map_err(|error| self.refused(error))?;
                 for series in frame.series {
                     self.take(series, &mut out)?;
                 }
@@ -129,6 +145,18 @@ impl Answer {
                 }
             }
         }
+    }
+
+    /// Why a message cannot be used; where samples would do, the next question is for those.
+    fn refused(&self, error: ReadError) -> StoreError {
+        if !matches!(error, ReadError::Encoding(_)) {
+            return store_error(error);
+        }
+        self.source.found_strange_chunks(&error);
+        StoreError::new(
+            ErrorKind::Unavailable,
+            format!("remote read of Prometheus: {error}; ask again, it is asked for samples then"),
+        )
     }
 
     /// What waited for its place until the end.

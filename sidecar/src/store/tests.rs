@@ -11,6 +11,7 @@ use promontory_tests::process::Server;
 use promontory_tests::{free_port, peer, remote_write};
 use runtime::SystemClock;
 use storeapi::acceptance::{DataSet, check};
+use storeapi::remote_read::{ReadRequest, ResponseType};
 
 use super::*;
 use crate::client::{Client, ClientConfig};
@@ -247,4 +248,76 @@ async fn values_of_external_labels_come_without_word_of_a_limit() {
     );
     let (_, warnings) = values("job").await;
     assert_eq!(warnings, ["results truncated due to limit", "slow"]);
+}
+
+/// A stream with one chunk of the encoding 4, and the samples of the same series.
+const STRANGE: &[u8] =
+    b"\x1e\x07q\xccw\x0a\x1c\x0a\x0d\x0a\x08__name__\x12\x01m\x12\x0b\x08\x01\x10\x02\x18\x04\x22\x03\x00\x01\x00";
+const SAMPLES: &[u8] =
+    b" |\x0a\x1e\x0a\x1c\x0a\x0d\x0a\x08__name__\x12\x01m\x12\x0b\x09\x00\x00\x00\x00\x00\x00\xf8?\x10\x01";
+
+/// Answers remote reads with a stream where that is asked for, and keeps what was asked.
+fn strange_prometheus(asked: Arc<std::sync::Mutex<Vec<bool>>>) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            let length = head.split("content-length: ").nth(1);
+            let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            stream.read_exact(&mut body).unwrap();
+            let question = ReadRequest::decode(&body, 1 << 20).unwrap();
+            let is_stream = question.response_type == ResponseType::StreamedXorChunks;
+            asked.lock().unwrap().push(is_stream);
+            let (kind, body) = match is_stream {
+                true => ("application/x-streamed-protobuf", STRANGE),
+                false => ("application/x-protobuf", SAMPLES),
+            };
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type:";
+            write!(
+                stream,
+                "{head} {kind}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            )
+            .unwrap();
+            stream.write_all(body).unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_that_are_not_read_come_as_samples() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let url = format!(
+        "http://127.0.0.1:{}",
+        strange_prometheus(Arc::clone(&asked))
+    );
+    let client = Client::new(&url, &ClientConfig::default()).unwrap();
+    let min_time = MinTime::At(i64::MIN);
+    let source = Arc::new(Source::new(client, min_time, Arc::new(SystemClock)));
+    let store = PrometheusStore::new(source);
+    for asked_before in [0, 2] {
+        assert_eq!(asked.lock().unwrap().len(), asked_before);
+        let request = SeriesRequest {
+            range: TimeRange::closed(0, 10),
+            matchers: vec![Matcher::equal("__name__", "m")],
+            ..SeriesRequest::default()
+        };
+        let frames: Vec<_> = store.series(request).try_collect().await.unwrap();
+        let [Frame::Series(series)] = &frames[..] else {
+            panic!("{frames:?}");
+        };
+        assert_eq!(series[0].labels.metric_name(), "m");
+        assert_eq!((series[0].chunks[0].min_time, series.len()), (1, 1));
+    }
+    assert_eq!(*asked.lock().unwrap(), [true, false, false]);
 }

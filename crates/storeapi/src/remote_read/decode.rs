@@ -41,8 +41,7 @@ fn chunked_series(series: ChunkedSeries) -> Result<Series, ReadError> {
             Ok(chunk::Encoding::Histogram) => Encoding::Histogram,
             Ok(chunk::Encoding::FloatHistogram) => Encoding::FloatHistogram,
             Ok(chunk::Encoding::Unknown) | Err(_) => {
-                let kind = chunk.r#type;
-                return Err(ReadError::Chunk(format!("encoding {kind} is not known")));
+                return Err(ReadError::Encoding(chunk.r#type));
             }
         };
         let data = Chunk {
