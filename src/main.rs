@@ -42,7 +42,7 @@ enum Command {
     Store(Component<store::Flags>),
     /// Answer PromQL over endpoints that speak the StoreAPI and over a local data directory.
     Querier(Box<Component<querier::Flags>>),
-    /// Merge, downsample and expire the blocks of a bucket.
+    /// Merge and expire the blocks of a bucket.
     #[command(alias = "compact")]
     Compactor(Component<compactor::Flags>),
     /// Tools for buckets.
