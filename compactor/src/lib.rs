@@ -123,7 +123,8 @@ fn filters(rules: &Rules) -> Vec<Filter> {
         // Readers stop at half of the delay at the latest; until then a marked block counts.
         Filter::DeletionMarks(rules.delete_delay_ms / 2),
         Filter::ReplicaLabels(rules.replica_labels.clone()),
-        Filter::Duplicates,
+        // What is merged into a block that is to be deleted may be all that is left.
+        Filter::DuplicatesOfKept,
     ]
 }
 

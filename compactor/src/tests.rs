@@ -2,6 +2,8 @@
 
 mod blocks;
 
+use std::collections::BTreeSet;
+
 use bucket::faults::{Fault, FaultStore, Faults};
 use bucket::{BlockObject, NoCompactReason, TimeBounds};
 use futures::TryStreamExt as _;
@@ -343,6 +345,30 @@ async fn fresh_and_marked_blocks_take_no_part() {
         !sources.contains(&ids[1]),
         "what was deleted comes not back"
     );
+}
+
+/// How one undoes a merge: mark what it made, and take the marks of its sources away.
+#[tokio::test]
+async fn sources_of_a_block_that_is_to_be_deleted_are_kept() {
+    let (bench, ids) = Bench::filled(&PRODUCERS[..5]).await;
+    let before = bench.read().await;
+    let merged = bench.pass().await.merged[0];
+    for id in &ids[..4] {
+        let mark = BlockObject::DeletionMark(*id).to_string();
+        bench.bucket.delete(&mark).await.unwrap();
+    }
+    bucket::delete::mark_for_deletion(&bench.bucket, merged, "undone", NOW_MS)
+        .await
+        .unwrap();
+    // Merged once more they are covered by what is there to stay.
+    let report = bench.pass().await;
+    assert_eq!((report.merged.len(), report.marked.len()), (1, 4));
+    let marks = view(&bench.bucket, NOW_MS).await.deletion_marks;
+    let why: BTreeSet<_> = ids[..4].iter().map(|id| marks[id].details()).collect();
+    assert_eq!(why, BTreeSet::from(["source of compacted block"]));
+    bench.clock.advance(49 * HOUR_MS);
+    assert_eq!(bench.pass().await.deleted.len(), 5);
+    assert_eq!(bench.read().await, before);
 }
 
 #[tokio::test]

@@ -226,23 +226,31 @@ impl<M: Keep> Fetcher<M> {
         drop(known);
         for filter in &self.filters {
             match filter {
-                Filter::Duplicates => self.hide_duplicates(&mut view).await,
+                Filter::Duplicates => self.hide_duplicates(&mut view, false).await,
+                Filter::DuplicatesOfKept => self.hide_duplicates(&mut view, true).await,
                 filter => filter.apply(&mut view, now_ms),
             }
         }
         Ok(view)
     }
 
-    /// Takes blocks out of the view that others of their group cover.
-    async fn hide_duplicates(&self, view: &mut View<M>) {
+    /// Takes blocks out of the view that others of their group cover, where with
+    /// `marked_yield` one that is marked for deletion covers none that is not.
+    async fn hide_duplicates(&self, view: &mut View<M>, marked_yield: bool) {
         let mut covered = Vec::new();
         for group in duplicates::suspects(view) {
             let mut blocks = Vec::with_capacity(group.len());
             for id in group {
                 // One that cannot be looked at hides nothing and is not hidden: what is served twice
                 // is merged.
-                if let Some(sources) = self.sources(&view.blocks[&id]).await {
-                    blocks.push((id, sources));
+                let block = &view.blocks[&id];
+                if let Some(sources) = self.sources(block).await {
+                    let yields = marked_yield && block.deletion_mark.is_some();
+                    blocks.push(duplicates::Contender {
+                        id,
+                        sources,
+                        yields,
+                    });
                 }
             }
             duplicates::covered_blocks(blocks, &mut covered);

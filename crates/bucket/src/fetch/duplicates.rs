@@ -42,15 +42,23 @@ fn suspects_of(mut blocks: Vec<&Outline>) -> Vec<Ulid> {
     found.into_iter().collect()
 }
 
+/// A block that may cover others of its group, or be covered.
+pub(super) struct Contender {
+    pub(super) id: Ulid,
+    pub(super) sources: Vec<Ulid>,
+    /// It covers none that does not yield too.
+    pub(super) yields: bool,
+}
+
 /// Adds to `covered` the blocks that others of their group cover. Blocks compete by what they are
 /// made of: longest list of sources first, the older block first among equals, and a block whose
 /// sources one of those kept has is covered.
-pub(super) fn covered_blocks(mut blocks: Vec<(Ulid, Vec<Ulid>)>, covered: &mut Vec<Ulid>) {
-    blocks.sort_by_key(|(id, sources)| (Reverse(sources.len()), *id));
+pub(super) fn covered_blocks(mut blocks: Vec<Contender>, covered: &mut Vec<Ulid>) {
+    blocks.sort_by_key(|block| (block.yields, Reverse(block.sources.len()), block.id));
     let mut kept: Vec<HashSet<Ulid>> = Vec::new();
     // Only those kept that hold a block's first source can hold all of them.
     let mut holders: HashMap<Ulid, Vec<usize>> = HashMap::new();
-    for (id, sources) in blocks {
+    for Contender { id, sources, .. } in blocks {
         let is_covered = sources.first().is_some_and(|first| {
             let candidates = holders.get(first).map_or(&[][..], Vec::as_slice);
             (candidates.iter()).any(|&i| sources.iter().all(|s| kept[i].contains(s)))

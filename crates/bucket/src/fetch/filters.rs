@@ -33,10 +33,13 @@ pub enum Filter {
     ReplicaLabels(Vec<String>),
     /// Hides blocks whose sources are all in another block of the same labels and resolution.
     Duplicates,
+    /// The same, but a block that is marked for deletion hides none that is not: for who deletes what
+    /// is hidden.
+    DuplicatesOfKept,
 }
 
 impl Filter {
-    /// Applies the filter, unless it is [`Filter::Duplicates`]: that one looks at more than is held.
+    /// Applies the filter, unless it is one for duplicates: those look at more than is held.
     pub(super) fn apply<M: Keep>(&self, view: &mut View<M>, now_ms: i64) {
         match self {
             Self::TimePartition(bounds) => {
@@ -59,7 +62,7 @@ impl Filter {
                 marked.is_none_or(|at| now_ms.saturating_sub(at.saturating_mul(1000)) <= *delay_ms)
             }),
             Self::ReplicaLabels(names) => drop_replica_labels(view, names),
-            Self::Duplicates => {}
+            Self::Duplicates | Self::DuplicatesOfKept => {}
         }
     }
 }

@@ -304,6 +304,22 @@ async fn covered_blocks_are_hidden_within_their_group() {
 }
 
 #[tokio::test]
+async fn what_is_marked_hides_only_what_is_marked_too() {
+    let bucket = Bucket::in_memory();
+    for (n, sources) in [(1, &[1][..]), (2, &[2]), (3, &[1, 2]), (4, &[1])] {
+        put(&bucket, &meta(n, &[("l", "a")], sources)).await;
+    }
+    for n in [2, 3] {
+        let mark = DeletionMark::new(id(n), "", 1).to_json();
+        let key = BlockObject::DeletionMark(id(n)).to_string();
+        bucket.put(&key, mark).await.unwrap();
+    }
+    let hidden = async |filter| view_of(&bucket, filter, 0).await.duplicates;
+    assert_eq!(hidden(Filter::Duplicates).await, [id(1), id(2), id(4)]);
+    assert_eq!(hidden(Filter::DuplicatesOfKept).await, [id(2), id(4)]);
+}
+
+#[tokio::test]
 async fn sources_are_read_of_blocks_that_may_cover_others() {
     let bucket = Bucket::in_memory();
     let id = |day: u64, n: u128| Ulid::from_parts(day * 24 * 3_600_000, n);
