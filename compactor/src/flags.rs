@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bucket::{HashFunction, TimeBound, TimeBounds};
+use model::Labels;
 use model::labels::NameScheme;
 use model::relabel::RelabelRule;
 use model::time::DurationMs;
@@ -14,7 +15,13 @@ use runtime::{
 };
 
 use crate::plan::RANGES_MS;
-use crate::rules::{Retention, Rules};
+use crate::rules::{LEASE, Retention, Rules};
+
+/// Before every block.
+const MIN_TIME: &str = "0000-01-01T00:00:00Z";
+
+/// After every block.
+const MAX_TIME: &str = "9999-12-31T23:59:59Z";
 
 /// How long raw samples must be kept for blocks of 5 minutes to be made of them.
 const RAW_RETENTION_MIN_MS: i64 = 40 * 3_600_000;
@@ -122,7 +129,7 @@ pub struct WorkFlags {
         long = "min-time",
         value_name = "TIME",
         allow_hyphen_values = true,
-        default_value = "0000-01-01T00:00:00Z"
+        default_value = MIN_TIME
     )]
     pub min_time: TimeBound,
     /// Latest time that blocks take part.
@@ -130,7 +137,7 @@ pub struct WorkFlags {
         long = "max-time",
         value_name = "TIME",
         allow_hyphen_values = true,
-        default_value = "9999-12-31T23:59:59Z"
+        default_value = MAX_TIME
     )]
     pub max_time: TimeBound,
     /// File with relabelling rules, in Prometheus' form: blocks whose external labels they keep
@@ -216,7 +223,7 @@ impl Flags {
 
 impl WorkFlags {
     fn resolve(self, environment: &Environment) -> Result<Rules, Error> {
-        let selector = self.selector(environment)?;
+        let (selector, lease) = self.selector(environment)?;
         let retention = self.retention()?;
         let levels = usize::from(self.level_max);
         if !(1..RANGES_MS.len()).contains(&levels) {
@@ -241,6 +248,7 @@ impl WorkFlags {
             }
         };
         Ok(Rules {
+            lease,
             time: TimeBounds {
                 min: self.min_time,
                 max: self.max_time,
@@ -296,11 +304,25 @@ impl WorkFlags {
         Ok(retention)
     }
 
-    fn selector(&self, environment: &Environment) -> Result<Vec<RelabelRule>, Error> {
+    /// Which blocks take part, and the lease of who is told the same.
+    fn selector(&self, environment: &Environment) -> Result<(Vec<RelabelRule>, String), Error> {
         let (file, text) = (self.selector_file.as_deref(), self.selector.as_deref());
         let flag = "selector.relabel-config";
         let text = environment.configuration(flag, file, text)?;
-        yaml::relabel_rules(flag, text, NameScheme::Legacy)
+        let lease = self.lease(text.as_deref().unwrap_or_default());
+        let rules = yaml::relabel_rules(flag, text, NameScheme::Legacy)?;
+        Ok((rules, lease))
+    }
+
+    fn lease(&self, selector: &str) -> String {
+        let is_always =
+            MIN_TIME.parse() == Ok(self.min_time) && MAX_TIME.parse() == Ok(self.max_time);
+        if is_always && selector.trim().is_empty() {
+            return LEASE.to_owned();
+        }
+        let time = format!("{:?} {:?}", self.min_time, self.max_time);
+        let part = Labels::from_pairs([("selector", selector.trim()), ("time", &time)]);
+        format!("{LEASE}-{:016x}", part.stable_hash())
     }
 }
 

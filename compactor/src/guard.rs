@@ -1,14 +1,20 @@
-//! Being the only compactor of a bucket.
+//! Being the only one that does something in a bucket.
+//!
+//! A compactor holds the lease of its part of the bucket for as long as it works; who is told to work
+//! on the same part waits. Parts may overlap, so that each group is worked on under a lease of its own,
+//! and so is cleaning, which concerns the whole bucket.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bucket::lease::{ConditionalPut, Lease, LeaseTaker, Taken, probe};
 use bucket::{Bucket, Result};
+use futures::future::join_all;
 use runtime::Clock;
 use runtime::process::host_name;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// How long a lease lasts unless it is renewed.
 const TTL_MS: i64 = 60_000;
@@ -17,49 +23,69 @@ const TTL_MS: i64 = 60_000;
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 
 /// How often a compactor that waits asks again.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// Holds the lease, or nothing where the store cannot give one.
+/// How long one waits for a lease to be given back. What does not end in time runs out by itself.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Holds a lease, or nothing where the store cannot give one.
 #[derive(Debug)]
 pub(crate) struct Guard {
+    name: String,
     lease: Option<Mutex<Option<Lease>>>,
     clock: Arc<dyn Clock>,
 }
 
-/// The guard of a compactor that works, for who stops it.
+/// The guards of a compactor that works, for who stops it.
 #[derive(Debug, Default)]
-pub(crate) struct Held(StdMutex<Option<Arc<Guard>>>);
+pub(crate) struct Held(StdMutex<Vec<Arc<Guard>>>);
 
 impl Held {
     /// Keeps hold of `guard`.
-    pub(crate) fn take(&self, guard: Guard) -> Arc<Guard> {
+    fn take(&self, guard: Guard) -> Arc<Guard> {
         let guard = Arc::new(guard);
-        *self.slot() = Some(Arc::clone(&guard));
+        self.all().push(Arc::clone(&guard));
         guard
+    }
+
+    fn forget(&self, guard: &Arc<Guard>) {
+        self.all().retain(|held| !Arc::ptr_eq(held, guard));
     }
 
     /// Lets the next compactor in, if this one works.
     pub(crate) async fn release(&self) {
-        let guard = self.slot().take();
-        if let Some(guard) = guard {
-            guard.release().await;
-        }
+        let guards = std::mem::take(&mut *self.all());
+        join_all(guards.iter().map(|guard| guard.release())).await;
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<Guard>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Guard>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes the lease of a bucket, as often as it is lost.
+/// Takes leases of a bucket, as often as they are lost.
 pub(crate) struct Gate {
-    taker: Option<LeaseTaker>,
+    bucket: Bucket,
+    conditional: ConditionalPut,
+    /// By name. Each remembers since when somebody else's lease has not moved.
+    takers: Mutex<HashMap<String, LeaseTaker>>,
     clock: Arc<dyn Clock>,
+    held: Arc<Held>,
+}
+
+/// What came of asking for a lease.
+enum Asked {
+    Ours(Arc<Guard>),
+    HeldBy(String),
 }
 
 impl Gate {
-    /// Asks the store whether it can give leases.
-    pub(crate) async fn new(bucket: &Bucket, name: &str, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// Asks the store whether it can give leases. Those that are taken are in `held`.
+    pub(crate) async fn new(
+        bucket: &Bucket,
+        clock: Arc<dyn Clock>,
+        held: Arc<Held>,
+    ) -> Result<Self> {
         let conditional = probe(bucket).await?;
         let advice = "run only one compactor on this bucket";
         match conditional {
@@ -73,38 +99,91 @@ impl Gate {
                 "the store refuses conditional writes; there is no lease"
             ),
         }
-        let holder = format!("process {} on {}", std::process::id(), host_name());
-        let taker = (conditional != ConditionalPut::Unsupported)
-            .then(|| LeaseTaker::new(bucket.clone(), name, &holder, TTL_MS, conditional));
-        Ok(Self { taker, clock })
+        Ok(Self {
+            bucket: bucket.clone(),
+            conditional,
+            takers: Mutex::default(),
+            clock,
+            held,
+        })
     }
 
-    /// Waits until this compactor is the one that works.
-    pub(crate) async fn pass(&mut self) -> Result<Guard> {
+    /// Waits until this process is the one that holds the lease `name`.
+    pub(crate) async fn pass(&self, name: &str) -> Result<Arc<Guard>> {
         let mut told = false;
         loop {
-            let lease = match &mut self.taker {
-                None => None,
-                Some(taker) => match taker.try_take(self.clock.now_ms()).await? {
-                    Taken::Ours(lease) => Some(Mutex::new(Some(lease))),
-                    Taken::HeldBy(holder) => {
-                        if !told {
-                            tracing::info!(
-                                holder,
-                                "another compactor works on this bucket; waiting"
-                            );
-                        }
-                        told = true;
-                        sleep(ASK_EVERY).await;
-                        continue;
+            match self.ask(name).await? {
+                Asked::Ours(guard) => return Ok(guard),
+                Asked::HeldBy(holder) => {
+                    if !told {
+                        tracing::info!(holder, "another compactor works on this bucket; waiting");
                     }
-                },
-            };
-            return Ok(Guard {
+                    told = true;
+                    sleep(ASK_EVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Takes the lease `name`, unless another process holds it.
+    pub(crate) async fn try_pass(&self, name: &str) -> Result<Option<Arc<Guard>>> {
+        Ok(match self.ask(name).await? {
+            Asked::Ours(guard) => Some(guard),
+            Asked::HeldBy(holder) => {
+                tracing::info!(name, holder, "another compactor is at it; left for later");
+                None
+            }
+        })
+    }
+
+    /// Does `work` for as long as `guard` holds, and lets the next one in.
+    pub(crate) async fn during<T, E: From<bucket::Error>>(
+        &self,
+        guard: Arc<Guard>,
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> std::result::Result<T, E> {
+        let result = tokio::select! {
+            result = work => result,
+            lost = guard.keep() => Err(lost.into()),
+        };
+        self.let_go(&guard).await;
+        result
+    }
+
+    /// Lets others in, whatever was held.
+    pub(crate) async fn release(&self) {
+        self.held.release().await;
+    }
+
+    /// Lets the next one in.
+    pub(crate) async fn let_go(&self, guard: &Arc<Guard>) {
+        self.held.forget(guard);
+        guard.release().await;
+    }
+
+    async fn ask(&self, name: &str) -> Result<Asked> {
+        let guard = |lease| {
+            self.held.take(Guard {
+                name: name.to_owned(),
                 lease,
                 clock: Arc::clone(&self.clock),
-            });
+            })
+        };
+        if self.conditional == ConditionalPut::Unsupported {
+            return Ok(Asked::Ours(guard(None)));
         }
+        // Not held while the store is asked: groups do not wait for each other.
+        let taker = self.takers.lock().await.remove(name);
+        let mut taker = taker.unwrap_or_else(|| {
+            let holder = format!("process {} on {}", std::process::id(), host_name());
+            LeaseTaker::new(self.bucket.clone(), name, &holder, TTL_MS, self.conditional)
+        });
+        let taken = taker.try_take(self.clock.now_ms()).await;
+        self.takers.lock().await.insert(name.to_owned(), taker);
+        Ok(match taken? {
+            Taken::Ours(lease) => Asked::Ours(guard(Some(Mutex::new(Some(lease))))),
+            Taken::HeldBy(holder) => Asked::HeldBy(holder),
+        })
     }
 }
 
@@ -118,14 +197,14 @@ impl Guard {
         match &mut *lease.lock().await {
             Some(lease) => lease.ensure(self.clock.now_ms()).await,
             None => Err(bucket::Error::LeaseLost {
-                name: crate::LEASE.to_owned(),
+                name: self.name.clone(),
                 holder: "nobody, it was let go".to_owned(),
             }),
         }
     }
 
     /// Keeps the lease for as long as it can be kept, then says why not.
-    pub(crate) async fn keep(&self) -> bucket::Error {
+    async fn keep(&self) -> bucket::Error {
         let mut failing = 0;
         loop {
             sleep(RENEW_EVERY).await;
@@ -142,12 +221,17 @@ impl Guard {
         }
     }
 
-    /// Lets the next compactor in; what still runs of this one is refused its next step.
+    /// Lets the next compactor in; what still runs of this one is refused its next step. What does
+    /// not end in time runs out by itself.
     async fn release(&self) {
         let Some(lease) = &self.lease else { return };
-        if let Some(lease) = lease.lock().await.take()
-            && let Err(error) = lease.release().await
-        {
+        let release = async {
+            match lease.lock().await.take() {
+                Some(lease) => lease.release().await,
+                None => Ok(()),
+            }
+        };
+        if let Ok(Err(error)) = timeout(RELEASE_TIME_MAX, release).await {
             tracing::warn!(
                 error = error.chain(),
                 "lease is not released; it runs out by itself"

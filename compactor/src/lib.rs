@@ -5,10 +5,11 @@
 //!
 //! At every moment the bucket holds every sample, readable; a crash at any step costs work, not data.
 //! One bad block is set aside, with a mark that says why, and never stops the others; nothing halts.
-//! A lease in the bucket keeps a second compactor waiting.
+//! A lease in the bucket keeps a second compactor waiting that is told to do the same, and another one
+//! for each group keeps those apart whose parts of the bucket overlap.
 //!
 //! Reading order: [`plan`] (what to merge: decisions only), [`group`], [`rules`], `merge` (one merge,
-//! from download to marks), `pass` (one look at the whole bucket), `guard` (the lease), [`metrics`].
+//! from download to marks), `pass` (one look at the whole bucket), `guard` (the leases), [`metrics`].
 
 pub mod flags;
 pub mod group;
@@ -26,17 +27,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bucket::{Bucket, Fetcher, Filter, Patience};
 use runtime::http::{ComponentStatus, HttpLimits, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, SystemClock};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
-use guard::{Gate, Guard, Held};
+use guard::{ASK_EVERY, Gate, Guard, Held};
 pub use merge::MergeError;
 use merge::Workshop;
 use metrics::{BucketMetrics, Metrics, add};
@@ -46,12 +46,6 @@ use rules::Rules;
 
 /// Threads for files, merges and requests.
 const THREADS: usize = 64;
-
-/// Name of the lease.
-const LEASE: &str = "compactor";
-
-/// How long the end of the process waits for the lease to be given back.
-const RELEASE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the component is given.
 #[derive(Debug, Clone)]
@@ -176,31 +170,30 @@ impl Compactor {
     /// As [`Compactor::run`].
     pub async fn work_until(&self, mut shutdown: Shutdown) -> Result<(), Error> {
         let _lock = lock(&self.config.data_dir)?;
-        let held = Held::default();
+        let held = Arc::<Held>::default();
         let worked = tokio::select! {
             result = self.work(&held) => result,
             // A merge that is cut off here is done again; the bucket shows nothing of it.
             () = shutdown.requested() => Ok(()),
         };
-        // The next compactor need not wait for its end. What does not end in time runs out by itself.
-        let _ = timeout(RELEASE_TIME_MAX, held.release()).await;
+        // The next compactor need not wait for its end.
+        held.release().await;
         worked
     }
 
     /// Takes the lease and passes over the bucket, once or again and again.
-    async fn work(&self, held: &Held) -> Result<(), Error> {
-        let clock = Arc::clone(&self.deps.clock);
+    async fn work(&self, held: &Arc<Held>) -> Result<(), Error> {
         let mut gate = None;
         loop {
-            let result = match &mut gate {
-                None => match Gate::new(&self.deps.bucket, LEASE, Arc::clone(&clock)).await {
+            let result = match &gate {
+                None => match self.gate(held).await {
                     Ok(made) => {
                         gate = Some(made);
                         continue;
                     }
                     Err(e) => Err(e),
                 },
-                Some(gate) => self.hold_and_work(gate, held).await,
+                Some(gate) => self.hold_and_work(gate).await,
             };
             match (result, self.config.wait) {
                 (Ok(report), None) => return outcome(&report),
@@ -220,36 +213,55 @@ impl Compactor {
         }
     }
 
+    async fn gate(&self, held: &Arc<Held>) -> Result<Gate, bucket::Error> {
+        Gate::new(
+            &self.deps.bucket,
+            Arc::clone(&self.deps.clock),
+            Arc::clone(held),
+        )
+        .await
+    }
+
     /// Works for as long as the lease is ours.
-    async fn hold_and_work(&self, gate: &mut Gate, held: &Held) -> Result<Report, bucket::Error> {
-        let guard = held.take(gate.pass().await?);
+    async fn hold_and_work(&self, gate: &Gate) -> Result<Report, bucket::Error> {
+        let guard = gate.pass(&self.config.rules.lease).await?;
         self.metrics.lease_held.store(1, Ordering::Relaxed);
-        let result = tokio::select! {
-            result = self.passes(&guard) => result,
-            lost = guard.keep() => Err(lost),
-        };
+        let passes = self.passes(gate, Arc::clone(&guard));
+        let result = gate.during(guard, passes).await;
+        // Groups too, whose work ended with the lease.
+        gate.release().await;
         self.metrics.lease_held.store(0, Ordering::Relaxed);
-        let _ = timeout(RELEASE_TIME_MAX, held.release()).await;
         result
     }
 
-    /// Passes again and again, or once.
-    async fn passes(&self, guard: &Arc<Guard>) -> Result<Report, bucket::Error> {
+    /// Passes again and again, or until there is nothing left that another compactor is at.
+    async fn passes(&self, gate: &Gate, guard: Arc<Guard>) -> Result<Report, bucket::Error> {
+        let pass = self.pass_through(gate, guard);
+        let mut all = Report::default();
         loop {
-            let report = self.pass(guard).await?;
+            let report = self.pass(&pass).await?;
             add(&self.metrics.iterations, 1);
-            let Some(pause) = self.config.wait else {
-                return Ok(report);
-            };
-            sleep(pause).await;
+            let is_done = report.busy.is_empty();
+            match self.config.wait {
+                Some(pause) => sleep(pause).await,
+                None => {
+                    all.join(report);
+                    if is_done {
+                        return Ok(all);
+                    }
+                    sleep(ASK_EVERY).await;
+                }
+            }
         }
     }
 
-    async fn pass(&self, guard: &Arc<Guard>) -> Result<Report, bucket::Error> {
-        let pass = Pass {
+    /// What passes work with.
+    fn pass_through<'a>(&'a self, gate: &'a Gate, guard: Arc<Guard>) -> Pass<'a> {
+        Pass {
+            gate,
             workshop: Workshop {
                 bucket: self.deps.bucket.clone(),
-                guard: Arc::clone(guard),
+                guard,
                 dir: work_dir(&self.config.data_dir),
                 downloads: self.config.rules.downloads,
                 hash: self.config.rules.hash,
@@ -258,13 +270,17 @@ impl Compactor {
             rules: &self.config.rules,
             metrics: &self.metrics,
             clock: &self.deps.clock,
-        };
+        }
+    }
+
+    async fn pass(&self, pass: &Pass<'_>) -> Result<Report, bucket::Error> {
         let report = pass.run().await?;
         tracing::info!(
             merged = report.merged.len(),
             marked = report.marked.len(),
             deleted = report.deleted.len(),
             quarantined = report.quarantined.len(),
+            busy = report.busy.len(),
             failures = report.failures.len(),
             "pass is done"
         );

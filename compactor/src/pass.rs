@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bucket::delete::{delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
+use bucket::delete::{Due, delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
 use bucket::{BlockInfo, BlockObject, Fetcher, NoCompactMark, NoCompactReason, View};
 use futures::stream::{self, StreamExt as _};
 use model::time::DurationMs;
@@ -15,6 +15,7 @@ use runtime::Clock;
 use ulid::Ulid;
 
 use crate::group::{Group, Outlook, groups, is_mistaken};
+use crate::guard::Gate;
 use crate::merge::{MergeError, Merged, Workshop};
 use crate::metrics::{Metrics, add};
 use crate::plan::{Planner, Step};
@@ -22,6 +23,12 @@ use crate::rules::Rules;
 
 /// Deletions under way at once.
 const DELETIONS_PARALLEL: usize = 4;
+
+/// Lease of a group, to which the group's name is added.
+pub(crate) const GROUP_LEASE: &str = "compactor-group";
+
+/// Lease of who deletes blocks, of whatever part of the bucket.
+const CLEANING_LEASE: &str = "compactor-cleaning";
 
 /// What one pass came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,22 +41,27 @@ pub struct Report {
     pub quarantined: Vec<Ulid>,
     /// Blocks, whole or partial, whose objects were deleted.
     pub deleted: Vec<Ulid>,
+    /// Groups that another compactor is at, or was since they were looked at.
+    pub busy: Vec<String>,
     /// What failed and is tried again at the next pass.
     pub failures: Vec<String>,
 }
 
 impl Report {
-    fn join(&mut self, other: Self) {
+    /// Adds what another pass, or a part of this one, came to.
+    pub(crate) fn join(&mut self, other: Self) {
         self.merged.extend(other.merged);
         self.marked.extend(other.marked);
         self.quarantined.extend(other.quarantined);
         self.deleted.extend(other.deleted);
+        self.busy.extend(other.busy);
         self.failures.extend(other.failures);
     }
 }
 
 /// What a pass works with.
 pub(crate) struct Pass<'a> {
+    pub(crate) gate: &'a Gate,
     pub(crate) workshop: Workshop,
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) rules: &'a Rules,
@@ -72,7 +84,7 @@ impl Pass<'_> {
         Ok(report)
     }
 
-    async fn look(&self) -> Result<View, bucket::Error> {
+    pub(crate) async fn look(&self) -> Result<View, bucket::Error> {
         let view = self.fetcher.sync(self.clock.now_ms()).await?;
         for (block, problem) in &view.corrupted {
             tracing::error!(%block, problem, "meta.json is damaged; the block takes part in nothing");
@@ -135,7 +147,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    async fn merge_all(&self, view: &View, report: &mut Report) {
+    pub(crate) async fn merge_all(&self, view: &View, report: &mut Report) {
         let groups = groups(view);
         let mut outlook = Outlook::default();
         for group in &groups {
@@ -175,25 +187,66 @@ impl Pass<'_> {
         (self.metrics.todo_blocks).store(outlook.blocks, Ordering::Relaxed);
     }
 
-    /// Merges what can be merged in a group, step by step.
-    async fn merge_group(&self, mut group: Group, progress: &Progress) -> Report {
+    /// Merges what can be merged in a group.
+    async fn merge_group(&self, group: Group, progress: &Progress) -> Report {
         add(&self.metrics.runs_started, 1);
         let mut report = Report::default();
-        loop {
-            match self.step(&mut group, progress, &mut report).await {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    add(&self.metrics.failures, 1);
-                    let what = format!("group {}: {error}", group.key());
-                    tracing::error!(group = group.key(), %error, "merge failed; it is tried again at the next pass");
-                    report.failures.push(what);
-                    return report;
-                }
+        let key = group.key();
+        match self.merge_alone(group, progress, &mut report).await {
+            Ok(()) => add(&self.metrics.runs_completed, 1),
+            Err(error) => {
+                add(&self.metrics.failures, 1);
+                tracing::error!(group = key, %error, "merge failed; it is tried again at the next pass");
+                report.failures.push(format!("group {key}: {error}"));
             }
         }
-        add(&self.metrics.runs_completed, 1);
         report
+    }
+
+    /// Merges step by step, unless another compactor is at that group.
+    async fn merge_alone(
+        &self,
+        mut group: Group,
+        progress: &Progress,
+        report: &mut Report,
+    ) -> Result<(), MergeError> {
+        if group.next_step(self.planner(&group)) == Step::Nothing {
+            return Ok(());
+        }
+        let key = group.key();
+        let Some(guard) = self.gate.try_pass(&format!("{GROUP_LEASE}-{key}")).await? else {
+            report.busy.push(key);
+            return Ok(());
+        };
+        let alone = Pass {
+            workshop: Workshop {
+                guard: Arc::clone(&guard),
+                ..self.workshop.clone()
+            },
+            ..*self
+        };
+        let steps = async move {
+            while alone.step(&mut group, progress, report).await? {}
+            Ok(())
+        };
+        self.gate.during(guard, steps).await
+    }
+
+    /// Whether one of these blocks was marked or deleted since it was looked at: by another compactor
+    /// before the group was ours, or by an operator.
+    async fn have_changed(&self, ids: &[Ulid]) -> Result<bool, bucket::Error> {
+        let bucket = &self.workshop.bucket;
+        for &id in ids {
+            let meta = BlockObject::Meta(id).to_string();
+            let mark = BlockObject::DeletionMark(id).to_string();
+            if bucket.attributes(&meta).await?.is_none()
+                || bucket.attributes(&mark).await?.is_some()
+            {
+                tracing::info!(block = %id, "block changed since it was looked at; its group is left for later");
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Does the next step of a group; false when there is none.
@@ -214,6 +267,10 @@ impl Pass<'_> {
             }
             Step::Merge(ids) => ids,
         };
+        if self.have_changed(&ids).await? {
+            report.busy.push(group.key());
+            return Ok(false);
+        }
         let is_vertical = overlap(&group.members(&ids));
         let now_ms = self.clock.now_ms();
         let ulid = Ulid::from_parts(now_ms.unsigned_abs(), rand::random());
@@ -298,8 +355,18 @@ impl Pass<'_> {
 
     /// Deletes what was marked long enough ago, and uploads that were given up.
     async fn clean(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
-        self.workshop.guard.ensure().await?;
         let due = due_for_deletion(view, self.rules.delete_delay_ms, self.clock.now_ms());
+        if due == Due::default() {
+            return Ok(());
+        }
+        self.workshop.guard.ensure().await?;
+        let Some(guard) = self.gate.try_pass(CLEANING_LEASE).await? else {
+            return Ok(());
+        };
+        self.gate.during(guard, self.delete(due, report)).await
+    }
+
+    async fn delete(&self, due: Due, report: &mut Report) -> Result<(), bucket::Error> {
         let marked = due.marked.iter().map(|id| (*id, &self.metrics.cleaned));
         let given_up = due.given_up.iter();
         let partial = given_up.map(|id| (*id, &self.metrics.partial_deletions));

@@ -26,9 +26,14 @@ impl Retention {
     }
 }
 
+/// The lease of who works on the whole bucket.
+pub const LEASE: &str = "compactor";
+
 /// What takes part, and what becomes of it.
 #[derive(Debug, Clone)]
 pub struct Rules {
+    /// Name of the lease of who works on this part of the bucket; [`LEASE`] for the whole.
+    pub lease: String,
     /// Blocks of this time take part.
     pub time: TimeBounds,
     /// Blocks whose external labels pass these take part.

@@ -3,6 +3,7 @@
 mod blocks;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bucket::faults::{Fault, FaultStore, Faults};
 use bucket::{BlockObject, NoCompactReason, TimeBounds};
@@ -12,12 +13,14 @@ use runtime::flags::ListenAddress;
 use runtime::web_config::WebConfig;
 use runtime::{BucketConfig, ManualClock, ServerConfig};
 use tempfile::TempDir;
+use tokio::time::timeout;
 use tsdb::block::Meta;
 use ulid::Ulid;
 
 use super::*;
+use crate::pass::GROUP_LEASE;
 use crate::plan::RANGES_MS;
-use crate::rules::Retention;
+use crate::rules::{LEASE, Retention};
 use blocks::{HOUR_MS, Samples, Spec, read, scratch, spec, upload, view};
 
 /// Some time after all samples.
@@ -60,6 +63,7 @@ impl Bench {
             data_dir: dir.path().to_owned(),
             wait: None,
             rules: Rules {
+                lease: LEASE.to_owned(),
                 time: TimeBounds::ALL,
                 selector: Vec::new(),
                 consistency_delay_ms: HOUR_MS / 2,
@@ -92,15 +96,23 @@ impl Bench {
 
     /// One pass of a new process over `bucket`.
     async fn pass_over(&self, bucket: &Bucket) -> Result<Report, bucket::Error> {
-        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        let gate = self.gate(bucket).await?;
+        self.compactor(bucket).hold_and_work(&gate).await
+    }
+
+    fn compactor(&self, bucket: &Bucket) -> Compactor {
         let deps = Deps {
             bucket: bucket.clone(),
             registry: Registry::default(),
-            clock: Arc::clone(&clock),
+            clock: Arc::<ManualClock>::clone(&self.clock),
         };
-        let compactor = build(self.config.clone(), deps);
-        let mut gate = Gate::new(bucket, LEASE, clock).await?;
-        compactor.hold_and_work(&mut gate, &Held::default()).await
+        build(self.config.clone(), deps)
+    }
+
+    /// The leases that a process has.
+    async fn gate(&self, bucket: &Bucket) -> Result<Gate, bucket::Error> {
+        let clock = Arc::<ManualClock>::clone(&self.clock);
+        Gate::new(bucket, clock, Arc::default()).await
     }
 
     async fn pass(&self) -> Report {
@@ -374,36 +386,73 @@ async fn sources_of_a_block_that_is_to_be_deleted_are_kept() {
 #[tokio::test]
 async fn a_second_compactor_waits() {
     let (bench, _) = Bench::filled(&[]).await;
-    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&bench.clock);
-    let mut first = Gate::new(&bench.bucket, LEASE, Arc::clone(&clock))
+    let first = bench.gate(&bench.bucket).await.unwrap();
+    let second = bench.gate(&bench.bucket).await.unwrap();
+    let held = first.pass(LEASE).await.unwrap();
+    // Who works on another part does not.
+    second.pass("compactor-0123456789abcdef").await.unwrap();
+    let waits = timeout(Duration::from_millis(50), second.pass(LEASE)).await;
+    assert!(waits.is_err());
+    first.let_go(&held).await;
+    held.ensure().await.unwrap_err();
+    let next = timeout(Duration::from_secs(30), second.pass(LEASE)).await;
+    assert!(next.unwrap().is_ok());
+}
+
+/// Parts of a bucket that overlap: each group is worked on by one at a time.
+#[tokio::test]
+async fn a_group_that_another_is_at_is_left_for_later() {
+    let (mut bench, ids) = Bench::filled(&PRODUCERS).await;
+    bench.config.wait = Some(Duration::from_secs(3600));
+    let other = bench.gate(&bench.bucket).await.unwrap();
+    let found = view(&bench.bucket, NOW_MS).await;
+    let groups = group::groups(&found);
+    let of_a = groups.iter().find(|g| g.labels["replica"] == "a").unwrap();
+    let name = format!("{GROUP_LEASE}-{}", of_a.key());
+    let held = other.pass(&name).await.unwrap();
+
+    let compactor = bench.compactor(&bench.bucket);
+    let gate = bench.gate(&bench.bucket).await.unwrap();
+    let guard = gate.pass("compactor-1").await.unwrap();
+    let pass = compactor.pass_through(&gate, guard);
+    let report = compactor.pass(&pass).await.unwrap();
+    assert_eq!((report.merged.len(), report.busy), (1, vec![of_a.key()]));
+
+    // The other one merged it since this one looked.
+    let stale = pass.look().await.unwrap();
+    for id in &ids[..4] {
+        bucket::delete::mark_for_deletion(&bench.bucket, *id, "merged", NOW_MS)
+            .await
+            .unwrap();
+    }
+    other.let_go(&held).await;
+    let mut report = Report::default();
+    pass.merge_all(&stale, &mut report).await;
+    assert_eq!((report.merged.len(), report.busy), (0, vec![of_a.key()]));
+    assert_eq!(compactor.pass(&pass).await.unwrap(), Report::default());
+}
+
+#[tokio::test]
+async fn one_cleans_at_a_time() {
+    let (bench, ids) = Bench::filled(&PRODUCERS[..1]).await;
+    bucket::delete::mark_for_deletion(&bench.bucket, ids[0], "by hand", NOW_MS)
         .await
         .unwrap();
-    let mut second = Gate::new(&bench.bucket, LEASE, clock).await.unwrap();
-    let held = first.pass().await.unwrap();
-    let waits = timeout(Duration::from_millis(50), second.pass()).await;
-    assert!(waits.is_err());
-    let holder = Held::default();
-    let guard = holder.take(held);
-    holder.release().await;
-    guard.ensure().await.unwrap_err();
-    let next = timeout(Duration::from_secs(30), second.pass()).await;
-    assert!(next.unwrap().is_ok());
+    bench.clock.advance(49 * HOUR_MS);
+    let other = bench.gate(&bench.bucket).await.unwrap();
+    let held = other.pass("compactor-cleaning").await.unwrap();
+    assert_eq!(bench.pass().await.deleted, []);
+    other.let_go(&held).await;
+    assert_eq!(bench.pass().await.deleted, [ids[0]]);
 }
 
 /// The next one need not wait until the lease of one that was told to stop has run out.
 #[tokio::test]
 async fn who_is_told_to_stop_lets_the_lease_go() {
-    let (bench, _) = Bench::filled(&[]).await;
-    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&bench.clock);
-    let mut config = bench.config.clone();
-    config.wait = Some(Duration::from_secs(60));
-    let deps = Deps {
-        bucket: bench.bucket.clone(),
-        registry: Registry::default(),
-        clock: Arc::clone(&clock),
-    };
+    let (mut bench, _) = Bench::filled(&[]).await;
+    bench.config.wait = Some(Duration::from_secs(60));
     let (trigger, shutdown) = Shutdown::new();
-    let compactor = build(config, deps);
+    let compactor = bench.compactor(&bench.bucket);
     let metrics = Arc::clone(&compactor.metrics);
     let stop_after_a_pass = async {
         while metrics.iterations.load(Ordering::Relaxed) == 0 {
@@ -413,8 +462,8 @@ async fn who_is_told_to_stop_lets_the_lease_go() {
     };
     let (worked, ()) = tokio::join!(compactor.work_until(shutdown), stop_after_a_pass);
     worked.unwrap();
-    let mut next = Gate::new(&bench.bucket, LEASE, clock).await.unwrap();
-    let taken = timeout(Duration::from_secs(2), next.pass()).await;
+    let next = bench.gate(&bench.bucket).await.unwrap();
+    let taken = timeout(Duration::from_secs(2), next.pass(LEASE)).await;
     assert!(taken.is_ok());
 }
 
@@ -432,13 +481,8 @@ async fn two_processes_in_one_directory_are_refused() {
 async fn the_component_can_be_a_task() {
     fn is_send<T: Send>(_: T) {}
     let (bench, _) = Bench::filled(&[]).await;
-    let deps = Deps {
-        bucket: bench.bucket.clone(),
-        registry: Registry::default(),
-        clock: Arc::<ManualClock>::clone(&bench.clock),
-    };
     let (_trigger, shutdown) = Shutdown::new();
-    is_send(build(bench.config.clone(), deps).run(shutdown));
+    is_send(bench.compactor(&bench.bucket).run(shutdown));
 }
 
 /// Everything there is to do: merging, and when the marks are old, cleaning.
