@@ -101,7 +101,10 @@ fn copies<'a>(
         }
         match span.is_own {
             true => ids.contains(&id),
-            false => sources(id).is_some_and(|sources| sources.iter().all(|s| ids.contains(s))),
+            // A copy that could not be replaced may be of another content.
+            false => sources(id).is_some_and(|sources| {
+                Span::of(id, &sources) == *span && sources.iter().all(|s| ids.contains(s))
+            }),
         }
     };
     served.iter().filter(is_copy).map(|b| b.id()).collect()

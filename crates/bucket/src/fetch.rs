@@ -3,7 +3,11 @@
 //! A sync lists the bucket once. The listing says which blocks have a `meta.json` and which marks lie
 //! beside them, so that nothing is asked for block by block; what was read before is not read again,
 //! as long as the listing shows it unchanged. Each `meta.json` is kept on disk too
-//! (`meta-syncer/<ULID>/meta.json`, as by Thanos), so that a restart reads none again.
+//! (`meta-syncer/<ULID>/meta.json`, as by Thanos), so that a restart reads none again; for a bucket
+//! that is a folder here its own files do.
+//!
+//! In memory is an [`Outline`] of each block, and what [`Keep`] says beside it: all of `meta.json` for
+//! compactors and tools, nothing for who serves tens of thousands of blocks.
 //!
 //! A listing that fails is an error, never an empty bucket. One block that cannot be read does not
 //! hide the others: it is in [`View::failed`] or [`View::corrupted`].
@@ -271,14 +275,16 @@ impl<M: Keep> Fetcher<M> {
         if block.outline.sources.is_own {
             return Some(vec![id]);
         }
-        match self.meta(id).await {
-            Ok(meta) => Some(meta.compaction.sources),
+        let sources = match self.meta(id).await {
+            Ok(meta) => meta.compaction.sources,
             Err(error) => {
                 let error = error.chain();
                 tracing::warn!(block = %id, %error, "sources of a block cannot be read");
-                None
+                return None;
             }
-        }
+        };
+        // A copy that could not be replaced is of another content.
+        Some(sources).filter(|sources| Span::of(id, sources) == block.outline.sources)
     }
 
     /// A block's `meta.json`, from the copy here or the bucket.
@@ -324,19 +330,15 @@ impl<M: Keep> Fetcher<M> {
                     new.extend(stamp.map(|stamp| KnownBlock::new(stamp, *meta, sets)));
                 }
                 Got::Deletion(mark) => {
-                    let stamp = files.deletion_mark.as_deref().cloned();
-                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
-                    known.deletion.extend(mark);
+                    known.deletion.learn(id, files.deletion_mark.as_deref(), mark);
                 }
                 Got::NoCompact(mark) => {
-                    let stamp = files.no_compact_mark.as_deref().cloned();
-                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
-                    known.no_compact.extend(mark);
+                    let stamp = files.no_compact_mark.as_deref();
+                    known.no_compact.learn(id, stamp, mark);
                 }
                 Got::NoDownsample(mark) => {
-                    let stamp = files.no_downsample_mark.as_deref().cloned();
-                    let mark = stamp.map(|stamp| (id, (stamp, Arc::new(mark))));
-                    known.no_downsample.extend(mark);
+                    let stamp = files.no_downsample_mark.as_deref();
+                    known.no_downsample.learn(id, stamp, mark);
                 }
                 Got::Gone => {}
                 Got::Damaged(what) => {

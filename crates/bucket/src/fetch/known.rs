@@ -21,11 +21,44 @@ pub(super) struct Known<M> {
     /// In order of names.
     blocks: Vec<KnownBlock<M>>,
     pub(super) label_sets: LabelSets,
-    pub(super) deletion: HashMap<Ulid, (Stamp, Arc<DeletionMark>)>,
-    pub(super) no_compact: HashMap<Ulid, (Stamp, Arc<NoCompactMark>)>,
-    pub(super) no_downsample: HashMap<Ulid, (Stamp, Arc<NoDownsampleMark>)>,
+    pub(super) deletion: Marks<DeletionMark>,
+    pub(super) no_compact: Marks<NoCompactMark>,
+    pub(super) no_downsample: Marks<NoDownsampleMark>,
     /// The copies on disk were looked at.
     pub(super) disk_read: bool,
+}
+
+/// Marks of one kind that were read.
+#[derive(Debug)]
+pub(super) struct Marks<T>(HashMap<Ulid, (Stamp, Arc<T>)>);
+
+impl<T> Default for Marks<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> Marks<T> {
+    /// Takes in a mark, unless the listing does not show it.
+    pub(super) fn learn(&mut self, id: Ulid, stamp: Option<&Stamp>, mark: T) {
+        let known = stamp.map(|stamp| (id, (stamp.clone(), Arc::new(mark))));
+        self.0.extend(known);
+    }
+
+    fn get(&self, id: Ulid) -> Option<Arc<T>> {
+        self.0.get(&id).map(|(_, mark)| Arc::clone(mark))
+    }
+
+    /// Whether a mark that is listed is not known.
+    fn lacks(&self, id: Ulid, listed: Option<&Stamp>) -> bool {
+        listed.is_some() && !self.0.contains_key(&id)
+    }
+
+    /// Forgets what the listing shows no more, or shows changed.
+    fn forget_changed(&mut self, listed: &Listed, stamp: impl Fn(&BlockFiles) -> Option<&Stamp>) {
+        self.0
+            .retain(|id, (old, _)| listed.get(id).and_then(|files| stamp(files)) == Some(&*old));
+    }
 }
 
 /// A `meta.json` that was read.
@@ -68,9 +101,9 @@ impl<M> Default for Known<M> {
         Self {
             blocks: Vec::new(),
             label_sets: LabelSets::default(),
-            deletion: HashMap::new(),
-            no_compact: HashMap::new(),
-            no_downsample: HashMap::new(),
+            deletion: Marks::default(),
+            no_compact: Marks::default(),
+            no_downsample: Marks::default(),
             disk_read: false,
         }
     }
@@ -91,26 +124,13 @@ impl<M: Keep> Known<M> {
 
     /// Forgets what the listing shows no more, or shows changed.
     pub(super) fn forget_changed(&mut self, listed: &Listed) {
-        fn keep<T>(
-            known: &mut HashMap<Ulid, (Stamp, T)>,
-            listed: &Listed,
-            stamp: impl Fn(&BlockFiles) -> Option<&Stamp>,
-        ) {
-            known.retain(|id, (old, _)| {
-                (listed.get(id)).and_then(|files| stamp(files)) == Some(&*old)
-            });
-        }
         self.blocks.retain(|known| {
             let stamp = listed.get(&known.outline.id).map(|files| &files.meta);
             stamp.is_some_and(|stamp| stamp.as_ref().map(hash_of) == Some(known.stamp))
         });
-        keep(&mut self.deletion, listed, |f| f.deletion_mark.as_deref());
-        keep(&mut self.no_compact, listed, |f| {
-            f.no_compact_mark.as_deref()
-        });
-        keep(&mut self.no_downsample, listed, |f| {
-            f.no_downsample_mark.as_deref()
-        });
+        (self.deletion).forget_changed(listed, |f| f.deletion_mark.as_deref());
+        (self.no_compact).forget_changed(listed, |f| f.no_compact_mark.as_deref());
+        (self.no_downsample).forget_changed(listed, |f| f.no_downsample_mark.as_deref());
     }
 
     /// What is listed and not known.
@@ -120,16 +140,16 @@ impl<M: Keep> Known<M> {
             if files.meta.is_some() && self.block(id).is_none() {
                 wanted.push((id, Wanted::Meta));
             }
-            if files.deletion_mark.is_some() && !self.deletion.contains_key(&id) {
+            if self.deletion.lacks(id, files.deletion_mark.as_deref()) {
                 wanted.push((id, Wanted::Deletion));
             }
             if !M::COMPACTS {
                 continue;
             }
-            if files.no_compact_mark.is_some() && !self.no_compact.contains_key(&id) {
+            if self.no_compact.lacks(id, files.no_compact_mark.as_deref()) {
                 wanted.push((id, Wanted::NoCompact));
             }
-            if files.no_downsample_mark.is_some() && !self.no_downsample.contains_key(&id) {
+            if self.no_downsample.lacks(id, files.no_downsample_mark.as_deref()) {
                 wanted.push((id, Wanted::NoDownsample));
             }
         }
@@ -138,9 +158,9 @@ impl<M: Keep> Known<M> {
 
     /// Puts everything known about what is listed into `view`.
     pub(super) fn fill(&self, listed: Listed, view: &mut View<M>) {
-        for (id, (_, mark)) in &self.deletion {
-            view.deletion_marks.insert(*id, Arc::clone(mark));
-        }
+        let marks = self.deletion.0.iter();
+        let marks = marks.map(|(id, (_, mark))| (*id, Arc::clone(mark)));
+        view.deletion_marks.extend(marks);
         for (id, files) in listed {
             if view.failed.contains_key(&id) || view.corrupted.contains_key(&id) {
                 continue;
@@ -153,9 +173,9 @@ impl<M: Keep> Known<M> {
                 outline: Arc::clone(&known.outline),
                 meta: known.meta.clone(),
                 files,
-                deletion_mark: self.deletion.get(&id).map(|(_, m)| Arc::clone(m)),
-                no_compact: self.no_compact.get(&id).map(|(_, m)| Arc::clone(m)),
-                no_downsample: self.no_downsample.get(&id).map(|(_, m)| Arc::clone(m)),
+                deletion_mark: self.deletion.get(id),
+                no_compact: self.no_compact.get(id),
+                no_downsample: self.no_downsample.get(id),
             };
             view.blocks.insert(id, info);
         }
