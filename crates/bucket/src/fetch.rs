@@ -330,7 +330,9 @@ impl<M: Keep> Fetcher<M> {
                     new.extend(stamp.map(|stamp| KnownBlock::new(stamp, *meta, sets)));
                 }
                 Got::Deletion(mark) => {
-                    known.deletion.learn(id, files.deletion_mark.as_deref(), mark);
+                    known
+                        .deletion
+                        .learn(id, files.deletion_mark.as_deref(), mark);
                 }
                 Got::NoCompact(mark) => {
                     let stamp = files.no_compact_mark.as_deref();

@@ -149,7 +149,10 @@ impl<M: Keep> Known<M> {
             if self.no_compact.lacks(id, files.no_compact_mark.as_deref()) {
                 wanted.push((id, Wanted::NoCompact));
             }
-            if self.no_downsample.lacks(id, files.no_downsample_mark.as_deref()) {
+            if self
+                .no_downsample
+                .lacks(id, files.no_downsample_mark.as_deref())
+            {
                 wanted.push((id, Wanted::NoDownsample));
             }
         }
