@@ -32,6 +32,7 @@ use runtime::metrics::{Registry, SELF_METRICS, SelfMetrics};
 use runtime::process::{self, Shutdown};
 use runtime::tasks::Tasks;
 use runtime::{About, Clock, Environment, Error, Notifications, Reloads, SystemClock};
+use storeapi::block_viewer::{BlocksApi, MarkApi};
 use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
@@ -82,7 +83,7 @@ struct Parts {
     own: Option<Arc<Core>>,
     gateway: store::Gateway,
     syncer: Arc<store::Syncer>,
-    marks: Arc<store::mark_api::MarkApi>,
+    marks: Arc<MarkApi>,
     compactor: compactor::Compactor,
     registry: Registry,
     notifications: Notifications,
@@ -192,8 +193,7 @@ fn open(
         Arc::clone(&clock),
         config.store.gateway.clone(),
     );
-    let marks =
-        store::mark_api::MarkApi::new(readable.clone(), Arc::clone(&clock), config.store.may_mark);
+    let marks = MarkApi::new(readable.clone(), Arc::clone(&clock), config.store.may_mark);
     let sync = config.store.sync.clone();
     let syncer = store::Syncer::new(gateway.clone(), readable, Arc::clone(&clock), sync);
     let syncer = Arc::new(syncer);
@@ -310,8 +310,9 @@ fn routes(parts: &Parts, querier: &querier::Service) -> Routes {
             Arc::<Routes>::clone(&scraping) as Arc<_>,
         );
     }
-    let blocks = store::api::BlocksApi::new(parts.gateway.clone(), Arc::clone(&parts.syncer));
-    let marks = Arc::<store::mark_api::MarkApi>::clone(&parts.marks);
+    let blocks = store::api::KnownBlocks::new(parts.gateway.clone(), Arc::clone(&parts.syncer));
+    let blocks = BlocksApi::new(Arc::new(blocks), "");
+    let marks = Arc::<MarkApi>::clone(&parts.marks);
     routes
         .with(PathPattern::Exact("/api/v1/blocks"), Arc::new(blocks))
         .with(PathPattern::Exact("/api/v1/blocks/mark"), marks)

@@ -48,9 +48,8 @@ enum Command {
     /// Tools for buckets.
     #[command(subcommand)]
     Bucket(commands::bucket::Command),
-    /// Check files and metrics before they are used.
-    #[command(subcommand)]
-    Check(commands::check::Command),
+    /// Check files and metrics before they are used, and what they point to.
+    Check(Box<commands::check::Check>),
     /// Ask a server that answers as Prometheus does.
     #[command(subcommand)]
     Query(commands::query::Command),
@@ -171,6 +170,33 @@ fn parse(args: Vec<OsString>) -> Result<(Cli, BTreeMap<String, String>), clap::E
     Ok((cli, flags))
 }
 
+/// Reads a file with flags as the component that it is for does, and yields the flags of Thanos in it
+/// that are ignored. `None` is the process that is every component.
+///
+/// # Errors
+/// The first flag that cannot be, in words.
+fn check_flags(
+    component: Option<&str>,
+    file: &str,
+    environment: &Environment,
+) -> Result<Vec<String>, String> {
+    if let Some(name) = component.filter(|name| foreign_flags(Some(name)).is_none()) {
+        return Err(format!("{name:?} is no component"));
+    }
+    let flag = format!("--{}={file}", flag_sources::FILE_FLAG);
+    let args = ["promontory"].into_iter().chain(component).chain([&*flag]);
+    let sorted = sort_flags(args.map(OsString::from).collect(), environment);
+    let Sorted { kept, ignored } = sorted.map_err(|e| e.chain())?;
+    match parse(kept) {
+        Ok(_) => Ok(ignored),
+        Err(error) => {
+            let shown = error.to_string();
+            let first = shown.lines().next().unwrap_or_default();
+            Err(first.trim_start_matches("error: ").to_owned())
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::new(std::env::vars_os()).with_memory(Memory::of_this_process());
@@ -237,9 +263,9 @@ fn run(
         Command::Bucket(command) => {
             return tool(|out| commands::bucket::run(command, environment, out));
         }
-        Command::Check(command) => {
+        Command::Check(check) => {
             let mut input = io::stdin().lock();
-            return tool(|out| commands::check::run(&command, environment, &mut input, out));
+            return tool(|out| commands::check::run(&check, environment, &mut input, out));
         }
         Command::Query(command) => {
             return tool(|out| commands::query::run(command, out, &mut io::stderr()));

@@ -1,6 +1,6 @@
 //! What is said on the command line, under Thanos' names, and what follows from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bucket::{HashFunction, TimeBound, TimeBounds};
@@ -13,6 +13,7 @@ use runtime::{
     BucketConfig, BucketFlags, ByteSize, Environment, Error, ForeignFlags, ServerConfig,
     ServerFlags,
 };
+use tsdb::merge::Overlap;
 
 use crate::plan::RANGES_MS;
 use crate::rules::{LEASE, Retention, Rules};
@@ -49,6 +50,39 @@ pub struct Flags {
     /// What is merged and what is kept.
     #[command(flatten)]
     pub work: WorkFlags,
+    /// What is shown.
+    #[command(flatten)]
+    pub viewer: ViewerFlags,
+}
+
+/// What is shown of the bucket with --wait.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ViewerFlags {
+    /// Pause between two looks at the whole bucket, for the page of blocks.
+    #[arg(
+        long = "block-viewer.global.sync-block-interval",
+        value_name = "DURATION",
+        default_value = "1m"
+    )]
+    pub pause: DurationMs,
+    /// How long such a look may take.
+    #[arg(
+        long = "block-viewer.global.sync-block-timeout",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub patience: DurationMs,
+    /// External label that begins the titles of groups on the page of blocks.
+    #[arg(
+        long = "bucket-web-label",
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub label: String,
+    /// Mark no blocks for who asks by POST to /api/v1/blocks/mark.
+    #[arg(long = "disable-admin-operations")]
+    pub admin_disabled: bool,
 }
 
 /// What is merged and what is kept.
@@ -116,14 +150,19 @@ pub struct WorkFlags {
     /// External label that tells replicas apart; their blocks are merged into one. May be repeated.
     #[arg(long = "deduplication.replica-label", value_name = "NAME")]
     pub replica_labels: Vec<String>,
-    /// How samples of replicas are joined: empty where they are equal; penalty where they are not,
-    /// which leaves the blocks apart, for the querier to join.
+    /// What becomes of samples where blocks overlap: empty keeps all, as is right for exact copies and
+    /// late samples; penalty follows one replica and changes to another at its gaps, as is right for
+    /// replicas that scraped each for itself. What penalty leaves out is gone.
     #[arg(
         long = "deduplication.func",
         value_name = "FUNCTION",
         default_value = ""
     )]
     pub dedup_func: String,
+    /// Says that blocks may overlap. They are merged in any case; with penalty and no replica label, it
+    /// says that this is what is meant.
+    #[arg(long = "compact.enable-vertical-compaction")]
+    pub vertical: bool,
     /// Earliest time that blocks take part, such as 2024-01-02T03:04:05Z or -6w.
     #[arg(
         long = "min-time",
@@ -175,16 +214,11 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "block-files-concurrency",
         "block-meta-fetch-concurrency",
         "block-discovery-strategy",
-        "block-viewer.global.sync-block-interval",
-        "block-viewer.global.sync-block-timeout",
-        "bucket-web-label",
     ],
     switches: &[
-        "compact.enable-vertical-compaction",
         "compact.skip-block-with-out-of-order-chunks",
         "debug.halt-on-error",
         "debug.accept-malformed-index",
-        "disable-admin-operations",
     ],
     refused: &[],
 };
@@ -202,6 +236,23 @@ pub struct Config {
     pub wait: Option<Duration>,
     /// What is merged and what is kept.
     pub rules: Rules,
+    /// What is shown.
+    pub viewer: ViewerConfig,
+}
+
+/// What is shown of the bucket.
+#[derive(Debug, Clone)]
+pub struct ViewerConfig {
+    /// Pause between two looks.
+    pub pause: Duration,
+    /// How long a look may take.
+    pub patience: Duration,
+    /// External label that titles begin with; may be empty.
+    pub label: String,
+    /// Blocks are marked for who asks.
+    pub may_mark: bool,
+    /// Where is kept what is known of blocks; may be lost at any time.
+    pub dir: PathBuf,
 }
 
 impl Flags {
@@ -211,12 +262,27 @@ impl Flags {
     /// [`Error::Flag`] for the first flag whose value cannot be used.
     pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
         let wait_ms = positive("wait-interval", self.wait_interval)?;
+        let viewer = self.viewer.resolve(&self.data_dir)?;
         Ok(Config {
             servers: self.servers.resolve()?,
             bucket: self.bucket.require(environment)?,
             data_dir: self.data_dir,
             wait: self.wait.then(|| Duration::from_millis(wait_ms)),
             rules: self.work.resolve(environment)?,
+            viewer,
+        })
+    }
+}
+
+impl ViewerFlags {
+    fn resolve(self, data_dir: &Path) -> Result<ViewerConfig, Error> {
+        let time = |name, duration| positive(name, duration).map(Duration::from_millis);
+        Ok(ViewerConfig {
+            pause: time("block-viewer.global.sync-block-interval", self.pause)?,
+            patience: time("block-viewer.global.sync-block-timeout", self.patience)?,
+            label: self.label,
+            may_mark: !self.admin_disabled,
+            dir: data_dir.join("viewer"),
         })
     }
 }
@@ -232,21 +298,7 @@ impl WorkFlags {
         if self.concurrency == 0 {
             return Err(flag("compact.concurrency", "allow at least 1 group"));
         }
-        let replica_labels = match self.dedup_func.as_str() {
-            "" => self.replica_labels,
-            "penalty" => {
-                if !self.replica_labels.is_empty() {
-                    tracing::warn!(
-                        "blocks of replicas are not joined by penalty and stay apart; the querier joins them"
-                    );
-                }
-                Vec::new()
-            }
-            _ => {
-                let reason = "use penalty, or leave it empty where replicas have equal samples";
-                return Err(flag("deduplication.func", reason));
-            }
-        };
+        let overlap = self.overlap()?;
         Ok(Rules {
             lease,
             time: TimeBounds {
@@ -257,13 +309,31 @@ impl WorkFlags {
             consistency_delay_ms: self.consistency_delay.0,
             delete_delay_ms: self.delete_delay.0,
             retention,
-            replica_labels,
+            replica_labels: self.replica_labels,
+            overlap,
             ranges_ms: RANGES_MS[..=levels].to_vec(),
             index_bytes_max: self.index_bytes_max.0,
             concurrency: usize::from(self.concurrency),
             downloads: usize::from(self.downloads.max(1)),
             hash: self.hash,
         })
+    }
+
+    /// What becomes of samples where blocks overlap. Without replicas penalty would take late samples for
+    /// those of a replica, and leave them out; so that has to be said twice.
+    fn overlap(&self) -> Result<Overlap, Error> {
+        let has_replicas = !self.replica_labels.is_empty();
+        let reason = match self.dedup_func.as_str() {
+            "" => return Ok(Overlap::Union),
+            "penalty" if has_replicas || self.vertical => return Ok(Overlap::Penalty),
+            "penalty" => {
+                "name the label that tells replicas apart by --deduplication.replica-label; without one, \
+                 penalty leaves out samples of one and the same producer that came late, and \
+                 --compact.enable-vertical-compaction says that this is meant"
+            }
+            _ => "use penalty, or leave it empty where replicas have equal samples",
+        };
+        Err(flag("deduplication.func", reason))
     }
 
     /// How long blocks are kept. As in Thanos no resolution may go before the next coarser one could
@@ -386,11 +456,26 @@ mod tests {
         let short = "--retention.resolution-raw=1h --downsampling.disable";
         assert_eq!(resolve(short).unwrap().rules.retention.raw_ms, 3_600_000);
         let replicas = "--deduplication.replica-label=a --deduplication.replica-label=b";
-        assert_eq!(resolve(replicas).unwrap().rules.replica_labels, ["a", "b"]);
+        let rules = resolve(replicas).unwrap().rules;
+        assert_eq!(rules.replica_labels, ["a", "b"]);
+        assert_eq!(rules.overlap, Overlap::Union);
+        for more in [
+            "--deduplication.replica-label=a",
+            "--compact.enable-vertical-compaction",
+        ] {
+            let rules = resolve(&format!("--deduplication.func=penalty {more}"))
+                .unwrap()
+                .rules;
+            assert_eq!(rules.overlap, Overlap::Penalty);
+        }
         for (args, said) in [
             ("--wait-interval=0s", "wait-interval"),
             ("--debug.max-compaction-level=5", "1 to 4"),
             ("--deduplication.func=best", "penalty"),
+            (
+                "--deduplication.func=penalty",
+                "deduplication.replica-label",
+            ),
             (
                 "--selector.relabel-config=[{action:x}]",
                 "selector.relabel-config",

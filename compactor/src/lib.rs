@@ -9,7 +9,7 @@
 //! for each group keeps those apart whose parts of the bucket overlap.
 //!
 //! Reading order: [`plan`] (what to merge: decisions only), [`group`], [`rules`], `merge` (one merge,
-//! from download to marks), `pass` (one look at the whole bucket), `guard` (the leases), [`metrics`].
+//! from download to marks), `pass` (one look at the whole bucket), `guard` (the leases), `viewer`, [`metrics`].
 
 pub mod flags;
 pub mod group;
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod rules;
 #[cfg(test)]
 mod tests;
+mod viewer;
 
 use std::fs::{self, File};
 use std::io;
@@ -33,6 +34,7 @@ use runtime::http::{ComponentStatus, HttpLimits, PathPattern, Routes, Server, Se
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
 use runtime::{Clock, Error, SystemClock};
+use storeapi::block_viewer::{self, Blocks, BlocksApi, MarkApi};
 use tokio::time::sleep;
 
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
@@ -43,6 +45,7 @@ use metrics::{BucketMetrics, Metrics, add};
 use pass::Pass;
 pub use pass::Report;
 use rules::Rules;
+use viewer::Viewer;
 
 /// Threads for files, merges and requests.
 const THREADS: usize = 64;
@@ -64,6 +67,7 @@ pub struct Compactor {
     deps: Deps,
     metrics: Arc<Metrics>,
     fetcher: Arc<Fetcher>,
+    viewer: Arc<Viewer>,
 }
 
 /// Makes the component; binds no socket and starts nothing.
@@ -74,6 +78,7 @@ pub fn build(config: Config, deps: Deps) -> Compactor {
         config,
         metrics: Arc::default(),
         fetcher: Arc::new(fetcher),
+        viewer: Arc::default(),
         deps,
     };
     let registry = &compactor.deps.registry;
@@ -146,14 +151,13 @@ impl Compactor {
         self.deps
             .registry
             .register(Arc::new(ComponentStatus::of("compact", &service)));
-        let metrics = PathPattern::Exact("/metrics");
-        let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
-        service.ready(Arc::new(routes));
+        service.ready(Arc::new(self.routes()));
         let mut serving = Box::pin(server.serve(service, shutdown.clone()));
         let worked = {
             let mut working = Box::pin(self.work_until(shutdown.clone()));
             tokio::select! {
                 result = &mut working => result,
+                () = self.look() => Ok(()),
                 () = &mut serving => return Ok(()),
             }
         };
@@ -162,6 +166,27 @@ impl Compactor {
             serving.await;
         }
         Ok(())
+    }
+
+    /// Everything over HTTP.
+    fn routes(&self) -> Routes {
+        let (Deps { bucket, clock, .. }, viewer) = (&self.deps, &self.config.viewer);
+        let metrics = PathPattern::Exact("/metrics");
+        let routes = Routes::new().with(metrics, Arc::new(self.deps.registry.clone()));
+        let marks = MarkApi::new(bucket.clone(), Arc::clone(clock), viewer.may_mark);
+        let blocks: Arc<dyn Blocks> = Arc::<Viewer>::clone(&self.viewer);
+        block_viewer::add_to(routes, BlocksApi::new(blocks, &viewer.label), marks)
+    }
+
+    /// Keeps what is shown of the bucket up to date, for who stays that long.
+    async fn look(&self) {
+        match self.config.wait {
+            None => std::future::pending().await,
+            Some(_) => {
+                let (bucket, clock) = (&self.deps.bucket, &self.deps.clock);
+                (self.viewer.look(bucket, &self.config.viewer, &**clock)).await;
+            }
+        }
     }
 
     /// Works as [`Compactor::run`] does, but serves nothing: for who has a server of its own.
@@ -265,10 +290,12 @@ impl Compactor {
                 dir: work_dir(&self.config.data_dir),
                 downloads: self.config.rules.downloads,
                 hash: self.config.rules.hash,
+                overlap: self.config.rules.overlap,
             },
             fetcher: &self.fetcher,
             rules: &self.config.rules,
             metrics: &self.metrics,
+            viewer: &self.viewer,
             clock: &self.deps.clock,
         }
     }

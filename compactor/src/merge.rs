@@ -18,6 +18,7 @@ use bucket::{
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use runtime::process::blocking;
 use tsdb::block::{Block, CHUNKS_DIR, INDEX_FILE, META_FILE, Meta};
+use tsdb::merge::Overlap;
 use ulid::Ulid;
 
 use crate::group::Group;
@@ -70,6 +71,8 @@ pub(crate) struct Workshop {
     pub(crate) downloads: usize,
     /// How files of blocks are hashed.
     pub(crate) hash: HashFunction,
+    /// What becomes of samples where blocks overlap.
+    pub(crate) overlap: Overlap,
 }
 
 /// A directory that goes away with the merge.
@@ -122,8 +125,8 @@ impl Workshop {
             .await?;
         let bytes: u64 = sizes.iter().sum();
         let downloaded = started.elapsed();
-        let (dir, sources) = (work.path.clone(), ids.to_vec());
-        let merged = blocking(move || merge_local(&dir, &sources, ulid)).await?;
+        let (dir, sources, overlap) = (work.path.clone(), ids.to_vec(), self.overlap);
+        let merged = blocking(move || merge_local(&dir, &sources, ulid, overlap)).await?;
         let took = started.elapsed();
         let meta = match merged {
             Local::Into(meta) => meta,
@@ -228,7 +231,12 @@ enum Local {
 }
 
 /// Checks the blocks in `dir` in depth and merges them.
-fn merge_local(dir: &Path, ids: &[Ulid], ulid: Ulid) -> Result<Local, MergeError> {
+fn merge_local(
+    dir: &Path,
+    ids: &[Ulid],
+    ulid: Ulid,
+    overlap: Overlap,
+) -> Result<Local, MergeError> {
     let mut blocks = Vec::with_capacity(ids.len());
     let mut damaged = Vec::new();
     for &id in ids {
@@ -245,7 +253,7 @@ fn merge_local(dir: &Path, ids: &[Ulid], ulid: Ulid) -> Result<Local, MergeError
         return Ok(Local::Damaged(damaged));
     }
     let blocks: Vec<&Block> = blocks.iter().collect();
-    Ok(match tsdb::merge::compact(&blocks, dir, ulid)? {
+    Ok(match tsdb::merge::compact(&blocks, dir, ulid, overlap)? {
         Some(meta) => Local::Into(Box::new(meta)),
         None => Local::Empty,
     })

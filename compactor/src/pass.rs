@@ -10,7 +10,6 @@ use std::time::Instant;
 use bucket::delete::{Due, delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
 use bucket::{BlockInfo, BlockObject, Fetcher, NoCompactMark, NoCompactReason, View};
 use futures::stream::{self, StreamExt as _};
-use model::time::DurationMs;
 use runtime::Clock;
 use ulid::Ulid;
 
@@ -19,7 +18,8 @@ use crate::guard::Gate;
 use crate::merge::{MergeError, Merged, Workshop};
 use crate::metrics::{Metrics, add};
 use crate::plan::{Planner, Step};
-use crate::rules::Rules;
+use crate::rules::{RETENTION_DETAILS, Rules};
+use crate::viewer::Viewer;
 
 /// Deletions under way at once.
 const DELETIONS_PARALLEL: usize = 4;
@@ -66,6 +66,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) rules: &'a Rules,
     pub(crate) metrics: &'a Metrics,
+    pub(crate) viewer: &'a Viewer,
     pub(crate) clock: &'a Arc<dyn Clock>,
 }
 
@@ -85,7 +86,9 @@ impl Pass<'_> {
     }
 
     pub(crate) async fn look(&self) -> Result<View, bucket::Error> {
-        let view = self.fetcher.sync(self.clock.now_ms()).await?;
+        let now_ms = self.clock.now_ms();
+        let view = self.fetcher.sync(now_ms).await?;
+        self.viewer.show(&view, now_ms);
         for (block, problem) in &view.corrupted {
             tracing::error!(%block, problem, "meta.json is damaged; the block takes part in nothing");
         }
@@ -339,16 +342,10 @@ impl Pass<'_> {
 
     /// Marks what is older than its resolution is kept.
     async fn apply_retention(&self, view: &View, report: &mut Report) -> Result<(), bucket::Error> {
-        let now_ms = self.clock.now_ms();
-        for (id, block) in &view.blocks {
-            let kept_ms = self.rules.retention.of(block.resolution());
-            let is_old = kept_ms > 0 && now_ms.saturating_sub(kept_ms) > block.meta.max_time;
-            if is_old && block.deletion_mark.is_none() {
-                let kept = DurationMs(kept_ms);
-                tracing::info!(block = %id, %kept, "block is older than it is kept");
-                self.mark_deleted(*id, "block exceeding retention", report)
-                    .await?;
-            }
+        let expired = self.rules.retention.expired(view, self.clock.now_ms());
+        for id in expired {
+            tracing::info!(block = %id, "block is older than it is kept");
+            self.mark_deleted(id, RETENTION_DETAILS, report).await?;
         }
         Ok(())
     }

@@ -1,7 +1,12 @@
 //! What a compactor is told to do, resolved.
 
-use bucket::{HashFunction, TimeBounds};
+use bucket::{HashFunction, TimeBounds, View};
 use model::relabel::RelabelRule;
+use tsdb::merge::Overlap;
+use ulid::Ulid;
+
+/// What marks of deletion say that are set since a block is older than it is kept.
+pub const RETENTION_DETAILS: &str = "block exceeding retention";
 
 /// How long blocks are kept, in milliseconds after their last sample; 0 is for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +28,16 @@ impl Retention {
             3_600_000 => self.hour_ms,
             _ => 0,
         }
+    }
+
+    /// The blocks of a view that are older at `now_ms` than they are kept, and not marked for deletion.
+    pub fn expired(&self, view: &View, now_ms: i64) -> Vec<Ulid> {
+        let is_old = |(id, block): (&Ulid, &bucket::BlockInfo)| {
+            let kept_ms = self.of(block.resolution());
+            let is_old = kept_ms > 0 && now_ms.saturating_sub(kept_ms) > block.meta.max_time;
+            (is_old && block.deletion_mark.is_none()).then_some(*id)
+        };
+        view.blocks.iter().filter_map(is_old).collect()
     }
 }
 
@@ -46,6 +61,8 @@ pub struct Rules {
     pub retention: Retention,
     /// Labels that tell replicas apart, whose blocks are merged into one.
     pub replica_labels: Vec<String>,
+    /// What becomes of samples where blocks overlap.
+    pub overlap: Overlap,
     /// Windows in milliseconds.
     pub ranges_ms: Vec<i64>,
     /// Largest index that a block may have, in bytes.

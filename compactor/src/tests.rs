@@ -70,11 +70,19 @@ impl Bench {
                 delete_delay_ms: 48 * HOUR_MS,
                 retention: Retention::default(),
                 replica_labels: Vec::new(),
+                overlap: tsdb::merge::Overlap::Union,
                 ranges_ms: RANGES_MS.to_vec(),
                 index_bytes_max: 64 << 30,
                 concurrency: 2,
                 downloads: 2,
                 hash: bucket::HashFunction::None,
+            },
+            viewer: flags::ViewerConfig {
+                pause: Duration::from_secs(60),
+                patience: Duration::from_secs(60),
+                label: String::new(),
+                may_mark: false,
+                dir: dir.path().join("viewer"),
             },
         };
         Self {

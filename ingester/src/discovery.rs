@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use crate::config::{Discovery, StaticGroup};
 use crate::scrape::client::Clients;
 
-pub(crate) use files::matching_files;
+pub use files::{matching_files, targets_in};
 
 /// The label that holds the address of a target.
 pub(crate) const ADDRESS: &str = "__address__";

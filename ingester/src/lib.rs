@@ -35,6 +35,7 @@ mod shipping;
 pub mod storage;
 
 pub use crate::core::{Core, Deps};
+pub use discovery::{matching_files, targets_in};
 pub use flags::{Config, FOREIGN_FLAGS, Flags};
 pub use front::Front;
 pub use serve::{Ingester, build};

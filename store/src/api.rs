@@ -1,13 +1,12 @@
 //! What the store answers over HTTP: figures, and which blocks it serves. The server itself answers
 //! the probes.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
-use model::time::Rfc3339;
-use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
 use runtime::metrics::{Collect, Exposition};
+use storeapi::block_viewer::{Blocks, Listed, View};
 use tokio::runtime::Handle;
+use tsdb::block::Meta;
 use ulid::Ulid;
 
 use crate::gateway::Gateway;
@@ -34,83 +33,38 @@ impl Collect for Figures {
     }
 }
 
-/// Answers `/api/v1/blocks`, in Thanos' form.
+/// The blocks that the gateway serves, and those that were seen in the bucket.
 #[derive(Debug)]
-pub struct BlocksApi {
+pub struct KnownBlocks {
     gateway: Gateway,
     syncer: Arc<Syncer>,
 }
 
-/// What is known when an answer begins. Each `meta.json` is read when it is written into the answer,
-/// since of all that are served at once not as much is held.
-struct Shown {
-    blocks: Vec<Ulid>,
-    refreshed_at: String,
-    error: Option<String>,
-}
-
-impl BlocksApi {
-    /// Shows the blocks that `gateway` serves and those that `syncer` saw.
+impl KnownBlocks {
+    /// What `gateway` serves and `syncer` saw.
     pub fn new(gateway: Gateway, syncer: Arc<Syncer>) -> Self {
         Self { gateway, syncer }
     }
+}
 
-    fn shown(&self, view: Option<&str>) -> Option<Shown> {
+impl Blocks for KnownBlocks {
+    fn listed(&self, view: View) -> Listed {
         let seen = self.syncer.seen();
-        let blocks = match view.unwrap_or("loaded") {
-            "loaded" => self.gateway.blocks().iter().map(|b| b.id()).collect(),
-            "global" => seen.blocks.iter().map(|outline| outline.id).collect(),
-            _ => return None,
+        let blocks = match view {
+            View::Loaded => self.gateway.blocks().iter().map(|b| b.id()).collect(),
+            View::Global => seen.blocks.iter().map(|outline| outline.id).collect(),
         };
-        Some(Shown {
+        Listed {
             blocks,
-            refreshed_at: Rfc3339(seen.at_ms.unwrap_or_default()).to_string(),
+            at_ms: seen.at_ms,
             error: seen.error,
-        })
-    }
-}
-
-/// Writes the answer. A block that is gone by now is left out.
-fn write(shown: &Shown, syncer: &Syncer, out: &mut dyn Write) -> io::Result<()> {
-    // The thread may block.
-    let runtime = Handle::current();
-    let meta = |id| {
-        let copy = syncer.copy_of_meta(id);
-        copy.or_else(|| runtime.block_on(syncer.meta(id)).ok())
-    };
-    out.write_all(br#"{"status":"success","data":{"label":"","blocks":["#)?;
-    for (i, meta) in shown.blocks.iter().copied().filter_map(meta).enumerate() {
-        if i > 0 {
-            out.write_all(b",")?;
         }
-        serde_json::to_writer(&mut *out, &meta)?;
-    }
-    out.write_all(br#"],"refreshedAt":"#)?;
-    serde_json::to_writer(&mut *out, &shown.refreshed_at)?;
-    out.write_all(br#","err":"#)?;
-    serde_json::to_writer(&mut *out, &shown.error)?;
-    out.write_all(b"}}")
-}
-
-impl Handler for BlocksApi {
-    fn cost(&self, _: &str) -> Cost {
-        Cost::Small
     }
 
-    fn handle(&self, request: Request) -> Response {
-        if request.method != Method::GET && request.method != Method::HEAD {
-            return Response::text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
-        }
-        let Ok(form) = request.form() else {
-            return Response::text(StatusCode::BAD_REQUEST, "the query string is damaged");
-        };
-        let Some(shown) = self.shown(form.get("view")) else {
-            let what = "view is not known; use loaded or global";
-            return Response::text(StatusCode::BAD_REQUEST, what);
-        };
-        let syncer = Arc::clone(&self.syncer);
-        Response::written(StatusCode::OK, "application/json", move |out| {
-            write(&shown, &syncer, out)
-        })
+    fn meta(&self, id: Ulid) -> Option<Arc<Meta>> {
+        let copy = self.syncer.copy_of_meta(id);
+        // The thread may block.
+        let read = || Handle::current().block_on(self.syncer.meta(id)).ok();
+        copy.or_else(read).map(Arc::new)
     }
 }

@@ -22,7 +22,6 @@ pub mod header;
 mod heaps;
 pub mod limits;
 pub mod mapped;
-pub mod mark_api;
 pub mod names;
 pub mod order;
 pub mod pages;
@@ -45,6 +44,7 @@ use runtime::process::{self, Shutdown};
 use runtime::tasks::Owned;
 use runtime::{BucketConfig, Clock, Error, ForeignFlags, SystemClock};
 use storeapi::Store as _;
+use storeapi::block_viewer::{self, BlocksApi, MarkApi};
 use storeapi::grpc::{InfoService, Served, StoreService};
 use storeapi::wire::info::EndpointInfo;
 
@@ -52,8 +52,7 @@ pub use flags::{Config, Flags};
 pub use gateway::Gateway;
 pub use sync::Syncer;
 
-use api::{BlocksApi, Figures};
-use mark_api::MarkApi;
+use api::{Figures, KnownBlocks};
 
 /// Threads that decode and that read files, beside those of the HTTP server.
 const WORK_THREADS: usize = 64;
@@ -137,13 +136,9 @@ impl StoreGateway {
         registry.register(Arc::new(ComponentStatus::of("store", &service)));
         let readiness = Readiness::new();
         let services = services(&gateway, &readiness);
-        let routes = Routes::new()
-            .with(PathPattern::Exact("/metrics"), Arc::new(registry))
-            .with(
-                PathPattern::Exact("/api/v1/blocks"),
-                Arc::new(BlocksApi::new(gateway, Arc::clone(&syncer))),
-            )
-            .with(PathPattern::Exact("/api/v1/blocks/mark"), Arc::new(marks));
+        let routes = Routes::new().with(PathPattern::Exact("/metrics"), Arc::new(registry));
+        let blocks = Arc::new(KnownBlocks::new(gateway, Arc::clone(&syncer)));
+        let routes = block_viewer::add_to(routes, BlocksApi::new(blocks, ""), marks);
         // Dropped at the end, which ends it.
         let _syncing = {
             let (readiness, shutdown) = (readiness.clone(), shutdown.clone());

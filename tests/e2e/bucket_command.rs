@@ -167,7 +167,7 @@ fn damage_is_found_and_told_by_the_exit_code() -> anyhow::Result<()> {
         .set_len(cut)?;
     let (shown, _) = scene.problems(&[])?;
     let expected = format!(
-        "{}: index has {cut} bytes, where meta.json says {}\n",
+        "{}: index has {cut} bytes, where meta.json says {} (files)\n",
         scene.id,
         cut + 1
     );

@@ -7,8 +7,10 @@
 mod all_in_one;
 mod block_data;
 mod bucket_command;
+mod bucket_tools;
 mod buffer;
 mod catalog;
+mod check_command;
 mod compactor;
 mod component;
 mod crash;
@@ -28,6 +30,7 @@ mod process_faults;
 mod prometheus;
 mod promql_differential;
 mod query_command;
+mod quickstart;
 mod real_clients;
 mod reference;
 mod reloader;

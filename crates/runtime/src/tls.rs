@@ -1,9 +1,13 @@
 //! TLS for servers and clients, from the files that flags name.
 
+mod validity;
+
 use std::fmt;
 use std::io;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -17,6 +21,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::Error;
 use crate::followed::{Followed, Seen};
+pub use validity::{NotACertificate, Validity};
 
 /// The protocol that both sides of a connection agree on while they set up TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +225,60 @@ fn read_certs(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
         .map_err(failed)?
         .collect::<Result<_, _>>()
         .map_err(failed)
+}
+
+/// When the certificates are valid that a PEM file holds, in their order.
+///
+/// # Errors
+/// [`Error::Start`] when it cannot be read, or holds something else.
+pub fn validity_of_file(file: &Path) -> Result<Vec<Validity>, Error> {
+    validity_of(&read_certs(file)?, &file.display().to_string())
+}
+
+/// When the certificates are valid that the server at `address` (`HOST:PORT`) shows to a client that
+/// takes any, its own first. Each step of the connection takes at most `patience`.
+///
+/// # Errors
+/// [`Error::Start`] when there is no connection, or no TLS is spoken there.
+pub fn validity_of_server(
+    address: &str,
+    tls: &ClientTls,
+    patience: Duration,
+) -> Result<Vec<Validity>, Error> {
+    let failed = |e: io::Error| start(format!("speak TLS with {address}"), e);
+    let any = ClientTls {
+        skip_verify: true,
+        ..tls.clone()
+    };
+    let config = any.load(Protocol::Http2, &mut Seen::default())?;
+    let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let name = tls.server_name.as_deref().unwrap_or(host).to_owned();
+    let name = ServerName::try_from(name).map_err(|e| failed(io::Error::other(e)))?;
+    let at = address.to_socket_addrs().map_err(failed)?.next();
+    let at = at.ok_or_else(|| failed(io::Error::other("the name has no address")))?;
+    let mut stream = TcpStream::connect_timeout(&at, patience).map_err(failed)?;
+    let timeouts = stream.set_read_timeout(Some(patience));
+    timeouts.map_err(failed)?;
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), name)
+        .map_err(|e| failed(io::Error::other(e)))?;
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream).map_err(failed)?;
+    }
+    validity_of(connection.peer_certificates().unwrap_or_default(), address)
+}
+
+fn validity_of(certs: &[CertificateDer<'_>], from: &str) -> Result<Vec<Validity>, Error> {
+    let dates = certs.iter().map(|cert| Validity::of(cert));
+    let dates: Result<Vec<Validity>, NotACertificate> = dates.collect();
+    let dates = dates.map_err(|e| start(format!("use the certificate of {from}"), e))?;
+    match dates.is_empty() {
+        true => {
+            let none = io::Error::other("there is none");
+            Err(start(format!("use the certificate of {from}"), none))
+        }
+        false => Ok(dates),
+    }
 }
 
 fn read_roots(file: &Path) -> Result<RootCertStore, Error> {

@@ -8,10 +8,11 @@
 //! same as messages), [`grpc`] (server and client), [`merge`] (sorted streams
 //! to one), [`proxy`] (one store of many), [`memory`] (a store for tests); beside them [`catalog`]
 //! (rules, targets, metadata, exemplars), [`remote_read`], Prometheus' protocol for the same question
-//! as the StoreAPI, and [`snappy`].
+//! as the StoreAPI, [`snappy`], and [`block_viewer`], which is HTTP for who works on a bucket.
 
 #[cfg(any(test, feature = "acceptance"))]
 pub mod acceptance;
+pub mod block_viewer;
 pub mod catalog;
 pub mod external_labels;
 pub mod grpc;

@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use model::{Labels, TimeRange};
 use tsdb::block::{Block, BlockWriter, Meta};
 use tsdb::chunk::SeriesEncoder;
-use tsdb::merge::compact;
+use tsdb::merge::{Overlap, compact};
 use ulid::Ulid;
 
 const SERIES: usize = 10_000;
@@ -77,7 +77,8 @@ fn adjacent(c: &mut Criterion) {
         b.iter_batched(
             || tempfile::tempdir().expect("temporary directory"),
             |to| {
-                black_box(compact(&all, to.path(), Ulid::from_parts(2, 1)).expect("sound blocks"));
+                let merged = compact(&all, to.path(), Ulid::from_parts(2, 1), Overlap::Union);
+                black_box(merged.expect("sound blocks"));
                 to
             },
             BatchSize::PerIteration,

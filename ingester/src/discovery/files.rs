@@ -94,9 +94,23 @@ fn read_file(file: &Path) -> Result<Vec<Labels>, Error> {
     Ok(groups.iter().flat_map(|g| labels(g, &meta)).collect())
 }
 
+/// How many targets a file lists.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn targets_in(file: &Path) -> Result<usize, String> {
+    match read_file(file) {
+        Ok(targets) => Ok(targets.len()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// The files that `pattern` matches, sorted. Only its last part may hold `*` and `?`; a pattern with
 /// neither is the file itself, be it there or not.
-pub(crate) fn matching_files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When its directory cannot be listed.
+pub fn matching_files(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains(['*', '?']) {
         return Ok(vec![pattern.to_owned()]);

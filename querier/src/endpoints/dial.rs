@@ -46,7 +46,7 @@ impl GrpcDial {
 }
 
 /// The same in the terms of the connector.
-fn client_config(tls: &ClientTls, message_limit: MessageLimit) -> GrpcClientConfig {
+pub fn client_config(tls: &ClientTls, message_limit: MessageLimit) -> GrpcClientConfig {
     let identity = (tls.cert_file.clone()).zip(tls.key_file.clone());
     GrpcClientConfig {
         tls: tls.enabled.then(|| runtime::tls::ClientTls {

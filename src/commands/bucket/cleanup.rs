@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use bucket::Patience;
 use bucket::delete::{delete_block, due_for_deletion};
@@ -10,6 +9,7 @@ use model::time::DurationMs;
 use runtime::{BucketFlags, Clock as _, Environment, SystemClock};
 use ulid::Ulid;
 
+use super::progress::{Progress, Work};
 use super::{look, on_runtime, open};
 
 /// Flags of the tool.
@@ -38,16 +38,20 @@ pub(super) fn run(
         let marked = due.marked.iter().map(|id| (*id, "marked block"));
         let given_up = due.given_up.iter().map(|id| (*id, "unfinished upload"));
         let doomed: Vec<(Ulid, &str)> = marked.chain(given_up).collect();
-        let (all, begin) = (doomed.len(), Instant::now());
+        let all = doomed.len();
+        let mut progress = Progress::new(Work {
+            blocks: all,
+            bytes: 0,
+        });
         let mut failed = 0;
-        for (n, (id, what)) in doomed.into_iter().enumerate() {
+        for (id, what) in doomed {
             if args.dry_run {
                 writeln!(out, "{what} {id} would be deleted")?;
                 continue;
             }
             match delete_block(&bucket, id).await {
                 Ok(objects) => {
-                    let progress = progress(n + 1, all, begin.elapsed());
+                    let progress = progress.block(0);
                     writeln!(out, "deleted {what} {id}: {objects} objects; {progress}")?;
                 }
                 Err(error) => {
@@ -67,11 +71,4 @@ pub(super) fn run(
             _ => ExitCode::FAILURE,
         })
     })
-}
-
-/// How far it is, how fast it goes, and how long the rest will take.
-fn progress(done: usize, all: usize, taken: Duration) -> String {
-    let rate = done as f64 / taken.as_secs_f64().max(1e-3);
-    let left = (all - done) as f64 / rate;
-    format!("{done} of {all}, {rate:.1} blocks/s, {left:.0} s left")
 }

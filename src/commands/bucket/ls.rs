@@ -3,20 +3,54 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use runtime::Environment;
+use bucket::{BlockInfo, Patience};
+use model::time::Rfc3339;
+use runtime::{BucketFlags, Environment};
 use serde_json::json;
 
-use super::{Target, look, on_runtime};
-use crate::commands::output::Format;
+use super::select::Selection;
+use super::template::Template;
+use super::{go_duration, look_at, on_runtime, open};
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    target: Target,
+    bucket: BucketFlags,
+    #[command(flatten)]
+    selection: Selection,
+    /// Form of the output: table (names only), wide, json, or a template for a line about each block,
+    /// such as '{{.ULID}} {{.Thanos.Labels}}'.
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "table",
+        value_parser = form
+    )]
+    form: Form,
     /// Leave out blocks that are marked for deletion.
     #[arg(long)]
     exclude_delete: bool,
+}
+
+/// How blocks are shown.
+#[derive(Debug, Clone)]
+enum Form {
+    Names,
+    Wide,
+    Json,
+    Template(Template),
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    match text {
+        "" | "table" => Ok(Form::Names),
+        "wide" => Ok(Form::Wide),
+        "json" => Ok(Form::Json),
+        text if text.contains("{{") => Template::parse(text).map(Form::Template),
+        _ => Err("use table, wide, json, or a template with {{.Field}} in it".to_owned()),
+    }
 }
 
 pub(super) fn run(
@@ -24,20 +58,33 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let bucket = args.target.open(environment)?;
-    let view = on_runtime(async || look(&bucket).await)?;
+    let filters = args.selection.filters(environment)?;
+    let bucket = open(&args.bucket, environment, Patience::Interactive)?;
+    let view = on_runtime(async || look_at(&bucket, filters).await)?;
     let is_shown = |marked: bool| !(marked && args.exclude_delete);
     let blocks = view
         .blocks
         .iter()
         .filter(|(_, b)| is_shown(b.deletion_mark.is_some()));
-    match args.target.output.format {
-        Format::Table => {
+    match &args.form {
+        Form::Names => {
             for (id, _) in blocks {
                 writeln!(out, "{id}")?;
             }
         }
-        Format::Json => {
+        Form::Wide => {
+            for (_, block) in blocks {
+                writeln!(out, "{}", wide(block))?;
+            }
+        }
+        Form::Template(template) => {
+            for (_, block) in blocks {
+                let meta = serde_json::to_value(&*block.meta)?;
+                let line = template.line(&meta).map_err(anyhow::Error::msg)?;
+                writeln!(out, "{line}")?;
+            }
+        }
+        Form::Json => {
             let metas: Result<Vec<_>, _> = blocks
                 .map(|(_, b)| serde_json::to_value(&*b.meta))
                 .collect();
@@ -47,4 +94,21 @@ pub(super) fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A block in Thanos' words.
+fn wide(block: &BlockInfo) -> String {
+    let meta = &block.meta;
+    let seconds = |ms: i64| ms.div_euclid(1000) * 1000;
+    let (from, until) = (seconds(meta.min_time), seconds(meta.max_time));
+    let source = meta.thanos.as_ref().map_or("", |t| &t.source);
+    format!(
+        "{} -- {} - {} Diff: {}, Compaction: {}, Downsample: {}, Source: {source}",
+        meta.ulid,
+        Rfc3339(from),
+        Rfc3339(until),
+        go_duration(until - from),
+        meta.compaction.level,
+        block.resolution(),
+    )
 }

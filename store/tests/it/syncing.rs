@@ -9,11 +9,12 @@ use bucket::metrics::Operation;
 use model::{Labels, TimeRange};
 use runtime::http::{Abandonment, Handler as _, HeaderMap, Method, Request};
 use runtime::{Clock as _, ManualClock};
-use store::api::BlocksApi;
+use store::api::KnownBlocks;
 use store::gateway::Options;
 use store::sync::{Bounds, SyncOptions, TimeBound};
 use store::{Gateway, Syncer};
 use storeapi::Store as _;
+use storeapi::block_viewer::BlocksApi;
 use tempfile::tempdir;
 use tsdb::block::Meta;
 use tsdb::block::meta::Thanos;
@@ -253,7 +254,8 @@ async fn blocks_are_shown_with_what_their_files_say() {
     };
     let (gateway, syncer) = start(&bucket, data.path(), sync);
     syncer.sync().await.unwrap();
-    let api = Arc::new(BlocksApi::new(gateway, Arc::new(syncer)));
+    let blocks = KnownBlocks::new(gateway, Arc::new(syncer));
+    let api = Arc::new(BlocksApi::new(Arc::new(blocks), ""));
     let shown = async |view: &str| -> Vec<Meta> {
         let (api, query) = (Arc::clone(&api), format!("view={view}"));
         let body = tokio::task::spawn_blocking(move || {

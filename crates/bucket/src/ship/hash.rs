@@ -36,7 +36,10 @@ impl FromStr for HashFunction {
 
 impl HashFunction {
     /// The hash of a file, unless files are not hashed.
-    pub(crate) fn of(self, file: &Path) -> io::Result<Option<FileHash>> {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(self, file: &Path) -> io::Result<Option<FileHash>> {
         if self == Self::None {
             return Ok(None);
         }

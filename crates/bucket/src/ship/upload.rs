@@ -38,6 +38,8 @@ pub struct Origin {
     pub extensions: Option<serde_json::Value>,
     /// How its files are hashed.
     pub hash: HashFunction,
+    /// What rewrites did to the block, in Thanos' form.
+    pub rewrites: Vec<serde_json::Value>,
 }
 
 impl Origin {
@@ -49,6 +51,7 @@ impl Origin {
             resolution: 0,
             extensions: None,
             hash: HashFunction::None,
+            rewrites: Vec::new(),
         }
     }
 }
@@ -203,6 +206,7 @@ fn check(dir: &Path, origin: &Origin, now_ms: i64) -> Result<Checked> {
         files: descs,
         index_stats,
         extensions: origin.extensions.clone(),
+        rewrites: origin.rewrites.clone(),
         upload_time: Some(Rfc3339(now_ms).to_string()),
         ..Thanos::default()
     };

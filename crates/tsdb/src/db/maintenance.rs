@@ -25,7 +25,7 @@ use crate::batch::WriteError;
 use crate::block::{Block, Meta};
 use crate::error::{Error, Result};
 use crate::head::OutOfOrderCut;
-use crate::merge::compact;
+use crate::merge::{Overlap, compact};
 
 /// Directories of the head whose files count for retention by size.
 const HEAD_DIRS: [&str; 3] = ["wal", "wbl", "chunks_head"];
@@ -226,7 +226,7 @@ impl Work<'_> {
         }
         let ulid = self.maintenance.ulid(self.now_ms);
         let refs: Vec<&Block> = sources.iter().map(|b| &**b).collect();
-        let merged = compact(&refs, &db.dir, ulid)?;
+        let merged = compact(&refs, &db.dir, ulid, Overlap::Union)?;
         if merged.is_some() {
             tracing::info!(block = %ulid, sources = sources.len(), "merged blocks");
             self.done.merged.push(ulid);

@@ -7,7 +7,7 @@ use model::{Sample, TimeRange};
 use serde_json::Map;
 use ulid::Ulid;
 
-use super::overlap::{encode, merge_chunks};
+use super::overlap::{Overlap, encode, merge_overlapping};
 use super::series::{Member, SeriesMerge};
 use super::symbols::merge_symbols;
 use crate::block::meta::{BlockDesc, Compaction, Meta};
@@ -16,7 +16,8 @@ use crate::chunk::{ChunkMeta, TimedChunk};
 use crate::error::{Corruption, Error, Result};
 use crate::index;
 
-/// Merges `blocks` into the block `ulid` in the directory `parent`.
+/// Merges `blocks` into the block `ulid` in the directory `parent`; `overlap` says what becomes of chunks
+/// of one series that overlap.
 ///
 /// Samples outside of their block's range, and deleted ones, are left behind. The result has no
 /// tombstones. When no sample is left, no block is written and the result is `None`; the old ones
@@ -25,7 +26,12 @@ use crate::index;
 /// # Errors
 /// Damage to any of the blocks, [`Error::Invalid`] when `blocks` is empty or aggregate chunks
 /// overlap, [`Error::Io`]. Nothing is left in `parent` then.
-pub fn compact(blocks: &[&Block], parent: &Path, ulid: Ulid) -> Result<Option<Meta>> {
+pub fn compact(
+    blocks: &[&Block],
+    parent: &Path,
+    ulid: Ulid,
+    overlap: Overlap,
+) -> Result<Option<Meta>> {
     let metas: Vec<_> = blocks.iter().map(|b| b.meta()).collect();
     let Some(meta) = compacted_meta(&metas, ulid) else {
         return Err(Error::Invalid("no blocks to compact".to_owned()));
@@ -38,10 +44,12 @@ pub fn compact(blocks: &[&Block], parent: &Path, ulid: Ulid) -> Result<Option<Me
     while let Some((labels, members)) = series.next_series()? {
         chunks.clear();
         for member in members {
-            read_chunks(blocks[member.block], member, &mut chunks)?;
+            let block = blocks[member.block];
+            let deleted = block.tombstones().get(u64::from(member.series.0));
+            read_chunks(block, member, deleted, &mut chunks)?;
         }
         if members.len() > 1 {
-            chunks = merge_chunks(chunks)?;
+            chunks = merge_overlapping(chunks, overlap)?;
         }
         writer.add_series_symbols(labels, &chunks)?;
     }
@@ -76,9 +84,13 @@ pub fn compacted_meta(parents: &[&Meta], ulid: Ulid) -> Option<Meta> {
 
 /// Reads the chunks of a series in one block, as they are or without what is deleted and what lies
 /// outside of the block's range.
-fn read_chunks(block: &Block, member: &Member, chunks: &mut Vec<TimedChunk>) -> Result<()> {
+pub(super) fn read_chunks(
+    block: &Block,
+    member: &Member,
+    deleted: Option<&Intervals>,
+    chunks: &mut Vec<TimedChunk>,
+) -> Result<()> {
     let range = block.meta().range();
-    let deleted = block.tombstones().get(u64::from(member.series.0));
     for at in &member.chunks {
         let outside = at.max_time < range.min || at.min_time >= range.max;
         if outside || deleted.is_some_and(|d| d.covers(at.min_time, at.max_time)) {

@@ -2,9 +2,20 @@
 
 use model::Sample;
 
-use super::SampleMerge;
+use super::{SampleMerge, penalty};
 use crate::chunk::{SeriesEncoder, TimedChunk};
 use crate::error::{Error, Result};
+
+/// What becomes of chunks of one series that overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// All their samples count.
+    #[default]
+    Union,
+    /// They are of replicas that scraped each for itself: one is followed, and another only where that
+    /// one has a gap.
+    Penalty,
+}
 
 /// Merges the chunks of one series. `chunks` may come in any order; those of one block must not
 /// be equal to each other.
@@ -14,7 +25,15 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Invalid`] when a chunk that has to be decoded is damaged or contradicts itself.
-pub fn merge_chunks(mut chunks: Vec<TimedChunk>) -> Result<Vec<TimedChunk>> {
+pub fn merge_chunks(chunks: Vec<TimedChunk>) -> Result<Vec<TimedChunk>> {
+    merge_overlapping(chunks, Overlap::Union)
+}
+
+/// As [`merge_chunks`], with what becomes of chunks that overlap.
+pub(super) fn merge_overlapping(
+    mut chunks: Vec<TimedChunk>,
+    overlap: Overlap,
+) -> Result<Vec<TimedChunk>> {
     let key = |c: &TimedChunk| (c.min_time, c.max_time);
     if chunks.windows(2).all(|w| w[0].max_time < w[1].min_time) {
         return Ok(chunks);
@@ -33,12 +52,17 @@ pub fn merge_chunks(mut chunks: Vec<TimedChunk>) -> Result<Vec<TimedChunk>> {
                 overlapping.push(next);
             }
         }
-        if overlapping.is_empty() {
-            merged.push(first);
-        } else {
-            // Prometheus puts the first chunk last; ties depend on it.
-            overlapping.push(first);
-            merge_samples(&overlapping, &mut merged)?;
+        match overlap {
+            _ if overlapping.is_empty() => merged.push(first),
+            Overlap::Union => {
+                // Prometheus puts the first chunk last; ties depend on it.
+                overlapping.push(first);
+                merge_samples(&overlapping, &mut merged)?;
+            }
+            Overlap::Penalty => {
+                overlapping.insert(0, first);
+                penalty::merge_samples(&overlapping, &mut merged)?;
+            }
         }
     }
     Ok(merged)

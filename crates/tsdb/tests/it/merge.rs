@@ -10,7 +10,7 @@ use tsdb::block::{Block, BlockWriter, Interval, Meta, Tombstones};
 use tsdb::chunk::SeriesEncoder;
 use tsdb::db::DataDir;
 use tsdb::db::dump::Line;
-use tsdb::merge::compact;
+use tsdb::merge::{Overlap, compact};
 use ulid::Ulid;
 
 use crate::conformance::tsdb_dir;
@@ -55,7 +55,9 @@ fn blocks_of_prometheus_merge_without_loss() {
     let to = tempfile::tempdir().unwrap();
     let ulid = Ulid::from_parts(1, 1);
     let all: Vec<_> = blocks.iter().collect();
-    let meta = compact(&all, to.path(), ulid).unwrap().unwrap();
+    let meta = compact(&all, to.path(), ulid, Overlap::Union)
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (meta.compaction.level, meta.compaction.parents.len()),
         (3, 3)
@@ -180,7 +182,7 @@ proptest! {
         expected.retain(|_, samples| !samples.is_empty());
         let ulid = Ulid::from_parts(2, 1);
         let all: Vec<_> = opened.iter().collect();
-        match compact(&all, dir.path(), ulid).unwrap() {
+        match compact(&all, dir.path(), ulid, Overlap::Union).unwrap() {
             None => prop_assert!(expected.is_empty()),
             Some(meta) => {
                 prop_assert_eq!(meta.stats.num_series, expected.len() as u64);
@@ -205,7 +207,7 @@ fn chunks_that_need_no_change_are_copied() {
         write(dir.path(), Ulid::from_parts(1, 2), &b, None),
     ];
     let ulid = Ulid::from_parts(2, 1);
-    compact(&[&blocks[0], &blocks[1]], dir.path(), ulid)
+    compact(&[&blocks[0], &blocks[1]], dir.path(), ulid, Overlap::Union)
         .unwrap()
         .unwrap();
     let merged = Block::open(&dir.path().join(ulid.to_string())).unwrap();
