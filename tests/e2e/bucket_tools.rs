@@ -232,6 +232,17 @@ fn duplicates_are_marked_by_a_repair() -> anyhow::Result<()> {
         .unwrap_or_default()
         .to_owned();
     assert!(!scene.is_marked(&doomed));
+
+    // A block that lacks something stands for no other.
+    let holder = if doomed == copy { &scene.id } else { copy };
+    let segment = scene.path("bucket").join(holder).join("chunks/000001");
+    let away = scene.path("away");
+    fs::rename(&segment, &away)?;
+    let repaired = scene.run(&["verify", "--issues=duplicated_compaction", "-r"])?;
+    assert!(repaired.status.success(), "{repaired:?}");
+    assert!(!scene.is_marked(&doomed) && !scene.is_marked(holder));
+    fs::rename(&away, &segment)?;
+
     assert!(
         scene
             .run(&["verify", "--issues=duplicated_compaction", "-r"])?

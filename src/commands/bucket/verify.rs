@@ -110,11 +110,13 @@ pub(super) fn run(
     let bucket = args.target.open(environment)?;
     on_runtime(async || {
         let view = look(&bucket).await?;
-        let mut found = by_listing(&view);
+        let content = match args.looks_for(Issue::Content) {
+            true => by_content(args, &bucket, &view).await?,
+            false => Vec::new(),
+        };
+        let mut found = by_listing(&view, &content);
         found.retain(|problem| args.looks_for(problem.issue) && args.is_asked_for(problem.block));
-        if args.looks_for(Issue::Content) {
-            found.extend(by_content(args, &bucket, &view).await?);
-        }
+        found.extend(content);
         let mut mended = BTreeMap::new();
         if args.repair {
             mended = repair::mend(&bucket, &view, &found).await?;
@@ -165,8 +167,8 @@ fn show(
     Ok(())
 }
 
-/// What the listing and the metas show.
-fn by_listing(view: &View) -> Vec<Problem> {
+/// What the listing and the metas show, where `content` is what is wrong inside of blocks.
+fn by_listing(view: &View, content: &[Problem]) -> Vec<Problem> {
     let unreadable = view.corrupted.iter().chain(&view.failed);
     let mut found: Vec<Problem> = unreadable
         .map(|(id, what)| Problem::new(*id, Issue::Meta, what))
@@ -196,7 +198,9 @@ fn by_listing(view: &View) -> Vec<Problem> {
             }
         }
     }
-    found.extend(duplicates(view));
+    let missing = found.iter().filter(|p| p.issue == Issue::Files);
+    let unsound: BTreeSet<Ulid> = missing.chain(content).map(|p| p.block).collect();
+    found.extend(duplicates(view, &unsound));
     found.extend(overlaps(view));
     found
 }
@@ -234,8 +238,9 @@ fn overlaps(view: &View) -> Vec<Problem> {
     found
 }
 
-/// Blocks whose sources are all in another block of their group.
-fn duplicates(view: &View) -> Vec<Problem> {
+/// Blocks whose sources are all in another block of their group. An unsound block stands for no other:
+/// what it is made of may be all that is left.
+fn duplicates(view: &View, unsound: &BTreeSet<Ulid>) -> Vec<Problem> {
     let mut found = Vec::new();
     for mut blocks in in_groups(view) {
         let sources = |b: &BlockInfo| -> BTreeSet<Ulid> {
@@ -258,6 +263,7 @@ fn duplicates(view: &View) -> Vec<Problem> {
                     let text = format!("block {holder} holds all that it is made of");
                     found.push(Problem::new(block.meta.ulid, Issue::Duplicate, text));
                 }
+                None if unsound.contains(&block.meta.ulid) => {}
                 None => kept.push((block.meta.ulid, own)),
             }
         }

@@ -44,6 +44,11 @@ pub(super) async fn mend(
         };
         let is_duplicate = |p: &Problem| p.block == *id && p.issue == Issue::Duplicate;
         let outcome = match issue {
+            // Written anew, it would be there again for whoever wanted it gone.
+            _ if block.deletion_mark.is_some() => Mended {
+                is_done: true,
+                text: "is marked for deletion already".to_owned(),
+            },
             _ if found.iter().any(is_duplicate) => {
                 let now_ms = SystemClock.now_ms();
                 mark_for_deletion(bucket, *id, "duplicate of compacted block", now_ms).await?;
