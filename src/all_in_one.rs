@@ -132,6 +132,7 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
         let querier = querier(&config, &parts, &clock)?;
         querier.show_figures(&parts.registry);
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
+        service.remark(parts.notifications.clone());
         service.ready(Arc::new(routes(&parts, &querier)));
         banner(out, &config, address).map_err(|source| Error::System {
             action: "write to standard output".to_owned(),

@@ -188,6 +188,14 @@ impl Gate {
 }
 
 impl Guard {
+    /// What is said to who works on after the lease was released.
+    fn gone(&self) -> bucket::Error {
+        bucket::Error::LeaseLost {
+            name: self.name.clone(),
+            holder: "nobody, it was let go".to_owned(),
+        }
+    }
+
     /// Makes sure that this compactor is still the one that works; to be called before each step
     /// that others see.
     pub(crate) async fn ensure(&self) -> Result<()> {
@@ -196,10 +204,18 @@ impl Guard {
         };
         match &mut *lease.lock().await {
             Some(lease) => lease.ensure(self.clock.now_ms()).await,
-            None => Err(bucket::Error::LeaseLost {
-                name: self.name.clone(),
-                holder: "nobody, it was let go".to_owned(),
-            }),
+            None => Err(self.gone()),
+        }
+    }
+
+    /// The same, by a look into the bucket in any case: before what is made visible to all.
+    pub(crate) async fn confirm(&self) -> Result<()> {
+        let Some(lease) = &self.lease else {
+            return Ok(());
+        };
+        match &mut *lease.lock().await {
+            Some(lease) => lease.confirm(self.clock.now_ms()).await,
+            None => Err(self.gone()),
         }
     }
 

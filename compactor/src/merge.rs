@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bucket::{
     BlockFiles, BlockInfo, BlockObject, Bucket, Error as BucketError, HashFunction, Origin,
-    Uploaded, upload_block,
+    Uploaded, upload_block_if,
 };
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use runtime::process::blocking;
@@ -141,7 +141,11 @@ impl Workshop {
         };
         self.guard.ensure().await?;
         let path = work.path.join(ulid.to_string());
-        let uploaded = match upload_block(&self.bucket, &path, &origin, now_ms).await? {
+        // Others may have begun to work here while it was uploaded.
+        let permitted = self.guard.confirm();
+        let uploaded = upload_block_if(&self.bucket, &path, &origin, now_ms, permitted);
+        let uploaded = Box::pin(uploaded);
+        let uploaded = match uploaded.await? {
             Uploaded::Now(meta) => meta,
             // Its name is new, so that nobody else can have uploaded it.
             Uploaded::Before => return Err(MergeError::Changed(ulid)),

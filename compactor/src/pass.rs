@@ -78,6 +78,8 @@ impl Pass<'_> {
         self.lift_mistaken_marks(&mut view).await?;
         self.collect_garbage(&view, &mut report).await?;
         self.merge_all(&view, &mut report).await;
+        // A merge takes long, and one that lost the lease says so only here.
+        self.workshop.guard.confirm().await?;
         // What was merged and marked is seen at once by retention and cleaning.
         let view = self.look().await?;
         self.apply_retention(&view, &mut report).await?;

@@ -29,6 +29,7 @@ use runtime::Clock;
 use tokio::sync::Notify;
 use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 use tsdb::db::DirLock;
+use tsdb::durable;
 
 pub use figures::BufferFigures;
 
@@ -321,7 +322,7 @@ fn unavailable(error: &io::Error) -> WriteError {
 
 /// Locks the directory, which is made when it is not there.
 fn lock(dir: &Path) -> io::Result<DirLock> {
-    fs::create_dir_all(dir)?;
+    durable::create_dir_all(dir)?;
     DirLock::acquire(dir).map_err(io::Error::other)
 }
 

@@ -219,6 +219,11 @@ impl Core {
         api::with_writes(Routes::new(), endpoint)
     }
 
+    /// What an operator should know at once.
+    pub const fn notifications(&self) -> &Notifications {
+        &self.deps.notifications
+    }
+
     /// Everything that is served over HTTP: writes, remote read, the API, figures.
     pub fn routes(&self) -> Routes {
         let tenants = self.receiver.tenants().clone();

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tsdb::durable::{self as names, sync_dir};
 
 use cursor::Mark;
 use segment::{HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader};
@@ -131,7 +132,7 @@ impl Queue {
     /// # Errors
     /// When the directory or a segment cannot be read or written.
     pub fn open(dir: &Path, options: QueueOptions) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        names::create_dir_all(dir)?;
         let noted = cursor::read(dir);
         let Mark { consumed, given } = noted;
         let mut numbers = segment::numbers(dir)?;
@@ -393,7 +394,7 @@ impl Queue {
         })?;
         file.write_all_at(&segment::header(), 0)?;
         // The name must be as durable as what the file will hold.
-        File::open(&self.dir)?.sync_all()?;
+        sync_dir(&self.dir)?;
         state.next_number += 1;
         state.file = Some(Arc::new(file));
         state.stats.bytes += HEADER_BYTES;

@@ -102,6 +102,7 @@ impl Ingester {
             }
             let readiness = Readiness::new();
             readiness.set(true);
+            http_service.remark(core.notifications().clone());
             http_service.ready(Arc::new(core.routes()));
             write_service.ready(Arc::new(core.write_routes()));
             let routes = grpc_routes(&core, &opened, readiness.clone());

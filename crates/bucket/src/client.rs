@@ -1,7 +1,7 @@
 //! The bucket's client: objects by their keys, whatever the store.
 //!
 //! Retries are the store's own (`object_store` repeats what failed on the way); none are stacked on
-//! top. An answer is checked for its length, since a cut body is a failure and must never be cached.
+//! top, and a store that is overloaded is asked less (`pace`). An answer is checked for its length, since a cut body is a failure and must never be cached.
 
 mod read;
 mod write;
@@ -17,6 +17,7 @@ use object_store::{Attributes, Error as StoreError, ObjectMeta, ObjectStore};
 
 use crate::error::{Error, Result};
 use crate::metrics::{Metrics, Operation};
+use crate::pace::Pace;
 use crate::tag::Tag;
 
 /// A bucket, or the part of one below a prefix. Clones share everything.
@@ -93,6 +94,15 @@ impl Bucket {
     pub(crate) fn with_attributes(self, attributes: Attributes) -> Self {
         Self {
             attributes: Arc::new(attributes),
+            ..self
+        }
+    }
+
+    /// The same bucket, counted anew, whose store is asked at `pace`.
+    #[must_use]
+    pub(crate) fn with_pace(self, pace: Arc<Pace>) -> Self {
+        Self {
+            metrics: Arc::new(Metrics::paced(pace)),
             ..self
         }
     }

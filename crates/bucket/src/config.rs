@@ -23,6 +23,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::client::Bucket;
 use crate::error::{Error, Result};
+use crate::pace::Pace;
 
 /// Types of Thanos that have no client here.
 const FOREIGN_TYPES: [&str; 6] = ["SWIFT", "COS", "ALIYUNOSS", "BOS", "OCI", "OBS"];
@@ -30,23 +31,35 @@ const FOREIGN_TYPES: [&str; 6] = ["SWIFT", "COS", "ALIYUNOSS", "BOS", "OCI", "OB
 /// How long a failing request is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Somebody waits: three times, for at most 15 s.
+    /// Somebody waits: five times, for at most 15 s.
     Interactive,
     /// Work in the background: ten times, for at most three minutes.
     Background,
 }
 
 impl Patience {
+    const fn time_max(self) -> Duration {
+        match self {
+            Self::Interactive => Duration::from_secs(15),
+            Self::Background => Duration::from_secs(180),
+        }
+    }
+
     fn retry(self, retries_max: Option<usize>) -> RetryConfig {
-        let (retries, seconds) = match self {
-            Self::Interactive => (3, 15),
-            Self::Background => (10, 180),
+        let retries = match self {
+            Self::Interactive => 5,
+            Self::Background => 10,
         };
         RetryConfig {
             backoff: BackoffConfig::default(),
             max_retries: retries_max.unwrap_or(retries),
-            retry_timeout: Duration::from_secs(seconds),
+            retry_timeout: self.time_max(),
         }
+    }
+
+    /// How fast a store is asked on behalf of who has this patience.
+    fn pace(self) -> Arc<Pace> {
+        Arc::new(Pace::new(self.time_max()))
     }
 }
 
@@ -82,6 +95,8 @@ struct Opened {
     /// What every object that is written bears.
     attributes: Attributes,
     without_effect: Vec<&'static str>,
+    /// How fast it is asked.
+    pace: Arc<Pace>,
 }
 
 impl Bucket {
@@ -114,8 +129,9 @@ impl Bucket {
         for field in &opened.without_effect {
             tracing::warn!(field, "field of the bucket's configuration has no effect");
         }
-        let bucket =
-            Self::new(opened.store, &opened.name, &head.prefix).with_attributes(opened.attributes);
+        let bucket = Self::new(opened.store, &opened.name, &head.prefix)
+            .with_attributes(opened.attributes)
+            .with_pace(opened.pace);
         Ok(match &opened.root {
             Some(root) => bucket.in_local(root),
             None => bucket,
@@ -154,6 +170,7 @@ fn open_directory(config: &Filesystem) -> Result<Opened> {
         root: Some(dir.to_owned()),
         attributes: Attributes::new(),
         without_effect: Vec::new(),
+        pace: Arc::default(),
     })
 }
 

@@ -235,6 +235,31 @@ impl Lease {
         self.write(record).await
     }
 
+    /// As [`Lease::ensure`], and looks into the bucket in any case: somebody whose clock is wrong may have
+    /// taken a lease that runs by ours. To be called right before what cannot be undone.
+    ///
+    /// # Errors
+    /// As [`Lease::ensure`].
+    pub async fn confirm(&mut self, now_ms: i64) -> Result<()> {
+        let epoch = self.record.epoch;
+        self.ensure(now_ms).await?;
+        if self.record.epoch != epoch {
+            // Renewing has looked.
+            return Ok(());
+        }
+        match current(&self.bucket, &self.name).await? {
+            Some(now) if now == self.record => Ok(()),
+            now => Err(self.lost_to(now)),
+        }
+    }
+
+    fn lost_to(&self, now: Option<Record>) -> Error {
+        Error::LeaseLost {
+            name: self.name.clone(),
+            holder: now.map_or_else(String::new, |r| r.holder),
+        }
+    }
+
     /// Lets the lease go, so that the next need not wait for its end.
     ///
     /// # Errors
@@ -262,12 +287,7 @@ impl Lease {
         let now = current(&self.bucket, &self.name).await?;
         match now {
             Some(now) if created && now == record => {}
-            now => {
-                return Err(Error::LeaseLost {
-                    name: self.name.clone(),
-                    holder: now.map_or_else(String::new, |r| r.holder),
-                });
-            }
+            now => return Err(self.lost_to(now)),
         }
         self.record = record;
         let epochs = epochs(&self.bucket, &self.name).await?;
@@ -385,6 +405,7 @@ mod tests {
         let told = frozen.ensure(1_000_000_000 + TTL_MS).await.unwrap_err();
         assert!(matches!(told, Error::LeaseLost { holder, .. } if holder == "b"));
         lease.ensure(2 * TTL_MS).await.unwrap();
+        lease.confirm(2 * TTL_MS).await.unwrap();
         // By its own words, with room for clocks that differ.
         let mut c = taker(&bucket, "c");
         assert!(take(&mut c, 3 * TTL_MS + SKEW_MAX_MS).await.is_none());
@@ -417,6 +438,21 @@ mod tests {
         assert!(!taken.is_live(start));
         taken.ensure(start).await.unwrap();
         assert!(taken.is_live(start));
+    }
+
+    #[tokio::test]
+    async fn who_asks_learns_of_a_thief_while_the_lease_runs() {
+        let bucket = Bucket::in_memory();
+        let (mut a, mut b) = (taker(&bucket, "a"), taker(&bucket, "b"));
+        let mut lease = take(&mut a, 1000).await.unwrap();
+        // The clock of `b` is far ahead.
+        let hour_ms = 3_600_000;
+        let mut stolen = take(&mut b, hour_ms).await.unwrap();
+        lease.ensure(1001).await.unwrap();
+        let told = lease.confirm(1001).await.unwrap_err();
+        assert!(matches!(told, Error::LeaseLost { holder, .. } if holder == "b"));
+        stolen.confirm(hour_ms + 1).await.unwrap();
+        stolen.confirm(hour_ms + TTL_MS).await.unwrap();
     }
 
     #[tokio::test]

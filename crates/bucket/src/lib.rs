@@ -18,6 +18,7 @@ pub mod fetch;
 pub mod lease;
 pub mod marks;
 pub mod metrics;
+mod pace;
 pub mod paths;
 pub mod ranges;
 pub mod ship;
@@ -31,5 +32,7 @@ pub use fetch::{BlockFiles, BlockInfo, Fetcher, Filter, Outline, TimeBound, Time
 pub use marks::{DeletionMark, MarkError, NoCompactMark, NoCompactReason, NoDownsampleMark};
 pub use paths::BlockObject;
 pub use ranges::{Hedge, ReadPlan};
-pub use ship::{HashFunction, Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block};
+pub use ship::{
+    HashFunction, Origin, Shipped, Shipper, ShipperConfig, Uploaded, upload_block, upload_block_if,
+};
 pub use tag::Tag;

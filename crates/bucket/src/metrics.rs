@@ -1,9 +1,12 @@
 //! What a bucket's client counts, under the names that Thanos' dashboards ask for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::figure::{Figure, Histogram, Value};
+
+use crate::pace::Pace;
 
 /// What is done with a bucket, as Thanos names it in the label `operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +92,18 @@ pub struct Metrics {
     hedged: AtomicU64,
     hedges_won: AtomicU64,
     last_upload_ms: AtomicI64,
+    pace: Arc<Pace>,
 }
 
 impl Metrics {
+    /// Of a store that is asked at `pace`.
+    pub(crate) fn paced(pace: Arc<Pace>) -> Self {
+        Self {
+            pace,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn start(&self, operation: Operation) {
         self.of(operation).started.fetch_add(1, Ordering::Relaxed);
     }
@@ -177,6 +189,16 @@ impl Metrics {
             "promontory_objstore_bucket_hedges_won_total",
             "Range reads whose second request answered first.",
             Value::Counter(self.hedges_won.load(Ordering::Relaxed) as f64),
+        );
+        add(
+            "promontory_objstore_bucket_throttled_total",
+            "Answers of the store (429, 503) that asked for fewer requests.",
+            Value::Counter(self.pace.throttled() as f64),
+        );
+        add(
+            "promontory_objstore_bucket_requests_max",
+            "Requests that are made at once at most, while the store asks for fewer; 0 for no bound.",
+            Value::Gauge(self.pace.limit().unwrap_or(0.0)),
         );
     }
 

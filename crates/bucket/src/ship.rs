@@ -16,4 +16,4 @@ pub use hash::HashFunction;
 pub use shipper::{Shipped, Shipper, ShipperConfig};
 pub use state::META_FILE_NAME;
 pub use stats::index_stats;
-pub use upload::{Origin, Uploaded, upload_block};
+pub use upload::{Origin, Uploaded, upload_block, upload_block_if};

@@ -313,7 +313,18 @@ pub fn make_dir(flag: &'static str, dir: &Path) -> Result<(), Error> {
             dir.display()
         ),
     };
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(dir).map_err(|error| refused("create", error))?;
+    for made in missing {
+        // Their names are as durable as what will be in them.
+        let parent = made
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        fs::File::open(parent.unwrap_or(Path::new(".")))
+            .and_then(|parent| parent.sync_all())
+            .map_err(|error| refused("create", error))?;
+    }
     let probe = dir.join(format!(".probe-{}", process::id()));
     fs::write(&probe, []).map_err(|error| refused("write to", error))?;
     fs::remove_file(&probe).map_err(|error| refused("write to", error))

@@ -115,6 +115,12 @@ impl Notifications {
         active.iter().any(|known| known.text == text)
     }
 
+    /// All that is so.
+    pub(crate) fn texts(&self) -> Vec<&'static str> {
+        let active = self.shared.active.lock();
+        active.iter().map(|known| known.text).collect()
+    }
+
     /// Adds the endpoints to `routes`.
     pub fn add_to(&self, routes: Routes) -> Routes {
         routes

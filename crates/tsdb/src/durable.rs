@@ -26,6 +26,28 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Makes a directory and those above it that are missing. The names of those that were made are
+/// durable then; what is in them is not lost with them.
+///
+/// # Errors
+/// When a directory cannot be made or synced.
+pub fn create_dir_all(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if dir.parent().is_some() {
+        create_dir_all(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => Err(e),
+        _ => sync_dir(parent),
+    }
+}
+
 /// Writes a file that must not exist and makes its bytes durable, not its name.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;
@@ -58,6 +80,19 @@ mod tests {
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn directories_are_made_and_may_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        create_dir_all(&path).unwrap();
+        create_dir_all(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(path.join("file"), "").unwrap();
+        create_dir_all(&path.join("file")).unwrap_err();
+        create_dir_all(&path.join("file/d")).unwrap_err();
+        create_dir_all(Path::new("")).unwrap_err();
     }
 
     #[test]

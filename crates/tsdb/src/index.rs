@@ -150,7 +150,7 @@ impl Reader {
                     "version {version} at offset 4 of the index {}",
                     source.path().display()
                 ),
-                advice: "expected version 1, 2 or 3; the file is damaged or of a later Prometheus",
+                advice: "expected version 1, 2 or 3; the file is damaged or of a later version, which reads it",
             }),
             (magic, _) => {
                 let expected = format!("the magic number {MAGIC:08x} of an index, not {magic:08x}");

@@ -54,6 +54,18 @@ fn opening(of: LabelPairs<'_>, report: &OpenReport, out: &mut Exposition) {
             None => -1.0,
         },
     );
+    out.gauge(
+        "promontory_tsdb_unreadable_blocks",
+        "Blocks that could not be read at the start, as those of a later version, and are left out.",
+        of,
+        report.unreadable.len() as f64,
+    );
+    out.counter(
+        "promontory_tsdb_wal_unknown_records_total",
+        "Records of the log that only a later version knows, which were skipped at the start.",
+        of,
+        report.head.replay.unknown_records,
+    );
 }
 
 fn gauges(of: LabelPairs<'_>, stats: &DbStats, out: &mut Exposition) {

@@ -11,10 +11,10 @@ use model::{ErrorKind, Labels};
 use parking_lot::{Mutex, RwLock};
 use runtime::Clock;
 use storeapi::external_labels::with_external;
-use tsdb::Error;
 use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
 use tsdb::db::{Db, DbOptions};
 use tsdb::head::{HeadOptions, Progress};
+use tsdb::{Error, durable};
 
 use super::tenant_name::{self, InvalidTenant};
 use crate::append::Appender;
@@ -118,7 +118,8 @@ impl Tenants {
     ) -> Result<Self, Error> {
         let invalid = |e: InvalidTenant| Error::Invalid(e.to_string());
         tenant_name::check(&options.default_tenant).map_err(invalid)?;
-        fs::create_dir_all(&options.path).map_err(|e| Error::io("create", &options.path, e))?;
+        durable::create_dir_all(&options.path)
+            .map_err(|e| Error::io("create", &options.path, e))?;
         check_layout(&options)?;
         let tenants = Self {
             options,
@@ -177,6 +178,10 @@ impl Tenants {
         for block in &report.set_aside {
             tracing::error!(tenant = name, path = %block.path.display(), error = %block.damage,
                 "set a damaged block aside");
+        }
+        for (path, error) in &report.unreadable {
+            tracing::error!(tenant = name, path = %path.display(), %error,
+                "a block cannot be read and is left out; it stays where it is");
         }
         for repair in &report.head.repairs {
             tracing::error!(tenant = name, ?repair, "repaired a log");

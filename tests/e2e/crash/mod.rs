@@ -44,7 +44,7 @@ impl Oracle {
     }
 
     /// Sends requests until `stop`, or until the server dies.
-    fn write(&mut self, stop: &AtomicBool) {
+    pub(crate) fn write(&mut self, stop: &AtomicBool) {
         let Ok(mut send) = (self.protocol.open)(self.port) else {
             return;
         };
@@ -59,12 +59,16 @@ impl Oracle {
     }
 
     fn write_one(&mut self, send: &mut Send) -> io::Result<()> {
-        let last = self.sent.last_key_value().map_or(0, |(number, _)| *number);
-        let batch = self.batch(last + 1);
+        let batch = self.batch(self.last_sent() + 1);
         self.sent.insert(batch.number, false);
         send(batch)?;
         self.sent.insert(batch.number, true);
         Ok(())
+    }
+
+    /// The number of the request that was sent last.
+    pub(crate) fn last_sent(&self) -> i64 {
+        self.sent.last_key_value().map_or(0, |(number, _)| *number)
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
@@ -76,6 +80,32 @@ impl Oracle {
         if self.acknowledged() == 0 {
             return Ok(());
         }
+        for (series, there) in self.found(port)? {
+            let mut acked = self.sent.iter().filter(|(_, acked)| **acked);
+            if let Some((number, _)) = acked.find(|(number, _)| !there.contains_key(number)) {
+                anyhow::bail!("request {number} was acknowledged, and series {series} lost it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails unless what is there are the first requests, those up to `kept` among them; the others
+    /// count as never sent.
+    pub(crate) fn lose_the_end(&mut self, port: u16, kept: i64) -> anyhow::Result<()> {
+        let found = self.found(port)?;
+        let last = found[&0].last_key_value().map_or(0, |(number, _)| *number);
+        ensure!(last >= kept, "{last} are left, {kept} were flushed");
+        for (series, there) in found {
+            let numbers = there.into_keys();
+            ensure!(numbers.eq(1..=last), "series {series} lacks some of {last}");
+        }
+        self.sent.retain(|number, _| *number <= last);
+        Ok(())
+    }
+
+    /// By series, the numbers of the requests that are there, and the times of their samples. Fails
+    /// where there is anything that was not sent, or something twice.
+    fn found(&self, port: u16) -> anyhow::Result<BTreeMap<usize, BTreeMap<i64, i64>>> {
         let selector = self
             .protocol
             .selector
@@ -89,17 +119,17 @@ impl Oracle {
         let body: Value = serde_json::from_str(&answer.body).context(answer.body)?;
         let found = body["data"]["result"].as_array().context("no result")?;
         ensure!(found.len() == SERIES, "{} series were found", found.len());
-        for series in found {
+        let of_series = |series: &Value| {
             let number = series["metric"][self.protocol.series_label].as_str();
             let number: usize = number.unwrap_or("").parse()?;
             let values = series["values"].as_array().context("no values")?;
-            self.check_series(number, values)
-                .with_context(|| format!("series {number}"))?;
-        }
-        Ok(())
+            let there = self.check_series(number, values);
+            Ok((number, there.with_context(|| format!("series {number}"))?))
+        };
+        found.iter().map(of_series).collect()
     }
 
-    fn check_series(&self, series: usize, values: &[Value]) -> anyhow::Result<()> {
+    fn check_series(&self, series: usize, values: &[Value]) -> anyhow::Result<BTreeMap<i64, i64>> {
         let mut there = BTreeMap::new();
         for point in values {
             let t_ms = (point[0].as_f64().context("no time")? * 1e3).round() as i64;
@@ -116,11 +146,7 @@ impl Oracle {
             let before = there.insert(batch.number, t_ms);
             ensure!(before.is_none(), "{value} is there twice");
         }
-        let mut acked = self.sent.iter().filter(|(_, acked)| **acked);
-        if let Some((number, _)) = acked.find(|(number, _)| !there.contains_key(number)) {
-            anyhow::bail!("request {number} was acknowledged and is lost");
-        }
-        Ok(())
+        Ok(there)
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::http::HttpConfig;
 use super::{Opened, Patience, ensure_tls, refused};
 use crate::error::{Error, Result};
+use crate::pace::PacedConnector;
 
 /// Where accounts live unless something else is said.
 const ENDPOINT: &str = "blob.core.windows.net";
@@ -60,6 +61,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
         ));
     }
     ensure_tls();
+    let pace = patience.pace();
     let mut without_effect = config.without_effect();
     let options = config.http_config.options(false, &mut without_effect)?;
     let has_secret =
@@ -100,6 +102,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
         .with_container_name(&config.container)
         .with_client_options(options)
         .with_retry(patience.retry(retries.into_iter().find(|n| *n > 0)))
+        .with_http_connector(PacedConnector(Arc::clone(&pace)))
         .build()
         .map_err(|e| refused(&e))?;
     Ok(Opened {
@@ -108,6 +111,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
         root: None,
         attributes: Attributes::new(),
         without_effect,
+        pace,
     })
 }
 

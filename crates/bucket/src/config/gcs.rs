@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::http::HttpConfig;
 use super::{Opened, Patience, ensure_tls, refused};
 use crate::error::{Error, Result};
+use crate::pace::PacedConnector;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +29,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         return Err(Error::Config("config.bucket is empty".to_owned()));
     }
     ensure_tls();
+    let pace = patience.pace();
     let mut without_effect: Vec<_> = [
         (config.use_grpc, "use_grpc"),
         (config.grpc_conn_pool_size > 0, "grpc_conn_pool_size"),
@@ -47,6 +49,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         .with_bucket_name(&config.bucket)
         .with_client_options(options)
         .with_retry(patience.retry(retries))
+        .with_http_connector(PacedConnector(Arc::clone(&pace)))
         .build()
         .map_err(|e| refused(&e))?;
     Ok(Opened {
@@ -55,5 +58,6 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         root: None,
         attributes: Attributes::new(),
         without_effect,
+        pace,
     })
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::http::HttpConfig;
 use super::{Opened, Patience, ensure_tls, refused};
 use crate::error::{Error, Result};
+use crate::pace::PacedConnector;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +63,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
     let mut without_effect = config.check()?;
     let attributes = config.attributes(&mut without_effect);
     ensure_tls();
+    let pace = patience.pace();
     let has_keys = !config.access_key.is_empty();
     let mut builder = match config.aws_sdk_auth || !has_keys {
         true => AmazonS3Builder::from_env(),
@@ -84,6 +86,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
         .with_allow_http(config.insecure)
         .with_client_options(options)
         .with_retry(patience.retry(retries))
+        .with_http_connector(PacedConnector(Arc::clone(&pace)))
         // One request an object is what every server understands.
         .with_disable_bulk_delete(true);
     let store = builder.build().map_err(|e| refused(&e))?;
@@ -93,6 +96,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
         root: None,
         attributes,
         without_effect,
+        pace,
     })
 }
 

@@ -79,6 +79,21 @@ pub async fn upload_block(
     origin: &Origin,
     now_ms: i64,
 ) -> Result<Uploaded> {
+    upload_block_if(bucket, dir, origin, now_ms, std::future::ready(Ok(()))).await
+}
+
+/// As [`upload_block`], where `permitted` is asked right before the block becomes visible: uploading
+/// takes long, and whoever did it may have lost the right to meanwhile.
+///
+/// # Errors
+/// As [`upload_block`], and what `permitted` fails with.
+pub async fn upload_block_if(
+    bucket: &Bucket,
+    dir: &Path,
+    origin: &Origin,
+    now_ms: i64,
+    permitted: impl Future<Output = Result<()>>,
+) -> Result<Uploaded> {
     let checked = prepare(dir, origin, now_ms).await?;
     let id = checked.meta.ulid;
     let there = objects(bucket, id).await?;
@@ -111,6 +126,7 @@ pub async fn upload_block(
             });
         }
     }
+    permitted.await?;
     bucket
         .put(&format!("{id}/{META_FILE}"), checked.meta.to_bytes())
         .await?;

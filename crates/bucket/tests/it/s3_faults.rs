@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bucket::{Bucket, Patience};
+use model::figure::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -146,4 +147,114 @@ async fn half_an_object_is_never_taken_for_a_whole() {
         let is_hopeless = script.len() == 1;
         assert!(!is_hopeless || text.is_err(), "{script:?}");
     }
+}
+
+/// A server that takes two requests at a time and refuses all others, and asks the first to stay away
+/// for a second.
+struct Busy {
+    port: u16,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicUsize,
+    refused: AtomicUsize,
+    at_once: AtomicUsize,
+    /// Most requests at once, since it was set to 0.
+    peak: AtomicUsize,
+}
+
+impl Busy {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let counts = Arc::<Counts>::default();
+        let shared = Arc::clone(&counts);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counts = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => request.push(byte),
+                            Err(_) => return,
+                        }
+                    }
+                    counts.requests.fetch_add(1, Ordering::SeqCst);
+                    let at_once = counts.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+                    counts.peak.fetch_max(at_once, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    let text = match at_once > 2 {
+                        true => {
+                            let first = counts.refused.fetch_add(1, Ordering::SeqCst) == 0;
+                            let refusal = answer(Does::Refuses("503 Slow Down", "SlowDown"));
+                            let after = if first {
+                                "\r\nRetry-After: 1\r\n"
+                            } else {
+                                "\r\n"
+                            };
+                            refusal.replacen("\r\n", after, 1)
+                        }
+                        false => answer(Does::Right),
+                    };
+                    let _ = stream.write_all(text.as_bytes()).await;
+                    counts.at_once.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { port, counts }
+    }
+}
+
+fn figure(bucket: &Bucket, name: &str) -> f64 {
+    let mut found = None;
+    bucket.metrics().visit("b", &mut |figure| {
+        if let Value::Counter(value) | Value::Gauge(value) = figure.value
+            && figure.name == name
+        {
+            found = Some(value);
+        }
+    });
+    found.unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_is_overloaded_is_asked_less() {
+    const THROTTLED: &str = "promontory_objstore_bucket_throttled_total";
+    const AT_ONCE: &str = "promontory_objstore_bucket_requests_max";
+    let busy = Busy::start().await;
+    let counts = Arc::clone(&busy.counts);
+    let bucket = Server {
+        port: busy.port,
+        requests: Arc::default(),
+    }
+    .bucket();
+    assert_eq!(
+        (figure(&bucket, THROTTLED), figure(&bucket, AT_ONCE)),
+        (0.0, 0.0)
+    );
+    let begin = Instant::now();
+    let read_all = || futures::future::join_all((0..60).map(|_| bucket.get("k", 100)));
+    let reads = read_all().await;
+    assert!(reads.iter().all(Result::is_ok), "{reads:?}");
+    assert!(
+        begin.elapsed() >= Duration::from_secs(1),
+        "Retry-After counts"
+    );
+    assert_eq!(counts.peak.swap(0, Ordering::SeqCst), 60);
+    let refused = counts.refused.load(Ordering::SeqCst);
+    assert_eq!(figure(&bucket, THROTTLED), refused as f64);
+    assert!(figure(&bucket, AT_ONCE) < 30.0);
+    // From now on it keeps to what is taken, and tries only now and then whether it is more.
+    for _ in 0..3 {
+        counts.refused.store(0, Ordering::SeqCst);
+        counts.peak.store(0, Ordering::SeqCst);
+        let reads = read_all().await;
+        assert!(reads.iter().all(Result::is_ok), "{reads:?}");
+    }
+    let (peak, refused) = (&counts.peak, &counts.refused);
+    assert!(peak.load(Ordering::SeqCst) < 20, "{peak:?}");
+    assert!(refused.load(Ordering::SeqCst) < 40, "{refused:?}");
 }

@@ -166,7 +166,7 @@ impl Shared {
             }
             "/-/healthy" => return Ok(line(StatusCode::OK, "Promontory is healthy.")),
             "/-/ready" if self.service.is_ready() => {
-                return Ok(line(StatusCode::OK, "Promontory is ready."));
+                return Ok(line(StatusCode::OK, &self.service.remarks()));
             }
             "/-/ready" => {
                 return Err(line(

@@ -29,6 +29,7 @@ use super::password::Passwords;
 use super::paths::WebPaths;
 use super::request_line::RequestLine;
 use crate::followed::Followed;
+use crate::notifications::Notifications;
 use crate::process::Shutdown;
 use crate::readiness::Readiness;
 use crate::request_log::CallLog;
@@ -109,6 +110,7 @@ pub struct Service {
     handler: Arc<OnceLock<Arc<dyn Handler>>>,
     readiness: Arc<OnceLock<Readiness>>,
     early: Arc<OnceLock<(&'static str, Arc<dyn Handler>)>>,
+    notifications: Arc<OnceLock<Notifications>>,
 }
 
 impl Service {
@@ -123,6 +125,23 @@ impl Service {
     pub fn follow(&self, readiness: Readiness) {
         // The first one stays.
         let _ = self.readiness.set(readiness);
+    }
+
+    /// Has `/-/ready` say what an operator should know, below the line that it is ready. A second call
+    /// changes nothing.
+    pub fn remark(&self, notifications: Notifications) {
+        // The first ones stay.
+        let _ = self.notifications.set(notifications);
+    }
+
+    /// What `/-/ready` says of a server that is ready.
+    pub(super) fn remarks(&self) -> String {
+        let remarks = self.notifications.get().map(Notifications::texts);
+        let lines = ["Promontory is ready."].into_iter();
+        lines
+            .chain(remarks.unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Has requests for one path go to `handler` until the server is ready. A second call changes

@@ -306,7 +306,7 @@ impl Meta {
         if found.version != u64::from(VERSION) {
             return Err(Error::Unsupported {
                 what: format!("version {} of {}", found.version, path.display()),
-                advice: "expected version 1; the file is damaged or of a later Prometheus",
+                advice: "expected version 1; the file is damaged or of a later version, which reads it",
             });
         }
         let meta: Self = serde_json::from_slice(bytes).map_err(damage)?;

@@ -170,7 +170,7 @@ fn check_header(segment: &dyn ByteSource) -> Result<()> {
                 "version {version} at offset 4 of the chunk segment {}",
                 segment.path().display()
             ),
-            advice: "expected version 1; the file is damaged or of a later Prometheus",
+            advice: "expected version 1; the file is damaged or of a later version, which reads it",
         }),
         (magic, _) => {
             let expected = format!("the magic number {MAGIC:08x} of chunks, not {magic:08x}");

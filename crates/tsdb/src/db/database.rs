@@ -1,7 +1,6 @@
 //! [`Db`]: a data directory that is written to.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +21,7 @@ use super::selection::Selection;
 use super::written::{Counters, Written};
 use crate::batch::{Appended, Batch, CommitPoint, WriteError};
 use crate::block::Block;
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::head::{self, Head, HeadOptions, Progress, WalStats};
 
@@ -67,6 +67,9 @@ pub struct OpenReport {
     pub removed: Vec<PathBuf>,
     /// Damaged blocks.
     pub set_aside: Vec<SetAside>,
+    /// Blocks that cannot be read and are not known to be damaged, such as those of a later version. They
+    /// stay where they are, and are left out.
+    pub unreadable: Vec<(PathBuf, Error)>,
     /// Whether who had it open before closed it; not known unless it is locked.
     pub is_clean_start: Option<bool>,
     /// How long opening it took.
@@ -136,7 +139,7 @@ impl Db {
         options: DbOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        durable::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let begin = Instant::now();
         let lock = options.lock.then(|| DirLock::acquire(dir)).transpose()?;
         let removed = leftovers::clear(dir)?;
@@ -147,7 +150,7 @@ impl Db {
             head_options.min_valid_time = head_options.min_valid_time.max(end);
         }
         let (head, head_report) = Head::open(dir, head_options, progress)?;
-        let db = Self {
+        let mut db = Self {
             dir: dir.to_owned(),
             disk: DiskGuard::new(options.free_bytes_min),
             options,
@@ -159,6 +162,7 @@ impl Db {
             report: OpenReport {
                 removed,
                 set_aside,
+                unreadable: blocks.unreadable,
                 is_clean_start: lock.as_ref().map(|lock| !lock.was_left()),
                 took: begin.elapsed(),
                 head: head_report,
@@ -167,6 +171,9 @@ impl Db {
         };
         // Blocks that another was made from are still there after a crash.
         db.retain()?;
+        if let Some(lock) = &mut db.lock {
+            lock.note_in_order();
+        }
         Ok(db)
     }
 

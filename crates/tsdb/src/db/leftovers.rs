@@ -12,6 +12,7 @@ use ulid::Ulid;
 
 use super::blocks::Blocks;
 use crate::block::{TMP_SUFFIX, sync_dir};
+use crate::durable;
 use crate::error::{Error, Result};
 
 /// What the name of a block ends with while it is removed. Prometheus removes such directories when
@@ -98,7 +99,7 @@ fn is_damage(error: &Error) -> bool {
 
 fn quarantine(dir: &Path, block: &Path) -> Result<PathBuf> {
     let quarantine = dir.join(QUARANTINE);
-    fs::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
+    durable::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
     let name = block.file_name().unwrap_or_default().to_string_lossy();
     let names = std::iter::once(name.to_string()).chain((1..).map(|i| format!("{name}.{i}")));
     let to = names

@@ -25,6 +25,8 @@ pub struct DirLock {
     file: File,
     path: PathBuf,
     was_left: bool,
+    /// What was left is in order again, or nothing was.
+    is_in_order: bool,
 }
 
 impl DirLock {
@@ -62,12 +64,19 @@ impl DirLock {
             file,
             path,
             was_left,
+            is_in_order: !was_left,
         })
     }
 
     /// Whether who had it locked before ended without giving it up.
     pub const fn was_left(&self) -> bool {
         self.was_left
+    }
+
+    /// Notes that what somebody left who did not give the lock up was read and mended. Until then the
+    /// directory counts as left, also when this lock is given up.
+    pub const fn note_in_order(&mut self) {
+        self.is_in_order = true;
     }
 }
 
@@ -84,7 +93,9 @@ impl DirLock {
 
 impl Drop for DirLock {
     fn drop(&mut self) {
-        self.give_up();
+        if self.is_in_order {
+            self.give_up();
+        }
     }
 }
 
@@ -119,7 +130,13 @@ mod tests {
         assert!(DirLock::acquire(dir.path()).is_err(), "it is still locked");
         drop(second);
         std::fs::write(dir.path().join(LOCK_FILE), "process 1 on there\n").unwrap();
-        let third = DirLock::acquire(dir.path()).unwrap();
-        assert!(third.was_left(), "somebody was killed");
+        for _ in 0..2 {
+            let third = DirLock::acquire(dir.path()).unwrap();
+            assert!(third.was_left(), "somebody was killed");
+        }
+        let mut fourth = DirLock::acquire(dir.path()).unwrap();
+        fourth.note_in_order();
+        drop(fourth);
+        assert!(!DirLock::acquire(dir.path()).unwrap().was_left());
     }
 }

@@ -420,10 +420,8 @@ impl Append<'_> {
     fn out_of_order(&mut self, entry: &Entry, state: &mut State, t: i64, value: Value) -> bool {
         let samples = state.samples.out_of_order();
         if samples.buffered() >= self.head.options.out_of_order_cap {
-            let last = samples.write_buffer(entry.series.0, &self.head.files);
-            if let Some(last) = last {
-                self.logs.wbl_rows.marker(entry.series, last);
-            }
+            self.logs
+                .write_buffer(entry.series, samples, &self.head.files);
         }
         let is_new = samples.insert(Sample { t, value });
         if is_new {

@@ -72,9 +72,7 @@ impl Head {
                 continue;
             }
             let samples = state.samples.out_of_order();
-            if let Some(last) = samples.write_buffer(entry.series.0, &self.files) {
-                logs.wbl_rows.marker(entry.series, last);
-            }
+            logs.write_buffer(entry.series, samples, &self.files);
             chunk = samples.last_reference().max(chunk);
         }
         logs.write()?;

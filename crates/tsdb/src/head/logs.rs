@@ -6,6 +6,7 @@
 //! flush or the next, which begins at least [`FLUSH_GAP`] later. After an error nothing more is written or acknowledged: what the disk holds is
 //! not known then.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +17,12 @@ use hashbrown::HashMap;
 use model::figure::Quantiles;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::chunk_files::ChunkFiles;
+use super::out_of_order::OutOfOrder;
 use super::rows::Rows;
 use super::{FloatRecords, HeadOptions, SyncMode};
 use crate::batch::{CommitPoint, SeriesRef, WriteError};
+use crate::durable;
 use crate::error::{Error, Result};
 use crate::wal::dir::{LogDir, SegmentFile};
 use crate::wal::{Writer, WriterOptions};
@@ -92,9 +96,16 @@ struct Durable {
 }
 
 /// Opens the log in `dir`, whose last segment is known to be sound, for a further segment.
+///
+/// What that holds is made durable: a killed process may have left records that are in no file yet,
+/// which a replay takes, and which are acknowledged to who sends them again.
 fn open_log(dir: &Path, options: WriterOptions) -> Result<Writer> {
-    std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+    durable::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
     let log = LogDir::new(dir);
+    if let Some(last) = log.segments()?.last() {
+        let synced = File::open(&last.path).and_then(|file| file.sync_data());
+        synced.map_err(|e| Error::io("sync", &last.path, e))?;
+    }
     let next = log.next_segment()?;
     Writer::create(log, next, options)
 }
@@ -137,9 +148,12 @@ impl Logs {
     /// Locks the logs, to append.
     ///
     /// # Errors
-    /// The error that an earlier append or flush met.
+    /// The error that an earlier append or flush met, unless that was a full disk and there is room now.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, OpenLogs>, WriteError> {
-        let open = self.open.lock();
+        let mut open = self.open.lock();
+        if open.failed.is_some() && open.is_full() {
+            open.recover();
+        }
         match &open.failed {
             Some(error) => Err(WriteError::Storage(Arc::clone(error))),
             None => Ok(open),
@@ -248,10 +262,7 @@ impl Logs {
 impl OpenLogs {
     /// Writes what was gathered; returns how far the logs must be durable for it to be.
     pub(super) fn write(&mut self) -> Result<CommitPoint, WriteError> {
-        let result = self.write_rows();
-        self.wal_rows.clear();
-        self.wbl_rows.clear();
-        match result {
+        match self.write_rows() {
             Ok(is_more) => {
                 self.written += u64::from(is_more);
                 Ok(CommitPoint(self.written))
@@ -262,6 +273,35 @@ impl OpenLogs {
                 Err(WriteError::Storage(error))
             }
         }
+    }
+
+    /// True when what failed last did so for want of room. What was gathered then is kept: series have it
+    /// already.
+    fn is_full(&self) -> bool {
+        self.wal.is_full() || self.wbl.as_ref().is_some_and(Writer::is_full)
+    }
+
+    /// Writes what a full disk kept out of the logs.
+    fn recover(&mut self) {
+        match self.write_again() {
+            Ok(()) => {
+                tracing::info!("what the disk had no room for is in the log now");
+                self.failed = None;
+            }
+            Err(error) => self.failed = Some(Arc::new(error)),
+        }
+    }
+
+    fn write_again(&mut self) -> Result<()> {
+        if self.wal.recover()? {
+            // It goes into another segment than the values that it was relative to.
+            self.wal_rows.make_whole();
+        }
+        if let Some(wbl) = &mut self.wbl {
+            wbl.recover()?;
+        }
+        self.written += u64::from(self.write_rows()?);
+        Ok(())
     }
 
     /// Gathers a float of the WAL; `before` is the newest float of the series, and `changed_in` what
@@ -279,18 +319,34 @@ impl OpenLogs {
         self.wal_rows.float(series, t, value, before);
     }
 
+    /// Moves what a series buffers of samples out of order into a head chunk file, and gathers the marker
+    /// that says so. When it cannot be written it stays, and so does what the log has of it.
+    pub(super) fn write_buffer(
+        &mut self,
+        series: SeriesRef,
+        samples: &mut OutOfOrder,
+        files: &ChunkFiles,
+    ) {
+        if let Some(last) = samples.write_buffer(series.0, files) {
+            self.wbl_rows.marker(series, last);
+        }
+    }
+
     /// True when there was something to write.
     fn write_rows(&mut self) -> Result<bool> {
         let has_wal = self.write_wal()?;
+        self.wal_rows.clear();
         let wbl = self.wbl_rows.records();
-        if !wbl.is_empty() {
+        let has_wbl = !wbl.is_empty();
+        if has_wbl {
             let log = match &mut self.wbl {
                 Some(log) => log,
                 none => none.insert(open_log(&self.dir.join("wbl"), self.options)?),
             };
             log.log(&wbl)?;
         }
-        Ok(has_wal || !wbl.is_empty())
+        self.wbl_rows.clear();
+        Ok(has_wal || has_wbl)
     }
 
     /// Writes what was gathered for the WAL. What is relative to values in the open segment goes into
@@ -320,7 +376,14 @@ impl OpenLogs {
             .into_iter()
             .flatten()
             .try_for_each(Writer::end_block);
-        ended.inspect_err(|error| self.fail(error))
+        match ended {
+            // What was written before is whole, and can be made durable.
+            Err(error) if self.is_full() => {
+                self.failed = Some(Arc::new(error));
+                Ok(())
+            }
+            ended => ended.inspect_err(|error| self.fail(error)),
+        }
     }
 
     /// Lets nobody write any longer.

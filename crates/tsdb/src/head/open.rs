@@ -99,9 +99,7 @@ impl Head {
             if !samples.has_full() {
                 continue;
             }
-            if let Some(last) = samples.write_buffer(entry.series.0, &self.files) {
-                logs.wbl_rows.marker(entry.series, last);
-            }
+            logs.write_buffer(entry.series, samples, &self.files);
         }
         logs.write()?;
         Ok(())

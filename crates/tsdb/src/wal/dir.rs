@@ -1,7 +1,7 @@
 //! The files of a log: numbered segments, and directories of checkpoints.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,12 @@ pub trait SegmentFile: Write + Send {
     /// # Errors
     /// The operating system's.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Takes away everything behind the first `len` bytes, of which there are as many at least.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
 }
 
 /// Where a writer's segments go; a directory, or memory in a simulation.
@@ -37,6 +43,11 @@ pub trait SegmentStore {
 impl SegmentFile for Arc<File> {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.seek(SeekFrom::Start(len)).map(drop)
     }
 }
 
@@ -160,11 +171,12 @@ impl SegmentStore for LogDir {
     type File = Arc<File>;
 
     fn create(&mut self, index: u32) -> io::Result<Arc<File>> {
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(SegmentStore::path(self, index))?;
-        sync_dir(&self.path)?;
+        let path = SegmentStore::path(self, index);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        sync_dir(&self.path).inspect_err(|_| {
+            // Without a name for sure, it is made anew by who tries again.
+            let _ = fs::remove_file(&path);
+        })?;
         Ok(Arc::new(file))
     }
 

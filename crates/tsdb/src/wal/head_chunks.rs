@@ -6,7 +6,7 @@
 //! out-of-order chunks, the payload with its length, and a CRC-32C over all of that. Zeroes end a
 //! file early, because writers may reserve room. See `docs/format/head-chunks.md`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::dir::{Segment, digits, entries};
 use crate::chunk::Encoding;
 use crate::cursor::{Cursor, crc32c, put_uvarint};
-use crate::durable::sync_dir;
+use crate::durable::{self, sync_dir};
 use crate::error::{Corruption, Error, Result};
 
 /// First bytes of every head chunk file.
@@ -228,7 +228,7 @@ impl HeadChunkWriter {
     /// # Errors
     /// [`Error::Io`] when the directory cannot be made or read.
     pub fn open(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        durable::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let index = files(dir)?.last().map_or(0, |last| last.index);
         Ok(Self {
             dir: dir.to_owned(),
@@ -289,7 +289,10 @@ impl HeadChunkWriter {
 
     fn guarded(&mut self, body: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
         body(self).map_err(|e| {
-            self.file = None;
+            if let Some(file) = self.file.take() {
+                // What stays of a torn chunk would be found by the next replay, and cost only time.
+                let _ = file.set_len(self.size);
+            }
             Error::io("write", &file_path(&self.dir, self.index), e)
         })
     }

@@ -18,7 +18,7 @@ use super::dir::{LogDir, Segment};
 use super::head_chunks::{self, HeadChunks};
 use super::record;
 use super::segment::SegmentError;
-use crate::durable::sync_dir;
+use crate::durable::{self, sync_dir};
 use crate::error::{Error, Result};
 
 /// The directory within a log that takes what a repair sets aside.
@@ -136,7 +136,7 @@ pub fn repair_head_chunks(dir: &Path) -> Result<Outcome> {
 
 fn make_quarantine(dir: &Path) -> Result<PathBuf> {
     let quarantine = dir.join(QUARANTINE);
-    fs::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
+    durable::create_dir_all(&quarantine).map_err(|e| Error::io("create", &quarantine, e))?;
     Ok(quarantine)
 }
 

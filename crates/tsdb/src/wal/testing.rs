@@ -12,6 +12,8 @@ struct State {
     /// Bytes of each segment that were synced.
     durable: Vec<usize>,
     fail_writes: bool,
+    /// Bytes that writes still have room for.
+    room: Option<usize>,
 }
 
 /// Segments in memory; clones share them.
@@ -46,6 +48,11 @@ impl MemoryStore {
     pub(super) fn fail_writes(&self, fail: bool) {
         self.0.lock().unwrap().fail_writes = fail;
     }
+
+    /// Lets so many more bytes be written, or any number.
+    pub(super) fn limit(&self, room: Option<usize>) {
+        self.0.lock().unwrap().room = room;
+    }
 }
 
 impl SegmentStore for MemoryStore {
@@ -71,10 +78,15 @@ impl Write for MemoryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.store.0.lock().unwrap();
         if state.fail_writes {
-            return Err(io::Error::other("no space left on device"));
+            return Err(io::Error::other("broken device"));
         }
-        state.segments[self.at].extend_from_slice(bytes);
-        Ok(bytes.len())
+        let taken = state.room.map_or(bytes.len(), |room| room.min(bytes.len()));
+        if taken == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.room = state.room.map(|room| room - taken);
+        state.segments[self.at].extend_from_slice(&bytes[..taken]);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -86,6 +98,11 @@ impl SegmentFile for MemoryFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.store.0.lock().unwrap();
         state.durable[self.at] = state.segments[self.at].len();
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.store.0.lock().unwrap().segments[self.at].truncate(len as usize);
         Ok(())
     }
 }

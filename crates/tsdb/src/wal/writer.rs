@@ -3,7 +3,8 @@
 //! Records are buffered until their page is full or the batch ends, then handed to the operating
 //! system; [`Writer::sync`] makes them durable. A new segment begins when a record does not fit
 //! into what is left of the current one. After an error nothing more is written: what the file
-//! holds is then unknown, and the log must be opened (and repaired) again.
+//! holds is then unknown, and the log must be opened (and repaired) again. Only a disk that was full is
+//! no reason for that: [`Writer::recover`] goes on once there is room.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use super::dir::{LogDir, SegmentFile, SegmentStore};
 use super::fragment::{self, HEADER_SIZE, Part};
 use super::record::RecordType;
 use super::{PAGE_SIZE, SEGMENT_SIZE};
+use crate::durable;
 use crate::error::{Error, Result};
 
 /// What the operating system writes at least, and writes again when a flush ended within it.
@@ -49,7 +51,16 @@ pub struct Writer<S: SegmentStore = LogDir> {
     pages: Pages<S>,
     compression: Compression,
     compressor: Compressor,
-    failed: bool,
+    failed: Option<Failure>,
+}
+
+/// Why nothing more is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The disk had no room for a write. What is before it is in the file.
+    Full,
+    /// Nobody knows what the file has.
+    Unknown,
 }
 
 /// The current segment and its unfinished page.
@@ -63,6 +74,10 @@ struct Pages<S: SegmentStore> {
     /// Bytes of `page` that the file already has.
     flushed: usize,
     pages_done: usize,
+    /// Bytes of the file up to the end of what was logged last.
+    sound_len: u64,
+    /// A flush failed, after which a file may lack anything.
+    is_unknown: bool,
 }
 
 impl<S: SegmentStore> fmt::Debug for Writer<S> {
@@ -85,7 +100,7 @@ impl Writer<LogDir> {
     /// [`Error::Corrupt`] when the last segment is damaged or torn: [`repair`](super::repair) it
     /// first. [`Error::Io`] when it cannot be read, or the directory or a segment cannot be made.
     pub fn open(dir: &Path, options: WriterOptions) -> Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        durable::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let store = LogDir::new(dir);
         let segments = store.segments()?;
         let next = match segments.last() {
@@ -124,10 +139,12 @@ impl<S: SegmentStore> Writer<S> {
                 page: Vec::with_capacity(PAGE_SIZE),
                 flushed: 0,
                 pages_done: 0,
+                sound_len: 0,
+                is_unknown: false,
             },
             compression: options.compression,
             compressor: Compressor::new(),
-            failed: false,
+            failed: None,
         })
     }
 
@@ -139,6 +156,11 @@ impl<S: SegmentStore> Writer<S> {
     /// The file of the segment being written. All segments before it are durable.
     pub fn file(&self) -> &S::File {
         &self.pages.file
+    }
+
+    /// True when nothing is written because the disk was full, and [`Writer::recover`] may change that.
+    pub fn is_full(&self) -> bool {
+        self.failed == Some(Failure::Full)
     }
 
     /// The segment being written.
@@ -186,7 +208,7 @@ impl<S: SegmentStore> Writer<S> {
     /// # Errors
     /// [`Error::Io`]; the writer then refuses everything that follows.
     pub fn sync(&mut self) -> Result<()> {
-        self.guarded("sync", |writer| writer.pages.file.sync())
+        self.guarded("sync", |writer| writer.pages.sync())
     }
 
     /// Ends the current segment and begins the next one, whose index is returned.
@@ -198,23 +220,39 @@ impl<S: SegmentStore> Writer<S> {
         Ok(self.pages.segment)
     }
 
+    /// Goes on after a disk was full: takes away what the failed call left in the segment, and begins the
+    /// next one. Records of that call that were whole may be in the log. True when there was such a call.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; while the disk is full, it may be tried again.
+    pub fn recover(&mut self) -> Result<bool> {
+        if !self.is_full() {
+            return Ok(false);
+        }
+        self.failed = None;
+        self.guarded("recover", |writer| writer.pages.drop_torn())?;
+        Ok(true)
+    }
+
     fn guarded(
         &mut self,
         action: &'static str,
         body: impl FnOnce(&mut Self) -> io::Result<()>,
     ) -> Result<()> {
-        if self.failed {
+        if self.failed.is_some() {
             let error = io::Error::other("an earlier write failed; open the log again");
-            return Err(Error::io(
-                action,
-                &self.pages.store.path(self.pages.segment),
-                error,
-            ));
+            return Err(Error::io(action, &self.path(), error));
         }
-        body(self).map_err(|e| {
-            self.failed = true;
-            Error::io(action, &self.pages.store.path(self.pages.segment), e)
-        })
+        if let Err(e) = body(self) {
+            let is_full = e.kind() == io::ErrorKind::StorageFull && !self.pages.is_unknown;
+            self.failed = Some(match is_full {
+                true => Failure::Full,
+                false => Failure::Unknown,
+            });
+            return Err(Error::io(action, &self.path(), e));
+        }
+        self.pages.note_sound();
+        Ok(())
     }
 }
 
@@ -298,11 +336,35 @@ impl<S: SegmentStore> Pages<S> {
             self.flush_page(true)?;
         }
         // Before the next segment exists, so that a torn record is only ever found in the last.
-        self.file.sync()?;
+        self.sync()?;
+        self.note_sound();
+        self.begin_segment()
+    }
+
+    fn begin_segment(&mut self) -> io::Result<()> {
         self.file = self.store.create(self.segment + 1)?;
         self.segment += 1;
+        self.page.clear();
+        self.flushed = 0;
         self.pages_done = 0;
+        self.note_sound();
         Ok(())
+    }
+
+    /// Notes that the file ends with a whole record.
+    fn note_sound(&mut self) {
+        self.sound_len = (self.pages_done * PAGE_SIZE + self.flushed) as u64;
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync().inspect_err(|_| self.is_unknown = true)
+    }
+
+    /// Begins the next segment, after the last sound byte of this one.
+    fn drop_torn(&mut self) -> io::Result<()> {
+        self.file.cut(self.sound_len)?;
+        self.sync()?;
+        self.begin_segment()
     }
 }
 

@@ -179,6 +179,38 @@ fn a_record_larger_than_a_segment_is_refused_and_so_is_all_after_a_failure() {
 }
 
 #[test]
+fn after_a_full_disk_it_goes_on_behind_the_last_whole_record() {
+    let records: Vec<Vec<u8>> = (1..6).map(|n| vec![n; 9_000]).collect();
+    for room in (0..40_000).step_by(307) {
+        let store = MemoryStore::default();
+        let mut writer = Writer::create(store.clone(), 0, OPTIONS).unwrap();
+        writer.log(&[b"before"]).unwrap();
+        store.limit(Some(room));
+        assert!(writer.log(&records).is_err() && writer.is_full());
+        assert!(writer.log(&[b"refused"]).is_err());
+        let room_is_back = room % 2 == 0;
+        store.limit(None);
+        assert!(writer.recover().unwrap());
+        assert_eq!((writer.segment(), writer.is_full()), (1, false));
+        assert!(!writer.recover().unwrap());
+        if !room_is_back {
+            store.limit(Some(100));
+            assert!(writer.log(&records).is_err());
+            store.limit(None);
+            assert!(writer.recover().unwrap());
+        }
+        writer.log(&records).unwrap();
+        writer.sync().unwrap();
+        // Nothing is torn in any segment, and what was logged once is there.
+        let left = store.after_power_cut();
+        let counts: Vec<usize> = left.iter().map(|bytes| count(bytes)).collect();
+        assert_eq!(counts.first(), Some(&1), "room for {room}");
+        assert_eq!(counts.last(), Some(&5), "room for {room}");
+        assert!(left[0].len() < 100, "what was torn is cut off");
+    }
+}
+
+#[test]
 fn opening_begins_a_segment_after_the_last() {
     let dir = tempfile::tempdir().unwrap();
     for expected in 0..3 {
