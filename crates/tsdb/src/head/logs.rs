@@ -83,6 +83,8 @@ pub(super) struct OpenLogs {
     /// that is gone, checkpoints keep their series records.
     pub(super) expiring: HashMap<u64, u32>,
     failed: Option<Arc<Error>>,
+    /// The failure is one that room on the disk does not mend.
+    is_broken: bool,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +130,7 @@ impl Logs {
                 written: 0,
                 expiring: HashMap::new(),
                 failed: None,
+                is_broken: false,
             }),
             durable: Mutex::default(),
             flushed: Condvar::new(),
@@ -151,7 +154,7 @@ impl Logs {
     /// The error that an earlier append or flush met, unless that was a full disk and there is room now.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, OpenLogs>, WriteError> {
         let mut open = self.open.lock();
-        if open.failed.is_some() && open.is_full() {
+        if open.is_full() {
             open.recover();
         }
         match &open.failed {
@@ -275,10 +278,11 @@ impl OpenLogs {
         }
     }
 
-    /// True when what failed last did so for want of room. What was gathered then is kept: series have it
+    /// True when what failed did so for want of room only. What was gathered then is kept: series have it
     /// already.
     fn is_full(&self) -> bool {
-        self.wal.is_full() || self.wbl.as_ref().is_some_and(Writer::is_full)
+        let is_full = self.wal.is_full() || self.wbl.as_ref().is_some_and(Writer::is_full);
+        is_full && !self.is_broken
     }
 
     /// Writes what a full disk kept out of the logs.
@@ -390,6 +394,7 @@ impl OpenLogs {
     fn fail(&mut self, error: &Error) {
         let again = Error::Invalid(format!("{error}; nothing is written any longer"));
         self.failed = Some(Arc::new(again));
+        self.is_broken = true;
     }
 
     /// The data directory.
