@@ -18,14 +18,14 @@ const HOUR_S: i64 = 3600;
 /// Some time after the blocks were made.
 const NOW_MS: i64 = (START_S + 30 * 86_400) * 1000;
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Blocks of 2 h with 26 hours of a few series, by promtool; `None` after saying that it is absent.
-fn promtool_blocks(dir: &Path) -> Option<PathBuf> {
+pub(crate) fn promtool_blocks(dir: &Path) -> Option<PathBuf> {
     let promtool = peer("promtool")?;
     let mut input = String::from("# TYPE requests counter\n");
     for series in 0..5 {
@@ -51,7 +51,7 @@ fn promontory(args: &[&str]) -> Output {
     command.args(args).output().expect("the binary starts")
 }
 
-fn dump(dir: &Path) -> BTreeSet<String> {
+pub(crate) fn dump(dir: &Path) -> BTreeSet<String> {
     let dir = dir
         .to_str()
         .expect("temporary directories have plain names");
@@ -59,14 +59,14 @@ fn dump(dir: &Path) -> BTreeSet<String> {
     lines.lines().map(str::to_owned).collect()
 }
 
-async fn look(bucket: &Bucket) -> View {
+pub(crate) async fn look(bucket: &Bucket) -> View {
     let filters = vec![Filter::Duplicates];
     let fetcher = Fetcher::new(bucket.clone(), None, filters);
     fetcher.sync(NOW_MS).await.expect("the bucket answers")
 }
 
 /// Brings what a reader sees into `dir`.
-async fn download(bucket: &Bucket, view: &View, dir: &Path) {
+pub(crate) async fn download(bucket: &Bucket, view: &View, dir: &Path) {
     for (id, block) in &view.blocks {
         let to = dir.join(id.to_string());
         std::fs::create_dir_all(to.join("chunks")).expect("temporary directory");
@@ -86,8 +86,8 @@ async fn download(bucket: &Bucket, view: &View, dir: &Path) {
     }
 }
 
-/// Uploads blocks, compacts by the real process, and compares every sample.
-async fn compact(yaml: &str, dir: &Path, blocks: &Path) {
+/// A bucket with all `blocks`.
+pub(crate) async fn fill(yaml: &str, blocks: &Path) -> Bucket {
     let bucket = Bucket::open(yaml, Patience::Interactive).expect("the configuration is right");
     let labels = BTreeMap::from([("cluster".to_owned(), "a".to_owned())]);
     let origin = Origin::new("sidecar", labels);
@@ -97,6 +97,12 @@ async fn compact(yaml: &str, dir: &Path, blocks: &Path) {
             .await
             .expect("the bucket takes it");
     }
+    bucket
+}
+
+/// Uploads blocks, compacts by the real process, and compares every sample.
+async fn compact(yaml: &str, dir: &Path, blocks: &Path) {
+    let bucket = fill(yaml, blocks).await;
     let before = look(&bucket).await;
     assert_eq!(before.blocks.len(), 13);
     let config = format!("--objstore.config={yaml}");

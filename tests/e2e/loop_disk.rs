@@ -62,6 +62,12 @@ impl LoopDisk {
         run(mount.args(["-o", "loop"]).arg(&self.image).arg(&self.at)).map(drop)
     }
 
+    /// The number of its device, as `MAJOR:MINOR`.
+    pub(crate) fn device(&self) -> anyhow::Result<String> {
+        let found = run(Command::new("mountpoint").arg("-d").arg(&self.at))?;
+        Ok(String::from_utf8(found.stdout)?.trim().to_owned())
+    }
+
     /// Nothing reaches the disk from now on; whoever tries is told of an error.
     pub(crate) fn cut_power(&self) -> anyhow::Result<()> {
         run(Command::new("perl").args(["-e", SHUTDOWN]).arg(&self.at)).map(drop)

@@ -168,7 +168,7 @@ fn a_second_process_is_refused_the_data_and_told_who_has_it() -> anyhow::Result<
 }
 
 /// The sum of a metric of a component.
-fn figure(port: u16, name: &str) -> anyhow::Result<f64> {
+pub(crate) fn figure(port: u16, name: &str) -> anyhow::Result<f64> {
     let answer = http::get(port, "/metrics")?;
     let is_metric = |line: &&str| line.split(['{', ' ']).next() == Some(name);
     let lines = answer.body.lines().filter(is_metric);

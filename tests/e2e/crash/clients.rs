@@ -105,10 +105,20 @@ pub(super) const PROTOCOLS: [Protocol; 6] = [
     },
 ];
 
+/// The kind of the error of a write that was refused, as opposed to those of a server that is gone.
+pub(super) const REFUSED: io::ErrorKind = io::ErrorKind::PermissionDenied;
+
+fn refused(said: &str) -> io::Error {
+    io::Error::new(REFUSED, format!("a write was refused: {said}"))
+}
+
 /// Fails where the server answers anything but success.
-fn expect(answer: &Answer, is_success: bool) {
+fn expect(answer: &Answer, is_success: bool) -> io::Result<()> {
     let Answer { status, body, .. } = answer;
-    assert!(is_success, "a write was refused: {status} {body}");
+    match is_success {
+        true => Ok(()),
+        false => Err(refused(&format!("{status} {body}"))),
+    }
 }
 
 fn remote_write(port: u16, batch: Batch) -> io::Result<()> {
@@ -121,8 +131,7 @@ fn remote_write(port: u16, batch: Batch) -> io::Result<()> {
         samples: vec![(batch.t_ms(), batch.value(series))],
     });
     let answer = remote_write::send(port, "/api/v1/write", &series.collect::<Vec<_>>())?;
-    expect(&answer, answer.status / 100 == 2);
-    Ok(())
+    expect(&answer, answer.status / 100 == 2)
 }
 
 fn opentsdb_http(port: u16, batch: Batch) -> io::Result<()> {
@@ -136,8 +145,7 @@ fn opentsdb_http(port: u16, batch: Batch) -> io::Result<()> {
     });
     let body = format!("[{}]", points.collect::<Vec<_>>().join(","));
     let answer = http::post(port, "/api/put", &[], body.as_bytes())?;
-    expect(&answer, answer.status == 204);
-    Ok(())
+    expect(&answer, answer.status == 204)
 }
 
 /// Lines are stored in silence; what answers a later command is behind them.
@@ -164,7 +172,9 @@ fn opentsdb_lines(port: u16) -> io::Result<Send> {
             if answers.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            assert!(line.starts_with(expected), "a write was refused: {line}");
+            if !line.starts_with(expected) {
+                return Err(refused(&line));
+            }
         }
         Ok(())
     }))
@@ -178,8 +188,7 @@ fn pushgateway(port: u16, batch: Batch) -> io::Result<()> {
     }
     let path = format!("/metrics/job/{}", batch.writer);
     let answer = http::post(port, &path, &[], body.as_bytes())?;
-    expect(&answer, answer.status == 200);
-    Ok(())
+    expect(&answer, answer.status == 200)
 }
 
 fn metricbeat(port: u16, batch: Batch) -> io::Result<()> {
@@ -201,8 +210,7 @@ fn metricbeat(port: u16, batch: Batch) -> io::Result<()> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let stored = answer.body.matches(r#""status":201"#).count();
-    expect(&answer, answer.status == 200 && stored == SERIES);
-    Ok(())
+    expect(&answer, answer.status == 200 && stored == SERIES)
 }
 
 fn lookout(port: u16) -> io::Result<Send> {
@@ -217,7 +225,6 @@ fn lookout(port: u16) -> io::Result<Send> {
             )
         });
         let answer = client.report(&records.collect::<Vec<_>>())?;
-        expect(&answer, answer.status == 200);
-        Ok(())
+        expect(&answer, answer.status == 200)
     }))
 }

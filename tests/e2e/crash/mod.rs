@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use promontory_tests::{free_port, http, now_ms};
 use serde_json::Value;
 
-use self::clients::{Batch, PROTOCOLS, Protocol, SERIES, Send};
+use self::clients::{Batch, PROTOCOLS, Protocol, REFUSED, SERIES, Send};
 use crate::all_in_one::AllInOne;
 use crate::rng::Rng;
 
@@ -24,6 +24,9 @@ const ROUNDS_MAX: u64 = 200;
 const WRITERS: usize = 2;
 /// Requests of a protocol that are acknowledged in all, or the test tested nothing.
 const ACKNOWLEDGED_MIN: usize = 100;
+
+/// How long a client waits after a refusal.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What one writer sent: by number of the request, whether it was acknowledged.
 pub(crate) struct Oracle {
@@ -48,8 +51,31 @@ impl Oracle {
         let Ok(mut send) = (self.protocol.open)(self.port) else {
             return;
         };
-        // A server that is gone may have the samples or not.
-        while !stop.load(Ordering::Relaxed) && self.write_one(&mut send).is_ok() {}
+        while !stop.load(Ordering::Relaxed) {
+            // A server that is gone may have the samples or not.
+            if let Err(error) = self.write_one(&mut send) {
+                assert!(error.kind() != REFUSED, "{error}");
+                return;
+            }
+        }
+    }
+
+    /// Sends requests until `stop`, those that were refused again, as clients do.
+    pub(crate) fn write_on(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let Ok(mut send) = (self.protocol.open)(self.port) else {
+                return;
+            };
+            while !stop.load(Ordering::Relaxed) {
+                match self.write_one(&mut send) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == REFUSED => thread::sleep(REFUSED_PAUSE),
+                    Err(_) => break,
+                }
+            }
+            // Who is gone stays so.
+            thread::sleep(REFUSED_PAUSE);
+        }
     }
 
     /// Sends so many requests, all of which must be acknowledged.
