@@ -10,6 +10,7 @@
 //! from the past.
 
 mod flags;
+mod identity;
 mod once;
 mod own;
 mod passed;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use bucket::{Bucket, Patience};
 use ingester::Front;
 use ingester::core::{Core, Deps};
+use ingester::storage::StorageOptions;
+use model::Labels;
 use proto::thanos::writeable_store_server::WriteableStoreServer;
 use querier::query_log::{LogFile, QueryLog};
 use querier::stores::{FixedStore, FixedStores};
@@ -37,7 +40,10 @@ use tokio::sync::oneshot;
 
 pub(crate) use flags::Flags;
 use flags::{Config, REPLICA_LABEL};
+use identity::Identity;
 
+/// How long a sample may be under way that is as old as samples may be, in milliseconds.
+const ARRIVAL_MS: i64 = 10 * 60 * 1000;
 /// Threads that requests do not need: for files, the gateway, merging and maintenance.
 const SPARE_THREADS: usize = 96;
 /// Paths that the ingester answers which takes writes.
@@ -67,10 +73,13 @@ pub(crate) fn run(
     let mut config = flags.resolve(environment)?;
     make_dir("data-dir", &config.data_dir)?;
     config.shown_flags = shown;
+    let host = rustix::system::uname();
+    let identity = Identity::read(&config.data_dir, &host.nodename().to_string_lossy());
+    config.ingester.tsdb.default_labels = Labels::from_pairs([(REPLICA_LABEL, identity.replica())]);
     let receiving = config.ingester.protocols.threads_max();
     let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;
     process::run(threads, async |shutdown| {
-        Box::pin(serve(config, shutdown, out)).await
+        Box::pin(serve(config, identity, (shutdown, out))).await
     })?;
     Ok(())
 }
@@ -90,7 +99,11 @@ struct Parts {
     reloads: Reloads,
 }
 
-async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Result<(), Error> {
+async fn serve(
+    config: Config,
+    identity: Identity,
+    (shutdown, out): (Shutdown, &mut dyn Write),
+) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // One server takes queries and writes.
     let of_writes = &config.ingester.write_http;
@@ -128,7 +141,12 @@ async fn serve(config: Config, shutdown: Shutdown, out: &mut dyn Write) -> Resul
             tasks.spawn("node exporter", finding);
         }
         let settings = config.clone();
-        let parts = process::blocking(move || open(&settings, own, front, deps)).await?;
+        let parts = process::blocking(move || {
+            let parts = open(&settings, own, front, deps)?;
+            identity.keep(&parts.main.tenants().options().labels)?;
+            Ok::<_, Error>(parts)
+        });
+        let parts = parts.await?;
         let querier = querier(&config, &parts, &clock)?;
         querier.show_figures(&parts.registry);
         serve_grpc(&config, &parts, &querier, (&tasks, stop_grpc)).await;
@@ -245,6 +263,7 @@ fn querier(
         stores.push(of_ingester("figures of this process", own));
     }
     let mut settings = config.querier.settings.clone();
+    settings.results_settle_ms = settle_ms(&settings, parts.main.tenants().options());
     settings.replica_labels.push(REPLICA_LABEL.to_owned());
     settings.hidden_labels.push(REPLICA_LABEL.to_owned());
     querier::Service::new(querier::Deps {
@@ -268,6 +287,13 @@ fn querier(
             reloads: parts.reloads.clone(),
         },
     })
+}
+
+/// Results are kept only of steps for which no sample may come any more.
+fn settle_ms(settings: &querier::settings::Settings, storage: &StorageOptions) -> i64 {
+    let window = storage.db.head.out_of_order_window;
+    let until_all_came = window.saturating_add(ARRIVAL_MS);
+    settings.results_settle_ms.max(until_all_came)
 }
 
 /// Where queries are logged: to the file that the configuration names, else to the one of the flag.
@@ -408,4 +434,23 @@ fn banner(out: &mut dyn Write, config: &Config, address: std::net::SocketAddr) -
         "remote_write:\n  - url: {scheme}://{address}{prefix}/api/v1/write\n"
     )?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use ingester::storage::Layout;
+    use querier::settings::Settings;
+
+    use super::*;
+
+    #[test]
+    fn results_are_kept_once_no_late_sample_may_come() {
+        const MINUTE_MS: i64 = 60_000;
+        for (window, expected) in [(0, 40), (30, 40), (180, 190)] {
+            let mut storage = StorageOptions::new("data", Layout::Single);
+            storage.db.head.out_of_order_window = window * MINUTE_MS;
+            let found = settle_ms(&Settings::default(), &storage);
+            assert_eq!(found, expected * MINUTE_MS, "a window of {window} m");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use runtime::foreign::{self, ForeignFlags, OwnFlag, Sorted};
 use runtime::shown_flags::shown;
-use runtime::{Environment, Memory, flag_sources};
+use runtime::{Environment, Memory, flag_sources, open_files};
 
 /// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
 /// everything in one process, on one directory.
@@ -86,6 +86,8 @@ impl<F: clap::Args> Component<F> {
         }
         let Memory { bytes, source } = environment.memory();
         tracing::info!(bytes, %source, "limits that no flag says follow from this memory");
+        let files = open_files::raise();
+        tracing::info!(?files, "so many files and connections may be open");
         for flag in ignored {
             tracing::warn!(
                 flag = flag.as_str(),

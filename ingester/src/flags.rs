@@ -115,6 +115,8 @@ pub struct Config {
     pub receive: ReceiveSettings,
     /// Name of the external label that tells tenants apart.
     pub tenant_label: String,
+    /// So many tenants there may be.
+    pub tenants_max: usize,
     /// Receivers of other protocols.
     pub protocols: protocols::Settings,
     /// Prometheus' configuration file.
@@ -151,6 +153,7 @@ impl Flags {
             return Err(flag("remote-write.address", reason));
         }
         let tenant_label = self.receive.tenant_label.clone();
+        let tenants_max = self.receive.tenants_max(environment.memory());
         let write_web = self.receive.tls.resolve(&servers.web)?;
         let body_bytes_max = bytes("receive.body-bytes-max", self.receive.body_bytes_max)?;
         let mut receive = self.receive.resolve(environment)?;
@@ -177,6 +180,7 @@ impl Flags {
             tsdb: self.tsdb.resolve(environment.memory())?,
             receive,
             tenant_label,
+            tenants_max,
             auto_reload: auto_reload(
                 self.auto_reload || self.features.has("auto-reload-config"),
                 self.auto_reload_interval,

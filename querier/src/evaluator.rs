@@ -214,6 +214,13 @@ impl Evaluator {
         self.engine(task, timeout).explain(&query)
     }
 
+    /// How old a sample may be that a selector of `task` takes.
+    pub(crate) fn lookback_ms(&self, task: &Task<'_>) -> i64 {
+        let said = task.lookback_ms;
+        let lookback_ms = said.unwrap_or(self.settings.engine.lookback_ms);
+        lookback(lookback_ms, task.max_resolution)
+    }
+
     fn engine(&self, task: &Task<'_>, timeout: Duration) -> Engine {
         let mut options = self.settings.engine.clone();
         options.limits = Limits {
@@ -222,8 +229,7 @@ impl Evaluator {
             steps_max: INTERVALS_MAX + 1,
             ..options.limits
         };
-        let lookback_ms = task.lookback_ms.unwrap_or(options.lookback_ms);
-        options.lookback_ms = lookback(lookback_ms, task.max_resolution);
+        options.lookback_ms = self.lookback_ms(task);
         options.per_step_stats = task.per_step_stats;
         options.per_operator_stats = task.per_operator_stats;
         Engine::new(options)

@@ -5,6 +5,10 @@
 //! the steps between are evaluated. A step's value does not depend on the range of the query it is
 //! part of ([`cacheable`] refuses expressions for which it does), so the answer is the same.
 //!
+//! A piece is taken as long as the same stores have the same of its time, and no longer than
+//! [`TIME_TO_LIVE`] after the oldest of its steps was evaluated: what stores do not tell, such as a block
+//! that was uploaded between others, is seen then.
+//!
 //! Never kept: steps so recent that samples may still arrive for them, answers with warnings or
 //! without a store's part, and answers that would take more than a share of the memory.
 
@@ -18,6 +22,8 @@ use model::TimeRange;
 use moka::sync::Cache;
 use promql::columns::Steps;
 use promql::value::MatrixSeries;
+
+use crate::stores::Coverage;
 
 pub use cacheable::is_cacheable;
 use join::{Segment, join};
@@ -43,12 +49,25 @@ pub struct Question {
     pub circumstances: String,
 }
 
-/// Where a piece is: the question, where its steps lie between multiples of the step, and its number.
+/// A question, and what its answer is made from.
+#[derive(Debug)]
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// Who answers.
+    pub coverage: Coverage,
+    /// Samples up to so many milliseconds before a step are looked at; none if that is not known.
+    pub back_ms: Option<i64>,
+}
+
+/// Where a piece is: the question, where its steps lie between multiples of the step, its number, and
+/// what stores had of its time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     question: Arc<Question>,
     phase: i64,
     number: i64,
+    coverage: u64,
 }
 
 /// The series of some steps that follow each other.
@@ -58,12 +77,19 @@ struct Piece {
     from: i64,
     /// The step after the last.
     to: i64,
+    /// When the oldest of the steps was evaluated.
+    since_ms: i64,
     /// Sorted by labels.
     series: Vec<MatrixSeries>,
     infos: Vec<String>,
 }
 
 impl Piece {
+    fn is_believed(&self, now_ms: i64) -> bool {
+        // Also a clock that was put back ends it.
+        u128::from(now_ms.abs_diff(self.since_ms)) < TIME_TO_LIVE.as_millis()
+    }
+
     /// Bytes, about.
     fn weight(&self) -> u64 {
         let infos: usize = self.infos.iter().map(String::len).sum();
@@ -121,12 +147,13 @@ impl ResultsCache {
     /// What `run` fails with.
     pub fn evaluate<E>(
         &self,
-        question: Question,
+        asked: Asked,
         steps: Steps,
         now_ms: i64,
         mut run: impl FnMut(Steps) -> Result<Matrix, E>,
     ) -> Result<Matrix, E> {
-        let grid = Grid::new(question, steps);
+        let settled_ms = now_ms.saturating_sub(self.settle_ms);
+        let grid = Grid::new(asked, steps, (now_ms, settled_ms));
         let (from, to) = grid.range(steps);
         let mut kept = self.kept(&grid, from, to);
         let mut gaps = gaps(&kept, from, to);
@@ -134,7 +161,7 @@ impl ResultsCache {
             kept.clear();
             gaps = vec![(from, to)];
         }
-        let settled = grid.first_after(now_ms.saturating_sub(self.settle_ms));
+        let settled = grid.first_after(settled_ms);
         let mut warnings = Vec::new();
         let mut fresh = Vec::with_capacity(gaps.len());
         for (from, to) in gaps {
@@ -179,7 +206,7 @@ impl ResultsCache {
         let numbers = from.div_euclid(PIECE_STEPS)..=(to - 1).div_euclid(PIECE_STEPS);
         let found = numbers.filter_map(|number| self.pieces.get(&grid.key(number)));
         found
-            .filter(|piece| piece.from < to && from < piece.to)
+            .filter(|piece| piece.from < to && from < piece.to && piece.is_believed(grid.now_ms))
             .collect()
     }
 
@@ -195,29 +222,27 @@ impl ResultsCache {
             let key = grid.key(number);
             let times = grid.range_of(begin, end);
             let fresh = Segment::new(&matrix.series, times, &matrix.infos);
-            let piece = match self.pieces.get(&key) {
-                Some(old) if old.to == begin || end == old.from => {
-                    let times = grid.range_of(old.from, old.to);
-                    let mut segments = [Segment::new(&old.series, times, &old.infos), fresh];
-                    segments.sort_by_key(Segment::start);
-                    let (series, infos) = join(&segments);
-                    Piece {
-                        from: begin.min(old.from),
-                        to: end.max(old.to),
-                        series,
-                        infos,
-                    }
-                }
-                _ => {
-                    let (series, infos) = join(&[fresh]);
-                    Piece {
-                        from: begin,
-                        to: end,
-                        series,
-                        infos,
-                    }
-                }
+            let old = self
+                .pieces
+                .get(&key)
+                .filter(|old| (old.to == begin || end == old.from) && old.is_believed(grid.now_ms));
+            let mut piece = Piece {
+                from: begin,
+                to: end,
+                since_ms: grid.now_ms,
+                series: Vec::new(),
+                infos: Vec::new(),
             };
+            let mut segments = vec![fresh];
+            if let Some(old) = &old {
+                let times = grid.range_of(old.from, old.to);
+                segments.push(Segment::new(&old.series, times, &old.infos));
+                segments.sort_by_key(Segment::start);
+                piece.from = begin.min(old.from);
+                piece.to = end.max(old.to);
+                piece.since_ms = old.since_ms;
+            }
+            (piece.series, piece.infos) = join(&segments);
             self.pieces.insert(key, Arc::new(piece));
             begin = end;
         }
@@ -243,16 +268,24 @@ fn gaps(kept: &[Arc<Piece>], from: i64, to: i64) -> Vec<(i64, i64)> {
 /// Steps counted from the epoch.
 struct Grid {
     question: Arc<Question>,
+    coverage: Coverage,
+    back_ms: Option<i64>,
     step: i64,
     phase: i64,
+    now_ms: i64,
+    settled_ms: i64,
 }
 
 impl Grid {
-    fn new(question: Question, steps: Steps) -> Self {
+    fn new(asked: Asked, steps: Steps, (now_ms, settled_ms): (i64, i64)) -> Self {
         Self {
-            question: Arc::new(question),
+            question: Arc::new(asked.question),
+            coverage: asked.coverage,
+            back_ms: asked.back_ms,
             step: steps.step,
             phase: steps.start.rem_euclid(steps.step),
+            now_ms,
+            settled_ms,
         }
     }
 
@@ -261,7 +294,19 @@ impl Grid {
             question: Arc::clone(&self.question),
             phase: self.phase,
             number,
+            coverage: self.coverage.within(self.looked_at(number)),
         }
+    }
+
+    /// The time whose samples the steps of a piece that may be kept depend on.
+    fn looked_at(&self, number: i64) -> TimeRange {
+        let first = number.saturating_mul(PIECE_STEPS);
+        let end = self.time(first.saturating_add(PIECE_STEPS));
+        let back = |ms: i64| self.time(first).saturating_sub(ms);
+        TimeRange::new(
+            self.back_ms.map_or(i64::MIN, back),
+            end.min(self.settled_ms),
+        )
     }
 
     fn range(&self, steps: Steps) -> (i64, i64) {

@@ -1,13 +1,13 @@
 //! The stores that a querier asks, as of now.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 
-use model::{Labels, Matcher};
-use storeapi::Store;
+use model::{Labels, Matcher, TimeRange};
 use storeapi::catalog::{Catalog, Services};
 use storeapi::proxy::Member;
+use storeapi::{InfoPart, Store};
 
 /// Where the stores to ask come from.
 pub trait Stores: Send + Sync + fmt::Debug {
@@ -17,8 +17,8 @@ pub trait Stores: Send + Sync + fmt::Debug {
     /// What knows of rules, targets, metadata, exemplars or heads.
     fn catalogs(&self) -> Vec<CatalogMember>;
 
-    /// A number that changes when other stores are to be asked, or stores have something else.
-    fn fingerprint(&self) -> u64;
+    /// Which stores are to be asked, and what times they have.
+    fn coverage(&self) -> Coverage;
 
     /// Each store and how it is.
     fn statuses(&self) -> Vec<StoreStatus>;
@@ -86,16 +86,90 @@ pub fn is_meant(
     accepts(first) || fits.any(accepts)
 }
 
-/// Tells stores by their names and external labels.
-pub(crate) fn fingerprint<'a>(stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>) -> u64 {
+/// Which stores there are, and what times they have: whoever keeps an answer tells by it whether they
+/// would give the same one now.
+#[derive(Debug, Clone, Default)]
+pub struct Coverage {
+    /// Names and external labels of stores.
+    stores: u64,
+    spans: Vec<Span>,
+}
+
+/// Something that has samples of a time.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    id: u64,
+    min_time: i64,
+    /// Inside.
+    max_time: i64,
+}
+
+fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for (name, store) in stores {
-        name.hash(&mut hasher);
-        for labels in store.info().label_sets {
-            labels.hash(&mut hasher);
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Coverage {
+    /// What these stores, called by their names, say of themselves.
+    pub(crate) fn of<'a>(stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let mut spans = Vec::new();
+        for (name, store) in stores {
+            let info = store.info();
+            name.hash(&mut hasher);
+            info.label_sets.hash(&mut hasher);
+            if info.parts.is_empty() {
+                let id = hash(name);
+                spans.push(Span::new(id, (info.min_time, info.max_time)));
+            }
+            let of_part = |part: &InfoPart| {
+                let id = hash((name, &part.labels));
+                Span::new(id, (part.min_time, part.max_time))
+            };
+            spans.extend(info.parts.iter().map(of_part));
+        }
+        Self {
+            stores: hasher.finish(),
+            spans,
         }
     }
-    hasher.finish()
+
+    /// The same, and something with this name that has samples from `min_time` to `max_time`, both
+    /// inside: a block, of which its store only says that it is within the time of all.
+    #[must_use]
+    pub fn and(mut self, name: impl Hash, (min_time, max_time): (i64, i64)) -> Self {
+        let span = Span::new(hash(name), (min_time, max_time));
+        self.spans.push(span);
+        self
+    }
+
+    /// A number that changes when other stores are to be asked, or what they have of `range`. Where
+    /// something has all of it, it does not matter how much more it has: the end of a head that is
+    /// written to moves all the time.
+    pub fn within(&self, range: TimeRange) -> u64 {
+        let inside = self.spans.iter().filter(|span| {
+            span.min_time <= span.max_time
+                && span.min_time < range.max
+                && span.max_time >= range.min
+        });
+        // Stores name what they have in no order.
+        inside.fold(self.stores, |all, span| {
+            let starts = (span.min_time > range.min).then_some(span.min_time);
+            let ends = (span.max_time < range.max - 1).then_some(span.max_time);
+            all.wrapping_add(hash((span.id, starts, ends)))
+        })
+    }
+}
+
+impl Span {
+    const fn new(id: u64, (min_time, max_time): (i64, i64)) -> Self {
+        Self {
+            id,
+            min_time,
+            max_time,
+        }
+    }
 }
 
 /// Stores of this process, which do not change.
@@ -121,8 +195,8 @@ impl Stores for FixedStores {
         self.stores.iter().filter_map(FixedStore::catalog).collect()
     }
 
-    fn fingerprint(&self) -> u64 {
-        fingerprint(
+    fn coverage(&self) -> Coverage {
+        Coverage::of(
             self.stores
                 .iter()
                 .map(|fixed| (fixed.name.as_str(), &fixed.store)),
@@ -218,5 +292,47 @@ mod tests {
             is_meant(&[vec![cluster("x")]], None, Vec::new),
             "says nothing"
         );
+    }
+
+    const RANGE: TimeRange = TimeRange {
+        min: 1_000,
+        max: 2_000,
+    };
+
+    fn within(spans: &[(&str, i64, i64)]) -> u64 {
+        let all = spans.iter().fold(Coverage::default(), |all, (name, a, b)| {
+            all.and(name, (*a, *b))
+        });
+        all.within(RANGE)
+    }
+
+    #[test]
+    fn only_what_is_inside_makes_a_difference() {
+        let kept = within(&[("a", 0, 1_500), ("b", 1_200, 9_000)]);
+        for same in [
+            // In another order, and with more outside.
+            &[("b", 1_200, 9_000), ("a", 0, 1_500)][..],
+            &[("a", 500, 1_500), ("b", 1_200, 9_001)],
+            &[("a", 0, 1_500), ("b", 1_200, i64::MAX)],
+            &[("a", 1_000, 1_500), ("b", 1_200, 1_999)],
+            &[("a", 0, 1_500), ("b", 1_200, 9_000), ("c", 2_000, 3_000)],
+            &[("a", 0, 1_500), ("b", 1_200, 9_000), ("c", 0, 999)],
+            &[
+                ("a", 0, 1_500),
+                ("b", 1_200, 9_000),
+                ("c", i64::MAX, i64::MIN),
+            ],
+        ] {
+            assert_eq!(within(same), kept, "{same:?}");
+        }
+        for other in [
+            &[("a", 0, 1_501), ("b", 1_200, 9_000)][..],
+            &[("a", 0, 1_500), ("b", 1_199, 9_000)],
+            &[("a", 0, 1_500), ("b", 1_200, 1_998)],
+            &[("a", 0, 1_500), ("b", 1_200, 9_000), ("c", 0, 1_000)],
+            &[("a", 0, 1_500)],
+        ] {
+            assert_ne!(within(other), kept, "{other:?}");
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use ingester::protocols::ProtocolFlags;
-use model::Labels;
 use model::time::DurationMs;
 use querier::dialect::DialectFlags;
 use runtime::flags::ListenAddress;
@@ -259,11 +258,7 @@ impl Flags {
         // What was pushed is data like any other, so it is there again after a restart.
         let groups = || self.data_dir.join("pushgateway");
         flags.protocols.pushgateway.file.get_or_insert_with(groups);
-        let mut config = flags.resolve(environment)?;
-        let host = rustix::system::uname();
-        let host = host.nodename().to_string_lossy();
-        config.tsdb.default_labels = Labels::from_pairs([(REPLICA_LABEL, host)]);
-        Ok(config)
+        flags.resolve(environment)
     }
 }
 

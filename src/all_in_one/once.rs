@@ -6,13 +6,13 @@
 //! be reached. Each query takes the blocks as they are when it begins and holds them, so that none is
 //! missed that retention removes meanwhile.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bucket::fetch::Span;
 use ingester::core::{Core, TenantBlocks};
-use model::{Labels, Matcher};
-use querier::stores::{CatalogMember, FixedStores, StoreStatus, Stores};
+use model::Matcher;
+use querier::stores::{CatalogMember, Coverage, FixedStores, StoreStatus, Stores};
 use store::set::BlockSet;
 use store::{Gateway, Syncer};
 use storeapi::proxy::Member;
@@ -64,9 +64,8 @@ impl Once {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = known.here == ids && Arc::ptr_eq(&known.served, &served);
         if !is_same {
-            let labels = here.iter().map(|of| of.labels.clone());
             let sources = |id| Some(self.syncer.copy_of_meta(id)?.compaction.sources);
-            let copies = copies(&served, labels.zip(&ids), sources);
+            let copies = copies(&served, &ids, sources);
             let rest = served.iter().filter(|b| !copies.contains(&b.id()));
             *known = Known {
                 rest: Arc::new(BlockSet::new(rest.cloned())),
@@ -78,32 +77,27 @@ impl Once {
     }
 }
 
-/// The blocks all of whose sources are at the producer whose labels they bear. `sources` says what
-/// a block was made from, and is asked about those that may be such.
-fn copies<'a>(
+/// The blocks all of whose sources are among the blocks `here`. `sources` says what a block was made
+/// from, and is asked about those that may be such. External labels do not matter: what is here was
+/// shipped with those of its time, and is shown with those of today.
+fn copies(
     served: &BlockSet,
-    here: impl Iterator<Item = (Labels, &'a Vec<Ulid>)>,
+    here: &[Vec<Ulid>],
     sources: impl Fn(Ulid) -> Option<Vec<Ulid>>,
 ) -> HashSet<Ulid> {
-    let here: HashMap<Labels, (Span, HashSet<Ulid>)> = here
-        .map(|(labels, ids)| {
-            let span = Span::of(Ulid::nil(), ids);
-            (labels, (span, ids.iter().copied().collect()))
-        })
-        .collect();
+    let all: Vec<Ulid> = here.iter().flatten().copied().collect();
+    let of_all = Span::of(Ulid::nil(), &all);
+    let all: HashSet<Ulid> = all.into_iter().collect();
     let is_copy = |block: &&Arc<store::block::Block>| {
         let (id, span) = (block.id(), &block.outline().sources);
-        let Some((of_all, ids)) = here.get(block.external()) else {
-            return false;
-        };
         if block.resolution() != 0 || !of_all.may_hold(span) {
             return false;
         }
         match span.is_own {
-            true => ids.contains(&id),
+            true => all.contains(&id),
             // A copy that could not be replaced may be of another content.
             false => sources(id).is_some_and(|sources| {
-                Span::of(id, &sources) == *span && sources.iter().all(|s| ids.contains(s))
+                Span::of(id, &sources) == *span && sources.iter().all(|s| all.contains(s))
             }),
         }
     };
@@ -127,8 +121,13 @@ impl Stores for Once {
         self.all.catalogs()
     }
 
-    fn fingerprint(&self) -> u64 {
-        self.all.fingerprint()
+    fn coverage(&self) -> Coverage {
+        // The bucket is at hand, so it is known of each block and not only of all.
+        let blocks = self.gateway.blocks();
+        blocks.iter().fold(self.all.coverage(), |all, block| {
+            let range = block.range();
+            all.and(block.id(), (range.min, range.max.saturating_sub(1)))
+        })
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {
@@ -180,17 +179,17 @@ mod tests {
             .iter()
             .map(|&(n, replica, sources, resolution)| block(n, replica, sources, resolution));
         let served = BlockSet::new(blocks);
-        let here = vec![Ulid(1), Ulid(4)];
-        let labels = Labels::from_pairs([("replica", "a")]);
+        let here = [vec![Ulid(1)], vec![Ulid(4)]];
         let sources = |id: Ulid| {
             let found = BLOCKS.iter().find(|(n, ..)| *n == id.0);
             found.map(|(_, _, sources, _)| sources.iter().map(|n| Ulid(*n)).collect())
         };
-        let mut found: Vec<u128> = copies(&served, [(labels, &here)].into_iter(), sources)
+        let mut found: Vec<u128> = copies(&served, &here, sources)
             .into_iter()
             .map(|ulid| ulid.0)
             .collect();
         found.sort_unstable();
-        assert_eq!(found, [1, 10]);
+        // 3 was shipped from here under other labels.
+        assert_eq!(found, [1, 3, 10]);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use promontory_tests::process::Server;
-use promontory_tests::{free_port, http};
+use promontory_tests::{free_port, http, remote_write};
 use serde_json::Value;
 
 use crate::block_data;
@@ -240,6 +240,46 @@ fn a_node_exporter_is_found_whether_it_starts_before_or_after() -> anyhow::Resul
             Ok(found[0]["value"][1] == "7")
         })?;
     }
+    Ok(())
+}
+
+#[test]
+fn history_is_not_doubled_when_labels_change() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let port = free_port();
+    let labels = vec![("__name__".to_owned(), "kept".to_owned())];
+    let samples: Vec<_> = (0..100)
+        .map(|i| (block_data::START_MS + i * 15_000, 1.0))
+        .collect();
+    let end = samples[99].0;
+    for (i, dc) in ["one", "two"].into_iter().enumerate() {
+        let flag = format!("--label=dc=\"{dc}\"");
+        let mut ours = AllInOne::start_with(dir.path(), port, &[flag])?;
+        if i == 0 {
+            let series = remote_write::Series {
+                labels: labels.clone(),
+                samples: samples.clone(),
+            };
+            let answer = remote_write::send(port, "/api/v1/write", &[series])?;
+            ensure!(answer.status / 100 == 2, "{answer:?}");
+        } else {
+            wait_until("blocks of the bucket", || {
+                Ok(ours.figure("thanos_bucket_store_blocks_loaded")? > Some(0.0))
+            })?;
+            let log = ours.server.log();
+            ensure!(log.contains("not those of the last start"), "{log}");
+        }
+        let expr = "sum(count_over_time(kept[1h]))";
+        let found = ask(port, expr, crate::promql_differential::When::Instant(end))?;
+        let found = found.map_err(anyhow::Error::msg)?;
+        let count = found.values().next().and_then(|points| points.first());
+        ensure!(count == Some(&(end, 100.0)), "with dc={dc}: {found:?}");
+        ours.server.signal("TERM")?;
+        wait_until("the end", || Ok(ours.server.has_ended()?))?;
+    }
+    let identity = dir.path().join("promontory-data/identity.json");
+    let identity: Value = serde_json::from_slice(&std::fs::read(identity)?)?;
+    ensure!(identity["external_labels"]["dc"] == "two", "{identity}");
     Ok(())
 }
 

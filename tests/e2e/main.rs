@@ -22,6 +22,7 @@ mod figures;
 mod flags;
 mod forwarding;
 mod http_api;
+mod late_samples;
 mod lifecycle;
 mod limits;
 mod lookout;

@@ -19,6 +19,7 @@ pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod notifications;
+pub mod open_files;
 pub mod process;
 pub mod readiness;
 pub mod reload;

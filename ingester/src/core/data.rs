@@ -37,6 +37,7 @@ pub(super) fn open_tenants(
     let options = StorageOptions {
         default_tenant: config.receive.tenants.default.clone(),
         tenant_label: config.tenant_label.clone(),
+        tenants_max: config.tenants_max,
         labels: loaded.external_labels().clone(),
         series_max: limits.write.head_series_limits(),
         db,

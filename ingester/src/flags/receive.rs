@@ -6,7 +6,7 @@ use model::labels::NameScheme;
 use model::relabel::RelabelRule;
 use runtime::http::HeaderName;
 use runtime::web_config::WebConfig;
-use runtime::{ByteSize, Environment, Error, yaml};
+use runtime::{ByteSize, Environment, Error, Memory, yaml};
 
 use super::{bytes, flag};
 use crate::receive::limits::LimitsFile;
@@ -14,6 +14,12 @@ use crate::receive::{DecodeOptions, LIMITS_FILE, LabelLimits, Settings, TenantSe
 
 /// Bytes of a label's name or value, whatever is said.
 const LABEL_BYTES_MAX: usize = (16 << 20) - 1;
+
+/// Bytes of memory for a tenant: what a TSDB takes whose head has few series.
+const BYTES_PER_TENANT: u64 = 1 << 20;
+
+/// Tenants where there is plenty of memory and nothing is said.
+const TENANTS_MAX: u64 = 10_000;
 
 /// Flags of receiving writes.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +52,10 @@ pub struct ReceiveFlags {
         default_value = "tenant_id"
     )]
     pub tenant_label: String,
+    /// Tenants that there may be, each with a TSDB of its own; 0 for any number. Writes of further ones
+    /// are refused. Not said, 10,000, or one for every megabyte of memory where that is less.
+    #[arg(long = "receive.tenants-max", value_name = "COUNT")]
+    pub tenants: Option<usize>,
     /// Label of series that names their tenant, and is removed from them.
     #[arg(long = "receive.split-tenant-label-name", value_name = "NAME")]
     pub split_tenant_label: Option<String>,
@@ -168,6 +178,14 @@ impl WriteTlsFlags {
 }
 
 impl ReceiveFlags {
+    pub(super) fn tenants_max(&self, memory: Memory) -> usize {
+        match self.tenants {
+            None => TENANTS_MAX.min(memory.part(BYTES_PER_TENANT).max(1)) as usize,
+            Some(0) => usize::MAX,
+            Some(max) => max,
+        }
+    }
+
     pub(super) fn resolve(self, environment: &Environment) -> Result<Settings, Error> {
         let relabel = self.relabel_rules(environment)?;
         let header = self.tenant_header.parse::<HeaderName>();

@@ -30,6 +30,9 @@ fn defaults_are_safe() {
     assert_eq!(config.receive.bytes_max, 64 << 20);
     assert_eq!(config.write_http.body_bytes_max, 16 << 20);
     assert_eq!(config.tsdb.head_series_max, 1_500_000);
+    let tenants = |said: &str| resolve(said).unwrap().tenants_max;
+    assert_eq!(tenants("--receive.tenants-max=7"), 7);
+    assert_eq!(tenants("--receive.tenants-max=0"), usize::MAX);
     let memory = Memory {
         bytes: 1 << 30,
         ..Memory::default()
@@ -40,6 +43,7 @@ fn defaults_are_safe() {
         .resolve(&Environment::default().with_memory(memory))
         .unwrap();
     assert_eq!(config.tsdb.head_series_max, 1 << 19);
+    assert_eq!(config.tenants_max, 1 << 10);
 }
 
 #[test]

@@ -301,7 +301,9 @@ impl Tenants {
         if self.open.read().len() >= max {
             return Err(WriteError::Refused {
                 kind: ErrorKind::Exhausted,
-                reason: format!("there are {max} tenants, and no more are allowed"),
+                reason: format!(
+                    "there are {max} tenants, and no more are allowed (--receive.tenants-max)"
+                ),
             });
         }
         let tenant = self.open_tenant(name, &mut |_, _| {})?;

@@ -12,7 +12,8 @@ use super::params::{QueryOptions, Stats};
 use super::query::Circumstances;
 use super::{Api, Call, params, query, scope};
 use crate::evaluator::{Evaluated, INTERVALS_MAX, Task};
-use crate::results::{Matrix, Question, ResultsCache, is_cacheable};
+use crate::reach::reach;
+use crate::results::{Asked, Matrix, Question, ResultsCache, is_cacheable};
 use crate::store_source::ReadStats;
 
 /// Steps of a query that does not say one.
@@ -88,7 +89,7 @@ fn question<'a>(
     call: &Call<'_>,
     task: &Task<'_>,
     options: &QueryOptions,
-) -> Result<Option<(&'a ResultsCache, Question)>, ApiError> {
+) -> Result<Option<(&'a ResultsCache, Asked)>, ApiError> {
     let Some(cache) = &api.results else {
         return Ok(None);
     };
@@ -98,16 +99,23 @@ fn question<'a>(
         return Ok(None);
     }
     let scope = scope::scope(api, call, task.max_resolution)?;
-    let stores = api.evaluator.stores.fingerprint();
     let lookback = task.lookback_ms;
-    Ok(Some((
-        cache,
-        Question {
+    let lookback_ms = api.evaluator.lookback_ms(task);
+    let at_0 = Steps {
+        start: 0,
+        step: 1,
+        count: 1,
+    };
+    let asked = Asked {
+        question: Question {
             text: task.text.to_owned(),
             step: task.steps.step,
-            circumstances: format!("{scope:?} {lookback:?} {stores:x}"),
+            circumstances: format!("{scope:?} {lookback:?}"),
         },
-    )))
+        coverage: api.evaluator.stores.coverage(),
+        back_ms: reach(task.expr, at_0, lookback_ms).map(|range| range.min.saturating_neg()),
+    };
+    Ok(Some((cache, asked)))
 }
 
 /// The asker wants no kept results: `Cache-Control: no-store`, as to Thanos' query frontend, or
@@ -124,7 +132,7 @@ fn kept_or_fresh(
     call: &Call<'_>,
     task: &Task<'_>,
     timeout: Option<Duration>,
-    (cache, question): (&ResultsCache, Question),
+    (cache, asked): (&ResultsCache, Asked),
 ) -> Result<Evaluated, ApiError> {
     let mut store_warnings: Vec<String> = Vec::new();
     // Of what is not kept.
@@ -147,7 +155,7 @@ fn kept_or_fresh(
             _ => Err(ApiError::bad_data("a range query yields no matrix")),
         }
     };
-    let matrix = cache.evaluate(question, task.steps, call.now_ms, run)?;
+    let matrix = cache.evaluate(asked, task.steps, call.now_ms, run)?;
     Ok(Evaluated {
         result: QueryResult {
             value: QueryValue::Matrix(matrix.series),

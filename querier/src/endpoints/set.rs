@@ -29,7 +29,7 @@ use super::config::EndpointConfig;
 use super::group::Group;
 use super::peer::{Dial, Peer};
 use super::resolve::{Counted, Resolve};
-use crate::stores::{CatalogMember, FixedStore, StoreStatus, Stores, fingerprint, is_meant};
+use crate::stores::{CatalogMember, Coverage, FixedStore, StoreStatus, Stores, is_meant};
 use wanted::{Wanted, WantedEndpoint};
 
 /// Endpoints that are asked for their state at once.
@@ -226,7 +226,7 @@ impl Stores for EndpointSet {
             .collect()
     }
 
-    fn fingerprint(&self) -> u64 {
+    fn coverage(&self) -> Coverage {
         let endpoints = self.endpoints.load();
         let usable = endpoints.iter().filter(|e| e.serves_series());
         let usable: Vec<(&str, Arc<dyn Store>)> = usable
@@ -241,7 +241,7 @@ impl Stores for EndpointSet {
             .fixed
             .iter()
             .map(|fixed| (fixed.name.as_str(), &fixed.store));
-        fingerprint(fixed.chain(usable.iter().map(|(address, store)| (*address, store))))
+        Coverage::of(fixed.chain(usable.iter().map(|(address, store)| (*address, store))))
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {

@@ -18,11 +18,15 @@ use super::*;
 const STEP: i64 = 1000;
 const SETTLE: i64 = 100_000;
 
-fn question(text: &str, step: i64) -> Question {
-    Question {
-        text: text.to_owned(),
-        step,
-        circumstances: String::new(),
+fn asked(text: &str, step: i64) -> Asked {
+    Asked {
+        question: Question {
+            text: text.to_owned(),
+            step,
+            circumstances: String::new(),
+        },
+        coverage: Coverage::default(),
+        back_ms: Some(0),
     }
 }
 
@@ -58,13 +62,26 @@ fn evaluate(steps: Steps) -> Matrix {
 
 /// Asks, and returns which steps were evaluated.
 fn ask(cache: &ResultsCache, steps: Steps, now_ms: i64) -> Vec<(i64, i64)> {
+    ask_of(cache, steps, (now_ms, Coverage::default()))
+}
+
+/// The same when stores have `coverage`.
+fn ask_of(
+    cache: &ResultsCache,
+    steps: Steps,
+    (now_ms, coverage): (i64, Coverage),
+) -> Vec<(i64, i64)> {
     let ran = RefCell::new(Vec::new());
     let run = |steps: Steps| -> Result<Matrix, Infallible> {
         ran.borrow_mut()
             .push((steps.start / STEP, steps.end() / STEP));
         Ok(evaluate(steps))
     };
-    let Ok(found) = cache.evaluate(question("x", STEP), steps, now_ms, run);
+    let asked = Asked {
+        coverage,
+        ..asked("x", STEP)
+    };
+    let Ok(found) = cache.evaluate(asked, steps, now_ms, run);
     assert_eq!(found, evaluate(steps));
     ran.into_inner()
 }
@@ -115,7 +132,7 @@ fn warnings_keep_an_answer_from_being_kept_and_infos_stay() {
                 ..evaluate(steps)
             })
         };
-        let Ok(found) = cache.evaluate(question("x", STEP), seconds(10, 20), 1_000_000, run);
+        let Ok(found) = cache.evaluate(asked("x", STEP), seconds(10, 20), 1_000_000, run);
         (found.warnings, found.infos)
     };
     let text = |s: &str| vec![s.to_owned()];
@@ -132,6 +149,59 @@ fn what_is_too_large_is_not_kept() {
     let cache = ResultsCache::new(64 << 10, SETTLE);
     assert_eq!(ask(&cache, seconds(0, 5000), 10_000_000).len(), 1);
     assert_eq!(ask(&cache, seconds(0, 5000), 10_000_000).len(), 1);
+}
+
+#[test]
+fn steps_are_evaluated_again_when_stores_have_something_else_of_their_time() {
+    let cache = ResultsCache::new(64 << 20, SETTLE);
+    let steps = seconds(1024, 1535);
+    let ask = |now_ms, spans: &[(&str, (i64, i64))]| {
+        let all = spans.iter().fold(Coverage::default(), |all, (name, span)| {
+            all.and(name, *span)
+        });
+        ask_of(&cache, steps, (now_ms, all))
+    };
+    let (bucket, now) = (("bucket", (0, 1_100_000)), 10_000_000);
+    assert_eq!(ask(now, &[bucket]), [(1024, 1535)]);
+    assert_eq!(ask(now, &[bucket]), []);
+    // Blocks are uploaded: of the second piece only, then of both.
+    let more = ("block", (1_300_000, 1_400_000));
+    assert_eq!(ask(now, &[bucket, more]), [(1280, 1535)]);
+    let bucket = ("bucket", (0, 1_400_000));
+    assert_eq!(ask(now, &[bucket]), [(1024, 1535)]);
+    assert_eq!(ask(now, &[bucket]), []);
+    // A head grows, and what is older than the question goes.
+    for end in 0..5 {
+        let head = ("head", (1_000, 1_450_000 + end * 20_000));
+        let bucket = ("bucket", (end * 1_000, 1_400_000));
+        let fresh = ask(1_540_000 + end * 20_000, &[bucket, head]);
+        assert_eq!(fresh.len(), 1, "{fresh:?}");
+        let settled = 1440 + (end - 1) * 20;
+        let from = if end == 0 { 1024 } else { settled + 1 };
+        assert_eq!(fresh, [(from, 1535)], "after {end}");
+    }
+}
+
+#[test]
+fn steps_that_are_added_do_not_make_older_ones_younger() {
+    let cache = ResultsCache::new(64 << 20, 0);
+    let ttl = i64::try_from(TIME_TO_LIVE.as_millis()).unwrap();
+    // A graph of one piece that grows by a step each minute.
+    let begin = 256 * STEP;
+    assert_eq!(ask(&cache, seconds(256, 300), begin + ttl).len(), 1);
+    for minute in 1..60 {
+        let now = begin + ttl + minute * 60_000;
+        let last = 300 + minute;
+        assert_eq!(ask(&cache, seconds(256, last), now), [(last, last)]);
+    }
+    let late = begin + ttl + ttl;
+    assert_eq!(ask(&cache, seconds(256, 360), late), [(256, 360)]);
+    assert_eq!(ask(&cache, seconds(256, 360), late), []);
+    // And so does a clock that is put back.
+    assert_eq!(
+        ask(&cache, seconds(256, 360), begin + 200_000),
+        [(256, 360)]
+    );
 }
 
 /// Counters and gauges that come and go, a sample every 7 s.
@@ -178,7 +248,7 @@ proptest! {
     fn kept_answers_are_fresh_ones(
         expression in 0..EXPRESSIONS.len(),
         step in prop::sample::select(vec![1000_i64, 7000, 15_000, 61_000]),
-        asked in prop::collection::vec((0_i64..7_000, 1_i64..3_000, 0_i64..9_000), 1..6),
+        queries in prop::collection::vec((0_i64..7_000, 1_i64..3_000, 0_i64..9_000), 1..6),
     ) {
         let text = EXPRESSIONS[expression];
         let expr = parse_expr(text, Options::default()).unwrap();
@@ -192,10 +262,10 @@ proptest! {
             };
             Ok(Matrix { series, infos: result.infos, warnings: result.warnings })
         };
-        for (start, length, now) in asked {
+        for (start, length, now) in queries {
             let start = start * 1000 / step * step;
             let steps = Steps::range(start, start + length * 1000, step);
-            let kept = cache.evaluate(question(text, step), steps, now * 1000, run).unwrap();
+            let kept = cache.evaluate(asked(text, step), steps, now * 1000, run).unwrap();
             let fresh = run(steps).unwrap();
             prop_assert_eq!(kept.series, fresh.series);
         }

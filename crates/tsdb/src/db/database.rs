@@ -96,7 +96,7 @@ pub struct Db {
     pub(super) blocks: ArcSwap<BlockSet>,
     pub(super) maintenance: Mutex<Maintenance>,
     pub(super) disk: DiskGuard,
-    written: Counters,
+    pub(super) written: Counters,
     /// Blocks that retention may remove where it asks.
     pub(super) released: Mutex<BTreeSet<Ulid>>,
     report: OpenReport,

@@ -21,6 +21,7 @@ use super::database::{BlockSet, Db};
 use super::leftovers::remove_block;
 use super::plan;
 use super::retention::Candidate;
+use super::written::Written;
 use crate::batch::WriteError;
 use crate::block::{Block, Meta};
 use crate::error::{Error, Result};
@@ -29,6 +30,9 @@ use crate::merge::{Overlap, compact};
 
 /// Directories of the head whose files count for retention by size.
 const HEAD_DIRS: [&str; 3] = ["wal", "wbl", "chunks_head"];
+/// Of the time between two calls no more is taken for quiet: a clock that jumps, or a machine that was
+/// asleep, leaves writers time to write.
+const QUIET_STEP_MS: i64 = 600_000;
 
 /// What maintenance remembers from one time to the next.
 #[derive(Debug, Default)]
@@ -36,6 +40,31 @@ pub(super) struct Maintenance {
     ulids: Generator,
     /// Blocks that cannot be read, and that were reported.
     reported: HashSet<PathBuf>,
+    quiet: Quiet,
+}
+
+/// How long nothing was written.
+#[derive(Debug, Default)]
+struct Quiet {
+    /// When it was last looked at, and what had been written until then.
+    seen: Option<(i64, Written)>,
+    /// In milliseconds.
+    length: i64,
+}
+
+impl Quiet {
+    /// Takes note that it is `now_ms`, and `written` was written so far. For how many milliseconds that
+    /// has been all.
+    fn note(&mut self, now_ms: i64, written: Written) -> i64 {
+        self.length = match self.seen.replace((now_ms, written)) {
+            Some((before_ms, before)) if before == written => {
+                let passed = now_ms.saturating_sub(before_ms).clamp(0, QUIET_STEP_MS);
+                self.length.saturating_add(passed)
+            }
+            _ => 0,
+        };
+        self.length
+    }
 }
 
 /// What [`Db::compact`] or [`Db::flush`] did.
@@ -67,8 +96,10 @@ struct Work<'a> {
 
 impl Db {
     /// Cuts blocks from the head while it covers more than one and a half of their length, then
-    /// those of what came out of order, then merges blocks, if the options say so. `now_ms` is only
-    /// for the names of blocks: what is cut depends on the times of samples.
+    /// those of what came out of order, then merges blocks, if the options say so.
+    ///
+    /// What is cut depends on the times of samples, and not on `now_ms`, until nothing was written for
+    /// one and a half of the blocks' length: then everything is. It is to be called every few minutes.
     ///
     /// Merging goes on where cutting failed. What failed is tried again the next time, but for
     /// merging damaged blocks.
@@ -82,7 +113,7 @@ impl Db {
             now_ms,
             done: Compacted::default(),
         };
-        let cut = work.cut_due();
+        let cut = work.cut_due().and_then(|()| work.cut_idle());
         let merged = work.merge_all();
         cut?;
         merged?;
@@ -134,13 +165,37 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Cuts everything once nobody has written for long and the newest sample is as old: no newer one
+    /// may ever come that would make the head long enough.
+    fn cut_idle(&mut self) -> Result<(), WriteError> {
+        let db = self.db;
+        let long = db.options.head.chunk_range / 2 * 3;
+        let quiet = (self.maintenance.quiet).note(self.now_ms, db.written.read());
+        let Some(covered) = db.head.time_range() else {
+            return Ok(());
+        };
+        if quiet <= long || self.now_ms.saturating_sub(covered.max) <= long {
+            return Ok(());
+        }
+        if let Some((_, last)) = db.head.in_order_span() {
+            // Somebody may begin to write again right now.
+            db.head.refuse_in_order_before(last.saturating_add(1))?;
+            while let Some((first, _)) = db.head.in_order_span()
+                && first <= last
+            {
+                self.cut_in_order((first, last))?;
+            }
+        }
+        self.cut_out_of_order()
+    }
+
     /// Cuts the first block of samples that came in order between `first` and `last`.
     fn cut_in_order(&mut self, (first, last): (i64, i64)) -> Result<(), WriteError> {
         let db = self.db;
         let mut range = aligned(first, db.options.head.chunk_range);
         range.min = first;
         if last < range.max {
-            // At a shutdown. As in Prometheus, a block covers what it holds.
+            // Nothing newer is there. As in Prometheus, a block covers what it holds.
             range.max = last.saturating_add(1);
         }
         let meta = Meta::new(self.maintenance.ulid(self.now_ms), range);

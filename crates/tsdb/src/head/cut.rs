@@ -49,7 +49,7 @@ struct Cut<'a> {
 impl Head {
     /// The series that have samples in order in `range`, in order of their labels, with the chunks
     /// that hold them. Nothing may be appended to the range any longer: it ends no later than half a
-    /// chunk range before the newest sample.
+    /// chunk range before the newest sample, or [`Head::refuse_in_order_before`] was called.
     pub fn cut(&self, range: TimeRange) -> impl Iterator<Item = Result<CutSeries>> {
         self.cut_of(range, None)
     }

@@ -21,6 +21,18 @@ pub struct Truncated {
 }
 
 impl Head {
+    /// Takes no more samples in order before `before`, and returns once none is being taken: so a block
+    /// of them can be cut though somebody may append. Late ones come out of order.
+    ///
+    /// # Errors
+    /// As [`Head::append`].
+    pub fn refuse_in_order_before(&self, before: i64) -> Result<(), WriteError> {
+        let logs = self.logs()?.lock()?;
+        self.bounds.raise_min_valid(before);
+        drop(logs);
+        Ok(())
+    }
+
     /// Forgets samples in order before `before`, which blocks hold by now: chunks that end before
     /// it, series that have no other, and the parts of logs and head chunk files that nothing else
     /// needs. Samples before it are refused from here on. Waits for those who hold selected series

@@ -535,3 +535,96 @@ fn late_histograms_are_merged_with_those_they_lie_between() {
     assert!(db.blocks().len() >= 2);
     check();
 }
+
+#[test]
+fn what_nobody_writes_to_any_more_is_cut_and_may_be_written_to_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, mut model) = filled(dir.path(), 1);
+    let mut numbers = Numbers(3);
+    let mut now = START + HOUR;
+    let wait = |now: &mut i64, step: i64, until: i64| {
+        while *now < until {
+            *now += step;
+            db.compact(*now).unwrap();
+        }
+    };
+    // As long as the head could still grow, and when a clock jumps.
+    wait(&mut now, MINUTE, START + 4 * HOUR - 15 * MINUTE);
+    db.compact(START + 10_000 * HOUR).unwrap();
+    db.compact(now).unwrap();
+    assert_eq!(db.blocks().len(), 0);
+    wait(&mut now, MINUTE, START + 5 * HOUR);
+    let blocks = db.blocks();
+    let in_order = blocks.iter().filter(|b| {
+        let hints = &b.meta().compaction.hints;
+        hints.is_empty()
+    });
+    // The hour goes over a border of blocks.
+    assert!((1..=2).contains(&in_order.count()));
+    assert_eq!(db.head().time_range(), None);
+    assert_eq!(read(&db, TimeRange::ALL), model);
+    // Whoever comes back is taken in, also with what is a little older.
+    for minute in 0..90 {
+        write(
+            &db,
+            START + HOUR + minute * MINUTE,
+            &mut numbers,
+            &mut model,
+        );
+        db.compact(now).unwrap();
+    }
+    assert_eq!(read(&db, TimeRange::ALL), model);
+    // What is of long ago is not cut while it is being written.
+    let cut = db.blocks().len();
+    now = START + 1_000 * HOUR;
+    for minute in 90..400 {
+        now += MINUTE;
+        write(
+            &db,
+            START + HOUR + minute * MINUTE,
+            &mut numbers,
+            &mut model,
+        );
+        if minute % 10 == 0 {
+            db.compact(now).unwrap();
+        }
+    }
+    let by_length = 6;
+    assert!(db.blocks().len() <= cut + by_length);
+    assert!(db.head().time_range().is_some());
+    assert_eq!(read(&db, TimeRange::ALL), model);
+    drop(db);
+    let again = open(dir.path(), options());
+    assert_eq!(read(&again, TimeRange::ALL), model, "after a restart");
+}
+
+#[test]
+fn nothing_is_lost_of_who_comes_back_while_the_head_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, mut model) = filled(dir.path(), 1);
+    let last = START + HOUR;
+    for step in 1..=18 {
+        db.compact(last + step * 10 * MINUTE).unwrap();
+    }
+    assert_eq!(db.blocks().len(), 0, "it is cut below");
+    std::thread::scope(|scope| {
+        let cutting = scope.spawn(|| {
+            (19..30).for_each(|step| drop(db.compact(last + step * 10 * MINUTE).unwrap()));
+        });
+        // New series too, and times before the newest.
+        let mut batch = Batch::new();
+        for i in 0..2_000_u64 {
+            let labels = labels(100 + i);
+            let t = last - 20 * MINUTE + i as i64;
+            batch.clear();
+            batch.series(&labels);
+            batch.float(t, 1.0);
+            let appended = db.append(&batch, last).unwrap();
+            assert_eq!(appended.rejected, []);
+            let samples = model.entry(labels).or_default();
+            samples.insert(t, 1.0_f64.to_bits());
+        }
+        cutting.join().unwrap();
+    });
+    assert_eq!(read(&db, TimeRange::ALL), model);
+}

@@ -79,6 +79,10 @@ fn names_and_numbers_of_tenants_are_bounded() {
     write(&tenants, "a", START, &up());
     let error = tenants.append("b", &Batch::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted);
+    assert!(
+        error.to_string().contains("--receive.tenants-max"),
+        "{error}"
+    );
 }
 
 #[test]
