@@ -39,7 +39,7 @@ pub(crate) fn joined(
             dedup: settings.dedup,
             is_counter: false,
         },
-        frames,
+        frames: frames.fuse(),
         batch: Vec::new().into_iter(),
         ahead: None,
     };
@@ -55,7 +55,8 @@ pub(crate) fn joined(
 
 /// Series in which the samples of replicas are joined.
 struct Joined {
-    frames: BoxStream<'static, Result<Frame, StoreError>>,
+    /// Asked again after their end, for what came before it may be two answers.
+    frames: Fuse<BoxStream<'static, Result<Frame, StoreError>>>,
     batch: vec::IntoIter<Series>,
     ahead: Option<Series>,
     range: TimeRange,

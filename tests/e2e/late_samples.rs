@@ -97,7 +97,7 @@ fn compare(theirs: u16, ours: u16, who: &str) -> anyhow::Result<()> {
             let difference = difference(&expected, &found);
             ensure!(
                 difference.is_none(),
-                "{who}: {expr} {when:?}: {difference:?}"
+                "{who}: {expr} {when:?}: {difference:?} of {:?}", found.keys()
             );
         }
     }
