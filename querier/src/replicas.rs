@@ -6,7 +6,7 @@
 
 use std::vec;
 
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Fuse, StreamExt as _};
 use model::{ErrorKind, TimeRange};
 use promql::columns::Samples;
 use storeapi::{ChunkData, Frame, Series, SeriesChunk, SeriesRequest, StoreError};

@@ -97,7 +97,8 @@ fn compare(theirs: u16, ours: u16, who: &str) -> anyhow::Result<()> {
             let difference = difference(&expected, &found);
             ensure!(
                 difference.is_none(),
-                "{who}: {expr} {when:?}: {difference:?} of {:?}", found.keys()
+                "{who}: {expr} {when:?}: {difference:?} of {:?}",
+                found.keys()
             );
         }
     }
@@ -119,12 +120,15 @@ fn late_prometheus(dir: &Path) -> anyhow::Result<Option<Prometheus>> {
     Prometheus::start_as(&data, dir, free_port(), &yaml, &[])
 }
 
-/// A Prometheus without data that reads from the server on `port`.
-fn reader(dir: &Path, port: u16) -> anyhow::Result<Option<Prometheus>> {
+/// A Prometheus without data that reads from the server on `port`, whose external labels it takes for
+/// its own and leaves out.
+fn reader(dir: &Path, port: u16, external: &str) -> anyhow::Result<Option<Prometheus>> {
     let data = dir.join("data");
     std::fs::create_dir_all(&data)?;
     let url = format!("http://127.0.0.1:{port}/api/v1/read");
-    let yaml = format!("remote_read:\n- {{url: '{url}', read_recent: true}}\n");
+    let yaml = format!(
+        "global: {{external_labels: {external}}}\nremote_read:\n- {{url: '{url}', read_recent: true}}\n"
+    );
     Prometheus::start_as(&data, dir, free_port(), &yaml, &[])
 }
 
@@ -141,7 +145,7 @@ fn late_samples_are_all_there() -> anyhow::Result<()> {
     let ours = AllInOne::start_with(dir.path(), port, &flags)?;
     send(port)?;
     compare(theirs.port(), port, "all in one")?;
-    if let Some(reader) = reader(&dir.path().join("of-all-in-one"), port)? {
+    if let Some(reader) = reader(&dir.path().join("of-all-in-one"), port, "{}")? {
         compare(theirs.port(), reader.port(), "remote read of all in one")?;
     }
     // Its head becomes blocks that overlap.
@@ -164,10 +168,12 @@ fn late_samples_are_all_there() -> anyhow::Result<()> {
     let args = [
         format!("--endpoint={}", ingester.address()),
         "--query.replica-label=replica".to_owned(),
+        "--query.replica-label=tenant_id".to_owned(),
     ];
     let querier = Component::start(at, "querier", &args)?;
     compare(theirs.port(), querier.http, "querier over an ingester")?;
-    if let Some(reader) = reader(&at.join("of-ingester"), ingester.http)? {
+    let external = "{replica: a, tenant_id: default-tenant}";
+    if let Some(reader) = reader(&at.join("of-ingester"), ingester.http, external)? {
         compare(theirs.port(), reader.port(), "remote read of an ingester")?;
     }
     Ok(())
