@@ -158,7 +158,8 @@ impl Compactor {
             tokio::select! {
                 result = &mut working => result,
                 () = self.look() => Ok(()),
-                () = &mut serving => return Ok(()),
+                // It ends when it is told to stop, as does the work, once it has let go of its leases.
+                () = &mut serving => return working.await,
             }
         };
         worked?;

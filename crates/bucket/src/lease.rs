@@ -24,6 +24,10 @@ const DIR: &str = "promontory/leases";
 /// Where probes write.
 const PROBE_DIR: &str = "promontory/probes";
 
+/// Refused writes with a condition, each after one without that was taken, that tell a store that does
+/// not know conditions from one that is busy.
+const REFUSALS: usize = 3;
+
 /// How much the clocks of two processes may differ.
 const SKEW_MAX_MS: i64 = 60_000;
 
@@ -65,15 +69,19 @@ pub async fn probe(bucket: &Bucket) -> Result<ConditionalPut> {
 }
 
 /// Whether it was the condition that was refused. Servers that do not know it answer 400 or 501,
-/// which comes as an error of any kind: so it was when the same object is taken without a
-/// condition, and another is refused with one once more.
+/// which comes as an error of any kind: so it was when an object is taken without a condition and
+/// another refused with one, again and again, so that it is not for a store that is busy.
 async fn why_refused(bucket: &Bucket, key: &str, refused: StoreError) -> Result<ConditionalPut> {
     if let StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } = refused {
         return Ok(ConditionalPut::Unsupported);
     }
     let other = probe_key();
-    if bucket.put(key, "0").await.is_ok() && create(bucket, &other, 0).await?.is_err() {
-        return Ok(ConditionalPut::Unsupported);
+    let mut refusals = 0;
+    while bucket.put(key, "0").await.is_ok() && create(bucket, &other, 0).await?.is_err() {
+        refusals += 1;
+        if refusals == REFUSALS {
+            return Ok(ConditionalPut::Unsupported);
+        }
     }
     // The store was away, and may be back by now.
     for left in [key, &other] {

@@ -84,9 +84,12 @@ impl Bounds {
     }
 
     /// Which samples are taken from now on. While the head is empty, `first` stands for its newest
-    /// sample.
+    /// sample, unless that is older than what was forgotten: what is late is late by the samples before.
     pub(super) fn window(&self, options: &HeadOptions, now: i64, first: i64) -> Window {
-        let newest = self.in_order.get().map_or(first, |(_, max)| max);
+        let newest = match self.in_order.get() {
+            Some((_, max)) => max,
+            None => first.max(self.min_valid()),
+        };
         let recent = newest.saturating_sub(options.chunk_range / 2);
         let oldest = newest.saturating_sub(options.out_of_order_window);
         Window {

@@ -57,6 +57,7 @@ impl Head {
     /// Ends the buffers of what came out of order and the segment of its log, so that blocks of
     /// everything up to here can be cut with [`Head::cut_out_of_order`] and the rest be kept by
     /// [`Head::finish_out_of_order_cut`]. `None` when nothing came out of order.
+    /// Nothing either while chunks of them cannot be written: they wait for the next cut.
     ///
     /// # Errors
     /// As [`Head::append`].
@@ -73,6 +74,11 @@ impl Head {
             }
             let samples = state.samples.out_of_order();
             logs.write_buffer(entry.series, samples, &self.files);
+            if samples.has_full() {
+                // What is in no file only the log has, which would be removed after the cut.
+                logs.write()?;
+                return Ok(None);
+            }
             chunk = samples.last_reference().max(chunk);
         }
         logs.write()?;
