@@ -86,8 +86,10 @@ impl<F: clap::Args> Component<F> {
         }
         let Memory { bytes, source } = environment.memory();
         tracing::info!(bytes, %source, "limits that no flag says follow from this memory");
-        let files = open_files::raise();
-        tracing::info!(?files, "so many files and connections may be open");
+        match open_files::raise() {
+            Some(files) => tracing::info!(files, "so many files and connections may be open"),
+            None => tracing::info!("any number of files and connections may be open"),
+        }
         for flag in ignored {
             tracing::warn!(
                 flag = flag.as_str(),

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bucket::delete::{Due, delete_block, due_for_deletion, mark_for_deletion, mark_no_compact};
-use bucket::{BlockInfo, BlockObject, DeletionMark, Fetcher, NoCompactMark, NoCompactReason, View};
+use bucket::delete::{
+    Due, delete_block, due_for_deletion, is_marked_for_deletion, mark_for_deletion, mark_no_compact,
+};
+use bucket::{BlockInfo, BlockObject, Fetcher, NoCompactMark, NoCompactReason, View};
 use futures::stream::{self, StreamExt as _};
 use runtime::Clock;
 use ulid::Ulid;
@@ -20,9 +22,6 @@ use crate::metrics::{Metrics, add};
 use crate::plan::{Planner, Step};
 use crate::rules::{RETENTION_DETAILS, Rules};
 use crate::viewer::Viewer;
-
-/// Bytes of a mark that is read.
-const MARK_SIZE_MAX: u64 = 1 << 20;
 
 /// Deletions under way at once.
 const DELETIONS_PARALLEL: usize = 4;
@@ -246,13 +245,9 @@ impl Pass<'_> {
         let bucket = &self.workshop.bucket;
         for &id in ids {
             let meta = BlockObject::Meta(id).to_string();
-            let mark = BlockObject::DeletionMark(id).to_string();
-            // As for who looks at the bucket, one that cannot be read is none.
-            let is_marked = match bucket.find(&mark, MARK_SIZE_MAX).await? {
-                Some(bytes) => DeletionMark::from_json(&bytes).is_ok(),
-                None => false,
-            };
-            if is_marked || bucket.attributes(&meta).await?.is_none() {
+            if bucket.attributes(&meta).await?.is_none()
+                || is_marked_for_deletion(bucket, id).await?
+            {
                 tracing::info!(block = %id, "block changed since it was looked at; its group is left for later");
                 return Ok(true);
             }

@@ -24,6 +24,7 @@ use runtime::process::{self, Shutdown};
 use runtime::{BucketFlags, Clock as _, Environment, SystemClock};
 
 use super::output::Output;
+use select::Selection;
 
 /// Threads for files and checks.
 const THREADS: usize = 16;
@@ -117,6 +118,17 @@ async fn look_at(bucket: &Bucket, filters: Vec<Filter>) -> anyhow::Result<View> 
     let fetcher = Fetcher::new(bucket.clone(), None, filters);
     let view = fetcher.sync(SystemClock.now_ms()).await;
     view.context("look at the bucket")
+}
+
+/// The selected blocks, for who asks and waits.
+fn seen(
+    flags: &BucketFlags,
+    selection: &Selection,
+    environment: &Environment,
+) -> anyhow::Result<View> {
+    let filters = selection.filters(environment)?;
+    let bucket = open(flags, environment, Patience::Interactive)?;
+    on_runtime(async || look_at(&bucket, filters).await)
 }
 
 /// A duration as Go shows it: `1h59m45.001s`.

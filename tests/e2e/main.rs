@@ -43,6 +43,7 @@ mod s3;
 mod s3_proxy;
 mod s3_throttled;
 mod scarcity;
+mod served_block;
 mod side_by_side;
 mod sidecar;
 mod tls;

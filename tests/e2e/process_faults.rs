@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use bucket::{Bucket, Origin, Patience, upload_block};
 use promontory_tests::process::Server;
 use promontory_tests::remote_write::{self, Series};
 use promontory_tests::{free_port, http};
 use serde_json::Value;
 
 use crate::all_in_one::AllInOne;
-use crate::block_data::{self, START_MS};
-use crate::component::{Component, PATIENCE, wait_until};
-use crate::s3::S3;
-use crate::s3_proxy::S3Proxy;
+use crate::block_data::START_MS;
+use crate::component::{PATIENCE, wait_until};
+use crate::served_block::ServedBlock;
 
 /// Requests that are sent, each with the next sample of a series, a second apart.
 const SENT: i64 = 300;
@@ -180,28 +178,11 @@ pub(crate) fn figure(port: u16, name: &str) -> anyhow::Result<f64> {
 fn a_bucket_that_refuses_takes_nothing_from_what_is_served() -> anyhow::Result<()> {
     const SYNCS: &str = "thanos_blocks_meta_syncs_total";
     const FAILURES: &str = "thanos_blocks_meta_sync_failures_total";
-    let dir = tempfile::tempdir()?;
-    let Some(s3) = S3::start(dir.path())? else {
+    let Some(scene) = ServedBlock::start()? else {
         return Ok(());
     };
-    let proxy = S3Proxy::start(s3.port())?;
-    let block = dir.path().join("block");
-    std::fs::create_dir_all(&block)?;
-    block_data::write_block(&block, 1)?;
-    let bucket = Bucket::open(&s3.yaml(), Patience::Interactive)?;
-    let origin = Origin::new("sidecar", [("replica".to_owned(), "a".to_owned())].into());
-    let block = block.join(block_data::block_id().to_string());
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(upload_block(&bucket, &block, &origin, 0))?;
-
-    let args = [
-        format!("--objstore.config={}", s3.yaml_through(proxy.port)),
-        format!("--data-dir={}", dir.path().join("store").display()),
-        "--sync-block-duration=1s".to_owned(),
-    ];
-    let store = Component::start(dir.path(), "store", &args)?;
-    let serves = || Ok(figure(store.http, "thanos_bucket_store_blocks_loaded")? == 1.0);
-    wait_until("the block", serves)?;
+    let (store, proxy, dir) = (&scene.store, &scene.proxy, &scene.dir);
+    let serves = || scene.is_served();
     for refusal in [
         (403, "ExpiredToken", "The provided token has expired."),
         (403, "RequestTimeTooSkewed", "The difference is too large."),
@@ -230,7 +211,7 @@ fn a_bucket_that_refuses_takes_nothing_from_what_is_served() -> anyhow::Result<(
     let mut command = Command::new(env!("CARGO_BIN_EXE_promontory"));
     command
         .arg("store")
-        .args(&args[..1])
+        .arg(&scene.bucket_flag)
         .arg(format!("--data-dir={}", dir.path().join("other").display()))
         .arg(format!("--http-address=127.0.0.1:{port}"))
         .arg("--grpc-address=127.0.0.1:0");

@@ -11,7 +11,7 @@ use ulid::Ulid;
 use crate::client::Bucket;
 use crate::error::Result;
 use crate::fetch::View;
-use crate::marks::{DeletionMark, NoCompactMark, NoCompactReason, NoDownsampleMark};
+use crate::marks::{DeletionMark, MARK_SIZE_MAX, NoCompactMark, NoCompactReason, NoDownsampleMark};
 use crate::paths::BlockObject;
 
 /// Objects deleted at once.
@@ -29,6 +29,17 @@ pub async fn mark_for_deletion(
 ) -> Result<bool> {
     let mark = DeletionMark::new(id, details, now_ms.div_euclid(1000));
     mark_once(bucket, BlockObject::DeletionMark(id), mark.to_json()).await
+}
+
+/// Whether a block is marked for deletion. As for who looks at the whole bucket, a mark that cannot be
+/// understood is none.
+///
+/// # Errors
+/// [`crate::Error::Store`].
+pub async fn is_marked_for_deletion(bucket: &Bucket, id: Ulid) -> Result<bool> {
+    let key = BlockObject::DeletionMark(id).to_string();
+    let mark = bucket.find(&key, MARK_SIZE_MAX).await?;
+    Ok(mark.is_some_and(|mark| DeletionMark::from_json(&mark).is_ok()))
 }
 
 /// Marks a block as not to be compacted; false when it is marked already.

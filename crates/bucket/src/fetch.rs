@@ -39,7 +39,7 @@ use ulid::Ulid;
 
 use crate::client::Bucket;
 use crate::error::{Error, Result};
-use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark};
+use crate::marks::{DeletionMark, MARK_SIZE_MAX, NoCompactMark, NoDownsampleMark};
 use crate::paths::BlockObject;
 
 pub use bounds::{TimeBound, TimeBoundError, TimeBounds};
@@ -52,9 +52,6 @@ pub use outline::{Keep, LabelSets, Outline, OutlineOnly, Span};
 
 /// Largest `meta.json` that is read.
 const META_SIZE_MAX: u64 = tsdb::block::meta::META_SIZE_MAX;
-
-/// Largest mark that is read.
-const MARK_SIZE_MAX: u64 = 1 << 20;
 
 /// Objects that are read at once.
 const PARALLEL: usize = 32;

@@ -9,6 +9,9 @@ use ulid::Ulid;
 /// The only version of marks there is.
 const VERSION: u32 = 1;
 
+/// Bytes of the largest mark that is read.
+pub(crate) const MARK_SIZE_MAX: u64 = 1 << 20;
+
 /// Why a mark could not be read. Readers treat such a block as not marked, and warn.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::io::Write;
 use std::process::ExitCode;
 
-use bucket::{BlockInfo, Patience};
+use bucket::BlockInfo;
 use model::time::Rfc3339;
 use runtime::{BucketFlags, Environment};
 use serde_json::json;
 
 use super::select::{Selection, label};
-use super::{go_duration, look_at, on_runtime, open};
+use super::{go_duration, seen};
 use crate::commands::table::{Align, Table, bytes};
 
 /// How long raw blocks must be for those of 5 minutes to be made of them, in milliseconds.
@@ -177,9 +177,7 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let filters = args.selection.filters(environment)?;
-    let bucket = open(&args.bucket, environment, Patience::Interactive)?;
-    let view = on_runtime(async || look_at(&bucket, filters).await)?;
+    let view = seen(&args.bucket, &args.selection, environment)?;
     let mut blocks: Vec<&BlockInfo> = view.blocks.values().collect();
     let has = |block: &BlockInfo| {
         let mut wanted = args.labels.iter();

@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use bucket::{BlockInfo, Patience};
+use bucket::BlockInfo;
 use model::time::Rfc3339;
 use runtime::{BucketFlags, Environment};
 use serde_json::json;
 
 use super::select::Selection;
 use super::template::Template;
-use super::{go_duration, look_at, on_runtime, open};
+use super::{go_duration, seen};
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]
@@ -58,9 +58,7 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let filters = args.selection.filters(environment)?;
-    let bucket = open(&args.bucket, environment, Patience::Interactive)?;
-    let view = on_runtime(async || look_at(&bucket, filters).await)?;
+    let view = seen(&args.bucket, &args.selection, environment)?;
     let is_shown = |marked: bool| !(marked && args.exclude_delete);
     let blocks = view
         .blocks

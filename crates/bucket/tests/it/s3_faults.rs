@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bucket::{Bucket, Patience};
 use model::figure::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 const BODY: &str = "0123456789";
 
@@ -41,12 +41,8 @@ impl Server {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
-                    let mut request = Vec::new();
-                    while !request.ends_with(b"\r\n\r\n") {
-                        match stream.read_u8().await {
-                            Ok(byte) => request.push(byte),
-                            Err(_) => return,
-                        }
+                    if read_request(&mut stream).await.is_err() {
+                        return;
                     }
                     let n = counted.fetch_add(1, Ordering::SeqCst);
                     let does = script[n.min(script.len() - 1)];
@@ -72,6 +68,15 @@ impl Server {
     fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+}
+
+/// Reads up to the end of the headers; there is no body.
+async fn read_request(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await?);
+    }
+    Ok(())
 }
 
 fn answer(does: Does) -> String {
@@ -175,12 +180,8 @@ impl Busy {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let counts = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    let mut request = Vec::new();
-                    while !request.ends_with(b"\r\n\r\n") {
-                        match stream.read_u8().await {
-                            Ok(byte) => request.push(byte),
-                            Err(_) => return,
-                        }
+                    if read_request(&mut stream).await.is_err() {
+                        return;
                     }
                     counts.requests.fetch_add(1, Ordering::SeqCst);
                     let at_once = counts.at_once.fetch_add(1, Ordering::SeqCst) + 1;
