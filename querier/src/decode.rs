@@ -5,7 +5,8 @@
 //!
 //! Chunks of different resolutions are no copies: a window's aggregate stands beside the samples that
 //! it is made of, and a downsampled counter has no resets where the raw one has. Without replicas
-//! they are read one after the other, each from where the one before ended.
+//! they are read one after the other, each from where the one before ended; samples as they were that
+//! overlap each other, as those that came late do, are one among them ([`Piece`]).
 
 use std::sync::Arc;
 
@@ -107,21 +108,26 @@ impl Reading {
         range: TimeRange,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        let is_one_lane = chunks.windows(2).all(|w| w[0].max_time < w[1].min_time);
         let is_raw = chunks.iter().all(is_raw);
-        if is_one_lane || (self.dedup == Dedup::Chain && !is_raw) {
-            return self.read_lane(chunks.iter(), false, out);
+        // What is read after downsampled chunks goes on without resets, whose form demands it.
+        let without_resets = self.wanted == Wanted::Counter && !is_raw;
+        if chunks.windows(2).all(|w| w[0].max_time < w[1].min_time) {
+            return self.read_lane(chunks.iter().map(Piece::One), without_resets, out);
+        }
+        if self.dedup == Dedup::Chain && !is_raw {
+            let all = clusters(chunks);
+            return self.read_lane(all.iter().map(Piece::of), without_resets, out);
         }
         let is_counter = match self.dedup {
             // Lanes that begin at different times would differ by the resets between those.
             Dedup::Chain => false,
             // A raw lane must be what a downsampled one is.
-            Dedup::Penalty => self.is_counter || (self.wanted == Wanted::Counter && !is_raw),
+            Dedup::Penalty => self.is_counter || without_resets,
         };
         let mut samples = Vec::new();
-        for lane in lanes(chunks) {
+        for lane in lanes(chunks.iter()) {
             let mut of_lane = Samples::default();
-            self.read_lane(lane.into_iter(), is_counter, &mut of_lane)?;
+            self.read_lane(lane.into_iter().map(Piece::One), is_counter, &mut of_lane)?;
             bound(&mut of_lane, range);
             samples.push(of_lane);
         }
@@ -129,28 +135,86 @@ impl Reading {
         Ok(())
     }
 
-    /// Appends the samples of chunks one after the other, of each what is after those before it.
-    /// Resets of counters are taken out when told so, and always of downsampled ones, whose form
-    /// demands it.
+    /// Appends the samples of pieces one after the other, of each what is after those before it; resets
+    /// of counters are taken out when told so.
     fn read_lane<'a>(
         &self,
-        chunks: impl Iterator<Item = &'a SeriesChunk> + Clone,
+        pieces: impl Iterator<Item = Piece<'a>> + Clone,
         without_resets: bool,
         out: &mut Samples,
     ) -> Result<(), SourceError> {
-        if without_resets || (self.wanted == Wanted::Counter && !chunks.clone().all(is_raw)) {
-            return read_counter(chunks, out);
+        if without_resets {
+            return self.read_counter(pieces, out);
         }
-        let raw = chunks.clone().map(|chunk| &chunk.data);
-        out.reserve_floats(raw.map(float_count).sum());
-        for chunk in chunks {
+        out.reserve_floats(pieces.clone().map(Piece::float_count).sum());
+        for piece in pieces {
             let begin = (out.ts.len(), out.hist_ts.len());
-            match &chunk.data {
-                ChunkData::Raw(chunk) => decode(chunk, out)?,
-                ChunkData::Aggregates(found) => self.decode_aggregates(found, out)?,
-            }
+            self.decode_piece(piece, out)?;
             drop_overlap(begin, out);
         }
+        Ok(())
+    }
+
+    /// Appends a counter with its resets taken out.
+    fn read_counter<'a>(
+        &self,
+        pieces: impl Iterator<Item = Piece<'a>>,
+        out: &mut Samples,
+    ) -> Result<(), SourceError> {
+        let mut resets = CounterResets::new();
+        let mut last = i64::MIN;
+        // What is taken up where other samples ended may be behind them; it does not go back, nor does
+        // what follows it before it has caught up.
+        let mut least = f64::NEG_INFINITY;
+        let begin = out.ts.len();
+        let mut of_piece = Samples::default();
+        for piece in pieces {
+            of_piece.clear();
+            self.decode_piece(piece, &mut of_piece)?;
+            // Within a chunk the last time may be repeated, and that means something; between chunks it
+            // is an overlap.
+            let before = last;
+            let read = (&out.ts[begin..], &out.values[begin..]);
+            if let Some((total, skipped)) = overlap(&of_piece, before, read) {
+                resets.resume(total, skipped);
+                least = read.1[read.1.len() - 1];
+            }
+            for (&t, &v) in of_piece.ts.iter().zip(&of_piece.values) {
+                if t > before
+                    && let Some((t, v)) = resets.push(t, v)
+                {
+                    out.push_float(t, v.max(least), 0);
+                    last = t;
+                }
+            }
+            for (&t, h) in of_piece.hist_ts.iter().zip(&of_piece.hists) {
+                if t > before && out.hist_ts.last().is_none_or(|last| t > *last) {
+                    out.push_hist(t, Arc::clone(h), 0);
+                    last = last.max(t);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the samples of a piece.
+    fn decode_piece(&self, piece: Piece<'_>, out: &mut Samples) -> Result<(), SourceError> {
+        let overlapping = match piece {
+            Piece::One(chunk) => {
+                return match &chunk.data {
+                    ChunkData::Raw(chunk) => decode(chunk, out),
+                    ChunkData::Aggregates(found) => self.decode_aggregates(found, out),
+                };
+            }
+            Piece::Overlapping(chunks) => chunks,
+        };
+        let mut samples = Vec::new();
+        for lane in lanes(overlapping.iter().copied()) {
+            let mut of_lane = Samples::default();
+            self.read_lane(lane.into_iter().map(Piece::One), false, &mut of_lane)?;
+            samples.push(of_lane);
+        }
+        Dedup::Chain.merge(&samples, false, out);
         Ok(())
     }
 
@@ -172,14 +236,60 @@ impl Reading {
     }
 }
 
+/// What is read as a whole.
+#[derive(Debug, Clone, Copy)]
+enum Piece<'a> {
+    One(&'a SeriesChunk),
+    /// Samples as they were whose chunks overlap: all of them are wanted.
+    Overlapping(&'a [&'a SeriesChunk]),
+}
+
+impl<'a> Piece<'a> {
+    fn of(cluster: &'a Vec<&'a SeriesChunk>) -> Self {
+        match cluster.as_slice() {
+            [only] => Self::One(only),
+            chunks => Self::Overlapping(chunks),
+        }
+    }
+
+    /// Number of floats in chunks of samples as they were, as they say themselves.
+    fn float_count(self) -> usize {
+        match self {
+            Self::One(chunk) => float_count(&chunk.data),
+            Self::Overlapping(chunks) => chunks.iter().map(|chunk| float_count(&chunk.data)).sum(),
+        }
+    }
+}
+
 /// True for samples as they were.
 const fn is_raw(chunk: &SeriesChunk) -> bool {
     matches!(chunk.data, ChunkData::Raw(_))
 }
 
+/// Puts chunks of samples as they were that overlap each other together, in the place of the first of
+/// them; chunks come in order of their first times.
+fn clusters(chunks: &[SeriesChunk]) -> Vec<Vec<&SeriesChunk>> {
+    let mut clusters: Vec<Vec<&SeriesChunk>> = Vec::new();
+    // The last cluster of samples as they were, and its end.
+    let mut open: Option<(usize, i64)> = None;
+    for chunk in chunks {
+        match &mut open {
+            Some((at, end)) if is_raw(chunk) && chunk.min_time <= *end => {
+                clusters[*at].push(chunk);
+                *end = chunk.max_time.max(*end);
+                continue;
+            }
+            _ if is_raw(chunk) => open = Some((clusters.len(), chunk.max_time)),
+            _ => {}
+        }
+        clusters.push(vec![chunk]);
+    }
+    clusters
+}
+
 /// Puts chunks, in order of their first times, into lanes without overlap: each into the first lane
 /// that ends before it.
-fn lanes(chunks: &[SeriesChunk]) -> Vec<Vec<&SeriesChunk>> {
+fn lanes<'a>(chunks: impl Iterator<Item = &'a SeriesChunk>) -> Vec<Vec<&'a SeriesChunk>> {
     let mut lanes: Vec<Vec<&SeriesChunk>> = Vec::new();
     for chunk in chunks {
         let ends_before = |lane: &&mut Vec<&SeriesChunk>| {
@@ -225,52 +335,6 @@ fn drop_overlap((floats, hists): (usize, usize), out: &mut Samples) {
         out.hist_ts.drain(hists..hists + skip);
         out.hists.drain(hists..hists + skip);
     }
-}
-
-/// Appends a counter with its resets taken out.
-fn read_counter<'a>(
-    chunks: impl Iterator<Item = &'a SeriesChunk>,
-    out: &mut Samples,
-) -> Result<(), SourceError> {
-    let mut resets = CounterResets::new();
-    let mut last = i64::MIN;
-    let begin = out.ts.len();
-    let mut of_chunk = Samples::default();
-    for chunk in chunks {
-        of_chunk.clear();
-        match &chunk.data {
-            ChunkData::Raw(chunk) => decode(chunk, &mut of_chunk)?,
-            ChunkData::Aggregates(found) => {
-                let counter = found.counter.as_ref().ok_or_else(no_aggregate)?;
-                decode(counter, &mut of_chunk)?;
-            }
-        }
-        // Within a chunk the last time may be repeated, and that means something; between chunks it
-        // is an overlap.
-        let before = last;
-        // What is taken up where other samples ended may be behind them; it does not go back.
-        let mut least = f64::NEG_INFINITY;
-        let read = (&out.ts[begin..], &out.values[begin..]);
-        if let Some((total, skipped)) = overlap(&of_chunk, before, read) {
-            resets.resume(total, skipped);
-            least = read.1[read.1.len() - 1];
-        }
-        for (&t, &v) in of_chunk.ts.iter().zip(&of_chunk.values) {
-            if t > before
-                && let Some((t, v)) = resets.push(t, v)
-            {
-                out.push_float(t, v.max(least), 0);
-                last = t;
-            }
-        }
-        for (&t, h) in of_chunk.hist_ts.iter().zip(&of_chunk.hists) {
-            if t > before && out.hist_ts.last().is_none_or(|last| t > *last) {
-                out.push_hist(t, Arc::clone(h), 0);
-                last = last.max(t);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Where a chunk, of which the samples up to `before` are skipped, meets what was read: the total at

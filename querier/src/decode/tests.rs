@@ -297,6 +297,41 @@ fn samples_and_their_aggregates_are_not_counted_twice() {
 }
 
 #[test]
+fn late_samples_beside_a_downsampled_chunk_are_all_read() {
+    // Every 60 up to 30,000, of which some came late, in chunks of their own; and what follows,
+    // downsampled.
+    let (points, whole) = counted(0, 45_000, i64::MAX);
+    let (of_raw, coarse) = points.split_at(500);
+    let is_late = |t: i64| matches!(t / 60 % 10, 3 | 4);
+    let (late, on_time): (Owned, Owned) = of_raw.iter().partition(|(t, _)| is_late(*t));
+    let mut chunks: Vec<_> = on_time.chunks(120).map(raw).collect();
+    chunks.extend(late.chunks(30).map(raw));
+    chunks.push(downsampled(coarse, &whole[500..], 300));
+    for wanted in [Wanted::Average, Wanted::Counter] {
+        let found = read(reading(wanted, Dedup::Chain), &sorted(chunks.clone()));
+        assert_eq!(found[..500], *of_raw, "{wanted:?}");
+        assert!(found.len() > 500, "{wanted:?}");
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{wanted:?}");
+    }
+}
+
+#[test]
+fn a_counter_taken_up_from_behind_does_not_go_back_in_later_chunks() {
+    let counter = Aggregates {
+        counter: Some(xor_chunk(&[(150, 40.0), (199, 45.0), (260, 60.0)])),
+        ..Aggregates::default()
+    };
+    let chunks = [
+        raw(&[(0, 1.0), (100, 50.0), (200, 100.0)]),
+        aggregates((150, 260), counter),
+        raw(&[(300, 61.0), (400, 130.0)]),
+    ];
+    let found = read(reading(Wanted::Counter, Dedup::Chain), &chunks);
+    assert!(found.is_sorted_by(|a, b| a.1 <= b.1), "{found:?}");
+    assert_eq!(found[found.len() - 1], (400, 135.0));
+}
+
+#[test]
 fn copies_of_a_counter_that_restarted_stay_one_counter() {
     let (points, _) = counted(0, 30_000, 5000);
     let copies = [points.chunks(120), points.chunks(70)];
