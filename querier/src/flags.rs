@@ -62,9 +62,6 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Least step over endpoints, as in Thanos, in milliseconds.
-const DEFAULT_STEP_MS: i64 = 1_000;
-
 /// What the component works with: complete and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -107,15 +104,12 @@ impl Flags {
     /// Checks the flags and fills in what follows from them.
     ///
     /// # Errors
-    /// [`Error::Flag`] for the first flag whose value cannot be used, and when there is nobody to
-    /// ask.
+    /// [`Error::Flag`] for the first flag whose value cannot be used.
     pub fn resolve(self, environment: &Environment) -> Result<Config, Error> {
-        let config = self.resolve_for_given_stores(environment)?;
-        if config.endpoints.is_empty() && config.data_dir.is_none() {
-            return Err(Error::Flag {
-                flag: "endpoint",
-                reason: "name whom to ask: an endpoint that speaks the StoreAPI, or a data directory of Prometheus by --data-dir".to_owned(),
-            });
+        let says_step = self.queries.default_step.is_some();
+        let mut config = self.resolve_for_given_stores(environment)?;
+        if config.has_nobody_to_ask() {
+            config.settings.over_endpoints(says_step);
         }
         Ok(config)
     }
@@ -130,9 +124,8 @@ impl Flags {
         let mut settings = self.queries.resolve(memory)?;
         let slow = slow(&self.queries.log_longer_than)?;
         settings.tenancy = self.tenants.resolve();
-        settings.open_selectors = !endpoints.is_empty();
-        if self.queries.default_step.is_none() && !endpoints.is_empty() {
-            settings.default_step_ms = DEFAULT_STEP_MS;
+        if !endpoints.is_empty() {
+            settings.over_endpoints(self.queries.default_step.is_some());
         }
         settings.store_silence_max = match self.endpoints.response_timeout.0 {
             0 => settings.engine.limits.timeout,
@@ -165,6 +158,13 @@ impl Flags {
                 ..HttpLimits::default()
             },
         })
+    }
+}
+
+impl Config {
+    /// True when neither endpoints nor a data directory were named: every answer is empty.
+    pub fn has_nobody_to_ask(&self) -> bool {
+        self.endpoints.is_empty() && self.data_dir.is_none()
     }
 }
 

@@ -103,6 +103,12 @@ impl Querier {
             memory: config.memory,
             reloads: Reloads::new(clock.now_ms()),
         };
+        if config.has_nobody_to_ask() {
+            tracing::warn!(
+                "there is nobody to ask, so every answer is empty; name endpoints by --endpoint or \
+                 --endpoint.sd-config-file, or a data directory by --data-dir"
+            );
+        }
         let file = config.log.file.clone();
         let log = QueryLog::with_file(config.log.slow, file).map_err(|error| Error::Flag {
             flag: "query.log-file",

@@ -10,7 +10,8 @@
 //! that was uploaded between others, is seen then.
 //!
 //! Never kept: steps so recent that samples may still arrive for them, answers with warnings or
-//! without a store's part, and answers that would take more than a share of the memory.
+//! without a store's part, answers while which stores came or went, and answers that would take more than
+//! a share of the memory.
 
 pub mod cacheable;
 mod join;
@@ -54,8 +55,6 @@ pub struct Question {
 pub struct Asked {
     /// The question.
     pub question: Question,
-    /// Who answers.
-    pub coverage: Coverage,
     /// Samples up to so many milliseconds before a step are looked at; none if that is not known.
     pub back_ms: Option<i64>,
 }
@@ -140,8 +139,8 @@ impl ResultsCache {
         }
     }
 
-    /// The matrix at `steps`, of which `run` evaluates those that are not kept. `now_ms` is the time
-    /// before `run` begins.
+    /// The matrix at `steps`, of which `run` evaluates those that are not kept, over stores that have
+    /// what `coverage` says at the moment. `now_ms` is the time before `run` begins.
     ///
     /// # Errors
     /// What `run` fails with.
@@ -150,10 +149,11 @@ impl ResultsCache {
         asked: Asked,
         steps: Steps,
         now_ms: i64,
+        coverage: impl Fn() -> Coverage,
         mut run: impl FnMut(Steps) -> Result<Matrix, E>,
     ) -> Result<Matrix, E> {
         let settled_ms = now_ms.saturating_sub(self.settle_ms);
-        let grid = Grid::new(asked, steps, (now_ms, settled_ms));
+        let grid = Grid::new((asked, coverage()), steps, (now_ms, settled_ms));
         let (from, to) = grid.range(steps);
         let mut kept = self.kept(&grid, from, to);
         let mut gaps = gaps(&kept, from, to);
@@ -165,9 +165,12 @@ impl ResultsCache {
         let mut warnings = Vec::new();
         let mut fresh = Vec::with_capacity(gaps.len());
         for (from, to) in gaps {
+            let before = coverage();
             let matrix = run(grid.steps(from, to))?;
             if matrix.warnings.is_empty() {
-                self.keep(&grid, (from, to.min(settled)), &matrix);
+                // A store that came or went in between may have had no part in it.
+                let around = [before, coverage()];
+                self.keep(&grid, (from, to.min(settled)), &matrix, &around);
             }
             warnings.extend(matrix.warnings);
             fresh.push((from, matrix.series, matrix.infos));
@@ -210,8 +213,9 @@ impl ResultsCache {
             .collect()
     }
 
-    /// Keeps what was evaluated, piece by piece.
-    fn keep(&self, grid: &Grid, (from, to): (i64, i64), matrix: &Matrix) {
+    /// Keeps what was evaluated, piece by piece, of those of which stores had the same all the time:
+    /// when the question was looked up, and as `around` says.
+    fn keep(&self, grid: &Grid, (from, to): (i64, i64), matrix: &Matrix, around: &[Coverage; 2]) {
         if from >= to || weight(&matrix.series) > self.bytes_max / ANSWER_SHARE {
             return;
         }
@@ -220,6 +224,11 @@ impl ResultsCache {
             let number = begin.div_euclid(PIECE_STEPS);
             let end = to.min((number + 1) * PIECE_STEPS);
             let key = grid.key(number);
+            let looked_at = grid.looked_at(number);
+            if around.iter().any(|at| at.within(looked_at) != key.coverage) {
+                begin = end;
+                continue;
+            }
             let times = grid.range_of(begin, end);
             let fresh = Segment::new(&matrix.series, times, &matrix.infos);
             let old = self
@@ -277,10 +286,14 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(asked: Asked, steps: Steps, (now_ms, settled_ms): (i64, i64)) -> Self {
+    fn new(
+        (asked, coverage): (Asked, Coverage),
+        steps: Steps,
+        (now_ms, settled_ms): (i64, i64),
+    ) -> Self {
         Self {
             question: Arc::new(asked.question),
-            coverage: asked.coverage,
+            coverage,
             back_ms: asked.back_ms,
             step: steps.step,
             phase: steps.start.rem_euclid(steps.step),

@@ -75,7 +75,18 @@ impl Default for Settings {
     }
 }
 
+/// Least step over endpoints, as in Thanos, in milliseconds.
+const OPEN_STEP_MS: i64 = 1_000;
+
 impl Settings {
+    /// Answers as Thanos' querier does, not as one Prometheus; `says_step` if the least step was said.
+    pub(crate) fn over_endpoints(&mut self, says_step: bool) {
+        self.open_selectors = true;
+        if !says_step {
+            self.default_step_ms = OPEN_STEP_MS;
+        }
+    }
+
     /// What may be written in an expression, and how much of it.
     pub fn syntax(&self) -> parse::Options {
         parse::Options {

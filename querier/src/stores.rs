@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::{Labels, Matcher, TimeRange};
 use storeapi::catalog::{Catalog, Services};
 use storeapi::proxy::Member;
-use storeapi::{InfoPart, Store};
+use storeapi::{Info, InfoPart, Store};
 
 /// Where the stores to ask come from.
 pub trait Stores: Send + Sync + fmt::Debug {
@@ -111,14 +111,14 @@ fn hash(of: impl Hash) -> u64 {
 }
 
 impl Coverage {
-    /// What these stores, called by their names, say of themselves.
-    pub(crate) fn of<'a>(stores: impl Iterator<Item = (&'a str, &'a Arc<dyn Store>)>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        let mut spans = Vec::new();
-        for (name, store) in stores {
-            let info = store.info();
-            name.hash(&mut hasher);
-            info.label_sets.hash(&mut hasher);
+    /// What stores, called by their names, say of themselves.
+    pub(crate) fn of<'a>(stores: impl Iterator<Item = (&'a str, Info)>) -> Self {
+        // Sums: stores name what they have in no order, and come in none.
+        let sum = |all: u64, of: u64| all.wrapping_add(of);
+        let (mut all, mut spans) = (0, Vec::new());
+        for (name, info) in stores {
+            let label_sets = info.label_sets.iter().map(hash).fold(0, sum);
+            all = sum(all, hash((name, label_sets)));
             if info.parts.is_empty() {
                 let id = hash(name);
                 spans.push(Span::new(id, (info.min_time, info.max_time)));
@@ -129,10 +129,7 @@ impl Coverage {
             };
             spans.extend(info.parts.iter().map(of_part));
         }
-        Self {
-            stores: hasher.finish(),
-            spans,
-        }
+        Self { stores: all, spans }
     }
 
     /// The same, and something with this name that has samples from `min_time` to `max_time`, both
@@ -153,7 +150,6 @@ impl Coverage {
                 && span.min_time < range.max
                 && span.max_time >= range.min
         });
-        // Stores name what they have in no order.
         inside.fold(self.stores, |all, span| {
             let starts = (span.min_time > range.min).then_some(span.min_time);
             let ends = (span.max_time < range.max - 1).then_some(span.max_time);
@@ -196,11 +192,7 @@ impl Stores for FixedStores {
     }
 
     fn coverage(&self) -> Coverage {
-        Coverage::of(
-            self.stores
-                .iter()
-                .map(|fixed| (fixed.name.as_str(), &fixed.store)),
-        )
+        Coverage::of(self.stores.iter().map(FixedStore::said))
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {
@@ -225,6 +217,11 @@ impl FixedStore {
     /// See [`is_meant`].
     pub(crate) fn is_meant(&self, matchers: &[Vec<Matcher>]) -> bool {
         is_meant(matchers, None, || self.store.info().label_sets)
+    }
+
+    /// What it is called, and what it says of itself.
+    pub(crate) fn said(&self) -> (&str, Info) {
+        (&self.name, self.store.info())
     }
 
     pub(crate) fn member(&self) -> Member {
@@ -304,6 +301,29 @@ mod tests {
             all.and(name, (*a, *b))
         });
         all.within(RANGE)
+    }
+
+    #[test]
+    fn the_order_of_stores_and_of_what_they_have_makes_no_difference() {
+        let info = |clusters: &[&str]| Info {
+            label_sets: clusters
+                .iter()
+                .map(|cluster| Labels::from_pairs([("cluster", *cluster)]))
+                .collect(),
+            ..Info::default()
+        };
+        let (one, other) = (info(&["a", "b"]), info(&["b", "a"]));
+        let (few, last) = (info(&["a"]), info(&["c"]));
+        let of = |stores: &[(&str, &Info)]| {
+            let stores = stores.iter().map(|(name, info)| (*name, (*info).clone()));
+            Coverage::of(stores).within(RANGE)
+        };
+        let kept = of(&[("x", &one), ("y", &last)]);
+        assert_eq!(of(&[("x", &other), ("y", &last)]), kept);
+        assert_eq!(of(&[("y", &last), ("x", &one)]), kept);
+        assert_ne!(of(&[("y", &one), ("x", &last)]), kept);
+        assert_ne!(of(&[("x", &few), ("y", &last)]), kept);
+        assert_ne!(of(&[("x", &one)]), kept);
     }
 
     #[test]

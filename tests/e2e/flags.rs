@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+use promontory_tests::http;
+
+use crate::component::Component;
+
 /// The exit code and standard error of the binary with these arguments, which end it at once.
 fn ended(args: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_promontory"))
@@ -63,8 +67,23 @@ fn foreign_flags_are_warned_of_and_switches_have_opposites() {
         "querier",
         "--no-query.auto-downsampling",
         "--no-query.enforce-tenancy",
+        "--endpoint=http://a:10902",
     ]);
-    assert!(error.contains("--endpoint: name whom to ask"), "{error}");
+    assert!(error.contains("--endpoint: "), "{error}");
+    assert!(error.contains("write \"a:10902\""), "{error}");
+}
+
+#[test]
+fn a_querier_with_nobody_to_ask_answers_nothing() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let querier = Component::start(dir.path(), "querier", &[])?;
+    assert!(querier.log().contains("there is nobody to ask"));
+    for path in ["/api/v1/query?query=up", "/api/v1/labels"] {
+        let answer = http::get(querier.http, path)?;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert!(!answer.body.contains("warnings"), "{answer:?}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -112,7 +112,6 @@ fn question<'a>(
             step: task.steps.step,
             circumstances: format!("{scope:?} {lookback:?}"),
         },
-        coverage: api.evaluator.stores.coverage(),
         back_ms: reach(task.expr, at_0, lookback_ms).map(|range| range.min.saturating_neg()),
     };
     Ok(Some((cache, asked)))
@@ -155,7 +154,8 @@ fn kept_or_fresh(
             _ => Err(ApiError::bad_data("a range query yields no matrix")),
         }
     };
-    let matrix = cache.evaluate(asked, task.steps, call.now_ms, run)?;
+    let coverage = || api.evaluator.stores.coverage();
+    let matrix = cache.evaluate(asked, task.steps, call.now_ms, coverage, run)?;
     Ok(Evaluated {
         result: QueryResult {
             value: QueryValue::Matrix(matrix.series),

@@ -42,6 +42,17 @@ impl Address {
             }
             None => (Lookup::Static, text),
         };
+        if let Some((scheme, rest)) = name.split_once("://") {
+            let host = rest.split('/').next().unwrap_or_default();
+            let tls = match scheme {
+                "https" => ", and ask for TLS by --grpc-client-tls-secure",
+                _ => "",
+            };
+            return Err(format!(
+                "{text:?} is a URL, but endpoints speak gRPC at an address without a scheme; write \
+                 {host:?} with the port of the endpoint's gRPC server, by default 10901{tls}"
+            ));
+        }
         let needs_port = matches!(lookup, Lookup::Static | Lookup::Hosts);
         let (host, port) = match name.rsplit_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -112,6 +123,14 @@ mod tests {
         }
         for text in ["", "a", "dns+a", "a:b", ":1", "x+a:1", "dnssrv+"] {
             assert!(Address::parse(text).is_err(), "{text}");
+        }
+        for (text, advice) in [
+            ("http://a:10902", "write \"a:10902\""),
+            ("dns+http://a/x", "write \"a\""),
+            ("https://a:1", "--grpc-client-tls-secure"),
+        ] {
+            let error = Address::parse(text).unwrap_err();
+            assert!(error.contains(advice), "{text}: {error}");
         }
     }
 }

@@ -229,19 +229,8 @@ impl Stores for EndpointSet {
     fn coverage(&self) -> Coverage {
         let endpoints = self.endpoints.load();
         let usable = endpoints.iter().filter(|e| e.serves_series());
-        let usable: Vec<(&str, Arc<dyn Store>)> = usable
-            .map(|e| {
-                (
-                    e.address.as_str(),
-                    Arc::<Endpoint>::clone(e) as Arc<dyn Store>,
-                )
-            })
-            .collect();
-        let fixed = self
-            .fixed
-            .iter()
-            .map(|fixed| (fixed.name.as_str(), &fixed.store));
-        Coverage::of(fixed.chain(usable.iter().map(|(address, store)| (*address, store))))
+        let usable = usable.map(|e| (e.address.as_str(), Store::info(&**e)));
+        Coverage::of(self.fixed.iter().map(FixedStore::said).chain(usable))
     }
 
     fn statuses(&self) -> Vec<StoreStatus> {

@@ -88,6 +88,13 @@ fn parts_of_promql_are_turned_on_and_a_step_is_chosen_as_in_thanos() {
     assert_eq!(settings.default_step_ms, 1_000);
     let alone = config(&["--data-dir=x"]).unwrap().settings;
     assert_eq!((alone.default_step_ms, alone.open_selectors), (0, false));
+    let nobody = config(&[]).unwrap();
+    assert!(nobody.has_nobody_to_ask());
+    let nobody = nobody.settings;
+    assert_eq!(
+        (nobody.default_step_ms, nobody.open_selectors),
+        (1_000, true)
+    );
     let plain = config(&said[..1]).unwrap().settings;
     assert!(!plain.syntax().features.experimental_functions);
 }
@@ -106,8 +113,10 @@ fn slow_queries_are_said_as_elsewhere() {
 #[test]
 fn what_cannot_be_used_is_refused() {
     for (args, flag) in [
-        (&[][..], "--endpoint:"),
-        (&["--endpoint=a"], "--endpoint:"),
+        (&["--endpoint=a"][..], "--endpoint:"),
+        (&["--endpoint=http://a:1"], "--endpoint:"),
+        (&["--endpoint-strict=http://a:1"], "--endpoint-strict:"),
+        (&["--endpoint-group=http://a:1"], "--endpoint-group:"),
         (&["--endpoint-strict=dns+a:1"], "--endpoint-strict:"),
         (&["--endpoint.sd-config=x: 1"], "--endpoint.sd-config:"),
         (&["--data-dir=x", "--query.timeout=0s"], "--query.timeout:"),

@@ -25,7 +25,6 @@ fn asked(text: &str, step: i64) -> Asked {
             step,
             circumstances: String::new(),
         },
-        coverage: Coverage::default(),
         back_ms: Some(0),
     }
 }
@@ -77,11 +76,7 @@ fn ask_of(
             .push((steps.start / STEP, steps.end() / STEP));
         Ok(evaluate(steps))
     };
-    let asked = Asked {
-        coverage,
-        ..asked("x", STEP)
-    };
-    let Ok(found) = cache.evaluate(asked, steps, now_ms, run);
+    let Ok(found) = cache.evaluate(asked("x", STEP), steps, now_ms, || coverage.clone(), run);
     assert_eq!(found, evaluate(steps));
     ran.into_inner()
 }
@@ -132,7 +127,8 @@ fn warnings_keep_an_answer_from_being_kept_and_infos_stay() {
                 ..evaluate(steps)
             })
         };
-        let Ok(found) = cache.evaluate(asked("x", STEP), seconds(10, 20), 1_000_000, run);
+        let coverage = Coverage::default;
+        let Ok(found) = cache.evaluate(asked("x", STEP), seconds(10, 20), 1_000_000, coverage, run);
         (found.warnings, found.infos)
     };
     let text = |s: &str| vec![s.to_owned()];
@@ -179,6 +175,42 @@ fn steps_are_evaluated_again_when_stores_have_something_else_of_their_time() {
         let settled = 1440 + (end - 1) * 20;
         let from = if end == 0 { 1024 } else { settled + 1 };
         assert_eq!(fresh, [(from, 1535)], "after {end}");
+    }
+}
+
+#[test]
+fn what_is_evaluated_while_stores_come_and_go_is_not_kept() {
+    let now = 10_000_000;
+    let both = || {
+        Coverage::default()
+            .and("a", (0, 9_000_000))
+            .and("b", (0, 1_100_000))
+    };
+    let one = || Coverage::default().and("a", (0, 9_000_000));
+    // A store of the first piece's time goes away: before it is asked, while it is, and between two
+    // pieces, of which one is there already.
+    for when_gone in [1, 2, 3] {
+        let cache = ResultsCache::new(64 << 20, SETTLE);
+        ask_of(&cache, seconds(1100, 1110), (now, both()));
+        let looks = std::cell::Cell::new(0);
+        let coverage = || {
+            looks.set(looks.get() + 1);
+            if looks.get() > when_gone {
+                one()
+            } else {
+                both()
+            }
+        };
+        let run = |steps: Steps| -> Result<Matrix, Infallible> { Ok(evaluate(steps)) };
+        let steps = seconds(1024, 1535);
+        let Ok(_) = cache.evaluate(asked("x", STEP), steps, now, coverage, run);
+        let again = ask_of(&cache, steps, (now, both()));
+        let expected = match when_gone {
+            // Both runs were within the first piece's time.
+            1 | 2 => vec![(1024, 1099), (1111, 1279)],
+            _ => vec![(1111, 1279)],
+        };
+        assert_eq!(again, expected, "after {when_gone}");
     }
 }
 
@@ -265,7 +297,8 @@ proptest! {
         for (start, length, now) in queries {
             let start = start * 1000 / step * step;
             let steps = Steps::range(start, start + length * 1000, step);
-            let kept = cache.evaluate(asked(text, step), steps, now * 1000, run).unwrap();
+            let coverage = Coverage::default;
+            let kept = cache.evaluate(asked(text, step), steps, now * 1000, coverage, run).unwrap();
             let fresh = run(steps).unwrap();
             prop_assert_eq!(kept.series, fresh.series);
         }

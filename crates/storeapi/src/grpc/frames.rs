@@ -65,9 +65,10 @@ fn written(
 }
 
 /// Messages that are made by the thread that sends them: each is sent before the next is made, but the
-/// last, after which nothing is made and the end can go with it.
+/// last, after which nothing is made and the end can go with it. The first waits as the others do, for the
+/// end of the answer before it on the same connection.
 fn paced(messages: WrittenStream) -> MessageStream {
-    stream::unfold((messages, true), async |(mut messages, mut is_due)| {
+    stream::unfold((messages, false), async |(mut messages, mut is_due)| {
         poll_fn(|cx| match std::mem::replace(&mut is_due, true) {
             true => Poll::Ready(()),
             // Whoever was woken before, as the connection was by the last message, comes first.
@@ -181,5 +182,29 @@ impl Stream for Messages {
             return Poll::Ready(None);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_connection_has_already_goes_before_each_message_but_the_end() {
+        let message = |is_last| {
+            let mut message = Written::warning("so");
+            message.is_last = is_last;
+            Ok(message)
+        };
+        let all = [message(false), message(true)];
+        let mut paced = paced(stream::iter(all).boxed());
+        // The end of an answer before it may not have been sent.
+        assert!(paced.next().now_or_never().is_none(), "first");
+        assert!(paced.next().now_or_never().is_some_and(|m| m.is_some()));
+        assert!(paced.next().now_or_never().is_none(), "second");
+        assert!(paced.next().now_or_never().is_some_and(|m| m.is_some()));
+        assert!(paced.next().now_or_never().is_some_and(|end| end.is_none()));
     }
 }

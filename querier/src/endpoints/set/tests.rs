@@ -246,7 +246,7 @@ async fn files_are_watched() {
     });
     fixture.up(&["a:1", "b:1", "c:1"]);
     assert_eq!(fixture.asked(&[]).await, ["a:1", "b:1"]);
-    std::fs::write(&files, r#"[{"targets": ["c:1"]}]"#).unwrap();
+    std::fs::write(&files, r#"[{"targets": ["http://b:1", "c:1"]}]"#).unwrap();
     std::fs::write(&config, "endpoints: [").unwrap();
     assert_eq!(fixture.asked(&[]).await, ["a:1", "c:1"]);
 }

@@ -1,6 +1,6 @@
 //! Which endpoints there should be, by flags, files and DNS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     from_config: Vec<EndpointConfig>,
     files: Vec<String>,
     from_files: Vec<EndpointConfig>,
+    /// What files name that cannot be asked, and was told of.
+    skipped: BTreeSet<String>,
     resolve: Arc<Counted>,
     lookup_interval: Duration,
     /// What addresses led to, and when.
@@ -49,6 +51,7 @@ impl Wanted {
             from_config: Vec::new(),
             files: options.files.clone(),
             from_files: Vec::new(),
+            skipped: BTreeSet::new(),
             resolve,
             lookup_interval: options.lookup_interval,
             found: BTreeMap::new(),
@@ -94,21 +97,35 @@ impl Wanted {
                 let text = text.map_err(|e| format!("read {shown}: {e}"))?;
                 config::parse(&text).map_err(|e| format!("read {shown}: {e}"))
             });
-            let of_files = files::addresses(&patterns).and_then(|addresses| {
-                let config = |address: &String| EndpointConfig::new(address, false, false);
-                addresses.iter().map(config).collect()
-            });
-            (config, of_files)
+            (config, files::addresses(&patterns))
         });
-        let (config, of_files): (_, Result<Vec<_>, String>) = reading.await;
+        let (config, addresses) = reading.await;
         match config {
             Ok(config) => self.from_config = config,
             Err(error) => tracing::warn!(error, "endpoints stay as they were"),
         }
-        match of_files {
-            Ok(of_files) => self.from_files = of_files,
+        match addresses {
+            Ok(addresses) => self.take(&addresses),
             Err(error) => tracing::warn!(error, "endpoints stay as they were"),
         }
+    }
+
+    /// Takes the addresses of files, but those that cannot be read, of which each is told once.
+    fn take(&mut self, addresses: &[String]) {
+        self.from_files.clear();
+        let mut skipped = BTreeSet::new();
+        for address in addresses {
+            match EndpointConfig::new(address, false, false) {
+                Ok(config) => self.from_files.push(config),
+                Err(reason) => {
+                    if !self.skipped.contains(address) {
+                        tracing::warn!(reason, "address in a file of endpoints is left out");
+                    }
+                    skipped.insert(address.clone());
+                }
+            }
+        }
+        self.skipped = skipped;
     }
 
     /// Looks an address up, if that was not done of late.
