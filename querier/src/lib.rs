@@ -84,6 +84,12 @@ impl Querier {
     /// [`Error::System`] when an address cannot be had, [`Error::Start`] when the data directory or a
     /// certificate cannot be read or threads cannot be started.
     pub fn run(self) -> Result<(), Error> {
+        if self.config.has_nobody_to_ask() {
+            tracing::warn!(
+                "there is nobody to ask, so every answer is empty; name endpoints by --endpoint or \
+                 --endpoint.sd-config-file, or a data directory by --data-dir"
+            );
+        }
         // Queries over gRPC are as many as those over HTTP.
         let threads = self.config.http.threads_max() + self.config.http.large_max + SPARE_THREADS;
         process::run(threads, async |shutdown| {
@@ -103,12 +109,6 @@ impl Querier {
             memory: config.memory,
             reloads: Reloads::new(clock.now_ms()),
         };
-        if config.has_nobody_to_ask() {
-            tracing::warn!(
-                "there is nobody to ask, so every answer is empty; name endpoints by --endpoint or \
-                 --endpoint.sd-config-file, or a data directory by --data-dir"
-            );
-        }
         let file = config.log.file.clone();
         let log = QueryLog::with_file(config.log.slow, file).map_err(|error| Error::Flag {
             flag: "query.log-file",
