@@ -1,7 +1,8 @@
 //! An answer to a request for series: the sorted series of many blocks merged into one stream.
 //!
 //! Each block is read by a task of its own that is one batch ahead. A block that fails is left out
-//! with a warning, or ends the answer, as the request says; a limit always ends it.
+//! with a warning, or ends the answer, as the request says; a limit always ends it. So are chunks that only
+//! later versions can read.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -11,13 +12,15 @@ use std::vec;
 use futures::stream::{self, Stream};
 use model::Matcher;
 use runtime::Clock;
+use runtime::process::blocking;
 use runtime::tasks::Owned;
-use storeapi::{Frame, PartialResponse, Series, SeriesChunk, StoreError};
+use storeapi::{Frame, PartialResponse, Series, StoreError};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use crate::block::Block;
 use crate::limits::{Place, Usage};
-use crate::select::{BlockSelect, Deps, Wanted};
+use crate::producers::{self, Gathered};
+use crate::select::{Batch, BlockSelect, Deps, Selected, Wanted};
 
 /// Series of a frame.
 const FRAME_SERIES: usize = 512;
@@ -44,21 +47,25 @@ pub struct Question {
 #[derive(Debug)]
 struct Input {
     block: Arc<Block>,
-    batches: mpsc::Receiver<Result<Vec<Series>, StoreError>>,
+    /// See [`producers::overlapping`].
+    producer: Option<u32>,
+    batches: mpsc::Receiver<Result<Batch, StoreError>>,
     _task: Owned<()>,
-    batch: vec::IntoIter<Series>,
+    batch: vec::IntoIter<Selected>,
+    /// It was said that chunks are left out.
+    has_told: bool,
 }
 
 /// The next series of an input.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
-    series: Series,
+    next: Selected,
     input: usize,
 }
 
 impl Ord for Head {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_labels = self.series.labels.cmp(&other.series.labels);
+        let by_labels = (self.next.series.labels).cmp(&other.next.series.labels);
         by_labels.then(self.input.cmp(&other.input))
     }
 }
@@ -77,7 +84,7 @@ pub struct Answer {
     inputs: Vec<Input>,
     heads: BinaryHeap<Reverse<Head>>,
     /// The series that was merged last, which may get more chunks.
-    last: Option<Series>,
+    last: Option<Gathered>,
     /// Inputs whose next batch is waited for.
     pending: Vec<usize>,
     warnings: VecDeque<String>,
@@ -90,10 +97,10 @@ pub struct Answer {
 impl Answer {
     /// Starts to read the blocks. `place` is given back when the answer ends.
     pub fn start(deps: Arc<Deps>, clock: Arc<dyn Clock>, question: Question, place: Place) -> Self {
-        let inputs: Vec<Input> = question
-            .blocks
-            .into_iter()
-            .map(|(block, matchers)| {
+        let producers = producers::overlapping(&question.blocks);
+        let inputs: Vec<Input> = (question.blocks.into_iter())
+            .zip(producers)
+            .map(|((block, matchers), producer)| {
                 let (sender, batches) = mpsc::channel(1);
                 let read = read_block(
                     Arc::clone(&deps),
@@ -104,9 +111,11 @@ impl Answer {
                 );
                 Input {
                     block,
+                    producer,
                     batches,
                     _task: Owned::spawn(read),
                     batch: Vec::new().into_iter(),
+                    has_told: false,
                 }
             })
             .collect();
@@ -148,8 +157,9 @@ impl Answer {
             if let Some(warning) = self.warnings.pop_front() {
                 return Ok(Some(Frame::Warning(warning)));
             }
-            let series = self.merge()?;
-            if !series.is_empty() {
+            let gathered = self.merge()?;
+            if !gathered.is_empty() {
+                let series = finished(gathered).await;
                 for series in &series {
                     let chunks = series.chunks.iter();
                     self.place.sent(chunks.map(|chunk| chunk.data.bytes()));
@@ -163,18 +173,21 @@ impl Answer {
     }
 
     /// Merges series until a frame is full or a batch has to be waited for.
-    fn merge(&mut self) -> Result<Vec<Series>, StoreError> {
-        let mut out: Vec<Series> = Vec::with_capacity(FRAME_SERIES + 1);
+    fn merge(&mut self) -> Result<Vec<Gathered>, StoreError> {
+        let mut out: Vec<Gathered> = Vec::with_capacity(FRAME_SERIES + 1);
         let mut chunks = 0;
         let mut last = self.last.take();
         while self.pending.is_empty() && out.len() < FRAME_SERIES && chunks < FRAME_CHUNKS {
-            let Some(Reverse(Head { series, input })) = self.heads.pop() else {
+            let Some(Reverse(Head { next, input })) = self.heads.pop() else {
                 out.extend(last);
                 return Ok(out);
             };
+            let series = next.series;
+            let producer = self.inputs[input].producer;
+            let origin = producer.map(|producer| (producer, next.hidden));
             chunks += series.chunks.len();
             match &mut last {
-                Some(last) if last.labels == series.labels => join(&mut last.chunks, series.chunks),
+                Some(last) if last.labels == series.labels => last.push(origin, series.chunks),
                 _ if self.left == 0 => {
                     // The limit is reached, and what is left of the inputs is not wanted.
                     self.heads.clear();
@@ -184,7 +197,9 @@ impl Answer {
                 }
                 _ => {
                     self.left -= 1;
-                    out.extend(last.replace(series));
+                    let mut gathered = Gathered::new(series.labels);
+                    gathered.push(origin, series.chunks);
+                    out.extend(last.replace(gathered));
                 }
             }
             self.advance(input)?;
@@ -198,8 +213,8 @@ impl Answer {
     fn advance(&mut self, input: usize) -> Result<(), StoreError> {
         loop {
             let from = &mut self.inputs[input];
-            if let Some(series) = from.batch.next() {
-                self.heads.push(Reverse(Head { series, input }));
+            if let Some(next) = from.batch.next() {
+                self.heads.push(Reverse(Head { next, input }));
                 return Ok(());
             }
             match from.batches.try_recv() {
@@ -224,39 +239,32 @@ impl Answer {
         self.advance(input)
     }
 
-    fn take(
-        &mut self,
-        input: usize,
-        batch: Result<Vec<Series>, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn take(&mut self, input: usize, batch: Result<Batch, StoreError>) -> Result<(), StoreError> {
         let from = &mut self.inputs[input];
-        match batch {
+        let lacks = match batch {
             Ok(batch) => {
-                from.batch = batch.into_iter();
-                Ok(())
+                from.batch = batch.series.into_iter();
+                let is_told =
+                    batch.left_out.is_some() && std::mem::replace(&mut from.has_told, true);
+                batch.left_out.filter(|_| !is_told)
             }
-            Err(e) => {
-                let noted = (&*self.deps.stats, self.clock.now_ms());
-                let lacking = from.block.lacking(&e, self.partial_response, noted)?;
-                self.warnings.push_back(lacking);
-                Ok(())
-            }
+            Err(e) => Some(e),
+        };
+        if let Some(e) = lacks {
+            let noted = (&*self.deps.stats, self.clock.now_ms());
+            let lacking = from.block.lacking(&e, self.partial_response, noted)?;
+            self.warnings.push_back(lacking);
         }
+        Ok(())
     }
 }
 
-/// Adds `more` to the chunks of a series.
-pub(crate) fn join(chunks: &mut Vec<SeriesChunk>, more: Vec<SeriesChunk>) {
-    let by_time = |a: &SeriesChunk| (a.min_time, a.max_time);
-    let is_after = match (chunks.last(), more.first()) {
-        (Some(last), Some(first)) => by_time(last) < by_time(first),
-        _ => true,
-    };
-    chunks.extend(more);
-    if !is_after {
-        chunks.sort_by_key(by_time);
-        // Blocks of which one was made from the other hold the same chunks.
-        chunks.dedup();
+/// The series, of which those whose chunks have to be decoded are finished on a thread for that.
+async fn finished(gathered: Vec<Gathered>) -> Vec<Series> {
+    let finish = |gathered: Vec<Gathered>| gathered.into_iter().map(Gathered::finish).collect();
+    match gathered.iter().any(Gathered::is_to_be_merged) {
+        true => blocking(move || finish(gathered)).await,
+        false => finish(gathered),
     }
 }
 
@@ -266,7 +274,7 @@ async fn read_block(
     (block, matchers): (Arc<Block>, Arc<[Matcher]>),
     wanted: Arc<Wanted>,
     usage: Arc<Usage>,
-    batches: mpsc::Sender<Result<Vec<Series>, StoreError>>,
+    batches: mpsc::Sender<Result<Batch, StoreError>>,
 ) {
     let read = async {
         let mut select = BlockSelect::new(deps, block, matchers, wanted, usage).await?;

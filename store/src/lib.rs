@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`set`] (which blocks answer), [`block`] (opening them), [`header`] (what is kept
 //! of an index), [`pages`], [`disk_cache`] and [`sparse`] (reading ranges), [`postings`] and [`select`] (series of
-//! one block), [`order`], [`answer`] (many blocks as one stream), [`steps`] and [`mapped`] (the same of blocks
-//! that are files here), [`gateway`] (the store), [`sync`] (what the bucket holds), [`api`] (HTTP); beside them
+//! one block), [`order`], [`producers`] (blocks of one series that overlap), [`answer`] (many blocks as one
+//! stream), [`steps`] and [`mapped`] (the same of blocks that are files here), [`gateway`] (the store), [`sync`] (what the bucket holds), [`api`] (HTTP); beside them
 //! [`flags`] and [`caches`] (what was said).
 
 pub mod answer;
@@ -26,6 +26,7 @@ pub mod names;
 pub mod order;
 pub mod pages;
 pub mod postings;
+pub mod producers;
 pub mod select;
 pub mod set;
 pub mod sparse;

@@ -21,11 +21,12 @@ use storeapi::{Frame, Series, SeriesChunk, StoreError};
 use tsdb::ChunkMeta;
 use tsdb::block::segments::ChunkView;
 
-use crate::answer::{Question, join};
+use crate::answer::Question;
 use crate::block::Block;
 use crate::error::of_block;
 use crate::limits::Place;
-use crate::select::{Deps, go_on};
+use crate::producers::{self, Gathered};
+use crate::select::{Deps, Places, go_on};
 use crate::steps::{Step, Steps};
 use block::MappedBlock;
 
@@ -42,7 +43,7 @@ const OPENING: usize = 16;
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     labels: Labels,
-    chunks: Vec<ChunkMeta>,
+    places: Places,
     input: usize,
 }
 
@@ -63,8 +64,12 @@ impl PartialOrd for Head {
 #[derive(Debug)]
 struct Input {
     block: MappedBlock,
+    /// See [`producers::overlapping`].
+    producer: Option<u32>,
     /// It is damaged, and nothing more is read of it.
     has_failed: bool,
+    /// It was said that chunks are left out.
+    has_told: bool,
 }
 
 /// An answer that is being given.
@@ -79,7 +84,7 @@ pub struct MappedAnswer {
     has_begun: bool,
     /// The series at hand, with its chunks in each block that has it.
     labels: Labels,
-    parts: Vec<(usize, Vec<ChunkMeta>)>,
+    parts: Vec<(usize, Places)>,
     warnings: VecDeque<String>,
     /// Series that may still be sent.
     left: usize,
@@ -98,6 +103,7 @@ impl MappedAnswer {
         place: Place,
     ) -> Result<Self, StoreError> {
         let blocks = std::mem::take(&mut question.blocks);
+        let producers = producers::overlapping(&blocks);
         let mut answer = Self {
             deps: Arc::clone(&deps),
             clock,
@@ -116,19 +122,22 @@ impl MappedAnswer {
         };
         let wanted = Arc::clone(&answer.question.wanted);
         let usage = Arc::clone(&answer.question.usage);
-        let opening = blocks.into_iter().map(|(block, matchers)| {
+        let opening = blocks.into_iter().zip(producers);
+        let opening = opening.map(|((block, matchers), producer)| {
             let (deps, wanted, usage) = (&deps, Arc::clone(&wanted), &*usage);
             async move {
                 let opened = MappedBlock::open(deps, &block, matchers, wanted, usage).await;
-                (block, opened)
+                (block, producer, opened)
             }
         });
         let mut opening = stream::iter(opening).buffered(OPENING);
-        while let Some((block, opened)) = opening.next().await {
+        while let Some((block, producer, opened)) = opening.next().await {
             match opened {
                 Ok(block) => answer.inputs.push(Input {
                     block,
+                    producer,
                     has_failed: false,
+                    has_told: false,
                 }),
                 Err(e) => answer.lacks(&block, &e)?,
             }
@@ -163,11 +172,11 @@ impl MappedAnswer {
             return Ok(());
         }
         match from.block.next() {
-            Ok(Some((labels, chunks))) => {
+            Ok(Some((labels, places))) => {
                 let usage = &self.question.usage;
                 let counted = usage.series(1).and_then(|()| match self.skips_chunks() {
                     true => Ok(()),
-                    false => usage.chunks(chunks.len()),
+                    false => usage.chunks(places.chunks.len()),
                 });
                 if let Err(error) = counted {
                     self.deps.stats.queries_limited.add(1);
@@ -175,7 +184,7 @@ impl MappedAnswer {
                 }
                 self.heads.push(Reverse(Head {
                     labels,
-                    chunks,
+                    places,
                     input,
                 }));
                 Ok(())
@@ -224,7 +233,7 @@ impl MappedAnswer {
                 break;
             };
             self.labels = head.labels;
-            self.parts.push((head.input, head.chunks));
+            self.parts.push((head.input, head.places));
             self.advance(head.input)?;
         }
         if self.parts.is_empty() {
@@ -233,19 +242,44 @@ impl MappedAnswer {
         Ok(true)
     }
 
+    /// Says once that chunks of a block are left out; an error when none may be.
+    fn tell(&mut self, input: usize, error: &tsdb::Error) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.inputs[input].has_told, true) {
+            return Ok(());
+        }
+        let block = Arc::clone(self.inputs[input].block.block());
+        self.lacks(&block, &of_block(error))
+    }
+
+    /// What of the series at hand lies in several blocks whose times overlap, by whose it is.
+    fn is_of_overlapping_blocks(&self) -> bool {
+        let is_one = |(input, _): &&(usize, Places)| self.inputs[*input].producer.is_some();
+        self.parts.len() > 1 && self.parts.iter().filter(is_one).count() > 1
+    }
+
     /// Adds the series at hand to the messages; full ones go to `out`.
     fn write(
         &mut self,
         writer: &mut MessageWriter,
         out: &mut Vec<Written>,
     ) -> Result<(), StoreError> {
-        let mut failed = None;
-        let mut found = Vec::with_capacity(self.parts.iter().map(|(_, chunks)| chunks.len()).sum());
+        if !self.skips_chunks() && self.is_of_overlapping_blocks() {
+            let Some(series) = self.read()? else {
+                return Ok(());
+            };
+            let chunks: Vec<ChunkRef<'_>> = series.chunks.iter().map(ChunkRef::from).collect();
+            return writer.push_split(&series.labels, &chunks, out);
+        }
+        let (mut failed, mut left_out) = (None, Vec::new());
+        let count = |(_, places): &(usize, Places)| places.chunks.len();
+        let mut found = Vec::with_capacity(self.parts.iter().map(count).sum());
         let wanted = &*self.question.wanted;
         if !wanted.skip_chunks {
-            for (input, metas) in &self.parts {
-                if let Err(e) = self.inputs[*input].block.view(metas, wanted, &mut found) {
-                    failed = failed.or(Some((*input, of_block(&e))));
+            for (input, places) in &self.parts {
+                let block = &self.inputs[*input].block;
+                match block.view(&places.chunks, wanted, &mut found) {
+                    Ok(lacking) => left_out.extend(lacking.map(|e| (*input, e))),
+                    Err(e) => failed = failed.or(Some((*input, of_block(&e)))),
                 }
             }
         }
@@ -262,6 +296,9 @@ impl MappedAnswer {
         }
         drop(chunks);
         drop(found);
+        for (input, error) in left_out {
+            self.tell(input, &error)?;
+        }
         match failed {
             Some((input, error)) => self.fail(input, &error),
             None => Ok(()),
@@ -270,24 +307,27 @@ impl MappedAnswer {
 
     /// The series at hand, for readers in this process.
     fn read(&mut self) -> Result<Option<Series>, StoreError> {
-        let mut series = Series {
-            labels: std::mem::take(&mut self.labels),
-            chunks: Vec::new(),
-        };
+        let mut gathered = Gathered::new(std::mem::take(&mut self.labels));
         if self.skips_chunks() {
             self.left -= 1;
             self.place.sent(std::iter::empty());
-            return Ok(Some(series));
+            return Ok(Some(gathered.finish()));
         }
-        for (input, metas) in std::mem::take(&mut self.parts) {
-            match self.inputs[input].block.read(&metas, &self.question.wanted) {
-                Ok(chunks) => {
+        for (input, places) in std::mem::take(&mut self.parts) {
+            let from = &self.inputs[input];
+            match from.block.read(&places.chunks, &self.question.wanted) {
+                Ok((chunks, left_out)) => {
+                    let origin = from.producer.map(|producer| (producer, places.hidden));
                     self.charge(chunks.iter().map(|chunk| chunk.data.bytes()).sum())?;
-                    join(&mut series.chunks, chunks);
+                    gathered.push(origin, chunks);
+                    if let Some(error) = left_out {
+                        self.tell(input, &error)?;
+                    }
                 }
                 Err(e) => self.fail(input, &of_block(&e))?,
             }
         }
+        let series = gathered.finish();
         // Of downsampled chunks nothing may be left.
         if series.chunks.is_empty() {
             return Ok(None);

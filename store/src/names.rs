@@ -126,7 +126,7 @@ impl LabelsOf {
     async fn has_series(&self, deps: Arc<Deps>) -> Result<bool, StoreError> {
         let mut select = self.select(deps).await?;
         while let Some(batch) = select.next().await? {
-            if !batch.is_empty() {
+            if !batch.series.is_empty() {
                 return Ok(true);
             }
         }
@@ -140,7 +140,7 @@ impl LabelsOf {
     ) -> Result<(), StoreError> {
         let mut select = self.select(deps).await?;
         while let Some(batch) = select.next().await? {
-            batch.iter().for_each(&mut each);
+            (batch.series.iter()).for_each(|selected| each(&selected.series));
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::pages::Pages;
 use crate::postings::{Expanded, Finder};
 
 pub use chunks::shown_chunk;
-pub use read::BlockSelect;
+pub use read::{Batch, BlockSelect, Selected};
 
 /// What a request wants of the series of every block.
 #[derive(Debug)]
@@ -65,8 +65,18 @@ pub struct Selection {
     deferred: Vec<Matcher>,
 }
 
+/// Where the chunks of a series lie in its block.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Stands for its labels that are not shown, which tell it from others that are shown alike; 0 for
+    /// none.
+    pub hidden: u64,
+    /// The chunks.
+    pub chunks: Vec<ChunkMeta>,
+}
+
 /// A series as decoded: own labels, unless they are shown as they are; shown labels; chunks.
-pub type Entry = (Labels, Labels, Vec<ChunkMeta>);
+pub type Entry = (Labels, Labels, Places);
 
 impl Selection {
     /// Opens the block and finds the series that `matchers` may select, which are those that
@@ -120,6 +130,7 @@ impl Selection {
         if !own.match_all(&self.deferred) {
             return Ok(None);
         }
+        let hidden = self.hidden(&own, &self.external);
         let (own, shown) = match self.is_plain {
             true => (Labels::empty(), own),
             false => {
@@ -134,7 +145,26 @@ impl Selection {
         if !found.is_sorted_by_key(|c| (c.min_time, c.max_time)) {
             found.sort_by_key(|c| (c.min_time, c.max_time));
         }
-        Ok(Some((own, shown, found)))
+        let places = Places {
+            hidden,
+            chunks: found,
+        };
+        Ok(Some((own, shown, places)))
+    }
+
+    /// What stands for those of a series' own labels that are not shown.
+    fn hidden(&self, own: &Labels, replaced: &Labels) -> u64 {
+        if !self.is_reordered {
+            return 0;
+        }
+        let is_hidden = |name: &str| {
+            self.wanted.without.iter().any(|w| w == name) || replaced.get(name).is_some()
+        };
+        let hidden = own.iter().filter(|(name, _)| is_hidden(name));
+        match Labels::from_sorted(hidden) {
+            none if none.is_empty() => 0,
+            hidden => hidden.stable_hash(),
+        }
     }
 
     /// Appends series to `out` in the order that they are shown in, as far as that is known;
@@ -142,14 +172,14 @@ impl Selection {
     pub fn in_order(
         &self,
         entries: impl IntoIterator<Item = Entry>,
-        runs: &mut Runs<Vec<ChunkMeta>>,
-        out: &mut VecDeque<(Labels, Vec<ChunkMeta>)>,
+        runs: &mut Runs<Places>,
+        out: &mut VecDeque<(Labels, Places)>,
         is_last: bool,
     ) {
-        for (own, shown, chunks) in entries {
+        for (own, shown, places) in entries {
             match self.is_reordered || self.external.is_empty() {
-                true => out.push_back((shown, chunks)),
-                false => runs.push(own, shown, chunks, out),
+                true => out.push_back((shown, places)),
+                false => runs.push(own, shown, places, out),
             }
         }
         if is_last {

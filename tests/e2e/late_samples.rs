@@ -1,15 +1,19 @@
 //! Samples that come out of order: every one of them is in the answers, as in a Prometheus that got
 //! them in the same way.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use bucket::{Bucket, Origin, upload_block};
 use promontory_tests::free_port;
 use promontory_tests::remote_write::{self, Series};
 
 use crate::all_in_one::AllInOne;
 use crate::block_data::START_MS;
-use crate::component::Component;
+use crate::component::{Component, wait_until};
+use crate::process_faults::figure;
 use crate::prometheus::Prometheus;
 use crate::promql_differential::peer::ask;
 use crate::promql_differential::{When, difference};
@@ -132,6 +136,63 @@ fn reader(dir: &Path, port: u16, external: &str) -> anyhow::Result<Option<Promet
     Prometheus::start_as(&data, dir, free_port(), &yaml, &[])
 }
 
+/// The directories of blocks below `dir`, by name.
+fn blocks(dir: &Path) -> anyhow::Result<BTreeMap<OsString, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        if path.join("index").exists() {
+            found.insert(entry.file_name(), path);
+        } else if path.is_dir() {
+            found.extend(blocks(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The same of a querier over a store gateway that has the blocks of `data`, before they are merged.
+fn behind_a_store(at: &Path, data: &Path, theirs: u16) -> anyhow::Result<()> {
+    let blocks = blocks(data)?;
+    ensure!(blocks.len() > 1, "late samples have blocks of their own");
+    std::fs::create_dir_all(at)?;
+    let folder = at.join("blocks");
+    let bucket = Bucket::in_directory(&folder)?;
+    let origin = Origin::new("ingester", [("replica".to_owned(), "a".to_owned())].into());
+    let runtime = tokio::runtime::Runtime::new()?;
+    for block in blocks.values() {
+        runtime.block_on(upload_block(&bucket, block, &origin, 0))?;
+    }
+    let folder = folder.display();
+    let args = [
+        format!("--objstore.config={{type: FILESYSTEM, config: {{directory: '{folder}'}}}}"),
+        format!("--data-dir={}", at.join("store").display()),
+    ];
+    let store = Component::start(at, "store", &args)?;
+    wait_until("all blocks", || {
+        let loaded = figure(store.http, "thanos_bucket_store_blocks_loaded")?;
+        Ok(loaded == blocks.len() as f64)
+    })?;
+    for func in ["penalty", "chain"] {
+        let args = [
+            format!("--endpoint={}", store.address()),
+            "--query.replica-label=replica".to_owned(),
+            "--query.replica-label=tenant_id".to_owned(),
+            format!("--deduplication.func={func}"),
+        ];
+        let querier = Component::start(at, "querier", &args)?;
+        compare(theirs, querier.http, &format!("{func} over a store"))?;
+        if let Some(reader) = reader(&at.join(format!("of-{func}")), querier.http, "{}")? {
+            compare(
+                theirs,
+                reader.port(),
+                &format!("remote read, {func} over a store"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn late_samples_are_all_there() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -151,7 +212,8 @@ fn late_samples_are_all_there() -> anyhow::Result<()> {
     // Its head becomes blocks that overlap.
     let mut ours = ours;
     ours.server.signal("TERM")?;
-    crate::component::wait_until("the end", || Ok(ours.server.has_ended()?))?;
+    wait_until("the end", || Ok(ours.server.has_ended()?))?;
+    behind_a_store(&dir.path().join("bucket"), dir.path(), theirs.port())?;
     let _ours = AllInOne::start_with(dir.path(), port, &flags)?;
     compare(theirs.port(), port, "all in one, started again")?;
 

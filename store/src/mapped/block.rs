@@ -14,7 +14,7 @@ use super::ViewedChunk;
 use crate::block::{Block, OpenBlock};
 use crate::limits::Usage;
 use crate::order::Runs;
-use crate::select::{Deps, Selection, Wanted, shown_chunk};
+use crate::select::{Deps, Places, Selection, Wanted, shown_chunk};
 
 /// Nanoseconds or so that an entry of a series takes.
 const SERIES_WORK: usize = 1000;
@@ -28,10 +28,10 @@ pub(super) struct MappedBlock {
     selection: Selection,
     /// Position in the references.
     next: usize,
-    runs: Runs<Vec<ChunkMeta>>,
+    runs: Runs<Places>,
     entry: SeriesEntry,
     last: LastLabels,
-    found: VecDeque<(Labels, Vec<ChunkMeta>)>,
+    found: VecDeque<(Labels, Places)>,
 }
 
 impl MappedBlock {
@@ -66,7 +66,7 @@ impl MappedBlock {
     }
 
     /// The next series: its labels as they are shown, and its chunks.
-    pub(super) fn next(&mut self) -> tsdb::Result<Option<(Labels, Vec<ChunkMeta>)>> {
+    pub(super) fn next(&mut self) -> tsdb::Result<Option<(Labels, Places)>> {
         let refs = &*Arc::clone(&self.selection.refs);
         let wanted = Arc::clone(&self.selection.wanted);
         let pace = Pace::new(&wanted.stop);
@@ -93,16 +93,24 @@ impl MappedBlock {
         }
     }
 
-    /// Appends chunks of a series to `out`, where they lie.
+    /// Appends chunks of a series to `out`, where they lie. Returns why some are left out, if any are: only
+    /// later versions can read them.
     pub(super) fn view<'a>(
         &'a self,
         metas: &[ChunkMeta],
         wanted: &Wanted,
         out: &mut Vec<ViewedChunk<'a>>,
-    ) -> tsdb::Result<()> {
+    ) -> tsdb::Result<Option<tsdb::Error>> {
         let chunks = self.chunks()?;
+        let mut left_out = None;
         for meta in metas {
-            let view = chunks.view(meta.reference)?;
+            let view = match chunks.view(meta.reference) {
+                Err(e @ tsdb::Error::Unsupported { .. }) => {
+                    left_out = left_out.or(Some(e));
+                    continue;
+                }
+                view => view?,
+            };
             if view.encoding() == Encoding::Aggregate {
                 let chunk = chunks.chunk(meta.reference)?;
                 let shown = shown_chunk(chunk, meta, &wanted.aggregates)?;
@@ -111,22 +119,25 @@ impl MappedBlock {
                 out.push(ViewedChunk::Raw(*meta, view));
             }
         }
-        Ok(())
+        Ok(left_out)
     }
 
-    /// Chunks of a series.
+    /// Chunks of a series, and why some are left out, if any are.
     pub(super) fn read(
         &self,
         metas: &[ChunkMeta],
         wanted: &Wanted,
-    ) -> tsdb::Result<Vec<SeriesChunk>> {
+    ) -> tsdb::Result<(Vec<SeriesChunk>, Option<tsdb::Error>)> {
         let chunks = self.chunks()?;
         let mut read = Vec::with_capacity(metas.len());
+        let mut left_out = None;
         for meta in metas {
-            let chunk = chunks.chunk(meta.reference)?;
-            read.extend(shown_chunk(chunk, meta, &wanted.aggregates)?);
+            match chunks.chunk(meta.reference) {
+                Err(e @ tsdb::Error::Unsupported { .. }) => left_out = left_out.or(Some(e)),
+                chunk => read.extend(shown_chunk(chunk?, meta, &wanted.aggregates)?),
+            }
         }
-        Ok(read)
+        Ok((read, left_out))
     }
 }
 

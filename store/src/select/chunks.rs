@@ -25,7 +25,7 @@ pub(super) fn extent_of(chunks: &[ChunkMeta], estimate: u64) -> u64 {
 pub(super) fn chunk_ranges(batch: &[Found], estimate: u64) -> BTreeMap<usize, Vec<Range<u64>>> {
     let mut references: Vec<u64> = batch
         .iter()
-        .flat_map(|(_, chunks)| chunks.iter().map(|c| c.reference))
+        .flat_map(|(_, places)| places.chunks.iter().map(|c| c.reference))
         .collect();
     references.sort_unstable();
     references.dedup();
@@ -43,20 +43,24 @@ pub(super) fn chunk_ranges(batch: &[Found], estimate: u64) -> BTreeMap<usize, Ve
     ranges
 }
 
-/// Reads the chunks of each series.
+/// The chunks of some series, and why some are left out, if any are.
+pub(super) type Decoded = (Vec<Vec<SeriesChunk>>, Option<tsdb::Error>);
+
+/// Reads the chunks of each series, but those of encodings that only later versions read.
 pub(super) fn decode_chunks(
     chunks: &ChunkReader,
     batch: &[Found],
     wanted: &Wanted,
-) -> tsdb::Result<Vec<Vec<SeriesChunk>>> {
+) -> tsdb::Result<Decoded> {
     let mut series = Vec::with_capacity(batch.len());
-    let mut failed = None;
-    for (_, metas) in batch {
-        let mut read = Vec::with_capacity(metas.len());
-        for meta in metas {
+    let (mut failed, mut left_out) = (None, None);
+    for (_, places) in batch {
+        let mut read = Vec::with_capacity(places.chunks.len());
+        for meta in &places.chunks {
             match chunks.chunk(meta.reference) {
                 Ok(_) if failed.is_some() => {}
                 Ok(chunk) => read.extend(shown_chunk(chunk, meta, &wanted.aggregates)?),
+                Err(e @ tsdb::Error::Unsupported { .. }) => left_out = left_out.or(Some(e)),
                 // Goes on, so that all that is missing is known at once.
                 Err(e) => failed = failed.or(Some(e)),
             }
@@ -65,7 +69,7 @@ pub(super) fn decode_chunks(
     }
     match failed {
         Some(e) => Err(e),
-        None => Ok(series),
+        None => Ok((series, left_out)),
     }
 }
 

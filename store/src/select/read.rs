@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher};
 use runtime::process::blocking;
-use storeapi::{Series, SeriesChunk, StoreError};
-use tsdb::ChunkMeta;
+use storeapi::{Series, StoreError};
 use tsdb::block::ChunkReader;
 use tsdb::index::{LastLabels, Reader, SeriesEntry, SeriesRef};
 use tsdb::source::ByteSource;
 
-use super::chunks::{chunk_ranges, decode_chunks, extent_of};
-use super::{Deps, Entry, Selection, Wanted, go_on};
+use super::chunks::{Decoded, chunk_ranges, decode_chunks, extent_of};
+use super::{Deps, Entry, Places, Selection, Wanted, go_on};
 use crate::block::{Block, OpenBlock};
 use crate::error::of_block;
 use crate::limits::Usage;
@@ -26,7 +25,25 @@ use crate::stats::DataType;
 const BATCH_FIRST: usize = 256;
 
 /// A series whose chunks are to be read.
-pub(super) type Found = (Labels, Vec<ChunkMeta>);
+pub(super) type Found = (Labels, Places);
+
+/// A series of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// See [`Places::hidden`].
+    pub hidden: u64,
+    /// The series.
+    pub series: Series,
+}
+
+/// Some series of a block, in order of their labels.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The series.
+    pub series: Vec<Selected>,
+    /// Why some of their chunks are left out, if any are.
+    pub left_out: Option<StoreError>,
+}
 
 /// Reads the selected series of a block.
 #[derive(Debug)]
@@ -39,7 +56,7 @@ pub struct BlockSelect {
     /// Position in the references.
     next: usize,
     batch: usize,
-    runs: Runs<Vec<ChunkMeta>>,
+    runs: Runs<Places>,
     found: VecDeque<Found>,
 }
 
@@ -74,7 +91,7 @@ impl BlockSelect {
     ///
     /// # Errors
     /// When the block cannot be read or is damaged, or a limit is reached. Nothing comes after.
-    pub async fn next(&mut self) -> Result<Option<Vec<Series>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
         go_on(&self.selection.wanted.stop)?;
         while self.next < self.selection.refs.len()
             && (self.selection.is_reordered || self.found.is_empty())
@@ -87,24 +104,35 @@ impl BlockSelect {
         let batch = self.take_batch();
         self.usage.series(batch.len())?;
         if self.selection.wanted.skip_chunks {
-            let series = batch.into_iter().map(|(labels, _)| Series {
-                labels,
-                chunks: Vec::new(),
+            let series = batch.into_iter().map(|(labels, places)| Selected {
+                hidden: places.hidden,
+                series: Series {
+                    labels,
+                    chunks: Vec::new(),
+                },
             });
-            return Ok(Some(series.collect()));
+            return Ok(Some(Batch {
+                series: series.collect(),
+                left_out: None,
+            }));
         }
-        self.usage
-            .chunks(batch.iter().map(|(_, chunks)| chunks.len()).sum())?;
+        let count = |(_, places): &Found| places.chunks.len();
+        self.usage.chunks(batch.iter().map(count).sum())?;
         let batch = Arc::new(batch);
-        let chunks = self.read_chunks(&batch).await?;
-        let labels = Arc::unwrap_or_clone(batch)
-            .into_iter()
-            .map(|(labels, _)| labels);
-        let series = labels
-            .zip(chunks)
-            .map(|(labels, chunks)| Series { labels, chunks });
+        let (chunks, left_out) = self.read_chunks(&batch).await?;
         // Of downsampled chunks nothing may be left.
-        Ok(Some(series.filter(|s| !s.chunks.is_empty()).collect()))
+        let found = batch.iter().zip(chunks).filter(|(_, c)| !c.is_empty());
+        let series = found.map(|((labels, places), chunks)| Selected {
+            hidden: places.hidden,
+            series: Series {
+                labels: labels.clone(),
+                chunks,
+            },
+        });
+        Ok(Some(Batch {
+            series: series.collect(),
+            left_out: left_out.map(|e| of_block(&e)),
+        }))
     }
 
     /// Reads a batch of series entries.
@@ -140,8 +168,8 @@ impl BlockSelect {
         let wanted = &self.selection.wanted;
         let mut bytes = 0;
         let mut count = 0;
-        for (_, chunks) in self.found.iter().take(wanted.batch_max.max(1)) {
-            bytes += extent_of(chunks, self.block.chunk_estimate());
+        for (_, places) in self.found.iter().take(wanted.batch_max.max(1)) {
+            bytes += extent_of(&places.chunks, self.block.chunk_estimate());
             if count > 0 && bytes > wanted.batch_bytes {
                 break;
             }
@@ -150,10 +178,7 @@ impl BlockSelect {
         self.found.drain(..count).collect()
     }
 
-    async fn read_chunks(
-        &self,
-        batch: &Arc<Vec<Found>>,
-    ) -> Result<Vec<Vec<SeriesChunk>>, StoreError> {
+    async fn read_chunks(&self, batch: &Arc<Vec<Found>>) -> Result<Decoded, StoreError> {
         let mut ranges = chunk_ranges(batch, self.block.chunk_estimate());
         let mut extents: BTreeMap<usize, Extents> = BTreeMap::new();
         loop {

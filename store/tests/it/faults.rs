@@ -9,7 +9,9 @@ use futures::StreamExt as _;
 use model::{ErrorKind, Labels, Matcher};
 use storeapi::{Frame, PartialResponse, SeriesRequest, Store};
 
-use crate::support::{Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, everything, grid};
+use crate::support::{
+    Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, floats, grid,
+};
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
     Recipe {
@@ -90,6 +92,52 @@ async fn a_damaged_block_that_is_mapped_is_left_out_with_a_warning() {
             assert!(answer.warnings[0].contains(&bad.to_string()));
             let error = Answer::of(store, aborting()).await.unwrap_err();
             assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+        }
+    }
+}
+
+/// Makes the first chunk of a segment one of an encoding that only later versions read.
+fn encode_newly(segment: &mut [u8]) {
+    const HEADER: usize = 8;
+    let len = segment[HEADER..].iter().take_while(|b| **b >= 0x80).count() + 1;
+    let uvarint = segment[HEADER..HEADER + len].iter().rev();
+    let payload = uvarint.fold(0, |all, b| all << 7 | usize::from(b & 0x7f));
+    let (begin, end) = (HEADER + len, HEADER + len + 1 + payload);
+    segment[begin] = 4;
+    let crc = tsdb::cursor::crc32c(&segment[begin..end]);
+    segment[end..end + 4].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_of_a_later_version_are_left_out_with_a_warning() {
+    for (bucket, _dir) in buckets() {
+        let (before, after) = (TWO_HOURS.min, TWO_HOURS.max - 15_000);
+        let one_chunk = |_: &Labels| floats([before, after]);
+        recipe(1, &[("c", "sound")])
+            .put_chunks(&bucket, one_chunk)
+            .await;
+        let newer = recipe(2, &[("c", "newer")])
+            .put_chunks(&bucket, one_chunk)
+            .await;
+        let key = format!("{newer}/chunks/000001");
+        let mut bytes = bucket.get(&key, u64::MAX).await.unwrap().to_vec();
+        encode_newly(&mut bytes);
+        bucket.put(&key, bytes).await.unwrap();
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        let messages = ByMessages(setup.gateway.clone());
+        for store in [&setup.gateway as &dyn Store, &messages] {
+            for _ in 0..2 {
+                let answer = Answer::of(store, everything()).await.unwrap();
+                assert_eq!(answer.series.len(), 3999, "all but one");
+                let [warning] = &answer.warnings[..] else {
+                    panic!("one warning, not {:?}", answer.warnings);
+                };
+                for said in [newer.to_string().as_str(), "XOR2", "chunk_encoding.floats"] {
+                    assert!(warning.contains(said), "{warning}");
+                }
+            }
+            let error = Answer::of(store, aborting()).await.unwrap_err();
+            assert!(error.message.contains("XOR2"), "{error}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What a store promises to whoever asks it.
 
 use model::{ErrorKind, Labels, Matcher, Stop, TimeRange};
+use store::Gateway;
 use store::limits::Limits;
-use storeapi::{Aggregate, LabelsRequest, SeriesRequest, Shard, Store as _};
+use storeapi::{Aggregate, ChunkData, LabelsRequest, Series, SeriesRequest, Shard, Store};
 
-use crate::support::{Answer, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, grid};
+use crate::support::{
+    Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, floats, grid,
+};
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
     Recipe {
@@ -50,6 +53,112 @@ async fn blocks_of_one_producer_join_and_replicas_fall_together() {
             (info.min_time, info.max_time),
             (TWO_HOURS.min, next.range.max - 1)
         );
+    }
+}
+
+/// The times of a series' samples, chunk by chunk.
+fn times(series: &Series) -> Vec<i64> {
+    let raw = series.chunks.iter().map(|chunk| match &chunk.data {
+        ChunkData::Raw(chunk) => chunk,
+        ChunkData::Aggregates(_) => panic!("only samples were written"),
+    });
+    raw.flat_map(|chunk| chunk.samples().map(|sample| sample.unwrap().t))
+        .collect()
+}
+
+/// The answers of a gateway in frames and, where it gives them so, in messages.
+async fn both_ways(gateway: &Gateway, request: &SeriesRequest) -> Vec<Vec<Series>> {
+    let messages = ByMessages(gateway.clone());
+    let mut answers = Vec::new();
+    for store in [gateway as &dyn Store, &messages] {
+        let answer = Answer::of(store, request.clone()).await.unwrap();
+        assert_eq!(answer.warnings, [""; 0]);
+        answers.push(answer.series);
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_samples_of_a_producer_lie_among_its_others() {
+    let on_time = || TWO_HOURS.min..TWO_HOURS.max;
+    let all: Vec<i64> = on_time().step_by(15_000).collect();
+    // Of every ten, three came late, and with them a copy of some that had not.
+    let is_late = |t: i64| matches!(t / 15_000 % 10, 3..6);
+    let early = |labels: &Labels| {
+        floats(
+            all.iter()
+                .copied()
+                .filter(|t| labels.len() < 3 || !is_late(*t)),
+        )
+    };
+    let late = |_: &Labels| floats(all.iter().copied().filter(|t| t / 15_000 % 10 < 6));
+    for (bucket, _dir) in buckets() {
+        recipe(1, &[("replica", "a")])
+            .put_chunks(&bucket, early)
+            .await;
+        recipe(2, &[("replica", "a")])
+            .put_chunks(&bucket, late)
+            .await;
+        let setup = Setup::over(bucket.clone(), UNLIMITED).await;
+        let without = SeriesRequest {
+            without_replica_labels: vec!["replica".to_owned()],
+            ..everything()
+        };
+        for request in [everything(), without.clone()] {
+            for answer in both_ways(&setup.gateway, &request).await {
+                assert_eq!(answer.len(), 50);
+                for series in &answer {
+                    assert_eq!(times(series), all, "{}", series.labels);
+                }
+            }
+        }
+        // What another producer has stays as it is, for whoever reads both to choose from.
+        recipe(3, &[("replica", "b")])
+            .put_chunks(&bucket, late)
+            .await;
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        for answer in both_ways(&setup.gateway, &without).await {
+            assert_eq!(answer.len(), 50);
+            let of_b = late(&Labels::empty()).len();
+            assert_eq!(answer[0].chunks.len(), all.len().div_ceil(120) + of_b);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_of_a_block_that_are_shown_alike_stay_apart() {
+    let times_of = |from: i64| (from..TWO_HOURS.max).step_by(30_000);
+    let series = |replica: &str| Labels::from_pairs([("__name__", "m"), ("replica", replica)]);
+    let request = SeriesRequest {
+        without_replica_labels: vec!["replica".to_owned()],
+        ..everything()
+    };
+    for (bucket, _dir) in buckets() {
+        for (n, offset) in [(1, 0), (2, 15_000)] {
+            let mut block = recipe(n, &[("c", "x")]);
+            block.series = vec![series("a"), series("b")];
+            let chunks = |labels: &Labels| {
+                let jitter = i64::from(labels.get("replica") == Some("b"));
+                floats(times_of(TWO_HOURS.min + offset + jitter))
+            };
+            block.put_chunks(&bucket, chunks).await;
+        }
+        let setup = Setup::over(bucket, UNLIMITED).await;
+        for answer in both_ways(&setup.gateway, &request).await {
+            assert_eq!(answer.len(), 1);
+            for (of, jitter) in [("a", 0), ("b", 1)] {
+                let chunks = answer[0].chunks.iter();
+                let own =
+                    chunks.filter(|chunk| (chunk.min_time - TWO_HOURS.min) % 15_000 == jitter);
+                let own = Series {
+                    labels: Labels::empty(),
+                    chunks: own.cloned().collect(),
+                };
+                let expected = (TWO_HOURS.min..TWO_HOURS.max).step_by(15_000);
+                let expected: Vec<i64> = expected.map(|t| t + jitter).collect();
+                assert_eq!(times(&own), expected, "{of}");
+            }
+        }
     }
 }
 

@@ -312,6 +312,18 @@ impl Recipe {
         id
     }
 
+    /// The same with other chunks for each series.
+    pub(crate) async fn put_chunks(
+        &self,
+        bucket: &Bucket,
+        chunks: impl Fn(&Labels) -> Vec<TimedChunk>,
+    ) -> Ulid {
+        let dir = tempfile::tempdir().unwrap();
+        let id = self.write_chunks(dir.path(), chunks);
+        put_block(bucket, &dir.path().join(id.to_string())).await;
+        id
+    }
+
     /// The same with a downsampled chunk for each series, of which some have sums.
     pub(crate) async fn put_downsampled(&self, bucket: &Bucket, has_sums: fn(&Labels) -> bool) {
         let dir = tempfile::tempdir().unwrap();
@@ -320,6 +332,17 @@ impl Recipe {
         });
         put_block(bucket, &dir.path().join(id.to_string())).await;
     }
+}
+
+/// Floats, whose values are their times, in as many chunks as they need.
+pub(crate) fn floats(times: impl IntoIterator<Item = i64>) -> Vec<TimedChunk> {
+    let mut encoder = SeriesEncoder::new();
+    let mut chunks = Vec::new();
+    for t in times {
+        chunks.extend(encoder.push_float(t, t as f64).unwrap());
+    }
+    chunks.extend(encoder.finish());
+    chunks
 }
 
 /// Series `m{__name__="mN", i="...", job="jN"}`.
