@@ -275,6 +275,7 @@ fn querier(
         settings,
         store_limits: config.querier.store_limits,
         log: Arc::new(query_log(config, &parts.main)),
+        active: (config.querier.log).active_queries(config.querier.http.large_max, clock)?,
         queries_max: config.querier.http.large_max,
         telemetry: config.querier.telemetry.clone(),
         clock: Arc::clone(clock),

@@ -13,6 +13,7 @@ use storeapi::Store;
 use storeapi::proxy::{Member, Proxy, ProxyConfig, may_have};
 use tokio::runtime::Handle;
 
+use crate::active_queries::ActiveQueries;
 use crate::lanes::Lanes;
 use crate::pool::Pool;
 use crate::reach::reach;
@@ -37,6 +38,8 @@ pub struct Evaluator {
     pub lanes: Arc<Lanes>,
     /// How queries are answered unless they say otherwise.
     pub settings: Settings,
+    /// Where queries are noted while they are evaluated.
+    pub active: Option<ActiveQueries>,
 }
 
 /// An expression to evaluate.
@@ -160,6 +163,8 @@ impl Evaluator {
         matchers: &[Vec<Matcher>],
         leash: &Leash,
     ) -> Result<Evaluated, promql::Error> {
+        let noted = self.active.as_ref();
+        let _noted = noted.and_then(|active| active.begin(task.text));
         let engine = self.engine(task, leash.timeout);
         let range = reach(task.expr, task.steps, engine.options().lookback_ms);
         let store = self.fan_out_within(matchers, range);

@@ -9,15 +9,17 @@ mod tenants;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::time::DurationMs;
 use runtime::grpc::{GrpcClientConfig, GrpcClientFlags};
 use runtime::http::{HttpLimits, WebPaths};
 use runtime::web_flags::WebFlags;
-use runtime::{Environment, Error, Memory, ServerConfig, ServerFlags};
+use runtime::{Clock, Environment, Error, Memory, ServerConfig, ServerFlags};
 use storeapi::grpc::Limits;
 
+use crate::active_queries::ActiveQueries;
 use crate::endpoints::SetOptions;
 use crate::figures::Bounds;
 use crate::query_log::Slow;
@@ -98,6 +100,28 @@ pub struct LogSettings {
     pub file: Option<PathBuf>,
     /// Those that are named in the log of the process.
     pub slow: Slow,
+    /// The directory of the file of those that are being evaluated.
+    pub active_dir: Option<PathBuf>,
+}
+
+impl LogSettings {
+    /// Opens the file of queries that are being evaluated, if there is to be one; `queries_max` are by
+    /// HTTP, and as many by gRPC.
+    ///
+    /// # Errors
+    /// [`Error::Flag`] when it cannot be opened.
+    pub fn active_queries(
+        &self,
+        queries_max: usize,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<ActiveQueries>, Error> {
+        let open = |dir: &PathBuf| ActiveQueries::open(dir, 2 * queries_max, Arc::clone(clock));
+        let opened = self.active_dir.as_ref().map(open).transpose();
+        opened.map_err(|error| Error::Flag {
+            flag: "query.active-query-path",
+            reason: format!("the file of active queries cannot be opened: {error}"),
+        })
+    }
 }
 
 impl Flags {
@@ -146,6 +170,7 @@ impl Flags {
             log: LogSettings {
                 file: self.queries.log_file.clone(),
                 slow,
+                active_dir: self.queries.active_dir.clone(),
             },
             telemetry: self.queries.telemetry.resolve()?,
             endpoints,

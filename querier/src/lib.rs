@@ -7,9 +7,10 @@
 //! Reading order: [`api`] (the HTTP API), [`evaluator`], [`stores`] (whom it asks), [`endpoints`]
 //! (those in other processes), [`store_source`] (from their streams to the engine), [`decode`] (from
 //! chunks to columns), [`dedup`] (replicas to one series), [`results`] (kept answers), [`query_api`]
-//! (PromQL over gRPC), [`catalog`] (rules, targets, metadata, exemplars), [`local`] (a data directory as a store), [`pool`] (threads that evaluate
+//! (PromQL over gRPC), [`query_log`] and [`active_queries`] (what is noted of queries), [`catalog`] (rules, targets, metadata, exemplars), [`local`] (a data directory as a store), [`pool`] (threads that evaluate
 //! queries).
 
+pub mod active_queries;
 pub mod api;
 pub mod blocks;
 pub mod catalog;
@@ -115,6 +116,7 @@ impl Querier {
             reason: format!("cannot be opened: {error}"),
         })?;
         let log = Arc::new(log);
+        let active = (config.log).active_queries(config.http.large_max, &clock)?;
         let (http, grpc) = bind(&config).await?;
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(http.metrics());
@@ -137,6 +139,7 @@ impl Querier {
                 settings: config.settings.clone(),
                 store_limits: config.store_limits,
                 log,
+                active,
                 queries_max: config.http.large_max,
                 telemetry: config.telemetry.clone(),
                 clock,

@@ -15,6 +15,7 @@ use storeapi::{Catalog, Frame, Info, LabelsRequest, SeriesRequest, Store, StoreE
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::active_queries::ActiveQueries;
 use crate::api::{Api, Parts};
 use crate::catalog::{AllCatalogs, SERVICES};
 use crate::evaluator::Evaluator;
@@ -45,6 +46,8 @@ pub struct Deps {
     pub telemetry: Bounds,
     /// Where queries are logged.
     pub log: Arc<QueryLog>,
+    /// Where queries are noted while they are evaluated.
+    pub active: Option<ActiveQueries>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What is said about the process.
@@ -85,6 +88,7 @@ impl Service {
             runtime: Handle::current(),
             lanes,
             settings: deps.settings,
+            active: deps.active,
         });
         let store = AllStores::with(&evaluator, Replicas::Apart);
         let settings = &evaluator.settings;

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use promontory_tests::http;
+use promontory_tests::http::{self, encode};
 
-use crate::component::Component;
+use crate::component::{Component, wait_until};
 
 /// The exit code and standard error of the binary with these arguments, which end it at once.
 fn ended(args: &[&str]) -> (Option<i32>, String) {
@@ -99,4 +99,34 @@ fn the_one_process_takes_flags_of_its_parts() {
     assert_eq!(code, Some(1), "{error}");
     let said = "--retention.resolution-raw: keep raw samples for 40h";
     assert!(error.contains(said), "{error}");
+}
+
+#[test]
+fn queries_that_did_not_finish_are_told_after_a_crash() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let args = [format!(
+        "--query.active-query-path={}",
+        dir.path().display()
+    )];
+    let mut querier = Component::start(dir.path(), "querier", &args)?;
+    let port = querier.http;
+    let query = encode("count_over_time(vector(time())[20d:1s])");
+    let asking = std::thread::spawn(move || {
+        while http::get(port, &format!("/api/v1/query?query={query}")).is_ok() {}
+    });
+    let file = dir.path().join("queries.active");
+    wait_until("a query in the file", || {
+        Ok(std::fs::read_to_string(&file)?.contains("count_over_time"))
+    })?;
+    querier.kill();
+    assert!(asking.join().is_ok());
+    querier.restart()?;
+    let log = querier.log();
+    assert!(log.contains("these queries did not finish"), "{log}");
+    assert!(
+        log.contains("count_over_time(vector(time())[20d:1s])"),
+        "{log}"
+    );
+    assert!(!std::fs::read_to_string(&file)?.contains("count_over_time"));
+    Ok(())
 }

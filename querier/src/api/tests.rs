@@ -88,6 +88,7 @@ impl Fixture {
             runtime: runtime.handle().clone(),
             lanes: Lanes::new(2),
             settings,
+            active: None,
         };
         Self {
             api: Api::new(Parts {

@@ -16,7 +16,6 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "query.promql-engine",
         "query.mode",
         "query.max-concurrent-select",
-        "query.active-query-path",
         "query.partition-label",
         "grpc.proxy-strategy",
         "query.lazy-retrieval-max-buffered-responses",

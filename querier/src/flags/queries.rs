@@ -140,6 +140,10 @@ pub struct QueryFlags {
     /// File that all queries are logged to, a JSON object a line, as Prometheus' query_log_file.
     #[arg(long = "query.log-file", value_name = "FILE")]
     pub log_file: Option<PathBuf>,
+    /// Directory of the file queries.active, in which queries are noted while they are evaluated: those that
+    /// were when the process died are named in the log of the next.
+    #[arg(long = "query.active-query-path", value_name = "DIR")]
+    pub active_dir: Option<PathBuf>,
     /// Queries that take longer are named in the log of the process; 0 for none, less for all.
     #[arg(
         long = "query.log-queries-longer-than",

@@ -83,6 +83,7 @@ fn logging(stores: Arc<dyn Stores>, local: Option<LocalStore>, log: QueryLog) ->
         queries_max: 20,
         telemetry: Bounds::default(),
         log: Arc::new(log),
+        active: None,
         clock: Arc::new(ManualClock::new(NOW_MS)),
         about: about(),
     })
@@ -434,6 +435,7 @@ async fn remote_read_sees_one_of_the_replicas_and_one_tenant() {
         runtime: service.queries.evaluator.runtime.clone(),
         lanes: Arc::clone(&service.queries.evaluator.lanes),
         settings,
+        active: None,
     });
     let enforced = AllStores::with(&enforced, Replicas::Joined);
     assert_eq!(read(&enforced, "x").await.len(), 1);
