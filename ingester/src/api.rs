@@ -165,6 +165,10 @@ impl Handler for Api {
         name.and_then(route).map_or(Cost::Small, |(cost, ..)| cost)
     }
 
+    fn only_reads(&self, path: &str) -> bool {
+        path.starts_with(PREFIX)
+    }
+
     fn handle(&self, request: Request) -> Response {
         if request.path == "/-/reload" {
             return self.reload(&request.method);
@@ -204,6 +208,10 @@ struct Reads {
 impl Handler for Reads {
     fn cost(&self, _: &str) -> Cost {
         Cost::Large
+    }
+
+    fn only_reads(&self, _: &str) -> bool {
+        true
     }
 
     fn handle(&self, request: Request) -> Response {

@@ -34,7 +34,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use runtime::http::{
-    Cost, Form, Handler, HeaderValue, Method, Request, Response, StatusCode, header,
+    Cost, Form, Handler, HeaderValue, Method, Page, Request, Response, StatusCode, header,
 };
 use runtime::{About, Clock};
 use storeapi::Store;
@@ -106,6 +106,7 @@ pub struct Api {
     log: Arc<QueryLog>,
     clock: Arc<dyn Clock>,
     about: About,
+    page: Page,
     results: Option<ResultsCache>,
     /// The head of a data directory does not change, so that it is counted once.
     head_statistics: OnceLock<HeadStatistics>,
@@ -140,6 +141,7 @@ impl Api {
             remote_read: RemoteRead::new(parts.store, ReadLimits::default()),
             clock: parts.clock,
             about: parts.about,
+            page: Page::new(PAGE),
             head_statistics: OnceLock::new(),
         }
     }
@@ -182,7 +184,7 @@ impl Api {
     /// What is read outside the API: the page, the version, and where the page is.
     fn outside(&self, request: &Request) -> Response {
         match request.path.as_str() {
-            "/" => Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE),
+            "/" => self.page.answer(&request.method),
             "/version" => status::version(self),
             _ => {
                 let location = match request.query.as_str() {
@@ -234,6 +236,12 @@ impl Handler for Api {
         }
     }
 
+    fn only_reads(&self, path: &str) -> bool {
+        // Of those that are routed, none changes anything; what would is refused to everybody, but to
+        // pages of other sites for what they are.
+        !(status::LIFECYCLE.contains(&path) || status::ADMIN.contains(&path))
+    }
+
     fn handle(&self, request: Request) -> Response {
         if request.path == READ_PATH {
             let header = self.settings().tenancy.header.as_str();
@@ -253,7 +261,7 @@ impl Handler for Api {
             };
         }
         if self.settings().dialect.dialect == Dialect::Lookout
-            && let Some(response) = lookout::other(&request.path)
+            && let Some(response) = lookout::other(&self.page, &request)
         {
             return response;
         }

@@ -333,6 +333,8 @@ fn a_bucket_has_a_page() -> anyhow::Result<()> {
         "{}",
         page.body
     );
+    let policy = page.header("content-security-policy");
+    assert!(policy.is_some_and(|policy| policy.contains("script-src 'sha256-")));
     Ok(())
 }
 

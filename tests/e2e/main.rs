@@ -6,6 +6,7 @@
 
 mod all_in_one;
 mod block_data;
+mod browsers;
 mod bucket_command;
 mod bucket_tools;
 mod buffer;

@@ -1,7 +1,8 @@
 //! An HTTP/1.1 server for handlers that compute.
 //!
 //! [`Server`] owns the sockets: it bounds connections, headers, bodies, idle time and the number of
-//! requests that are answered at once, answers the probes, adds the headers of CORS, and compresses;
+//! requests that are answered at once, answers the probes, tells browsers what they may do ([`Origins`],
+//! [`Page`]), and compresses;
 //! [`WebPaths`] say below which paths it is found.
 //! A [`Handler`] is plain synchronous code that runs on a thread which may block; it returns a
 //! [`Response`] whose body may be a function that writes, so that an answer never exists whole.
@@ -15,6 +16,8 @@ mod connection;
 mod figures;
 mod form;
 mod idle;
+mod origins;
+mod page;
 mod password;
 mod paths;
 mod request;
@@ -28,6 +31,9 @@ pub use figures::{AsPrometheus, ComponentStatus, HttpMetrics};
 pub use form::{Form, FormError};
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
+pub(crate) use origins::ANY;
+pub use origins::Origins;
+pub use page::Page;
 pub use paths::WebPaths;
 pub use request::{Abandonment, Request};
 pub use response::Response;
@@ -47,6 +53,13 @@ pub enum Cost {
 pub trait Handler: Send + Sync + 'static {
     /// What a request for `path` costs.
     fn cost(&self, path: &str) -> Cost;
+
+    /// Whether requests for `path` change nothing, by whatever method they come, so that pages of other
+    /// sites may have browsers send them.
+    fn only_reads(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
 
     /// The answer. Called on a thread that may block.
     fn handle(&self, request: Request) -> Response;

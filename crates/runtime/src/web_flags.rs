@@ -3,7 +3,7 @@
 use hyper::header::HeaderName;
 
 use crate::Error;
-use crate::http::WebPaths;
+use crate::http::{ANY, Origins, WebPaths};
 
 /// Flags of the page and the API.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -45,6 +45,11 @@ pub struct WebFlags {
     /// Do not let pages of other origins read answers.
     #[arg(long = "web.disable-cors")]
     pub disable_cors: bool,
+    /// Regular expression of the origins whose pages may read answers; those that it names, other than
+    /// by ".*", may send what changes something too. All of an origin has to match:
+    /// 'https?://(a|b)\.example'
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ANY)]
+    pub cors_origin: String,
 }
 
 impl WebFlags {
@@ -79,9 +84,15 @@ impl WebFlags {
             })?;
             paths = paths.told_by(name);
         }
-        if self.disable_cors {
-            paths = paths.without_origins();
-        }
+        let origins = Origins::matching(&self.cors_origin).map_err(|error| Error::Flag {
+            flag: "web.cors.origin",
+            reason: error.to_string(),
+        })?;
+        paths = paths.read_by(if self.disable_cors {
+            Origins::Own
+        } else {
+            origins
+        });
         Ok(paths)
     }
 }
@@ -157,6 +168,13 @@ mod tests {
                     ..WebFlags::default()
                 },
                 "--web.prefix-header",
+            ),
+            (
+                WebFlags {
+                    cors_origin: "(".to_owned(),
+                    ..WebFlags::default()
+                },
+                "--web.cors.origin",
             ),
         ] {
             let error = said.resolve().unwrap_err().to_string();

@@ -10,7 +10,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use model::time::Rfc3339;
-use runtime::http::{Cost, Handler, Method, PathPattern, Request, Response, Routes, StatusCode};
+use runtime::http::{
+    Cost, Handler, Method, Page, PathPattern, Request, Response, Routes, StatusCode,
+};
 use tsdb::block::Meta;
 use ulid::Ulid;
 
@@ -136,18 +138,15 @@ impl Handler for BlocksApi {
 
 /// Answers with the page.
 #[derive(Debug)]
-struct Page;
+struct Viewer(Page);
 
-impl Handler for Page {
+impl Handler for Viewer {
     fn cost(&self, _: &str) -> Cost {
         Cost::Small
     }
 
     fn handle(&self, request: Request) -> Response {
-        if request.method != Method::GET && request.method != Method::HEAD {
-            return Response::not_allowed("GET, HEAD, OPTIONS");
-        }
-        Response::bytes(StatusCode::OK, "text/html; charset=utf-8", PAGE)
+        self.0.answer(&request.method)
     }
 }
 
@@ -157,11 +156,11 @@ pub fn add_to(routes: Routes, blocks: BlocksApi, marks: MarkApi) -> Routes {
     let routes = routes
         .with(PathPattern::Exact("/api/v1/blocks"), Arc::new(blocks))
         .with(PathPattern::Exact("/api/v1/blocks/mark"), Arc::new(marks));
-    let page: Arc<Page> = Arc::new(Page);
+    let page = Arc::new(Viewer(Page::new(PAGE)));
     PAGES.into_iter().fold(routes, |routes, path| {
         routes.with(
             PathPattern::Exact(path),
-            Arc::<Page>::clone(&page) as Arc<_>,
+            Arc::<Viewer>::clone(&page) as Arc<_>,
         )
     })
 }

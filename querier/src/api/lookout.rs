@@ -24,12 +24,12 @@ use model::time::{Rfc3339, parse_timestamp};
 use model::{MatchOp, Matcher};
 use promql::ast::{Expr, VectorSelector};
 use promql::parse::parse_expr;
-use runtime::http::{Form, HeaderValue, Response, StatusCode, header};
+use runtime::http::{Form, HeaderValue, Page, Request, Response, StatusCode, header};
 use serde_json::json;
 
 use super::answer::{Answer, ApiError, ErrorType};
 use super::routes::Route;
-use super::{Api, Call, PAGE, PREFIX, label_values, params, scope};
+use super::{Api, Call, PREFIX, label_values, params, scope};
 use crate::store_source::{Scope, StoreSource};
 
 /// From here on a number is milliseconds.
@@ -45,7 +45,6 @@ const RESTRICTIONS_MAX: usize = 2;
 const COUNTED_MAX: usize = 50_000;
 /// How far back values of labels are looked up, in seconds.
 const VALUES_RANGE: i64 = 24 * 3600;
-const HTML: &str = "text/html; charset=utf-8";
 const NO_TAGS: &str = "need to add tag filtering";
 const ONE_REGEX: &str = "when use regex you need to add two tags";
 
@@ -88,15 +87,15 @@ pub(super) fn answer(api: &Api, mut call: Call<'_>, route: &Route) -> Response {
 }
 
 /// The endpoints that only Lookout's server has. Its console is at `/index.html`, where `/` leads.
-pub(super) fn other(path: &str) -> Option<Response> {
-    let body = match path {
+pub(super) fn other(page: &Page, request: &Request) -> Option<Response> {
+    let body = match request.path.as_str() {
         "/" => {
             let console = HeaderValue::from_static("/index.html");
             let moved = Response::text(StatusCode::FOUND, "the console is at /index.html");
             return Some(moved.with_header(header::LOCATION, console));
         }
         "/index.html" => {
-            return Some(Response::bytes(StatusCode::OK, HTML, PAGE));
+            return Some(page.answer(&request.method));
         }
         "/_cat/health" => "true",
         "/index/entries" => "{}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
@@ -21,7 +21,7 @@ use super::paths::{Place, WebPaths};
 use super::request::{Abandonment, Request};
 use super::server::{HttpLimits, Service};
 use super::writer::{self, Answer};
-use super::{Cost, Handler, Response};
+use super::{Cost, Handler, Origins, Response, page};
 use crate::followed::Followed;
 use crate::process::Shutdown;
 use crate::request_log::CallLog;
@@ -52,8 +52,7 @@ impl Shared {
         request: hyper::Request<Incoming>,
         peer: Option<IpAddr>,
     ) -> Result<Answer, Infallible> {
-        let allows_origins = self.paths.as_ref().is_none_or(WebPaths::allows_origins);
-        let has_origin = allows_origins && request.headers().contains_key(header::ORIGIN);
+        let origin = request.headers().get(header::ORIGIN).cloned();
         let is_head = request.method() == Method::HEAD;
         let asked = request.uri().path();
         let (place, root) = match &self.paths {
@@ -95,6 +94,7 @@ impl Shared {
             Err(answer) => answer,
         };
         WebPaths::lead_below(&root, answer.headers_mut());
+        page::guard(answer.headers_mut());
         for (name, value) in web.iter().flat_map(|web| &web.headers) {
             answer.headers_mut().insert(name, value.clone());
         }
@@ -102,13 +102,18 @@ impl Shared {
             logged.finished(running.handler(), (answer.status(), running.took()));
         }
         running.answered(answer.status());
-        if has_origin {
-            allow_origins(answer.headers_mut());
+        if let Some(origin) = origin {
+            self.origins().allow(&origin, answer.headers_mut());
         }
         if is_head {
             answer = answer.map(|_| Outgoing::Done);
         }
         Ok(answer)
+    }
+
+    /// Pages of which origins may read answers.
+    fn origins(&self) -> &Origins {
+        (self.paths.as_ref()).map_or(&Origins::Any, WebPaths::origins)
     }
 
     /// Refuses a request that the web configuration lets not in.
@@ -188,6 +193,15 @@ impl Shared {
         peer: Option<IpAddr>,
     ) -> Result<Answer, Answer> {
         let (head, body) = request.into_parts();
+        if !handler.only_reads(path)
+            && let Some(mut reason) = self.origins().refusal(&head.method, &head.headers)
+        {
+            // Who has no such flag has no paths.
+            if self.paths.is_some() {
+                reason.push_str(", and those whose origin --web.cors.origin names");
+            }
+            return Err(line(StatusCode::FORBIDDEN, &reason));
+        }
         let reading = body::read(body, self.limits.body_bytes_max);
         let body = match timeout(self.limits.body_time_max, reading).await {
             Ok(Ok(body)) => body,
@@ -322,20 +336,4 @@ fn overloaded((name, places, flag): (&str, usize, Option<&str>), waited: Duratio
     let seconds = HeaderValue::from_static("5");
     answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     answer
-}
-
-/// Lets pages of any origin read the answer, as Prometheus does unless told otherwise.
-fn allow_origins(headers: &mut HeaderMap) {
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "Accept, Authorization, Content-Type, Origin",
-        ),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-        (header::VARY, "Origin"),
-    ] {
-        headers.append(name, HeaderValue::from_static(value));
-    }
 }

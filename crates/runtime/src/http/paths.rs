@@ -9,11 +9,13 @@ use std::borrow::Cow;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::Origins;
+
 /// Paths that are answered at the root, whatever the prefix.
 const AT_ROOT: [&str; 3] = ["/-/healthy", "/-/ready", "/metrics"];
 
-/// Where a server is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a server is reached: at the root, and by pages of any origin, unless said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WebPaths {
     /// Everything is served below; empty for the root, else with a slash before and none behind.
     route_prefix: String,
@@ -21,20 +23,8 @@ pub struct WebPaths {
     external_prefix: Option<String>,
     /// The header in which a proxy says so for each request.
     prefix_header: Option<HeaderName>,
-    /// Pages of any origin may read answers.
-    allows_origins: bool,
-}
-
-impl Default for WebPaths {
-    /// At the root, and read by pages of any origin.
-    fn default() -> Self {
-        Self {
-            route_prefix: String::new(),
-            external_prefix: None,
-            prefix_header: None,
-            allows_origins: true,
-        }
-    }
+    /// Pages of which origins may read answers.
+    origins: Origins,
 }
 
 /// What a path that was asked for is.
@@ -70,10 +60,10 @@ impl WebPaths {
         self
     }
 
-    /// Pages of other origins may not read answers.
+    /// Pages of these origins may read answers.
     #[must_use]
-    pub fn without_origins(mut self) -> Self {
-        self.allows_origins = false;
+    pub fn read_by(mut self, origins: Origins) -> Self {
+        self.origins = origins;
         self
     }
 
@@ -82,8 +72,8 @@ impl WebPaths {
         &self.route_prefix
     }
 
-    pub(super) fn allows_origins(&self) -> bool {
-        self.allows_origins
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     /// What `path` is.

@@ -66,6 +66,10 @@ impl Handler for Routes {
         (self.find(path)).map_or(Cost::Small, |handler| handler.cost(path))
     }
 
+    fn only_reads(&self, path: &str) -> bool {
+        (self.find(path)).is_none_or(|handler| handler.only_reads(path))
+    }
+
     fn handle(&self, request: Request) -> Response {
         match self.find(&request.path) {
             Some(handler) => handler.handle(request),

@@ -28,6 +28,10 @@ impl Handler for Echo {
         }
     }
 
+    fn only_reads(&self, path: &str) -> bool {
+        path == "/read"
+    }
+
     fn handle(&self, request: Request) -> Response {
         let ok = StatusCode::OK;
         match request.path.as_str() {
@@ -379,7 +383,7 @@ fn a_server_is_found_below_its_prefix() {
     let paths = WebPaths::default()
         .serving_below("/below")
         .seen_below("/seen")
-        .without_origins();
+        .read_by(Origins::Own);
     let configure = |server: Server| server.with_paths(paths);
     with_bound(HttpLimits::default(), true, configure, |address, _| {
         let get = |path: &str| {
@@ -406,6 +410,35 @@ fn a_server_is_found_below_its_prefix() {
                 answer.contains(&format!("location: {location}\r\n")),
                 "{path}: {answer}"
             );
+        }
+    });
+}
+
+#[test]
+fn pages_of_other_sites_may_read_and_change_nothing() {
+    with_server(HttpLimits::default(), |address, _| {
+        let post = |path: &str, said: &str| {
+            let request = format!("POST {path} HTTP/1.0\r\nHost: here:1\r\n{said}\r\n");
+            ask(address, &request)
+        };
+        for said in ["", "Origin: http://here:1\r\n", "Sec-Fetch-Site: none\r\n"] {
+            let answer = post("/form?a=1", said);
+            assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+        }
+        for said in [
+            "Origin: http://there\r\n",
+            "Origin: null\r\n",
+            "Sec-Fetch-Site: cross-site\r\n",
+        ] {
+            let answer = post("/form?a=1", said);
+            assert!(answer.starts_with("HTTP/1.0 403 "), "{answer}");
+            assert!(answer.contains("may not change anything here"), "{answer}");
+            let answer = post("/read", said);
+            assert!(answer.starts_with("HTTP/1.0 404 "), "{answer}");
+            let get = format!("GET /form?a=1 HTTP/1.0\r\nHost: here:1\r\n{said}\r\n");
+            let answer = ask(address, &get);
+            assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+            assert!(answer.contains("x-content-type-options: nosniff"));
         }
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bucket::delete::{mark_for_deletion, mark_no_compact};
 use bucket::{BlockObject, Bucket, NoCompactReason};
 use runtime::Clock;
-use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode, header};
+use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
 use serde_json::json;
 use tokio::runtime::Handle;
 use ulid::Ulid;
@@ -56,7 +56,6 @@ impl MarkApi {
         if !self.is_allowed {
             return Err(bad("admin operations are disabled"));
         }
-        check_origin(request)?;
         let form = request.form().map_err(bad)?;
         let said = |name: &str, what: &str| {
             let text = form.get(name).filter(|text| !text.is_empty());
@@ -114,28 +113,6 @@ impl MarkApi {
     }
 }
 
-/// Refuses what a page of somebody else has a browser send.
-fn check_origin(request: &Request) -> Result<(), Refusal> {
-    let text = |name| {
-        request
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let Some(origin) = text(header::ORIGIN) else {
-        return Ok(());
-    };
-    let own = origin.split_once("://").map(|(_, host)| host);
-    if own.is_some() && own == text(header::HOST) {
-        return Ok(());
-    }
-    Err(Refusal {
-        status: StatusCode::FORBIDDEN,
-        kind: "bad_data",
-        text: "blocks are not marked for pages of other origins".to_owned(),
-    })
-}
-
 impl Handler for MarkApi {
     fn cost(&self, _: &str) -> Cost {
         Cost::Small
@@ -159,23 +136,18 @@ impl Handler for MarkApi {
 mod tests {
     use bucket::Patience;
     use runtime::ManualClock;
-    use runtime::http::{Abandonment, HeaderMap, HeaderValue};
+    use runtime::http::{Abandonment, HeaderMap};
 
     use super::*;
 
     const ID: &str = "01JZ0000000000000000000000";
 
-    fn post(api: &MarkApi, form: &str, origin: Option<&'static str>) -> u16 {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("here:1"));
-        if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
-        }
+    fn post(api: &MarkApi, form: &str) -> u16 {
         let request = Request {
             method: Method::POST,
             path: "/api/v1/blocks/mark".to_owned(),
             query: form.to_owned(),
-            headers,
+            headers: HeaderMap::new(),
             body: Default::default(),
             peer: None,
             waited: std::time::Duration::ZERO,
@@ -201,10 +173,8 @@ mod tests {
         };
         let delete = format!("id={ID}&action=DELETION&detail=why");
         let mark = block.join("deletion-mark.json");
-        assert_eq!(post(&api(false), &delete, None), 400);
+        assert_eq!(post(&api(false), &delete), 400);
         let api = api(true);
-        assert_eq!(post(&api, &delete, Some("http://there")), 403);
-        assert_eq!(post(&api, &delete, Some("null")), 403);
         assert!(!mark.exists());
         for (form, status) in [
             ("", 400),
@@ -216,7 +186,7 @@ mod tests {
             (&delete, 204),
             (&format!("id={ID}&action=NO_COMPACTION"), 204),
         ] {
-            assert_eq!(post(&api, form, Some("http://here:1")), status, "{form}");
+            assert_eq!(post(&api, form), status, "{form}");
         }
         let written: serde_json::Value =
             serde_json::from_slice(&std::fs::read(mark).unwrap()).unwrap();
