@@ -212,6 +212,20 @@ fn refused(error: &object_store::Error) -> Error {
     Error::Config(error.to_string())
 }
 
+/// Refuses the URL of a server that no client can use.
+fn check_url(url: &str) -> Result<()> {
+    match reqwest::Url::parse(url) {
+        Ok(parsed) if parsed.has_host() => Ok(()),
+        Ok(_) => Err(Error::Config(format!(
+            "{url} names no host; check config.endpoint"
+        ))),
+        Err(error) => Err(Error::Config(format!(
+            "{url} is no URL ({error}); check config.endpoint, and with an address instead of a name \
+             use bucket_lookup_type path"
+        ))),
+    }
+}
+
 /// Remote stores are reached over TLS, whose implementation is chosen once for the process.
 fn ensure_tls() {
     // An error means that the process has chosen already, which is as good.
@@ -402,6 +416,38 @@ config:
             (
                 "type: S3\nconfig: {bucket: b, endpoint: e, access_key: a}",
                 "access_key and secret_key",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: '127.0.0.1:9000', bucket_lookup_type: virtual-hosted}",
+                "use bucket_lookup_type path",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: 'e:99999'}",
+                "check config.endpoint",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: 'a b'}",
+                "is no URL",
+            ),
+            (
+                "type: S3\nconfig: {bucket: a b, endpoint: e}",
+                "no name of a bucket",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, access_key: a, secret_key: s, aws_sdk_auth: true}",
+                "not both",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, list_objects_version: v9}",
+                "v1 or v2",
+            ),
+            (
+                "type: S3\nconfig: {bucket: b, endpoint: e, sse_config: {type: SSE-KMS}}",
+                "kms_key_id",
+            ),
+            (
+                "type: AZURE\nconfig: {container: c, storage_account: a, storage_account_key: aw==, endpoint: 'h:x'}",
+                "check config.endpoint",
             ),
             (
                 "type: S3\nconfig: {bucket: b, endpoint: e, sse_config: {type: X}}",

@@ -74,9 +74,19 @@ pub(super) fn discoveries(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Discovery>, Error> {
     let mut found = Vec::new();
-    if let Some(groups) = section.field("static_configs") {
-        let groups: Result<_, _> = groups.list()?.iter().map(static_group).collect();
-        found.push(Discovery::Static(groups?));
+    if let Some(list) = section.field("static_configs") {
+        let groups = groups(list)?;
+        // Relabelling may make an address of anything, such as the URL that a prober is to ask.
+        let is_relabelled = section
+            .field("relabel_configs")
+            .map(Node::list)
+            .transpose()?;
+        if is_relabelled.is_none_or(<[Node]>::is_empty) {
+            let mut targets = groups.iter().flat_map(|group| &group.targets);
+            let checked = targets.try_for_each(|target| check_address(target));
+            checked.map_err(|reason| Error::at(list.at, reason))?;
+        }
+        found.push(Discovery::Static(groups));
     }
     for node in items(section, "file_sd_configs")? {
         found.push(files(node, dir)?);
@@ -115,9 +125,6 @@ fn static_group(node: &Node) -> Result<StaticGroup, Error> {
         }
     }
     section.finish()?;
-    for target in &group.targets {
-        check_address(target).map_err(|reason| Error::at(node.at, reason))?;
-    }
     Ok(group)
 }
 
@@ -236,7 +243,7 @@ fn record_type(node: &Node) -> Result<RecordType, Error> {
     }
 }
 
-/// The groups of a list as files and HTTP servers give them.
+/// The groups of a list as a configuration, files and HTTP servers give them.
 pub(super) fn groups(root: &Node) -> Result<Vec<StaticGroup>, Error> {
     root.list()?.iter().map(static_group).collect()
 }

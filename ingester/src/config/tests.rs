@@ -248,6 +248,18 @@ fn errors_name_line_and_field() {
 }
 
 #[test]
+fn targets_are_anything_before_they_are_relabelled() {
+    let probes = "relabel_configs: [{source_labels: [__address__], target_label: __param_target}, \
+                  {target_label: __address__, replacement: 'prober:9115'}]";
+    let lines = format!("static_configs: [{{targets: ['https://x.example/a']}}]\n{probes}");
+    let job = only_job(&lines);
+    let Discovery::Static(groups) = &job.discoveries[0] else {
+        panic!("{job:?}");
+    };
+    assert_eq!(groups[0].targets, ["https://x.example/a"]);
+}
+
+#[test]
 fn contradictions_are_refused() {
     check_refused(&[
         (

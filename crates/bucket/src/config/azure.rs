@@ -7,7 +7,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use serde::Deserialize;
 
 use super::http::HttpConfig;
-use super::{Opened, Patience, ensure_tls, refused};
+use super::{Opened, Patience, check_url, ensure_tls, refused};
 use crate::error::{Error, Result};
 use crate::pace::PacedConnector;
 
@@ -94,6 +94,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
             true => config.endpoint.clone(),
             false => format!("https://{}.{}", config.storage_account, config.endpoint),
         };
+        check_url(&url)?;
         builder = builder.with_endpoint(url);
     }
     let retries = [config.max_retries, config.pipeline_config.max_tries];

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::http::HttpConfig;
-use super::{Opened, Patience, ensure_tls, refused};
+use super::{Opened, Patience, check_url, ensure_tls, refused};
 use crate::error::{Error, Result};
 use crate::pace::PacedConnector;
 
@@ -75,6 +75,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
         builder = builder.with_token(&config.session_token);
     }
     let (url, virtual_hosted) = config.address()?;
+    check_url(&url)?;
     let options = (config.http_config).options(config.insecure, &mut without_effect)?;
     let retries = (config.max_retries > 0).then_some(config.max_retries);
     builder = config
@@ -107,11 +108,24 @@ impl S3 {
         if self.bucket.is_empty() {
             return refuse("config.bucket is empty");
         }
+        let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b"-._:~$".contains(&b);
+        if !self.bucket.bytes().all(is_of_name) {
+            return refuse("config.bucket is no name of a bucket: use letters, digits, - and .");
+        }
         if self.endpoint.is_empty() {
             return refuse("config.endpoint is empty, such as s3.eu-west-1.amazonaws.com");
         }
         if self.access_key.is_empty() != self.secret_key.is_empty() {
             return refuse("give both of access_key and secret_key, or neither");
+        }
+        if self.aws_sdk_auth && !self.access_key.is_empty() {
+            return refuse("give access_key and secret_key, or aws_sdk_auth, not both");
+        }
+        if !["", "v1", "v2"].contains(&self.list_objects_version.as_str()) {
+            return refuse("list_objects_version is v1 or v2");
+        }
+        if self.sse_config.kind == "SSE-KMS" && self.sse_config.kms_key_id.is_empty() {
+            return refuse("sse_config.type SSE-KMS needs a kms_key_id");
         }
         let without_effect = [
             // Servers of this decade take the later versions of both.
