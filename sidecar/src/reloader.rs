@@ -87,7 +87,10 @@ impl Reloader {
     pub(crate) async fn run(&self, mut shutdown: Shutdown) {
         let mut in_force = None;
         loop {
-            let took = self.look(&mut in_force).await;
+            let took = tokio::select! {
+                () = shutdown.requested() => return,
+                took = self.look(&mut in_force) => took,
+            };
             let pause = match (took, self.interval) {
                 (true, None) => return,
                 (true, Some(interval)) => interval,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -59,6 +60,8 @@ fn run(dir: &Path, block: &str, http_port: u16) -> anyhow::Result<()> {
         .env("PROMONTORY_HTTP_ADDRESS", format!("{HOST}{http_port}"))
         .env("PROMONTORY_GRPC_ADDRESS", "127.0.0.1:0")
         .stdin(Stdio::null())
+        // So that all of it can be ended: the shell alone waits for what runs in the foreground.
+        .process_group(0)
         .stderr(out.try_clone()?)
         .stdout(out)
         .spawn()
@@ -68,8 +71,8 @@ fn run(dir: &Path, block: &str, http_port: u16) -> anyhow::Result<()> {
         match child.try_wait()? {
             Some(status) => break status,
             None if begin.elapsed() > PATIENCE => {
-                // The shell ends what it started when it is told to.
-                let _ = Command::new("kill").arg(child.id().to_string()).status();
+                let group = format!("-{}", child.id());
+                let _ = Command::new("kill").args(["--", &group]).status();
                 break child.wait()?;
             }
             None => std::thread::sleep(Duration::from_millis(50)),

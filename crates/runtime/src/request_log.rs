@@ -134,10 +134,21 @@ impl RequestLogFlags {
             }
             None => (TEXT_FLAG, self.text.clone()),
         };
-        let Some(file) = yaml::of_flag::<File>(flag, text)? else {
-            return Ok(RequestLogs::default());
-        };
-        let refused = |reason| Error::Flag { flag, reason };
+        let logs = RequestLogs::parse(&text.unwrap_or_default());
+        logs.map_err(|reason| Error::Flag { flag, reason })
+    }
+}
+
+impl RequestLogs {
+    /// What a file says.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let file: File = yaml::read(text)?;
         let http = file.http.config.into_iter().map(|place| {
             let port = (place.port > 0).then(|| place.port.to_string());
             (place.path, port.unwrap_or_default())
@@ -145,9 +156,9 @@ impl RequestLogFlags {
         let grpc = file.grpc.config.into_iter();
         let grpc = grpc.map(|place| (place.service, place.method));
         let of = |own: &Options, only: Vec<_>| CallLog::new(&file.options, own, only);
-        Ok(RequestLogs {
-            http: of(&file.http.options, http.collect()).map_err(refused)?,
-            grpc: of(&file.grpc.options, grpc.collect()).map_err(refused)?,
+        Ok(Self {
+            http: of(&file.http.options, http.collect())?,
+            grpc: of(&file.grpc.options, grpc.collect())?,
         })
     }
 }
@@ -184,6 +195,11 @@ impl CallLog {
             begin,
             only,
         }))
+    }
+
+    /// How many paths or methods are named; none when all calls are logged.
+    pub const fn places(&self) -> usize {
+        self.only.len()
     }
 
     /// Whether calls of this path and port, or service and method, are logged.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use runtime::followed::Followed;
 use runtime::metrics::Exposition;
 use runtime::{Environment, Error};
@@ -30,9 +31,11 @@ pub(super) struct InForce {
     said: WriteLimits,
     default: TenantOptions,
     by_tenant: BTreeMap<String, TenantOptions>,
-    /// Places for requests that are under way at once, and how many there are.
-    pub(super) places: Option<(Arc<Semaphore>, usize)>,
+    pub(super) places: Option<Places>,
 }
+
+/// Places for requests that are under way at once, and how many there are.
+type Places = (Arc<Semaphore>, usize);
 
 impl InForce {
     fn new(file: LimitsFile, decode: &DecodeOptions) -> Self {
@@ -56,6 +59,18 @@ impl InForce {
             places: concurrent.map(|max| (Arc::new(Semaphore::new(max)), max)),
             said,
         }
+    }
+
+    /// With the places of those in force before, which requests under way have, unless there are to be
+    /// more or fewer. `before` is these afterwards.
+    fn sharing(mut self, before: &Mutex<Option<Places>>) -> Self {
+        let max = |places: &Option<Places>| places.as_ref().map(|(_, max)| *max);
+        let mut before = before.lock();
+        match max(&before) == max(&self.places) {
+            true => self.places.clone_from(&before),
+            false => before.clone_from(&self.places),
+        }
+        self
     }
 
     /// Those of a tenant.
@@ -116,6 +131,7 @@ impl Limits {
         let reads = Arc::new(Reads::default());
         let followed = file.and_then(|(file, environment)| {
             let (decode, reads) = (decode.clone(), Arc::clone(&reads));
+            let places = Mutex::default();
             let followed = Followed::new("limits on writes", move |seen| {
                 seen.note(&file);
                 reads.all.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +139,7 @@ impl Limits {
                 let read = read.inspect_err(|_| {
                     reads.failed.fetch_add(1, Ordering::Relaxed);
                 });
-                read.map(|limits| InForce::new(limits, &decode))
+                read.map(|limits| InForce::new(limits, &decode).sharing(&places))
             });
             // It was read just before; where that cannot be done again, what it said then holds.
             let unreadable = |error: &Error| {
@@ -194,13 +210,23 @@ mod tests {
         assert_eq!(max(&limits), 1);
         write(&format!("{} ", series(20)));
         assert_eq!(max(&limits), 20);
+        write("write: {global: {max_concurrency: 1}}");
+        let (places, _) = limits.now().places.clone().unwrap();
+        let _under_way = places.try_acquire_owned().unwrap();
+        let free = |limits: &Limits| limits.now().places.as_ref().unwrap().0.available_permits();
+        write("write: {global: {max_concurrency: 1}, default: {}}");
+        assert_eq!(free(&limits), 0, "what is under way counts");
+        write("write: {global: {max_concurrency: 20}}");
+        assert_eq!(free(&limits), 20);
+        write(&series(20));
+        assert!(limits.now().places.is_none());
         write("write: 7");
         assert_eq!(max(&limits), 20);
         let mut out = Exposition::default();
         limits.collect(&mut out);
         let shown = out.into_text();
         for line in [
-            "thanos_receive_limits_config_reload_total 3",
+            "thanos_receive_limits_config_reload_total 7",
             "thanos_receive_limits_config_reload_err_total 1",
             "thanos_receive_write_limits{limit=\"series\",tenant=\"\"} 20",
             "thanos_receive_write_limits{limit=\"series\",tenant=\"a\"} 20",

@@ -28,7 +28,7 @@ pub struct QueryFlags {
     /// Most time that a query may take.
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m")]
     pub timeout: DurationMs,
-    /// Queries that are evaluated at once; more wait for at most 10 s. Not said, four for each core, and
+    /// Queries that are evaluated at once over HTTP, and as many more over gRPC; others wait for at most 10 s. Not said, four for each core, and
     /// at least 20.
     #[arg(
         long = "query.max-concurrent",

@@ -12,6 +12,8 @@ impl Config {
     pub fn effective_flags(&self) -> BTreeMap<String, String> {
         let ms = |ms: i64| DurationMs(ms).to_string();
         let duration = |d: Duration| ms(i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        // No limit is said as 0.
+        let limit = |max: u64| if max == u64::MAX { 0 } else { max }.to_string();
         let settings = &self.settings;
         let endpoints = |strict: bool, group: bool| {
             let all = self.endpoints.endpoints.iter();
@@ -36,11 +38,11 @@ impl Config {
             ("query.lookback-delta", ms(settings.engine.lookback_ms)),
             (
                 "query.max-samples",
-                settings.engine.limits.samples_max.to_string(),
+                limit(settings.engine.limits.samples_max),
             ),
             (
                 "query.max-memory-bytes",
-                settings.engine.limits.bytes_max.to_string(),
+                limit(settings.engine.limits.bytes_max),
             ),
             (
                 "query.max-length",

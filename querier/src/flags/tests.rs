@@ -42,6 +42,9 @@ fn limits_follow_from_the_machine_where_nothing_is_said() {
         "--query.max-memory-bytes=0",
         "--query.max-samples=0",
     ];
+    let shown = config(&none).unwrap().effective_flags();
+    let shown = ["query.max-memory-bytes", "query.max-samples"].map(|name| shown[name].as_str());
+    assert_eq!(shown, ["0", "0"]);
     let none = limits(&none);
     assert_eq!((none.bytes_max, none.samples_max), (u64::MAX, u64::MAX));
 }

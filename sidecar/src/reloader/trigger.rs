@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use reqwest::Method;
+use runtime::process;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -72,7 +73,9 @@ impl Trigger {
 
     async fn reload_by_signal(&self, name: &str) -> Result<(), String> {
         let before = self.runtime_info().await?;
-        let pid = find_process(Path::new("/proc"), name)?;
+        let wanted = name.to_owned();
+        let find = move || find_process(Path::new("/proc"), &wanted);
+        let pid = process::blocking(find).await?;
         kill_process(pid, Signal::HUP)
             .map_err(|error| format!("cannot send SIGHUP to {name}: {error}"))?;
         for _ in 0..POLLS_MAX {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use runtime::request_log::{CallLog, RequestLogs};
 use serde::Deserialize;
 
 /// A hashring: receivers that share the series of some tenants.
@@ -179,93 +180,23 @@ fn check_matcher(kind: &str) -> Result<(), String> {
     }
 }
 
-/// Which requests are logged, by protocol, and how.
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RequestLogging {
-    http: HttpRequests,
-    grpc: GrpcRequests,
-    options: Options,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct HttpRequests {
-    config: Vec<HttpPath>,
-    options: Options,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct HttpPath {
-    path: String,
-    port: u16,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct GrpcRequests {
-    config: Vec<GrpcMethod>,
-    options: Options,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct GrpcMethod {
-    service: String,
-    method: String,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Options {
-    level: String,
-    decision: Decision,
-}
-
-#[derive(Debug, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Decision {
-    log_start: bool,
-    log_end: bool,
-}
-
 /// What a file has logged, in words.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub(super) fn request_logging(text: &str) -> Result<String, String> {
-    let logging: RequestLogging = match text.trim() {
-        "" => RequestLogging::default(),
-        text => runtime::yaml::read(text)?,
+    let logs = RequestLogs::parse(text)?;
+    let places = |log: Option<&CallLog>, what: &str| match log.map(CallLog::places) {
+        None => format!("no {what}"),
+        Some(0) => format!("every {what}"),
+        Some(1) => format!("1 {what}"),
+        Some(n) => format!("{n} {what}s"),
     };
-    let options = [
-        &logging.options,
-        &logging.http.options,
-        &logging.grpc.options,
-    ];
-    for Options { level, decision } in options {
-        if !["", "ERROR", "WARN", "INFO", "DEBUG"].contains(&&**level) {
-            return Err(format!(
-                "level {level:?} is not known; use ERROR, WARN, INFO or DEBUG"
-            ));
-        }
-        if decision.log_start && !decision.log_end {
-            return Err("log_start without log_end is not logged by Thanos".to_owned());
-        }
-    }
-    for HttpPath { path, port } in &logging.http.config {
-        if path.is_empty() || *port == 0 {
-            return Err("an entry of http.config needs a path and a port".to_owned());
-        }
-    }
-    for GrpcMethod { service, method } in &logging.grpc.config {
-        if service.is_empty() || method.is_empty() {
-            return Err("an entry of grpc.config needs a service and a method".to_owned());
-        }
-    }
-    let (paths, methods) = (logging.http.config.len(), logging.grpc.config.len());
-    Ok(format!("{paths} HTTP paths, {methods} gRPC methods"))
+    let http = places(logs.http.as_ref(), "HTTP path");
+    Ok(format!(
+        "{http}, {}",
+        places(logs.grpc.as_ref(), "gRPC method")
+    ))
 }
 
 #[cfg(test)]
@@ -309,13 +240,13 @@ mod tests {
             \x20   decision: {log_start: true, log_end: true}\n\
             grpc:\n  config:\n  - {service: thanos.Store, method: Info}\noptions: {level: ERROR}\n";
         let shown = request_logging(text).unwrap();
-        assert_eq!(shown, "1 HTTP paths, 1 gRPC methods");
-        assert!(request_logging("").is_ok());
+        assert_eq!(shown, "1 HTTP path, no gRPC method");
+        assert_eq!(request_logging("").unwrap(), "no HTTP path, no gRPC method");
         for (text, said) in [
             ("options: {level: LOUD}", "LOUD"),
-            ("options: {decision: {log_start: true}}", "log_end"),
-            ("http: {config: [{path: /x}]}", "port"),
-            ("grpc: {config: [{service: x}]}", "method"),
+            ("options: {level: WARN}", "WARNING"),
+            ("options: {decision: {log_end: true}}", "say a level"),
+            ("http: {config: [{port: 1}]}", "path"),
             ("https: {}", "https"),
         ] {
             let error = request_logging(text).unwrap_err();

@@ -168,6 +168,8 @@ struct Counts {
     at_once: AtomicUsize,
     /// Most requests at once, since it was set to 0.
     peak: AtomicUsize,
+    /// Requests that are held back until there are as many.
+    held: AtomicUsize,
 }
 
 impl Busy {
@@ -187,6 +189,11 @@ impl Busy {
                     let at_once = counts.at_once.fetch_add(1, Ordering::SeqCst) + 1;
                     counts.peak.fetch_max(at_once, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(10)).await;
+                    while counts.requests.load(Ordering::SeqCst)
+                        < counts.held.load(Ordering::SeqCst)
+                    {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
                     let text = match at_once > 2 {
                         true => {
                             let first = counts.refused.fetch_add(1, Ordering::SeqCst) == 0;
@@ -227,6 +234,7 @@ async fn a_store_that_is_overloaded_is_asked_less() {
     const AT_ONCE: &str = "promontory_objstore_bucket_requests_max";
     let busy = Busy::start().await;
     let counts = Arc::clone(&busy.counts);
+    counts.held.store(60, Ordering::SeqCst);
     let bucket = Server {
         port: busy.port,
         requests: Arc::default(),

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -75,8 +75,9 @@ async fn decompressed(
 ) -> Result<Request<Body>, Status> {
     let (mut head, body) = request.into_parts();
     let body = Limited::new(body, limit.bytes).collect().await;
-    let body = body.map_err(|error| {
-        Status::invalid_argument(format!("request of at most {limit}: {error}"))
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true => too_long(limit),
+        false => Status::invalid_argument(format!("read a request: {error}")),
     })?;
     let body = body.to_bytes();
     let messages = process::blocking(move || decompress_all(body, limit)).await?;
@@ -116,9 +117,7 @@ fn decompress_all(mut body: Bytes, limit: MessageLimit) -> Result<Bytes, Status>
             }
         }
         if message.len() > left {
-            return Err(Status::resource_exhausted(format!(
-                "the request has more bytes than the limit of the server, {limit}; send less at once"
-            )));
+            return Err(too_long(limit));
         }
         let len = u32::try_from(message.len()).map_err(|_| cut())?;
         out.put_u8(0);
@@ -126,6 +125,12 @@ fn decompress_all(mut body: Bytes, limit: MessageLimit) -> Result<Bytes, Status>
         out.extend_from_slice(&message);
     }
     Ok(out.freeze())
+}
+
+fn too_long(limit: MessageLimit) -> Status {
+    Status::resource_exhausted(format!(
+        "the request has more bytes than the limit of the server, {limit}; send less at once"
+    ))
 }
 
 fn cut() -> Status {
@@ -237,5 +242,10 @@ mod tests {
         let broken = request(Some("snappy"), vec![1, 2]);
         let answer = service.call(broken).await.unwrap();
         assert_eq!(answer.headers()["grpc-status"], "3");
+
+        // Even packed it is more than there may be.
+        let mut service = Decompress::new(Echo, MessageLimit { bytes: 4 });
+        let answer = service.call(request(Some("snappy"), packed(b"hello")));
+        assert_eq!(answer.await.unwrap().headers()["grpc-status"], "8");
     }
 }

@@ -228,7 +228,8 @@ impl Append<'_> {
     }
 
     /// Takes a zero at the time since which a series counts, if that is before its samples and nothing
-    /// of it is as new. It is no sample that anybody sent, so that nobody hears of a refusal.
+    /// of it is as new. It is no sample that anybody sent, so that nobody hears of a refusal; nor is it
+    /// there when the first of them is not taken.
     fn zero(
         &mut self,
         entry: &Arc<Entry>,
@@ -236,11 +237,17 @@ impl Append<'_> {
         (series, t): (&BatchSeries<'_>, i64),
     ) {
         let first = times(series).min();
-        let place = self.window.place(state.samples.max_time(), t);
-        if first.is_none_or(|first| t >= first) || !matches!(place, Ok(Place::InOrder)) {
+        let place = |t| self.window.place(state.samples.max_time(), t);
+        if first.is_none_or(|first| t >= first || place(first).is_err())
+            || !matches!(place(t), Ok(Place::InOrder))
+        {
             return;
         }
-        let taken = match series.histograms.first() {
+        let first = series.histograms.first();
+        if first.is_some_and(|histogram| check(histogram).is_err()) {
+            return;
+        }
+        let taken = match first {
             None => self.take_float(entry, state, Float { t, v: 0.0 }),
             Some(TimedHistogram::Integer(_, h)) => {
                 let zero = Histogram {
@@ -274,16 +281,10 @@ impl Append<'_> {
                 self.float(entry, state, *float);
             }
             let t = histogram.t();
-            let taken = match histogram {
-                TimedHistogram::Integer(_, h) => match h.validate() {
-                    Ok(()) => self.histogram(entry, state, (t, h)),
-                    Err(_) => Err(Reject::InvalidHistogram),
-                },
-                TimedHistogram::Float(_, h) => match h.validate() {
-                    Ok(()) => self.float_histogram(entry, state, (t, h)),
-                    Err(_) => Err(Reject::InvalidHistogram),
-                },
-            };
+            let taken = check(histogram).and_then(|()| match histogram {
+                TimedHistogram::Integer(_, h) => self.histogram(entry, state, (t, h)),
+                TimedHistogram::Float(_, h) => self.float_histogram(entry, state, (t, h)),
+            });
             match taken {
                 Ok(()) => self.result.histograms += 1,
                 Err(reason) => self.refuse(t, reason),
@@ -494,6 +495,14 @@ impl Append<'_> {
         self.result.commit = self.logs.write()?;
         Ok((self.result, self.full))
     }
+}
+
+fn check(histogram: &TimedHistogram) -> Result<(), Reject> {
+    let valid = match histogram {
+        TimedHistogram::Integer(_, h) => h.validate(),
+        TimedHistogram::Float(_, h) => h.validate(),
+    };
+    valid.map_err(|_| Reject::InvalidHistogram)
 }
 
 /// True when two histograms are the same, whatever empty buckets they list.

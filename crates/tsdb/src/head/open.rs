@@ -95,7 +95,7 @@ impl Head {
                 continue;
             }
             let samples = state.samples.out_of_order();
-            samples.drop_written();
+            samples.drop_written(&self.files);
             if !samples.has_full() {
                 continue;
             }

@@ -81,14 +81,13 @@ impl OutOfOrder {
 
     /// Forgets chunks that a file has already. A marker of a chunk that never was stays in the log: at
     /// every replay chunks are made of what is before it, whether they were written since or not.
-    pub(super) fn drop_written(&mut self) {
+    pub(super) fn drop_written(&mut self, files: &ChunkFiles) {
         let mapped = &self.mapped;
         self.full.retain(|full| {
-            let bytes = full.chunk.data.len();
             let is_full = |m: &MappedChunk| {
                 (m.min_time, m.max_time) == (full.min_time, full.max_time)
                     && m.encoding == full.chunk.encoding
-                    && m.len as usize == bytes
+                    && files.read(m).is_ok_and(|m| m.chunk.data == full.chunk.data)
             };
             !mapped.iter().any(is_full)
         });

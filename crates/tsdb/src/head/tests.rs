@@ -123,6 +123,28 @@ fn histograms_have_an_empty_one_since_when_they_count() {
 }
 
 #[test]
+fn there_is_no_zero_before_what_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let head = open(dir.path(), HeadOptions::default());
+    let mut batch = Batch::new();
+    batch.series([("__name__", "h")]);
+    let histogram = Histogram {
+        schema: -53,
+        custom_values: vec![2.0, 1.0],
+        ..Histogram::default()
+    };
+    batch.histogram(TimedHistogram::Integer(2 * MINUTE, histogram));
+    batch.start(0, MINUTE);
+    // Too far in the future.
+    batch.series([("__name__", "f")]);
+    batch.float(1_000 * MINUTE, 1.0);
+    batch.start(1, MINUTE);
+    let appended = head.append(&batch, 2 * MINUTE).unwrap();
+    assert_eq!(appended.rejected.len(), 2, "{appended:?}");
+    assert_eq!(head.time_range(), None);
+}
+
+#[test]
 fn what_was_appended_is_read_and_still_there_when_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let head = open(dir.path(), HeadOptions::default());

@@ -31,25 +31,24 @@ pub(super) async fn mend(
     found: &[Problem],
 ) -> anyhow::Result<BTreeMap<Ulid, Mended>> {
     let mut mended = BTreeMap::new();
-    for Problem {
-        block: id, issue, ..
-    } in found
-    {
-        // A block that another one holds need not be mended.
-        if mended.contains_key(id) {
-            continue;
-        }
+    let mut of_block: BTreeMap<Ulid, Vec<Issue>> = BTreeMap::new();
+    for problem in found {
+        of_block
+            .entry(problem.block)
+            .or_default()
+            .push(problem.issue);
+    }
+    for (id, issues) in &of_block {
         let Some(block) = view.blocks.get(id) else {
             continue;
         };
-        let is_duplicate = |p: &Problem| p.block == *id && p.issue == Issue::Duplicate;
-        let outcome = match issue {
+        let outcome = match deciding(issues) {
             // Written anew, it would be there again for whoever wanted it gone.
             _ if block.deletion_mark.is_some() => Mended {
                 is_done: true,
                 text: "is marked for deletion already".to_owned(),
             },
-            _ if found.iter().any(is_duplicate) => {
+            Issue::Duplicate => {
                 let now_ms = SystemClock.now_ms();
                 mark_for_deletion(bucket, *id, "duplicate of compacted block", now_ms).await?;
                 Mended {
@@ -62,7 +61,7 @@ pub(super) async fn mend(
                 is_done: false,
                 text: "is left to the compactor, which merges what overlaps".to_owned(),
             },
-            Issue::Duplicate | Issue::Meta | Issue::Files => Mended {
+            Issue::Meta | Issue::Files => Mended {
                 is_done: false,
                 text: "cannot be mended: what is missing is nowhere".to_owned(),
             },
@@ -70,6 +69,14 @@ pub(super) async fn mend(
         mended.insert(*id, outcome);
     }
     Ok(mended)
+}
+
+/// What decides how a block is mended, of all that is wrong with it: what another block holds need not be
+/// mended, and who writes a block anew mends more than who leaves it to the compactor.
+fn deciding(issues: &[Issue]) -> Issue {
+    let order = [Issue::Duplicate, Issue::Content, Issue::Files, Issue::Meta];
+    let found = order.into_iter().find(|issue| issues.contains(issue));
+    found.unwrap_or(Issue::Overlap)
 }
 
 /// Writes a block anew: in order, without what lies outside of its range, with indexes that fit.
@@ -119,4 +126,22 @@ fn written(dir: &Path, parent: &Path, new: Ulid) -> anyhow::Result<Option<(Meta,
     let before = block.meta().stats.num_samples;
     let meta = compact(&[&block], parent, new, Overlap::Union)?;
     Ok(meta.map(|meta| (meta, before)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_mended_in_a_block_that_overlaps_too() {
+        for (issues, decides) in [
+            (&[Issue::Overlap][..], Issue::Overlap),
+            (&[Issue::Overlap, Issue::Content], Issue::Content),
+            (&[Issue::Files, Issue::Content], Issue::Content),
+            (&[Issue::Overlap, Issue::Meta], Issue::Meta),
+            (&[Issue::Content, Issue::Duplicate], Issue::Duplicate),
+        ] {
+            assert_eq!(deciding(issues), decides, "{issues:?}");
+        }
+    }
 }
