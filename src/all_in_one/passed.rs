@@ -53,9 +53,10 @@ const OF_QUERIER: [&str; 25] = [
     "request.logging-config",
     "request.logging-config-file",
 ];
-const OF_STORE: [&str; 5] = [
+const OF_STORE: [&str; 6] = [
     "disable-admin-operations",
     "store.grpc.downloaded-bytes-limit",
+    "store.limits.request-blocks",
     "store.grpc.series-max-concurrency",
     "index-cache-size",
     "chunk-pool-size",

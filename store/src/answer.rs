@@ -15,6 +15,7 @@ use runtime::Clock;
 use runtime::process::blocking;
 use runtime::tasks::Owned;
 use storeapi::{Frame, PartialResponse, Series, StoreError};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use crate::block::Block;
@@ -27,6 +28,9 @@ const FRAME_SERIES: usize = 512;
 
 /// Chunks of a frame, after which no further series is added.
 const FRAME_CHUNKS: usize = 8192;
+
+/// Blocks of an answer whose first series are looked for at once.
+const BEGINNING: usize = 256;
 
 /// What an answer is made of.
 #[derive(Debug)]
@@ -98,6 +102,7 @@ impl Answer {
     /// Starts to read the blocks. `place` is given back when the answer ends.
     pub fn start(deps: Arc<Deps>, clock: Arc<dyn Clock>, question: Question, place: Place) -> Self {
         let producers = producers::overlapping(&question.blocks);
+        let beginning = Arc::new(Semaphore::new(BEGINNING));
         let inputs: Vec<Input> = (question.blocks.into_iter())
             .zip(producers)
             .map(|((block, matchers), producer)| {
@@ -107,7 +112,7 @@ impl Answer {
                     (Arc::clone(&block), matchers),
                     Arc::clone(&question.wanted),
                     Arc::clone(&question.usage),
-                    sender,
+                    (sender, Arc::clone(&beginning)),
                 );
                 Input {
                     block,
@@ -274,15 +279,22 @@ async fn read_block(
     (block, matchers): (Arc<Block>, Arc<[Matcher]>),
     wanted: Arc<Wanted>,
     usage: Arc<Usage>,
-    batches: mpsc::Sender<Result<Batch, StoreError>>,
+    (batches, beginning): (mpsc::Sender<Result<Batch, StoreError>>, Arc<Semaphore>),
 ) {
     let read = async {
+        let mut place = Some(beginning.acquire().await.expect("never closed"));
+        let held = Arc::clone(&usage);
         let mut select = BlockSelect::new(deps, block, matchers, wanted, usage).await?;
+        if !select.is_empty() {
+            held.block()?;
+        }
         while let Some(batch) = select.next().await? {
+            place = None;
             if batches.send(Ok(batch)).await.is_err() {
                 break;
             }
         }
+        drop(place);
         Ok(())
     };
     if let Err(e) = read.await {

@@ -170,11 +170,23 @@ pub struct LimitFlags {
         value_name = "COUNT"
     )]
     pub samples_max: Option<u64>,
+    /// Most blocks that may have series of one answer, which holds them open until it ends; 0 for no limit.
+    /// Not said, one for every 128 KiB of memory, and no more than 30,000, since each takes two of the mappings
+    /// that a process may have.
+    #[arg(long = "store.limits.request-blocks", value_name = "COUNT")]
+    pub blocks_max: Option<u64>,
     /// Most bytes that a request may read of the bucket; 0 for no limit. Not said, as many as there is
     /// memory, of which chunks in a folder do not count: they are sent without being held.
     #[arg(long = "store.grpc.downloaded-bytes-limit", value_name = "BYTES")]
     pub bytes_max: Option<ByteSize>,
 }
+
+/// Memory for each block that an answer may hold, which takes a tenth of it.
+const BLOCK_MEMORY: u64 = 128 << 10;
+/// Blocks that an answer may hold, whatever memory there is, unless something else is said. Linux allows a
+/// process 65,530 mappings.
+const BLOCKS_MIN: u64 = 1_000;
+const BLOCKS_MAX: u64 = 30_000;
 
 /// What the component works with: complete and checked.
 #[derive(Debug, Clone)]
@@ -236,6 +248,7 @@ impl Config {
                 "store.limits.request-samples",
                 limits.samples_max.to_string(),
             ),
+            ("store.limits.request-blocks", limits.blocks_max.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -277,6 +290,8 @@ impl LimitFlags {
             limits: Limits {
                 series_max: answer.series_max,
                 samples_max: answer.samples_max,
+                blocks_max: (self.blocks_max)
+                    .unwrap_or(memory.part(BLOCK_MEMORY).clamp(BLOCKS_MIN, BLOCKS_MAX)),
                 bytes_max: bytes_max.unwrap_or(memory.bytes),
                 mapped_bytes_max: bytes_max.unwrap_or(0),
             },
@@ -391,6 +406,9 @@ mod tests {
         assert_eq!(options.limits.bytes_max, 512 << 20);
         assert_eq!(options.limits.mapped_bytes_max, 0);
         assert_eq!(options.limits.series_max, (512 << 20) / 1600);
+        assert_eq!(options.limits.blocks_max, 4 << 10);
+        let limits = resolve(&["--store.limits.request-blocks=0"]).limits;
+        assert_eq!(limits.blocks_max, 0);
         let limits = resolve(&["--store.grpc.downloaded-bytes-limit=1MB"]).limits;
         assert_eq!(limits.bytes_max, 1 << 20);
         assert_eq!(limits.mapped_bytes_max, 1 << 20);

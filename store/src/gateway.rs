@@ -41,7 +41,7 @@ const LABEL_BLOCKS: usize = 16;
 const FEW_BLOCKS: usize = 4;
 
 /// Least bytes of chunks that a block is read by, however many there are.
-const BATCH_BYTES_MIN: u64 = 64 << 10;
+const BATCH_BYTES_MIN: u64 = 16 << 10;
 
 /// Most bytes of chunks that a block is read by.
 const BATCH_BYTES_MAX: u64 = 4 << 20;

@@ -24,6 +24,8 @@ pub struct Limits {
     pub series_max: u64,
     /// Samples, 120 for each chunk.
     pub samples_max: u64,
+    /// Blocks that have series of the answer, which are held open until it ends.
+    pub blocks_max: u64,
     /// Bytes that are read of the bucket, and held for it.
     pub bytes_max: u64,
     /// Bytes of chunks that are sent from where they lie in files, without being held.
@@ -116,6 +118,7 @@ pub struct Usage {
     limits: Limits,
     series: AtomicU64,
     samples: AtomicU64,
+    blocks: AtomicU64,
     bytes: AtomicU64,
     mapped_bytes: AtomicU64,
     /// Bytes that were read of the bucket, of each type.
@@ -129,6 +132,7 @@ impl Usage {
             limits,
             series: AtomicU64::new(0),
             samples: AtomicU64::new(0),
+            blocks: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             mapped_bytes: AtomicU64::new(0),
             fetched: Default::default(),
@@ -163,6 +167,21 @@ impl Usage {
             max,
             "samples",
             "store.limits.request-samples",
+        )
+    }
+
+    /// Takes a block into account that has series of the answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`] beyond the limit.
+    pub fn block(&self) -> Result<(), StoreError> {
+        let max = self.limits.blocks_max;
+        take(
+            &self.blocks,
+            1,
+            max,
+            "blocks",
+            "store.limits.request-blocks",
         )
     }
 
@@ -209,11 +228,13 @@ mod tests {
         let usage = Usage::new(Limits {
             series_max: 2,
             samples_max: 240,
+            blocks_max: 1,
             bytes_max: 10,
             mapped_bytes_max: 20,
         });
         assert!(usage.series(2).is_ok());
         assert!(usage.chunks(2).is_ok());
+        assert!(usage.block().is_ok());
         assert!(usage.bytes(10).is_ok());
         assert!(usage.mapped_bytes(20).is_ok());
         for (error, said) in [
@@ -224,6 +245,10 @@ mod tests {
             (
                 usage.chunks(1),
                 "360 samples of the bucket or more, and the limit is 240 (--store.limits.request-samples)",
+            ),
+            (
+                usage.block(),
+                "2 blocks of the bucket or more, and the limit is 1 (--store.limits.request-blocks)",
             ),
             (
                 usage.bytes(7),
@@ -241,6 +266,7 @@ mod tests {
         let unlimited = Usage::new(Limits {
             series_max: 0,
             samples_max: 0,
+            blocks_max: 0,
             bytes_max: 0,
             mapped_bytes_max: 0,
         });

@@ -133,12 +133,18 @@ impl MappedAnswer {
         let mut opening = stream::iter(opening).buffered(OPENING);
         while let Some((block, producer, opened)) = opening.next().await {
             match opened {
-                Ok(block) => answer.inputs.push(Input {
-                    block,
-                    producer,
-                    has_failed: false,
-                    has_told: false,
-                }),
+                // A query of a few series is one of most blocks, and need not hold them.
+                Ok(block) if block.is_empty() => {}
+                Ok(block) => {
+                    let counted = usage.block();
+                    counted.inspect_err(|_| deps.stats.queries_limited.add(1))?;
+                    answer.inputs.push(Input {
+                        block,
+                        producer,
+                        has_failed: false,
+                        has_told: false,
+                    });
+                }
                 Err(e) => answer.lacks(&block, &e)?,
             }
         }

@@ -354,6 +354,7 @@ mod tests {
     const UNLIMITED: Limits = Limits {
         series_max: 0,
         samples_max: 0,
+        blocks_max: 0,
         bytes_max: 0,
         mapped_bytes_max: 0,
     };

@@ -60,6 +60,11 @@ impl MappedBlock {
         &self.block
     }
 
+    /// Whether it has no series that may be selected.
+    pub(super) fn is_empty(&self) -> bool {
+        self.selection.refs.is_empty()
+    }
+
     /// Whether its series have to be sorted before the first is known.
     pub(super) fn is_reordered(&self) -> bool {
         self.selection.is_reordered
@@ -220,6 +225,7 @@ mod tests {
     const UNLIMITED: Limits = Limits {
         series_max: 0,
         samples_max: 0,
+        blocks_max: 0,
         bytes_max: 0,
         mapped_bytes_max: 0,
     };

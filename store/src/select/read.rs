@@ -87,6 +87,11 @@ impl BlockSelect {
         })
     }
 
+    /// Whether the block has no series that may be selected.
+    pub fn is_empty(&self) -> bool {
+        self.selection.refs.is_empty()
+    }
+
     /// The next series, in order of their labels; `None` after the last.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use store::limits::Limits;
 use storeapi::{Aggregate, ChunkData, LabelsRequest, Series, SeriesRequest, Shard, Store};
 
 use crate::support::{
-    Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, everything, floats, grid,
+    Answer, ByMessages, Recipe, Setup, TWO_HOURS, UNLIMITED, buckets, copy_block, everything,
+    floats, grid,
 };
 
 fn recipe(n: u64, external: &'static [(&'static str, &'static str)]) -> Recipe {
@@ -263,6 +264,39 @@ async fn shards_and_limits_cut_the_answer() {
             assert_eq!(error.kind, ErrorKind::Exhausted);
             assert!(error.message.contains(flag), "{error}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_blocks_with_series_of_the_answer_count() {
+    for (bucket, _dir) in buckets() {
+        for (n, name, copies) in [(1, "few", 1), (2, "most", 297)] {
+            let mut block = recipe(n * 1_000, &[("c", "x")]);
+            block.series = vec![Labels::from_pairs([("__name__", name)])];
+            block.put_chunks(&bucket, |_| floats([TWO_HOURS.min])).await;
+            for copy in 1..=copies {
+                let copied = recipe(n * 1_000 + copy, &[]).id();
+                copy_block(&bucket, block.id(), copied).await;
+            }
+        }
+        let of = |name: &str| SeriesRequest {
+            matchers: vec![Matcher::equal("__name__", name)],
+            ..everything()
+        };
+        let limited = |blocks_max| Limits {
+            blocks_max,
+            ..UNLIMITED
+        };
+        let setup = Setup::over(bucket.clone(), limited(2)).await;
+        assert_eq!(setup.series(of("few")).await.unwrap().series.len(), 1);
+        let error = setup.series(of("most")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Exhausted);
+        assert!(
+            error.message.contains("--store.limits.request-blocks"),
+            "{error}"
+        );
+        let setup = Setup::over(bucket, limited(298)).await;
+        assert_eq!(setup.series(of("most")).await.unwrap().series.len(), 1);
     }
 }
 

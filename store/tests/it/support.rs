@@ -31,6 +31,7 @@ use ulid::Ulid;
 pub(crate) const UNLIMITED: Limits = Limits {
     series_max: 0,
     samples_max: 0,
+    blocks_max: 0,
     bytes_max: 0,
     mapped_bytes_max: 0,
 };
@@ -222,6 +223,21 @@ pub(crate) async fn put_block(bucket: &Bucket, dir: &Path) {
     for name in segments.chain(["index".to_owned(), "meta.json".to_owned()]) {
         let bytes = std::fs::read(dir.join(&name)).unwrap();
         bucket.put(&format!("{id}/{name}"), bytes).await.unwrap();
+    }
+}
+
+/// Puts another block like one of a single segment into its bucket.
+pub(crate) async fn copy_block(bucket: &Bucket, from: Ulid, to: Ulid) {
+    for name in ["index", "chunks/000001", "meta.json"] {
+        let read = bucket.get(&format!("{from}/{name}"), u64::MAX).await;
+        let mut bytes = read.unwrap().to_vec();
+        if name == "meta.json" {
+            let meta = String::from_utf8(bytes).unwrap();
+            bytes = meta
+                .replace(&from.to_string(), &to.to_string())
+                .into_bytes();
+        }
+        bucket.put(&format!("{to}/{name}"), bytes).await.unwrap();
     }
 }
 
