@@ -1,8 +1,8 @@
 //! The bucket's client: objects by their keys, whatever the store.
 //!
 //! Retries are the store's own (`object_store` repeats what failed on the way); none are stacked on
-//! top, and a store that is overloaded is asked less (`pace`). An answer is checked for its length,
-//! since a cut body is a failure and must never be cached.
+//! top but one of an answer that is too short and does not look cut, and a store that is overloaded is
+//! asked less (`pace`). An answer is checked for its length: what is not whole must never be cached.
 
 mod read;
 mod write;

@@ -45,6 +45,17 @@ impl Patience {
         }
     }
 
+    /// How long a store may be silent, before its first byte or between two, until a try is given up. A
+    /// whole transfer has no deadline, since its size is unknown here.
+    const fn silence_max(self) -> Duration {
+        match self {
+            // Leaves time for another try.
+            Self::Interactive => Duration::from_secs(10),
+            // The time that sending a large part takes counts too.
+            Self::Background => Duration::from_secs(120),
+        }
+    }
+
     fn retry(self, retries_max: Option<usize>) -> RetryConfig {
         let retries = match self {
             Self::Interactive => 5,

@@ -19,7 +19,7 @@ pub enum Error {
     #[error("bucket configuration: {0}")]
     Config(String),
     /// The object store refused or failed.
-    #[error("cannot {action} {key:?} in the bucket")]
+    #[error("cannot {action} {key:?} in the bucket{}", advised(source))]
     Store {
         /// What was attempted, as a verb with what belongs to it.
         action: &'static str,
@@ -155,8 +155,53 @@ impl Error {
     }
 }
 
+/// What an operator can mend: codes that stores say it with, and what to do.
+const MENDABLE: [(&[&str], &str); 6] = [
+    (
+        &["NoSuchBucket", "ContainerNotFound"],
+        "there is no such bucket; create it, or correct its name and endpoint in the configuration",
+    ),
+    (
+        &["ExpiredToken", "TokenRefreshRequired"],
+        "the credentials have expired; give new ones, or let them be fetched by leaving out access_key",
+    ),
+    (
+        &["InvalidAccessKeyId"],
+        "the access key is not known there; correct access_key and endpoint in the configuration",
+    ),
+    (
+        &["SignatureDoesNotMatch"],
+        "the secret key is wrong, or a proxy changes requests; correct secret_key and region",
+    ),
+    (
+        &["RequestTimeTooSkewed"],
+        "the clock of this machine and that of the store differ by more than 15 minutes; set it",
+    ),
+    (
+        &["AccessDenied", "AuthorizationFailure"],
+        "the credentials are not allowed to; let them list, read, write and delete objects",
+    ),
+];
+
+/// What to do about an answer of the store, where it says what an operator can mend.
+fn advice(source: &StoreError) -> Option<&'static str> {
+    let said = model::error::chain(source);
+    let says = |code: &&str| said.contains(&format!("<Code>{code}</Code>"));
+    let mut mendable = MENDABLE.iter();
+    mendable
+        .find(|(codes, _)| codes.iter().any(says))
+        .map(|(_, advice)| *advice)
+}
+
+/// The same behind a colon, or nothing.
+fn advised(source: &StoreError) -> String {
+    advice(source).map_or_else(String::new, |advice| format!(": {advice}"))
+}
+
 fn store_kind(source: &StoreError) -> ErrorKind {
     match source {
+        // Of a bucket that is not there, no object is known to be absent: the bucket may come.
+        StoreError::NotFound { .. } if advice(source).is_some() => ErrorKind::Unavailable,
         StoreError::NotFound { .. } => ErrorKind::NotFound,
         StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => ErrorKind::Conflict,
         StoreError::InvalidPath { .. }

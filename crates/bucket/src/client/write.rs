@@ -1,6 +1,7 @@
 //! Writing and deleting objects.
 
 use bytes::Bytes;
+use model::ErrorKind;
 use object_store::{
     Attributes, Error as StoreError, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
 };
@@ -39,7 +40,7 @@ impl Bucket {
     /// Writes an object unless there is one; returns whether it was written.
     ///
     /// `bytes` must not be what another writer would write: when the answer to a successful write
-    /// is lost, its repetition finds the object there and knows it by its content.
+    /// is lost, the object is found there and known by its content.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -57,14 +58,20 @@ impl Bucket {
                 Err(e) => Err(Error::store("create", key, e)),
             }
         });
-        if created.await? {
-            return Ok(true);
-        }
+        let failure = match created.await {
+            Ok(true) => return Ok(true),
+            Ok(false) => None,
+            // It may have taken effect all the same. The store's client does not repeat it.
+            Err(e) if e.kind() == ErrorKind::Unavailable => Some(e),
+            Err(e) => return Err(e),
+        };
         let there = self.find(key, bytes.len() as u64).await;
-        match there {
-            Ok(there) => Ok(there.as_ref() == Some(&bytes)),
-            Err(Error::TooLarge { .. }) => Ok(false),
-            Err(e) => Err(e),
+        match (there, failure) {
+            (Ok(Some(there)), _) => Ok(there == bytes),
+            (Err(Error::TooLarge { .. }), _) => Ok(false),
+            (_, Some(failure)) => Err(failure),
+            (Ok(None), None) => Ok(false),
+            (Err(e), None) => Err(e),
         }
     }
 

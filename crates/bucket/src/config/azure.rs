@@ -63,7 +63,9 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
     ensure_tls();
     let pace = patience.pace();
     let mut without_effect = config.without_effect();
-    let options = config.http_config.options(false, &mut without_effect)?;
+    let options = config
+        .http_config
+        .options(false, patience.silence_max(), &mut without_effect)?;
     let has_secret =
         !config.storage_account_key.is_empty() || !config.client_secret.is_empty() || sas.is_some();
     let mut builder = match has_secret {

@@ -43,7 +43,9 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         true => GoogleCloudStorageBuilder::from_env(),
         false => GoogleCloudStorageBuilder::new().with_service_account_key(&config.service_account),
     };
-    let options = config.http_config.options(false, &mut without_effect)?;
+    let options = config
+        .http_config
+        .options(false, patience.silence_max(), &mut without_effect)?;
     let retries = (config.max_retries > 0).then_some(config.max_retries);
     let store = builder
         .with_bucket_name(&config.bucket)

@@ -15,10 +15,6 @@ use crate::error::{Error, Result};
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a store may be silent, before its first byte or between two. A whole transfer has no
-/// deadline, since its size is unknown here.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
-
 /// Idle connections that are kept.
 const IDLE_MAX: usize = 100;
 
@@ -49,10 +45,12 @@ struct TlsConfig {
 }
 
 impl HttpConfig {
-    /// The client's options; adds to `without_effect` what they cannot say.
+    /// The client's options, for who waits through so much silence unless the configuration says how much;
+    /// adds to `without_effect` what they cannot say.
     pub(super) fn options(
         &self,
         allow_http: bool,
+        silence_max: Duration,
         without_effect: &mut Vec<&'static str>,
     ) -> Result<ClientOptions> {
         let tls = &self.tls_config;
@@ -72,7 +70,7 @@ impl HttpConfig {
                     "response_header_timeout",
                     self.response_header_timeout.as_ref(),
                 )?
-                .unwrap_or(READ_TIMEOUT),
+                .unwrap_or(silence_max),
             )
             .with_pool_max_idle_per_host(idle)
             .with_allow_invalid_certificates(self.insecure_skip_verify || tls.insecure_skip_verify);

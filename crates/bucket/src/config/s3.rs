@@ -76,7 +76,9 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
     }
     let (url, virtual_hosted) = config.address()?;
     check_url(&url)?;
-    let options = (config.http_config).options(config.insecure, &mut without_effect)?;
+    let silence_max = patience.silence_max();
+    let options =
+        (config.http_config).options(config.insecure, silence_max, &mut without_effect)?;
     let retries = (config.max_retries > 0).then_some(config.max_retries);
     builder = config
         .encrypt(builder)?

@@ -5,4 +5,6 @@
     reason = "tasks of a server end with their test"
 )]
 
+mod s3;
+mod s3_answers;
 mod s3_faults;
