@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tsdb::durable::{self as names, sync_dir};
+use tsdb::durable::{self as names, is_no_room, sync_dir};
 
 use cursor::Mark;
 use segment::{HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader};
@@ -385,12 +385,12 @@ impl Queue {
         let number = state.next_number;
         let path = segment::path(&self.dir, number);
         let file = state.spares.segment(&path, self.options.free_bytes_min);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => QueueError::Full {
+        let file = file.map_err(|error| match is_no_room(&error) {
+            true => QueueError::Full {
                 bytes: state.stats.bytes,
                 max: state.stats.bytes,
             },
-            _ => QueueError::Io(error),
+            false => QueueError::Io(error),
         })?;
         file.write_all_at(&segment::header(), 0)?;
         // The name must be as durable as what the file will hold.

@@ -48,6 +48,12 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// True when a disk, or the share of it that a user may have, is used up: all goes on once there is room.
+pub fn is_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 /// Writes a file that must not exist and makes its bytes durable, not its name.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(path)?;

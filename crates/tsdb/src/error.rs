@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use model::ErrorKind;
 use model::stop::Stopped;
 
+use crate::durable;
+
 /// Bytes that are not what the format demands, as a codec sees it: without a file name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Corruption {
@@ -118,6 +120,11 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+
+    /// True when room on the disk is all that was missing, see [`durable::is_no_room`].
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if durable::is_no_room(source))
     }
 
     /// What the caller should do about it.

@@ -235,8 +235,7 @@ impl Db {
     /// Stops writing as soon as a write finds the disk full.
     fn note_full<T>(&self, result: Result<T, WriteError>) -> Result<T, WriteError> {
         if let Err(WriteError::Storage(error)) = &result
-            && let Error::Io { source, .. } = &**error
-            && source.kind() == std::io::ErrorKind::StorageFull
+            && error.is_for_want_of_room()
         {
             self.disk.found_full();
         }

@@ -85,6 +85,8 @@ pub(super) struct OpenLogs {
     failed: Option<Arc<Error>>,
     /// The failure is one that room on the disk does not mend.
     is_broken: bool,
+    /// There was no room for the first file of the log of samples out of order.
+    lacks_wbl: bool,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +134,7 @@ impl Logs {
                 expiring: HashMap::new(),
                 failed: None,
                 is_broken: false,
+                lacks_wbl: false,
             }),
             durable: Mutex::default(),
             flushed: Condvar::new(),
@@ -283,7 +286,7 @@ impl OpenLogs {
     /// already.
     fn is_full(&self) -> bool {
         let is_full = self.wal.is_full() || self.wbl.as_ref().is_some_and(Writer::is_full);
-        is_full && !self.is_broken
+        (is_full || self.lacks_wbl) && !self.is_broken
     }
 
     /// Writes what a full disk kept out of the logs.
@@ -346,7 +349,11 @@ impl OpenLogs {
         if has_wbl {
             let log = match &mut self.wbl {
                 Some(log) => log,
-                none => none.insert(open_log(&self.dir.join("wbl"), self.options)?),
+                none => {
+                    let opened = open_log(&self.dir.join("wbl"), self.options);
+                    self.lacks_wbl = opened.as_ref().is_err_and(Error::is_for_want_of_room);
+                    none.insert(opened?)
+                }
             };
             log.log(&wbl)?;
         }

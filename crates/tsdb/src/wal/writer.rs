@@ -244,7 +244,7 @@ impl<S: SegmentStore> Writer<S> {
             return Err(Error::io(action, &self.path(), error));
         }
         if let Err(e) = body(self) {
-            let is_full = e.kind() == io::ErrorKind::StorageFull && !self.pages.is_unknown;
+            let is_full = durable::is_no_room(&e) && !self.pages.is_unknown;
             self.failed = Some(match is_full {
                 true => Failure::Full,
                 false => Failure::Unknown,

@@ -84,7 +84,7 @@ fn write(db: &Db, t: i64, numbers: &mut Numbers, model: &mut Samples) {
 }
 
 /// What a database has in a range.
-fn read(db: &Db, range: TimeRange) -> Samples {
+pub(crate) fn read(db: &Db, range: TimeRange) -> Samples {
     let mut all = Samples::new();
     let mut last = None;
     for found in db.select(&[], range).unwrap() {

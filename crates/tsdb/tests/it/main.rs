@@ -8,6 +8,7 @@ mod chunks;
 mod conformance;
 mod corruption;
 mod db;
+mod full_disk;
 mod kept_directories;
 mod merge;
 mod prometheus_242;
