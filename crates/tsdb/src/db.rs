@@ -8,8 +8,9 @@
 //! come out as Prometheus' querier returns them.
 //!
 //! Reading order: [`Db`], `maintenance` (with `cut`, [`plan`], [`retention`]), `selection`,
-//! [`leftovers`], `lock`, [`disk`], `written` (counts); `blocks`, `data_dir`.
+//! [`leftovers`], `lock`, [`disk`], `written` (counts), `abandoned`; `blocks`, `data_dir`.
 
+mod abandoned;
 mod blocks;
 mod cut;
 mod data_dir;

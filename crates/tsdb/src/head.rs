@@ -37,6 +37,7 @@ mod series;
 mod truncate;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use model::{ErrorKind, Metadata, TimeRange};
@@ -72,6 +73,7 @@ pub const SAMPLES_PER_CHUNK: u16 = 120;
 #[derive(Debug)]
 pub struct Head {
     options: HeadOptions,
+    series_max: AtomicUsize,
     lookup: Lookup,
     index: Index,
     files: Arc<ChunkFiles>,
@@ -108,6 +110,7 @@ impl Head {
             logs: None,
             readers: readers::Readers::new(options.reader_patience),
             _flusher: None,
+            series_max: AtomicUsize::new(options.series_max),
             options,
         }
     }
@@ -178,6 +181,21 @@ impl Head {
             let out_of_order = samples.out_of_order_span().into_iter();
             out_of_order.for_each(|s| self.bounds.out_of_order.add(s));
         }
+    }
+
+    /// How many series there may be.
+    pub fn series_max(&self) -> usize {
+        self.series_max.load(Ordering::Relaxed)
+    }
+
+    /// Lets there be `max` series from now on. Those that are there stay.
+    pub fn set_series_max(&self, max: usize) {
+        self.series_max.store(max, Ordering::Relaxed);
+    }
+
+    /// The highest reference that any series has or had.
+    pub fn last_reference(&self) -> u64 {
+        self.index.last()
     }
 
     /// Number of series.

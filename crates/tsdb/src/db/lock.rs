@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 
 /// Name of the file.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 /// Of a foreign file, no more is shown.
 const OWNER_LEN_MAX: u64 = 200;
 

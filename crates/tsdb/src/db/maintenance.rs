@@ -25,7 +25,6 @@ use super::written::Written;
 use crate::batch::WriteError;
 use crate::block::{Block, Meta};
 use crate::error::{Error, Result};
-use crate::head::OutOfOrderCut;
 use crate::merge::{Overlap, compact};
 
 /// Directories of the head whose files count for retention by size.
@@ -40,16 +39,16 @@ pub(super) struct Maintenance {
     ulids: Generator,
     /// Blocks that cannot be read, and that were reported.
     reported: HashSet<PathBuf>,
-    quiet: Quiet,
+    pub(super) quiet: Quiet,
 }
 
 /// How long nothing was written.
 #[derive(Debug, Default)]
-struct Quiet {
+pub(super) struct Quiet {
     /// When it was last looked at, and what had been written until then.
     seen: Option<(i64, Written)>,
     /// In milliseconds.
-    length: i64,
+    pub(super) length: i64,
 }
 
 impl Quiet {
@@ -209,19 +208,12 @@ impl Work<'_> {
         let Some(cut) = db.head.begin_out_of_order_cut()? else {
             return Ok(());
         };
-        let OutOfOrderCut {
-            span: (first, last),
-            ..
-        } = cut;
-        let mut range = aligned(first, db.options.head.chunk_range);
-        while range.min <= last {
+        let length = db.options.head.chunk_range;
+        for begin in db.head.out_of_order_ranges(&cut, length)? {
+            let range = aligned(begin, length);
             let mut meta = Meta::new(self.maintenance.ulid(self.now_ms), range);
             meta.compaction.hints = vec![FROM_OUT_OF_ORDER.to_owned()];
             self.write(meta, |range| db.head.cut_out_of_order(&cut, range))?;
-            if range.max == i64::MAX {
-                break;
-            }
-            range = aligned(range.max, db.options.head.chunk_range);
         }
         db.head.finish_out_of_order_cut(&cut).map(drop)
     }

@@ -98,7 +98,7 @@ impl Head {
         }
         let judged = times.map(|t| window.place(i64::MIN, t).map(drop));
         judged.reduce(Result::or).unwrap_or(Ok(()))?;
-        let max = self.options.series_max;
+        let max = self.series_max();
         let create = || self.index.create(series.labels, max);
         (self.lookup.find_or_create(hash, series.labels, create)).ok_or(Reject::SeriesLimit)
     }

@@ -64,6 +64,11 @@ pub(super) struct ChunkFiles {
 }
 
 impl ChunkFiles {
+    /// The directory of the files.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The files in `dir`, for reading.
     pub(super) fn new(dir: &Path) -> Self {
         Self {

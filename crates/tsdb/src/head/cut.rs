@@ -1,5 +1,6 @@
 //! What blocks are made of: the series of a head with their chunks in a range of time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Labels, TimeRange};
@@ -97,6 +98,29 @@ impl Head {
         range: TimeRange,
     ) -> impl Iterator<Item = Result<CutSeries>> {
         self.cut_of(range, Some(cut.chunk))
+    }
+
+    /// The begins of the ranges, aligned to multiples of `length` milliseconds, that have samples of
+    /// `cut`. There may be ages between two of them.
+    ///
+    /// # Errors
+    /// When chunks cannot be read.
+    pub fn out_of_order_ranges(&self, cut: &OutOfOrderCut, length: i64) -> Result<BTreeSet<i64>> {
+        let begin = |t: i64| t.div_euclid(length).saturating_mul(length);
+        let mut begins = BTreeSet::new();
+        for series in self.cut_out_of_order(cut, TimeRange::ALL) {
+            for chunk in series?.chunks {
+                let (first, last) = (begin(chunk.min_time), begin(chunk.max_time));
+                begins.extend([first, last]);
+                if last.saturating_sub(first) > length {
+                    for sample in chunk.chunk.samples() {
+                        let sample = sample.map_err(|damage| damage.in_file(self.files.dir()))?;
+                        begins.insert(begin(sample.t));
+                    }
+                }
+            }
+        }
+        Ok(begins)
     }
 
     fn cut_of(&self, range: TimeRange, out_of_order: Option<u64>) -> Cut<'_> {

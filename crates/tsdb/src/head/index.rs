@@ -110,6 +110,11 @@ impl Index {
         inner.last = inner.last.max(last);
     }
 
+    /// The highest reference so far.
+    pub(super) fn last(&self) -> u64 {
+        self.0.read().last
+    }
+
     /// Number of series.
     pub(super) fn len(&self) -> usize {
         self.0.read().entries.len()

@@ -208,11 +208,15 @@ impl Logs {
             });
             durable.begun = Some(begun);
             durable.is_flushing = false;
+            self.flushed.notify_all();
             match result {
-                Ok(until) => durable.until = until,
+                // It began after `at` was written, unless that is of another log.
+                Ok(until) => {
+                    durable.until = until;
+                    return Ok(());
+                }
                 Err(error) => durable.failed = Some(Arc::new(error)),
             }
-            self.flushed.notify_all();
         }
     }
 

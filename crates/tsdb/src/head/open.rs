@@ -63,6 +63,7 @@ impl Head {
             aliases,
             report,
         } = replayed;
+        head.index.adopt(&[], options.references_after);
         head.files.open_for_writing()?;
         let logs = Arc::new(Logs::open(dir, &options)?);
         logs.expire(aliases);

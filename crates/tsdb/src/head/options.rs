@@ -46,8 +46,11 @@ pub struct HeadOptions {
     pub out_of_order_cap: usize,
     /// How far ahead of now a sample may be, in milliseconds; `i64::MAX` for no limit.
     pub future_max: i64,
-    /// Series that there may be.
+    /// Series that there may be, unless [`Head::set_series_max`](super::Head::set_series_max) says other.
     pub series_max: usize,
+    /// New series have references above this: no one who knew another head in the place of this one
+    /// takes them for theirs.
+    pub references_after: u64,
     /// So many exemplars are kept, the newest ones.
     pub exemplars_max: usize,
     /// When a write may be acknowledged.
@@ -72,6 +75,7 @@ impl Default for HeadOptions {
             out_of_order_cap: BUFFER_SIZE,
             future_max: 10 * 60 * 1000,
             series_max: usize::MAX,
+            references_after: 0,
             exemplars_max: 100_000,
             sync: SyncMode::default(),
             wal: WriterOptions::default(),

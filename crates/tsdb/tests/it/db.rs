@@ -20,7 +20,7 @@ const START: i64 = 1_700_000_000_000;
 /// Times and bits of values by series.
 type Samples = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
-fn options() -> DbOptions {
+pub(crate) fn options() -> DbOptions {
     DbOptions {
         head: HeadOptions {
             out_of_order_window: 30 * MINUTE,
@@ -34,7 +34,7 @@ fn options() -> DbOptions {
     }
 }
 
-fn open(dir: &Path, options: DbOptions) -> Db {
+pub(crate) fn open(dir: &Path, options: DbOptions) -> Db {
     Db::open(dir, options, &mut |_| {}).unwrap()
 }
 
@@ -206,7 +206,7 @@ fn days_of_writes_are_what_was_written() {
 }
 
 /// A database with some hours of samples that are due to be cut.
-fn filled(dir: &Path, hours: i64) -> (Db, Samples) {
+pub(crate) fn filled(dir: &Path, hours: i64) -> (Db, Samples) {
     let db = open(dir, options());
     let (mut model, mut numbers) = (Samples::new(), Numbers(7));
     for minute in 0..60 * hours {
@@ -638,4 +638,30 @@ fn who_comes_back_while_it_is_cut() -> bool {
     });
     assert_eq!(read(&db, TimeRange::ALL), model);
     !db.blocks().is_empty()
+}
+
+/// Between two late samples there may be ages, which nobody walks through.
+#[test]
+fn late_samples_of_long_ago_are_cut_without_delay() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.head.out_of_order_window = i64::MAX;
+    let db = open(dir.path(), options);
+    let write = |i: u64, t: i64| {
+        let mut batch = Batch::new();
+        batch.series(&labels(i));
+        batch.float(t, 1.0);
+        assert_eq!(db.append(&batch, START).unwrap().rejected, []);
+    };
+    const LONG: i64 = 1 << 52;
+    let times = [START, START - LONG, START - LONG / 2, START - HOUR];
+    for (i, t) in [0, 1].iter().flat_map(|i| times.map(|t| (*i, t))) {
+        write(i, t);
+    }
+    let all = read(&db, TimeRange::ALL);
+    let mut cut = db.flush(START).unwrap().cut;
+    cut.dedup();
+    assert_eq!(cut.len(), 4);
+    assert_eq!(read(&db, TimeRange::ALL), all);
+    assert_eq!(all[&labels(1)].len(), 4);
 }

@@ -1,7 +1,9 @@
 //! Disks without room, as the kernel has them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +13,7 @@ use tsdb::db::{Db, DbOptions};
 use tsdb::durable;
 use tsdb::head::{HeadOptions, SyncMode};
 
-use crate::db::read;
+use crate::db::{filled, open, options, read};
 
 const MINUTE: i64 = 60_000;
 const START: i64 = 1_700_000_000_000;
@@ -112,6 +114,66 @@ fn a_log_of_late_samples_that_had_no_room_begins_once_there_is() {
     drop(db);
     let db = Db::open(dir.path(), options, &mut |_| {}).unwrap();
     assert_eq!(times(&db), written);
+}
+
+/// What is in a directory, but for logs and head chunks.
+fn blocks(dir: &Path) -> BTreeSet<OsString> {
+    let names = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
+    let is_block = |name: &OsString| name.len() >= 26;
+    names.filter(is_block).collect()
+}
+
+/// Writes a file until there is no room for a byte.
+fn fill_bytes(file: &Path) {
+    let mut file = fs::File::create(file).unwrap();
+    for len in [1 << 20, 1 << 12, 1] {
+        let bytes = vec![1; len];
+        while let Ok(1..) = file.write(&bytes) {}
+    }
+}
+
+#[test]
+fn blocks_that_find_no_room_leave_what_they_are_made_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, ballast) = (dir.path().join("data"), dir.path().join("ballast"));
+    let Some(_mount) = FewFiles::mount(dir.path(), 5000) else {
+        return;
+    };
+    let (mut db, model) = filled(&data, 30);
+    for is_merged in [false, true] {
+        let before = blocks(&data);
+        let files = fill(dir.path());
+        for _ in 0..2 {
+            db.compact(START).unwrap_err();
+            assert_eq!(blocks(&data), before, "no place for a file");
+        }
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
+        fill_bytes(&ballast);
+        for _ in 0..2 {
+            db.compact(START).unwrap_err();
+            assert_eq!(blocks(&data), before, "no place for bytes");
+        }
+        fs::remove_file(&ballast).unwrap();
+        assert!(read(&db, TimeRange::ALL) == model);
+        if is_merged {
+            break;
+        }
+        // Blocks are cut, and there is not twice their room for merging them.
+        drop(db);
+        let options = DbOptions {
+            free_bytes_min: 1,
+            ..options()
+        };
+        db = open(&data, options);
+        db.check_disk(1);
+        let error = db.compact(START).unwrap_err();
+        assert!(error.to_string().contains("merge"), "{error}");
+        assert!(blocks(&data).len() > 5);
+        db.check_disk(u64::MAX);
+    }
+    let done = db.compact(START).unwrap();
+    assert!(!done.merged.is_empty());
+    assert!(read(&db, TimeRange::ALL) == model);
 }
 
 #[test]
