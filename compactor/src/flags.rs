@@ -220,6 +220,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "debug.halt-on-error",
         "debug.accept-malformed-index",
     ],
+    loud: &[],
     refused: &[],
 };
 

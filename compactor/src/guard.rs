@@ -13,7 +13,8 @@ use bucket::{Bucket, Result};
 use futures::future::join_all;
 use runtime::Clock;
 use runtime::process::host_name;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// How long a lease lasts unless it is renewed.
@@ -38,7 +39,11 @@ pub(crate) struct Guard {
 
 /// The guards of a compactor that works, for who stops it.
 #[derive(Debug, Default)]
-pub(crate) struct Held(StdMutex<Vec<Arc<Guard>>>);
+pub(crate) struct Held {
+    guards: StdMutex<Vec<Arc<Guard>>>,
+    /// Questions under way. Each ends with a guard that is held, or one that is given back.
+    asking: StdMutex<Vec<JoinHandle<()>>>,
+}
 
 impl Held {
     /// Keeps hold of `guard`.
@@ -52,15 +57,29 @@ impl Held {
         self.all().retain(|held| !Arc::ptr_eq(held, guard));
     }
 
-    /// Lets the next compactor in, if this one works.
+    /// Lets the next compactor in, if this one works or is about to.
     pub(crate) async fn release(&self) {
+        let asking = std::mem::take(&mut *lock(&self.asking));
+        // A store that does not answer in time leaves a lease that runs out by itself.
+        let _ = timeout(RELEASE_TIME_MAX, join_all(asking)).await;
         let guards = std::mem::take(&mut *self.all());
         join_all(guards.iter().map(|guard| guard.release())).await;
     }
 
-    fn all(&self) -> MutexGuard<'_, Vec<Arc<Guard>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs `question` to its end, whoever waits for it.
+    fn ask(&self, question: impl Future<Output = ()> + Send + 'static) {
+        let mut asking = lock(&self.asking);
+        asking.retain(|asked| !asked.is_finished());
+        asking.push(tokio::spawn(question));
     }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Guard>>> {
+        lock(&self.guards)
+    }
+}
+
+fn lock<T>(mutex: &StdMutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes leases of a bucket, as often as they are lost.
@@ -68,7 +87,7 @@ pub(crate) struct Gate {
     bucket: Bucket,
     conditional: ConditionalPut,
     /// By name. Each remembers since when somebody else's lease has not moved.
-    takers: Mutex<HashMap<String, LeaseTaker>>,
+    takers: Arc<Mutex<HashMap<String, LeaseTaker>>>,
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
 }
@@ -102,7 +121,7 @@ impl Gate {
         Ok(Self {
             bucket: bucket.clone(),
             conditional,
-            takers: Mutex::default(),
+            takers: Arc::default(),
             clock,
             held,
         })
@@ -161,13 +180,18 @@ impl Gate {
         guard.release().await;
     }
 
+    /// The question goes on when nobody waits for its answer any more: a lease that it takes is given
+    /// back then. Cut off in the middle, it would leave one that nobody knows of.
     async fn ask(&self, name: &str) -> Result<Asked> {
-        let guard = |lease| {
-            self.held.take(Guard {
-                name: name.to_owned(),
+        let (held, clock) = (Arc::clone(&self.held), Arc::clone(&self.clock));
+        let of = name.to_owned();
+        let guard = move |lease| {
+            let guard = Guard {
+                name: of,
                 lease,
-                clock: Arc::clone(&self.clock),
-            })
+                clock,
+            };
+            held.take(guard)
         };
         if self.conditional == ConditionalPut::Unsupported {
             return Ok(Asked::Ours(guard(None)));
@@ -178,11 +202,24 @@ impl Gate {
             let holder = format!("process {} on {}", std::process::id(), host_name());
             LeaseTaker::new(self.bucket.clone(), name, &holder, TTL_MS, self.conditional)
         });
-        let taken = taker.try_take(self.clock.now_ms()).await;
-        self.takers.lock().await.insert(name.to_owned(), taker);
-        Ok(match taken? {
-            Taken::Ours(lease) => Asked::Ours(guard(Some(Mutex::new(Some(lease))))),
-            Taken::HeldBy(holder) => Asked::HeldBy(holder),
+        let (takers, held) = (Arc::clone(&self.takers), Arc::clone(&self.held));
+        let (name, now_ms) = (name.to_owned(), self.clock.now_ms());
+        let (tell, answer) = oneshot::channel();
+        self.held.ask(async move {
+            let taken = taker.try_take(now_ms).await;
+            takers.lock().await.insert(name, taker);
+            let asked = taken.map(|taken| match taken {
+                Taken::Ours(lease) => Asked::Ours(guard(Some(Mutex::new(Some(lease))))),
+                Taken::HeldBy(holder) => Asked::HeldBy(holder),
+            });
+            if let Err(Ok(Asked::Ours(guard))) = tell.send(asked) {
+                held.forget(&guard);
+                guard.release().await;
+            }
+        });
+        answer.await.unwrap_or_else(|_| {
+            // It panicked, or the process ends.
+            Ok(Asked::HeldBy("nobody that could be asked for".to_owned()))
         })
     }
 }

@@ -102,6 +102,7 @@ pub fn start(config: Config) -> Result<(), Error> {
             action: "open the bucket".to_owned(),
             source: Box::new(e),
         })?;
+        bucket.warn_if_new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         let deps = Deps {
@@ -260,24 +261,21 @@ impl Compactor {
         result
     }
 
-    /// Passes again and again, or until there is nothing left that another compactor is at.
+    /// Passes again and again, or until nothing is left but what another compactor is at.
     async fn passes(&self, gate: &Gate, guard: Arc<Guard>) -> Result<Report, bucket::Error> {
         let pass = self.pass_through(gate, guard);
         let mut all = Report::default();
         loop {
             let report = self.pass(&pass).await?;
             add(&self.metrics.iterations, 1);
-            let is_done = report.busy.is_empty();
-            match self.config.wait {
-                Some(pause) => sleep(pause).await,
-                None => {
-                    all.join(report);
-                    if is_done {
-                        return Ok(all);
-                    }
-                    sleep(ASK_EVERY).await;
+            let Some(pause) = self.config.wait else {
+                if all.is_complete_with(report) {
+                    return Ok(all);
                 }
-            }
+                sleep(ASK_EVERY).await;
+                continue;
+            };
+            sleep(pause).await;
         }
     }
 

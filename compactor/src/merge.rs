@@ -18,6 +18,7 @@ use bucket::{
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use runtime::process::blocking;
 use tsdb::block::{Block, CHUNKS_DIR, INDEX_FILE, META_FILE, Meta};
+use tsdb::db::disk::free_bytes;
 use tsdb::merge::Overlap;
 use ulid::Ulid;
 
@@ -43,6 +44,20 @@ pub enum MergeError {
         path: PathBuf,
         /// The system's refusal.
         source: io::Error,
+    },
+    /// The disk would fill up. What is to be merged stays as it is, and so does other work on the disk.
+    #[error(
+        "merging takes {needed} bytes in {}, twice what the blocks have, and {free} are free; free some \
+         space, or name a directory on a larger disk by --data-dir",
+        path.display()
+    )]
+    NoRoom {
+        /// The working directory.
+        path: PathBuf,
+        /// Bytes that the merge would write.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
     /// The blocks hold something else than was downloaded.
     #[error("block {0} changed while it was read")]
@@ -117,6 +132,10 @@ impl Workshop {
         if !missing.is_empty() {
             return Ok(Merged::Damaged(missing));
         }
+        ensure_room(
+            &work.path,
+            members.iter().map(|block| block.files.bytes).sum(),
+        )?;
         let downloads = members.iter().map(|block| self.download(block, &work.path));
         let downloads: Vec<_> = downloads.collect();
         let sizes: Vec<u64> = stream::iter(downloads)
@@ -201,6 +220,20 @@ impl Workshop {
             .try_collect()
             .await?;
         Ok(sizes.iter().sum())
+    }
+}
+
+/// Looks before anything is downloaded whether blocks of `bytes` and what is made of them will find room.
+fn ensure_room(dir: &Path, bytes: u64) -> Result<(), MergeError> {
+    let needed = bytes.saturating_mul(2);
+    let free = free_bytes(dir)?;
+    match free < needed {
+        true => Err(MergeError::NoRoom {
+            path: dir.to_owned(),
+            needed,
+            free,
+        }),
+        false => Ok(()),
     }
 }
 

@@ -50,6 +50,24 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds what the next pass came to. True when a further one would do nothing: no group is busy, or
+    /// those that are were so in the pass before, and in this one nothing was merged.
+    pub(crate) fn is_complete_with(&mut self, mut next: Self) -> bool {
+        next.busy.sort();
+        let is_theirs = next.merged.is_empty() && next.busy == self.busy;
+        let is_complete = next.busy.is_empty() || is_theirs;
+        self.busy = std::mem::take(&mut next.busy);
+        if is_complete && !self.busy.is_empty() {
+            let groups = &self.busy;
+            tracing::warn!(
+                ?groups,
+                "groups are left to the compactors that are at them"
+            );
+        }
+        self.join(next);
+        is_complete
+    }
+
     /// Adds what another pass, or a part of this one, came to.
     pub(crate) fn join(&mut self, other: Self) {
         self.merged.extend(other.merged);

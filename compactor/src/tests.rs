@@ -440,6 +440,75 @@ async fn a_group_that_another_is_at_is_left_for_later() {
     assert_eq!(compactor.pass(&pass).await.unwrap(), Report::default());
 }
 
+/// Nothing is downloaded that finds no room, and nothing is left behind.
+#[tokio::test]
+async fn a_merge_that_finds_no_room_is_left_for_later() {
+    let (bench, ids) = Bench::filled(&PRODUCERS[..5]).await;
+    let gate = bench.gate(&bench.bucket).await.unwrap();
+    let guard = gate.pass(LEASE).await.unwrap();
+    let compactor = bench.compactor(&bench.bucket);
+    let workshop = compactor.pass_through(&gate, guard).workshop;
+    let found = view(&bench.bucket, NOW_MS).await;
+    let mut group = group::groups(&found).remove(0);
+    let before = bench.read().await;
+    let bytes = std::mem::replace(
+        &mut Arc::make_mut(&mut group.blocks[0].files).bytes,
+        u64::MAX / 4,
+    );
+    let new = Ulid::from_parts(NOW_MS.unsigned_abs(), 7);
+    let error = workshop.merge(&group, &ids[..4], new, NOW_MS).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("merging takes "), "{error}");
+    assert!(error.contains("--data-dir"), "{error}");
+    let left = fs::read_dir(work_dir(&bench.config.data_dir)).unwrap();
+    assert_eq!(left.count(), 0);
+    Arc::make_mut(&mut group.blocks[0].files).bytes = bytes;
+    workshop
+        .merge(&group, &ids[..4], new, NOW_MS)
+        .await
+        .unwrap();
+    assert_eq!(bench.read().await, before);
+}
+
+/// Who was to do all once does what it can, and does not wait for those who hold the rest.
+#[tokio::test]
+async fn who_works_once_leaves_busy_groups_to_others() {
+    let (bench, _) = Bench::filled(&PRODUCERS).await;
+    let other = bench.gate(&bench.bucket).await.unwrap();
+    let found = view(&bench.bucket, NOW_MS).await;
+    let groups = group::groups(&found);
+    let of_a = groups.iter().find(|g| g.labels["replica"] == "a").unwrap();
+    let name = format!("{GROUP_LEASE}-{}", of_a.key());
+    let held = other.pass(&name).await.unwrap();
+    let report = timeout(Duration::from_secs(120), bench.pass_over(&bench.bucket)).await;
+    let report = report.expect("it ends").unwrap();
+    assert_eq!((report.merged.len(), report.busy), (1, vec![of_a.key()]));
+    assert_eq!(report.failures, Vec::<String>::new());
+    other.let_go(&held).await;
+    let report = bench.pass().await;
+    assert_eq!((report.merged.len(), report.busy), (1, vec![]));
+}
+
+/// A question for a lease that nobody waits for any more leaves none behind.
+#[tokio::test]
+async fn who_is_stopped_while_it_asks_leaves_no_lease() {
+    const SLOW: Duration = Duration::from_millis(40);
+    let (bench, _) = Bench::filled(&[]).await;
+    let (slow, faults) = FaultStore::over(&bench.bucket);
+    let held = Arc::<Held>::default();
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&bench.clock);
+    let gate = Gate::new(&slow, clock, Arc::clone(&held)).await.unwrap();
+    faults.on_keys("leases/", Fault::Delay(SLOW));
+    for (n, patience) in [20, 60, 100, 140].into_iter().enumerate() {
+        let name = format!("asked-{n}");
+        let asked = timeout(Duration::from_millis(patience), gate.try_pass(&name)).await;
+        assert!(asked.is_err(), "{patience} ms are not enough");
+        held.release().await;
+        let next = bench.gate(&bench.bucket).await.unwrap();
+        assert!(next.try_pass(&name).await.unwrap().is_some(), "{patience}");
+    }
+}
+
 #[tokio::test]
 async fn one_cleans_at_a_time() {
     let (bench, ids) = Bench::filled(&PRODUCERS[..1]).await;
