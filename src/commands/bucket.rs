@@ -69,7 +69,21 @@ impl Target {
     }
 }
 
+/// The bucket that is looked at or changed.
 fn open(
+    flags: &BucketFlags,
+    environment: &Environment,
+    patience: Patience,
+) -> anyhow::Result<Bucket> {
+    let config = flags.require(environment)?;
+    Ok(Bucket::open_existing(
+        config.text().unwrap_or_default(),
+        patience,
+    )?)
+}
+
+/// The bucket that blocks are put into; it may be new.
+fn open_to_fill(
     flags: &BucketFlags,
     environment: &Environment,
     patience: Patience,

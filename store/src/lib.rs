@@ -76,6 +76,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "store.enable-index-header-lazy-reader",
         "store.enable-lazy-expanded-postings",
     ],
+    loud: &[],
     refused: &[],
 };
 
@@ -181,5 +182,7 @@ fn open_bucket(config: &BucketConfig) -> Result<Bucket, Error> {
     };
     let text = config.text();
     let text = text.ok_or_else(|| refused("name a bucket".to_owned()))?;
-    Bucket::open(text, Patience::Interactive).map_err(|e| refused(e.chain()))
+    let bucket = Bucket::open(text, Patience::Interactive).map_err(|e| refused(e.chain()))?;
+    bucket.warn_if_new();
+    Ok(bucket)
 }

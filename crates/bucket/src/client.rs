@@ -29,6 +29,8 @@ pub struct Bucket {
     prefix: Arc<str>,
     /// The directory that the store is, when it is a local one.
     root: Option<Arc<std::path::Path>>,
+    /// The directory was not there.
+    is_new: bool,
     /// What every object that is written bears.
     attributes: Arc<Attributes>,
     metrics: Arc<Metrics>,
@@ -84,6 +86,7 @@ impl Bucket {
             name: name.into(),
             prefix: prefix.into(),
             root: None,
+            is_new: false,
             attributes: Arc::default(),
             metrics: Arc::default(),
             compares_tags: Arc::new(AtomicBool::new(true)),
@@ -118,6 +121,30 @@ impl Bucket {
     pub fn in_local(mut self, root: &std::path::Path) -> Self {
         self.root = Some(root.into());
         self
+    }
+
+    /// The same bucket, whose directory was not there and has just been made.
+    #[must_use]
+    pub(crate) fn just_made(mut self) -> Self {
+        self.is_new = true;
+        self
+    }
+
+    /// True when it is a local directory that was made by opening it. Who only reads may have been told a
+    /// wrong name.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Tells who looks for blocks in a directory that there was none.
+    pub fn warn_if_new(&self) {
+        if self.is_new {
+            tracing::warn!(
+                directory = self.name(),
+                "the bucket's directory was not there, so it is empty; if there are blocks somewhere, \
+                 its name is wrong"
+            );
+        }
     }
 
     /// True when it is a local directory.

@@ -97,12 +97,21 @@ struct Filesystem {
     directory: String,
 }
 
+/// What becomes of a directory that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    Make,
+    Refuse,
+}
+
 /// A store, the bucket's name, and what of the configuration has no effect.
 struct Opened {
     store: Arc<dyn ObjectStore>,
     name: String,
     /// The directory that the store is.
     root: Option<PathBuf>,
+    /// It was not there.
+    is_new: bool,
     /// What every object that is written bears.
     attributes: Attributes,
     without_effect: Vec<&'static str>,
@@ -118,11 +127,23 @@ impl Bucket {
     /// here, or asks for what the client cannot do; [`Error::Local`] when a directory cannot be
     /// made.
     pub fn open(yaml: &str, patience: Patience) -> Result<Self> {
+        Self::open_as(yaml, patience, Absent::Make)
+    }
+
+    /// As [`Bucket::open`], for who looks for blocks: a directory must be there.
+    ///
+    /// # Errors
+    /// As [`Bucket::open`], and [`Error::Config`] for a directory that is not there.
+    pub fn open_existing(yaml: &str, patience: Patience) -> Result<Self> {
+        Self::open_as(yaml, patience, Absent::Refuse)
+    }
+
+    fn open_as(yaml: &str, patience: Patience, absent: Absent) -> Result<Self> {
         let yaml = first_document(yaml);
         let head: Head = parse(yaml)?;
         let kind = head.kind.to_uppercase();
         let opened = match kind.as_str() {
-            "FILESYSTEM" => open_directory(&body::<Filesystem>(yaml)?)?,
+            "FILESYSTEM" => open_directory(&body::<Filesystem>(yaml)?, absent)?,
             "S3" => s3::open(body(yaml)?, patience)?,
             "GCS" => gcs::open(body(yaml)?, patience)?,
             "AZURE" => azure::open(body(yaml)?, patience)?,
@@ -143,6 +164,10 @@ impl Bucket {
         let bucket = Self::new(opened.store, &opened.name, &head.prefix)
             .with_attributes(opened.attributes)
             .with_pace(opened.pace);
+        let bucket = match opened.is_new {
+            true => bucket.just_made(),
+            false => bucket,
+        };
         Ok(match &opened.root {
             Some(root) => bucket.in_local(root),
             None => bucket,
@@ -156,21 +181,30 @@ impl Bucket {
     /// # Errors
     /// [`Error::Local`], [`Error::Store`].
     pub fn in_directory(dir: &Path) -> Result<Self> {
-        let opened = open_directory(&Filesystem {
-            directory: dir.to_string_lossy().into_owned(),
-        })?;
+        let directory = dir.to_string_lossy().into_owned();
+        let opened = open_directory(&Filesystem { directory }, Absent::Make)?;
         Ok(Self::new(opened.store, &opened.name, "").in_local(dir))
     }
 }
 
-fn open_directory(config: &Filesystem) -> Result<Opened> {
+fn open_directory(config: &Filesystem, absent: Absent) -> Result<Opened> {
     if config.directory.is_empty() {
         return Err(Error::Config(
             "config.directory is empty; name the directory that holds the blocks".to_owned(),
         ));
     }
     let dir = Path::new(&config.directory);
+    let is_new = !dir.exists();
+    if is_new && absent == Absent::Refuse {
+        return Err(Error::Config(format!(
+            "directory {} is not there; name the one that holds the blocks",
+            dir.display()
+        )));
+    }
     fs::create_dir_all(dir).map_err(|e| Error::local("create", dir, e))?;
+    if is_new {
+        tracing::info!(directory = config.directory, "made the bucket's directory");
+    }
     let store = LocalFileSystem::new_with_prefix(dir)
         .map_err(|e| Error::store("open", &config.directory, e))?
         .with_fsync(true)
@@ -179,6 +213,7 @@ fn open_directory(config: &Filesystem) -> Result<Opened> {
         store: Arc::new(store),
         name: config.directory.clone(),
         root: Some(dir.to_owned()),
+        is_new,
         attributes: Attributes::new(),
         without_effect: Vec::new(),
         pace: Arc::default(),
@@ -262,8 +297,13 @@ mod tests {
             "type: filesystem\nconfig:\n  directory: {}\nprefix: p\n",
             path.display()
         );
+        let error = Bucket::open_existing(&yaml, Patience::Background).unwrap_err();
+        assert!(error.to_string().contains("a/b is not there"), "{error}");
+        assert!(!path.exists());
         let bucket = Bucket::open(&yaml, Patience::Background).unwrap();
-        assert!(path.is_dir());
+        assert!(path.is_dir() && bucket.is_new());
+        Bucket::open_existing(&yaml, Patience::Background).unwrap();
+        assert!(!Bucket::open(&yaml, Patience::Background).unwrap().is_new());
         assert_eq!(bucket.path("k").unwrap().as_ref(), "p/k");
     }
 

@@ -20,7 +20,7 @@ use ulid::Ulid;
 
 use super::progress::{Progress, Work};
 use super::select::Selection;
-use super::{block_files, look_at, on_runtime, open};
+use super::{block_files, look_at, on_runtime, open, open_to_fill};
 
 /// Pause between two runs.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -112,7 +112,7 @@ pub(super) fn run(
         config_file: args.to_file.clone(),
         config: args.to_text.clone(),
     };
-    let to = open(&to, environment, Patience::Background);
+    let to = open_to_fill(&to, environment, Patience::Background);
     let to = to.context("open the bucket of --objstore-to.config-file")?;
     // Where time does not matter, blocks are named.
     let filters = match args.ids.is_empty() {

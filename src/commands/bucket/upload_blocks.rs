@@ -14,7 +14,7 @@ use ulid::Ulid;
 
 use super::progress::{Progress, Work};
 use super::select::label;
-use super::{on_runtime, open};
+use super::{on_runtime, open_to_fill};
 
 /// Flags of the tool.
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let bucket = open(&args.bucket, environment, Patience::Background)?;
+    let bucket = open_to_fill(&args.bucket, environment, Patience::Background)?;
     let labels: BTreeMap<String, String> = args.labels.iter().cloned().collect();
     let origin = Origin {
         hash: args.hash,

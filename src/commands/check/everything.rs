@@ -338,7 +338,7 @@ impl Check<'_> {
         let opened = opened.and_then(|config| match config.text() {
             None => Ok(None),
             Some(text) => {
-                let bucket = Bucket::open(text, Patience::Interactive);
+                let bucket = Bucket::open_existing(text, Patience::Interactive);
                 bucket.map(Some).map_err(|e| e.chain())
             }
         });
@@ -402,7 +402,7 @@ impl Check<'_> {
             let shown = |_: &Vec<String>| "all flags are known".to_owned();
             if let Some(ignored) = self.report.judge("flags", file, ignored, shown) {
                 for flag in ignored {
-                    let detail = format!("--{flag} of Thanos is not supported and is ignored");
+                    let detail = format!("{flag} of Thanos is not supported and is ignored");
                     self.report.warn("flags", file, detail);
                 }
             }

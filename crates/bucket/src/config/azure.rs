@@ -112,6 +112,7 @@ pub(super) fn open(mut config: Azure, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.container,
         root: None,
+        is_new: false,
         attributes: Attributes::new(),
         without_effect,
         pace,

@@ -58,6 +58,7 @@ pub(super) fn open(config: Gcs, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.bucket,
         root: None,
+        is_new: false,
         attributes: Attributes::new(),
         without_effect,
         pace,

@@ -97,6 +97,7 @@ pub(super) fn open(config: S3, patience: Patience) -> Result<Opened> {
         store: Arc::new(store),
         name: config.bucket,
         root: None,
+        is_new: false,
         attributes,
         without_effect,
         pace,
