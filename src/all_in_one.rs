@@ -73,7 +73,7 @@ pub(crate) fn run(
     let mut config = flags.resolve(environment)?;
     make_dir("data-dir", &config.data_dir)?;
     config.shown_flags = shown;
-    let identity = Identity::read(&config.data_dir, &process::host_name());
+    let identity = Identity::read(&config.data_dir, &process::host_name())?;
     config.ingester.tsdb.default_labels = Labels::from_pairs([(REPLICA_LABEL, identity.replica())]);
     let receiving = config.ingester.protocols.threads_max();
     let threads = config.querier.http.threads_max() + receiving + SPARE_THREADS;

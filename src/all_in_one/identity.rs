@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// The file in the data directory.
 const FILE_NAME: &str = "identity.json";
 
+/// The version of the file.
+const VERSION: u32 = 1;
+
 /// What is in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
@@ -39,24 +42,44 @@ pub(super) struct Identity {
 impl Identity {
     /// The one of the data in `data_dir`, on a host called `host`. Nothing is written yet: the data may
     /// be another process'.
-    pub(super) fn read(data_dir: &Path, host: &str) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::System`] when there is data whose name cannot be read: under another one, everything
+    /// that was shipped would be there twice.
+    pub(super) fn read(data_dir: &Path, host: &str) -> Result<Self, Error> {
         let path = data_dir.join(FILE_NAME);
         let kept = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
+            Ok(bytes) => parse(&bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
-        let kept: Option<Kept> = kept.unwrap_or_else(|error| {
-            let path = path.display();
-            tracing::warn!(%path, %error, "cannot read who this process is; it is named after the host");
-            None
-        });
+        let kept = match kept {
+            Ok(kept) => kept,
+            // As a power cut leaves it at the first start.
+            Err(error) if is_cut_off(&error) && !holds_data(data_dir) => {
+                let path = path.display();
+                tracing::warn!(%path, %error, "who this process is was not written down; it is named after the host");
+                None
+            }
+            Err(source) => {
+                return Err(Error::System {
+                    action: format!(
+                        "read from {} which name the data was shipped under; restore that file, make it \
+                         readable, or write {{\"version\": 1, \"replica\": \"NAME\", \
+                         \"external_labels\": {{}}}} into it with the NAME that blocks in the bucket have as \
+                         promontory_replica; only if nothing was ever shipped, remove it",
+                        path.display()
+                    ),
+                    source,
+                });
+            }
+        };
         let replica = kept.as_ref().map_or(host, |kept| &kept.replica).to_owned();
-        Self {
+        Ok(Self {
             path,
             replica,
             kept,
-        }
+        })
     }
 
     /// The name among replicas.
@@ -89,7 +112,7 @@ impl Identity {
             );
         }
         let new = Kept {
-            version: 1,
+            version: VERSION,
             replica: self.replica.clone(),
             external_labels: labels,
         };
@@ -101,6 +124,45 @@ impl Identity {
             source,
         })
     }
+}
+
+/// What the file says.
+fn parse(bytes: &[u8]) -> io::Result<Kept> {
+    let kept: Kept = serde_json::from_slice(bytes).map_err(io::Error::from)?;
+    match kept.version {
+        VERSION => Ok(kept),
+        version => {
+            let reason = format!("version {version} is of a later program; start that");
+            Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+        }
+    }
+}
+
+/// True for a file of which a crash left a part, or nothing.
+fn is_cut_off(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, UnexpectedEof};
+    matches!(error.kind(), InvalidData | UnexpectedEof)
+}
+
+/// True when somebody wrote samples into the directory, or may have.
+fn holds_data(data_dir: &Path) -> bool {
+    let mut todo = vec![data_dir.join("tsdb")];
+    while let Some(dir) = todo.pop() {
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(_) => return true,
+        };
+        for entry in entries {
+            match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
+                Ok((path, found)) if found.is_dir() => todo.push(path),
+                // The lock has the number of the process.
+                Ok((path, found)) if found.len() == 0 || path.ends_with("lock") => {}
+                _ => return true,
+            }
+        }
+    }
+    false
 }
 
 /// Replaces the file, so that a crash leaves the old one or the new one.
@@ -125,15 +187,51 @@ mod tests {
     fn the_name_stays_when_the_host_has_another_one() {
         let dir = tempfile::tempdir().unwrap();
         let one = Labels::from_pairs([("dc", "one")]);
-        let first = Identity::read(dir.path(), "c1");
+        let first = Identity::read(dir.path(), "c1").unwrap();
         assert_eq!(first.replica(), "c1");
         first.keep(&one).unwrap();
-        let second = Identity::read(dir.path(), "c2");
+        let second = Identity::read(dir.path(), "c2").unwrap();
         assert_eq!(second.replica(), "c1");
         second.keep(&one).unwrap();
-        // What cannot be read keeps nobody from starting.
-        fs::write(dir.path().join(FILE_NAME), "{").unwrap();
-        assert_eq!(Identity::read(dir.path(), "c3").replica(), "c3");
+    }
+
+    #[test]
+    fn data_does_not_change_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE_NAME);
+        let read = || Identity::read(dir.path(), "c3");
+        for cut_off in ["", "{", "{\"version\": 1, \"repl"] {
+            fs::write(&file, cut_off).unwrap();
+            assert_eq!(read().unwrap().replica(), "c3");
+        }
+        let wal = dir.path().join("tsdb/wal");
+        fs::create_dir_all(&wal).unwrap();
+        fs::write(dir.path().join("tsdb/lock"), "7").unwrap();
+        fs::write(wal.join("00000000"), "").unwrap();
+        assert_eq!(read().unwrap().replica(), "c3");
+        fs::write(wal.join("00000000"), "a sample").unwrap();
+        for unreadable in ["", "{", "{\"replica\": \"c1\"}"] {
+            fs::write(&file, unreadable).unwrap();
+            let error = read().unwrap_err().chain();
+            assert!(error.contains("identity.json"), "{error}");
+            assert!(error.contains("restore that file"), "{error}");
+            assert_eq!(fs::read(&file).unwrap(), unreadable.as_bytes());
+        }
+        fs::write(
+            &file,
+            r#"{"version":1,"replica":"c1","external_labels":{}}"#,
+        )
+        .unwrap();
+        assert_eq!(read().unwrap().replica(), "c1");
+        // Of a later version, whether there is data or not.
+        fs::remove_dir_all(dir.path().join("tsdb")).unwrap();
+        fs::write(
+            &file,
+            r#"{"version":2,"replica":"c1","external_labels":{}}"#,
+        )
+        .unwrap();
+        let error = read().unwrap_err().chain();
+        assert!(error.contains("version 2"), "{error}");
     }
 
     #[test]
@@ -141,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let map = |value: &str| BTreeMap::from([("dc".to_owned(), value.to_owned())]);
         let replaced = |value: &str| {
-            let identity = Identity::read(dir.path(), "host");
+            let identity = Identity::read(dir.path(), "host").unwrap();
             let before = identity.replaced(&map(value)).cloned();
             identity.keep(&Labels::from_pairs([("dc", value)])).unwrap();
             before
