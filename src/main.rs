@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
 use runtime::foreign::{self, ForeignFlags, OwnFlag, Sorted};
 use runtime::shown_flags::shown;
-use runtime::{Environment, Memory, flag_sources, open_files};
+use runtime::{Environment, LoudFlag, Memory, flag_sources, open_files};
 
 /// A highly available, federated metrics system in the shape of Thanos. Without a subcommand it is
 /// everything in one process, on one directory.
@@ -79,7 +79,7 @@ struct Component<F: clap::Args> {
 
 impl<F: clap::Args> Component<F> {
     /// Starts the log, names what was ignored, and yields the component's own flags.
-    fn start(self, ignored: &[String], environment: &Environment) -> F {
+    fn start(self, foreign: &Foreign, environment: &Environment) -> F {
         runtime::log::install(self.log.resolve());
         if let Some(file) = &self.flags_file {
             tracing::info!(file = %file.display(), "flags that nobody said are taken from a file");
@@ -90,14 +90,23 @@ impl<F: clap::Args> Component<F> {
             Some(files) => tracing::info!(files, "so many files and connections may be open"),
             None => tracing::info!("any number of files and connections may be open"),
         }
-        for flag in ignored {
+        for flag in &foreign.ignored {
             tracing::warn!(
                 flag = flag.as_str(),
                 "flag of Thanos is not supported yet and was ignored"
             );
         }
+        for LoudFlag { name, reason, .. } in &foreign.loud {
+            tracing::error!(flag = name, reason, "flag of Thanos was ignored");
+        }
         self.flags
     }
+}
+
+/// Flags of Thanos on a command line that have no effect.
+struct Foreign {
+    ignored: Vec<String>,
+    loud: Vec<LoudFlag>,
 }
 
 /// Thanos' flags that the component called `name` does not have; all of them for the process that is
@@ -148,6 +157,7 @@ fn sort_flags(args: Vec<OsString>, environment: &Environment) -> Result<Sorted, 
         return Ok(Sorted {
             kept: args,
             ignored: Vec::new(),
+            loud: Vec::new(),
         });
     };
     let cli = Cli::command();
@@ -190,7 +200,12 @@ fn check_flags(
     let flag = format!("--{}={file}", flag_sources::FILE_FLAG);
     let args = ["promontory"].into_iter().chain(component).chain([&*flag]);
     let sorted = sort_flags(args.map(OsString::from).collect(), environment);
-    let Sorted { kept, ignored } = sorted.map_err(|e| e.chain())?;
+    let Sorted {
+        kept,
+        mut ignored,
+        loud,
+    } = sorted.map_err(|e| e.chain())?;
+    ignored.extend(loud.iter().map(|flag| format!("--{}", flag.name)));
     match parse(kept) {
         Ok(_) => Ok(ignored),
         Err(error) => {
@@ -204,7 +219,11 @@ fn check_flags(
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let environment = Environment::new(std::env::vars_os()).with_memory(Memory::of_this_process());
-    let Sorted { kept, ignored } = match sort_flags(args, &environment) {
+    let Sorted {
+        kept,
+        ignored,
+        loud,
+    } = match sort_flags(args, &environment) {
         Ok(sorted) => sorted,
         Err(e) => {
             let _ = writeln!(io::stderr(), "error: {e}");
@@ -220,10 +239,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if help { 0 } else { 2 });
         }
     };
+    let foreign = Foreign { ignored, loud };
     let ran = match cli.command {
-        Some(command) => run(command, &ignored, (&environment, shown)),
+        Some(command) => run(command, &foreign, (&environment, shown)),
         None => all_in_one::run(
-            cli.all_in_one.start(&ignored, &environment),
+            cli.all_in_one.start(&foreign, &environment),
             (&environment, shown),
             &mut io::stdout(),
         )
@@ -241,28 +261,28 @@ fn main() -> ExitCode {
 
 fn run(
     command: Command,
-    ignored: &[String],
+    foreign: &Foreign,
     (environment, shown): (&Environment, BTreeMap<String, String>),
 ) -> anyhow::Result<ExitCode> {
     match command {
         Command::Ingester(c) => {
-            let mut config = c.start(ignored, environment).resolve(environment)?;
+            let mut config = c.start(foreign, environment).resolve(environment)?;
             config.shown_flags = shown;
             ingester::build(config).run()?;
         }
         Command::Sidecar(c) => {
-            sidecar::build(c.start(ignored, environment).resolve(environment)?).run()?;
+            sidecar::build(c.start(foreign, environment).resolve(environment)?).run()?;
         }
         Command::Store(c) => {
-            store::build(c.start(ignored, environment).resolve(environment)?).run()?;
+            store::build(c.start(foreign, environment).resolve(environment)?).run()?;
         }
         Command::Querier(c) => {
-            let mut config = c.start(ignored, environment).resolve(environment)?;
+            let mut config = c.start(foreign, environment).resolve(environment)?;
             config.shown_flags = shown;
             querier::build(config).run()?;
         }
         Command::Compactor(c) => {
-            compactor::start(c.start(ignored, environment).resolve(environment)?)?;
+            compactor::start(c.start(foreign, environment).resolve(environment)?)?;
         }
         Command::Bucket(command) => {
             return tool(|out| commands::bucket::run(command, environment, out));

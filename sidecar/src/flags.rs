@@ -138,6 +138,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
     with_value: &["shipper.upload-concurrency"],
     // Damaged blocks are always set aside.
     switches: &["shipper.skip-corrupted-blocks"],
+    loud: &[],
     refused: &[],
 };
 
@@ -232,7 +233,7 @@ impl Flags {
                 reason: format!("{url:?} does not begin with http:// or https://"),
             });
         }
-        let reloader = self.reloader.resolve(environment)?;
+        let reloader = self.reloader.resolve(environment);
         Ok(Config {
             reloader,
             servers: self.servers.resolve()?,

@@ -20,12 +20,16 @@ fn ended(args: &[&str]) -> (Option<i32>, String) {
 fn what_would_do_harm_stops_the_start() {
     for (args, said) in [
         (
-            ["ingester", "--receive.replication-factor=3"],
-            "--receive.replication-factor: series are not spread",
+            ["ingester", "--receive.hashrings-file=rings.json"],
+            "--receive.hashrings-file: series are not spread",
         ),
         (
-            ["querier", "--selector-label=a=\"b\""],
-            "--selector-label: a querier answers over all",
+            ["querier", "--selector.relabel-config-file=a.yaml"],
+            "--selector.relabel-config-file: a querier answers over all",
+        ),
+        (
+            ["querier", "--store=127.0.0.1:10901"],
+            "--store: as in Thanos there is no such flag any more; name the address by --endpoint",
         ),
         (
             ["querier", "--query.tenant-certificate-field=CN"],
@@ -84,6 +88,27 @@ fn a_querier_with_nobody_to_ask_answers_nothing() -> anyhow::Result<()> {
         assert!(!answer.body.contains("warnings"), "{answer:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_receiver_of_a_hashring_starts_and_says_that_it_is_alone() {
+    let (code, error) = ended(&[
+        "receive",
+        "--receive.hashrings-file",
+        "rings.json",
+        "--receive.local-endpoint=127.0.0.1:10901",
+        "--receive.replication-factor=3",
+        "--receive.limits-config=7",
+    ]);
+    assert_eq!(code, Some(1), "{error}");
+    for said in [
+        "flag=receive.hashrings-file reason=\"series are not spread",
+        "flag=receive.replication-factor reason=\"what is sent here is stored here only, once",
+        "error: --receive.limits-config",
+    ] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    assert_eq!(error.matches("level=error").count(), 2, "{error}");
 }
 
 #[test]

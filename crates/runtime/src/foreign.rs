@@ -6,7 +6,8 @@
 //! Thanos that is newer than our lists, which is told by how it begins. What is nearly a flag of our
 //! own is a typing error and stays one, and so is what neither we nor Thanos know. A flag whose
 //! silence would lose data, lead it elsewhere or let somebody in is refused with the reason. A
-//! component moves a name out of its list when it implements the flag.
+//! component moves a name out of its list when it implements the flag. What loses nothing but leads data
+//! elsewhere than there is ignored with an error in the log.
 //!
 //! As in Thanos each switch `--x` has its opposite `--no-x`.
 
@@ -21,8 +22,23 @@ pub struct ForeignFlags {
     pub with_value: &'static [&'static str],
     /// Switches to ignore, `--name` or `--no-name`.
     pub switches: &'static [&'static str],
+    /// Flags with a value to ignore that leads data elsewhere than here: everybody is to know.
+    pub loud: &'static [LoudFlag],
     /// Flags with a value that must not be ignored.
     pub refused: &'static [RefusedFlag],
+}
+
+/// A flag whose value asks for what is not done here, and without which nothing is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoudFlag {
+    /// Its long name.
+    pub name: &'static str,
+    /// Values that ask for nothing.
+    pub harmless: &'static [&'static str],
+    /// A flag without which it is refused all the same.
+    pub only_with: Option<&'static str>,
+    /// What follows from ignoring it, and what to do.
+    pub reason: &'static str,
 }
 
 /// A flag whose value asks for what is not done here.
@@ -56,6 +72,8 @@ pub struct Sorted {
     pub kept: Vec<OsString>,
     /// The foreign flags met, as they were written.
     pub ignored: Vec<String>,
+    /// Those of which everybody is to know.
+    pub loud: Vec<LoudFlag>,
 }
 
 /// Thanos' flags that every one of its components takes.
@@ -76,6 +94,7 @@ pub const COMMON: ForeignFlags = ForeignFlags {
         "enable-feature",
     ],
     switches: &["enable-auto-gomemlimit", "web.disable-cors", "web.disable"],
+    loud: &[],
     refused: &[],
 };
 
@@ -150,6 +169,8 @@ enum Meaning {
     Off(String),
     /// Foreign; the next argument may be its value.
     Ignored { takes_next: bool },
+    /// Foreign, and ignored with a remark.
+    Loud(&'static LoudFlag),
     /// Foreign, and not to be ignored.
     Refused(&'static RefusedFlag),
 }
@@ -176,6 +197,10 @@ impl Known<'_> {
         let mut refused = self.foreign.iter().flat_map(|flags| flags.refused);
         if let Some(refused) = refused.find(|flag| flag.name == name) {
             return Meaning::Refused(refused);
+        }
+        let mut loud = self.foreign.iter().flat_map(|flags| flags.loud);
+        if let Some(loud) = loud.find(|flag| flag.name == name) {
+            return Meaning::Loud(loud);
         }
         if listed(name, |flags| flags.with_value) {
             return Meaning::Ignored { takes_next: true };
@@ -214,6 +239,7 @@ pub fn sort_flags(
 ) -> Result<Sorted, Error> {
     let known = Known { own, foreign };
     let (mut kept, mut ignored) = (Vec::<OsString>::new(), Vec::new());
+    let mut loud = Vec::<LoudFlag>::new();
     let mut args = args.into_iter().peekable();
     while let Some(arg) = args.next() {
         if arg == "--" {
@@ -241,20 +267,46 @@ pub fn sort_flags(
                     args.next();
                 }
             }
+            Meaning::Loud(flag) => {
+                if asks(flag.harmless, value, &mut args) && !loud.contains(flag) {
+                    loud.push(*flag);
+                }
+            }
             Meaning::Refused(flag) => {
-                let next = value.is_none().then(|| args.next()).flatten();
-                let next = next.as_ref().map(|next| next.to_string_lossy());
-                let value = value.or(next.as_deref()).unwrap_or_default();
-                if !flag.harmless.contains(&value) {
-                    return Err(Error::Flag {
-                        flag: flag.name,
-                        reason: flag.reason.to_owned(),
-                    });
+                if asks(flag.harmless, value, &mut args) {
+                    return Err(refusal(flag.name, flag.reason));
                 }
             }
         }
     }
-    Ok(Sorted { kept, ignored })
+    let is_said = |name: &str| {
+        ignored
+            .iter()
+            .any(|said| said.strip_prefix("--") == Some(name))
+    };
+    match (loud.iter()).find(|flag| flag.only_with.is_some_and(|other| !is_said(other))) {
+        Some(flag) => Err(refusal(flag.name, flag.reason)),
+        None => Ok(Sorted {
+            kept,
+            ignored,
+            loud,
+        }),
+    }
+}
+
+/// Whether a flag's value, which is the next of `args` unless it is said already, asks for something.
+fn asks(harmless: &[&str], value: Option<&str>, args: &mut impl Iterator<Item = OsString>) -> bool {
+    let next = value.is_none().then(|| args.next()).flatten();
+    let next = next.as_ref().map(|next| next.to_string_lossy());
+    let value = value.or(next.as_deref()).unwrap_or_default();
+    !harmless.contains(&value)
+}
+
+fn refusal(flag: &'static str, reason: &str) -> Error {
+    Error::Flag {
+        flag,
+        reason: reason.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -264,6 +316,12 @@ mod tests {
     const FLAGS: ForeignFlags = ForeignFlags {
         with_value: &["a.b", "c", "own", "tsdb.listed"],
         switches: &["s"],
+        loud: &[LoudFlag {
+            name: "receive.ring",
+            harmless: &["", "[]"],
+            only_with: Some("c"),
+            reason: "there is no ring",
+        }],
         refused: &[RefusedFlag {
             name: "receive.copies",
             harmless: &["", "1"],
@@ -350,6 +408,20 @@ mod tests {
         check("--query.on --no-query.on", "", &[]);
         check("--no-query.on --query.on", "--query.on", &[]);
         check("--no-own", "--no-own", &[]);
+    }
+
+    #[test]
+    fn what_leads_data_elsewhere_is_told_loudly() {
+        let args = ["--receive.ring", "[x]", "--receive.ring=[y]", "--c=1"].map(OsString::from);
+        let sorted = sort_flags(args, &[], &[FLAGS]).unwrap();
+        assert_eq!(
+            (sorted.kept, sorted.ignored),
+            (vec![], vec!["--c".to_owned()])
+        );
+        assert_eq!(sorted.loud, FLAGS.loud);
+        check("--receive.ring=[] --own=2", "--own=2", &[]);
+        let error = sort("--receive.ring=[x]").unwrap_err();
+        assert_eq!(error, "--receive.ring: there is no ring");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use environment::Environment;
 pub use flags::{
     BucketConfig, BucketFlags, ByteSize, LogConfig, LogFlags, ServerConfig, ServerFlags,
 };
-pub use foreign::{ForeignFlags, RefusedFlag};
+pub use foreign::{ForeignFlags, LoudFlag, RefusedFlag};
 pub use memory::Memory;
 pub use notifications::Notifications;
 pub use readiness::Readiness;

@@ -1,10 +1,14 @@
 //! Flags of Thanos' counterpart, Prometheus included, that are accepted without effect or refused.
 
-use runtime::{ForeignFlags, RefusedFlag};
+use runtime::{ForeignFlags, LoudFlag, RefusedFlag};
 
-/// Why flags are refused that spread series over several receivers.
-const ONE_RECEIVER: &str = "series are not spread over receivers here: each stores what it is sent; \
-     leave the flag out and let writers send to as many as they need";
+/// A receiver that has this stores, beside what it leads to others; one without only leads elsewhere, and
+/// nobody looks for data in it.
+const LOCAL: &str = "receive.local-endpoint";
+
+/// What is said of flags that spread series over several receivers.
+const ONE_RECEIVER: &str = "series are not spread over receivers here: each stores what it is sent, and \
+     queriers have to ask every one; leave the flag out and have writers send to the receivers themselves";
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
@@ -35,6 +39,8 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "receive.otlp-promote-resource-attributes",
     ],
     switches: &[
+        "remote-write.client-tls-secure",
+        "remote-write.client-tls-skip-verify",
         "tsdb.wal-compression",
         "tsdb.memory-snapshot-on-shutdown",
         "tsdb.allow-overlapping-blocks",
@@ -43,27 +49,32 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "shipper.allow-out-of-order-uploads",
         "tsdb.enable-native-histograms",
     ],
-    refused: &[
-        RefusedFlag {
+    loud: &[
+        LoudFlag {
             name: "receive.hashrings",
             harmless: &["", "[]"],
+            only_with: Some(LOCAL),
             reason: ONE_RECEIVER,
         },
-        RefusedFlag {
+        LoudFlag {
             name: "receive.hashrings-file",
             harmless: &[""],
+            only_with: Some(LOCAL),
             reason: ONE_RECEIVER,
         },
-        RefusedFlag {
+        LoudFlag {
             name: "receive.replication-factor",
             harmless: &["", "0", "1"],
-            reason: ONE_RECEIVER,
-        },
-        RefusedFlag {
-            name: "receive.tenant-certificate-field",
-            harmless: &[""],
-            reason: "tenants are not told by certificates here, so that all writes would go to one; \
-                     leave the flag out and have a proxy set --receive.tenant-header",
+            only_with: None,
+            reason: "what is sent here is stored here only, once; have writers send to as many receivers as \
+                     there should be copies, each with a --label of its own that queriers take for a \
+                     replica's",
         },
     ],
+    refused: &[RefusedFlag {
+        name: "receive.tenant-certificate-field",
+        harmless: &[""],
+        reason: "tenants are not told by certificates here, so that all writes would go to one; \
+                     leave the flag out and have a proxy set --receive.tenant-header",
+    }],
 };

@@ -6,6 +6,10 @@ use runtime::{ForeignFlags, RefusedFlag};
 const SELECTION: &str = "a querier answers over all that its endpoints have here; leave the flag out and \
      name only the endpoints that are to be asked";
 
+/// Why flags are refused that older versions of Thanos had.
+const GONE: &str = "as in Thanos there is no such flag any more; name the address by --endpoint, which asks \
+     for all that it has";
+
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
     with_value: &[
@@ -21,6 +25,8 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "query.lazy-retrieval-max-buffered-responses",
         "query.conn-metric.label",
         "alert.query-url",
+        // Labels that are announced upwards, and no selection.
+        "selector-label",
     ],
     switches: &[
         "query.enable-x-functions",
@@ -30,6 +36,7 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
         "metric-metadata.partial-response",
         "exemplar.partial-response",
     ],
+    loud: &[],
     refused: &[
         RefusedFlag {
             name: "query.tenant-certificate-field",
@@ -48,9 +55,34 @@ pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
             reason: SELECTION,
         },
         RefusedFlag {
-            name: "selector-label",
-            harmless: &[""],
-            reason: SELECTION,
+            name: "store",
+            harmless: &[],
+            reason: GONE,
+        },
+        RefusedFlag {
+            name: "store-strict",
+            harmless: &[],
+            reason: GONE,
+        },
+        RefusedFlag {
+            name: "rule",
+            harmless: &[],
+            reason: GONE,
+        },
+        RefusedFlag {
+            name: "target",
+            harmless: &[],
+            reason: GONE,
+        },
+        RefusedFlag {
+            name: "metadata",
+            harmless: &[],
+            reason: GONE,
+        },
+        RefusedFlag {
+            name: "exemplar",
+            harmless: &[],
+            reason: GONE,
         },
     ],
 };

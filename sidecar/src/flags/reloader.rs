@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::time::DurationMs;
-use runtime::{Environment, Error};
+use runtime::Environment;
 
 use super::duration;
 
@@ -89,21 +89,15 @@ pub struct ReloaderConfig {
 
 impl ReloaderFlags {
     /// What is to be watched, if anything is.
-    ///
-    /// # Errors
-    /// [`Error::Flag`] when a configuration is to be written and none to be read.
-    pub(super) fn resolve(
-        self,
-        environment: &Environment,
-    ) -> Result<Option<ReloaderConfig>, Error> {
+    pub(super) fn resolve(self, environment: &Environment) -> Option<ReloaderConfig> {
         if self.output_file.is_some() && self.watched_file.is_none() {
-            return Err(Error::Flag {
-                flag: "reloader.config-envsubst-file",
-                reason: "it is written from --reloader.config-file, which is not said".to_owned(),
-            });
+            tracing::warn!(
+                "--reloader.config-envsubst-file is written from --reloader.config-file, which is not \
+                 said; nothing is written"
+            );
         }
         if self.watched_file.is_none() && self.rule_dirs.is_empty() {
-            return Ok(None);
+            return None;
         }
         let method = match self.method.as_str() {
             "signal" => ReloadMethod::Signal {
@@ -111,7 +105,7 @@ impl ReloaderFlags {
             },
             _ => ReloadMethod::Http,
         };
-        Ok(Some(ReloaderConfig {
+        Some(ReloaderConfig {
             config_file: self.watched_file,
             output_file: self.output_file,
             rule_dirs: self.rule_dirs,
@@ -119,6 +113,6 @@ impl ReloaderFlags {
             retry_interval: duration(self.retry_interval).max(RETRY_INTERVAL_MIN),
             method,
             environment: environment.clone(),
-        }))
+        })
     }
 }
