@@ -34,7 +34,10 @@ use crate::receive::http::WriteEndpoint;
 use crate::replay::ReplayProgress;
 use crate::scraping::{Loaded, Scraping};
 use crate::shipping::Shipping;
-use crate::storage::{MaintenanceMetrics, Tenant, Tenants, TsdbStore, maintain};
+use crate::storage::{MaintenanceMetrics, Tenant, Tenants, TsdbStore, every, maintain};
+
+/// How often heads are told how many series they may have: a file that says so may change.
+const LIMITS_EVERY: Duration = Duration::from_secs(5);
 
 /// What an ingester is given.
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub struct Core {
     deps: Deps,
     /// How often the configuration is looked at, if it is, and its fingerprint when it was read.
     auto_reload: Option<(Duration, u64)>,
+    /// Most series of heads of which the limits say nothing.
+    series_max: usize,
 }
 
 /// The blocks of one tenant as of one moment.
@@ -166,6 +171,7 @@ impl Core {
             api,
             deps,
             auto_reload,
+            series_max: config.tsdb.head_series_max,
         })
     }
 
@@ -257,6 +263,11 @@ impl Core {
             self.exporters.stop();
         };
         let draining = self.front.run(shutdown.clone());
+        let limiting = every(LIMITS_EVERY, shutdown.clone(), {
+            let (tenants, receiver) = (Arc::clone(&self.tenants), Arc::clone(&self.receiver));
+            let unsaid = self.series_max;
+            move || tenants.limit_series(receiver.head_series_limits(unsaid))
+        });
         let reloading = self.reload_on_hangup(shutdown.clone());
         let looking = self.reload_on_change(shutdown.clone());
         tokio::join!(
@@ -264,6 +275,7 @@ impl Core {
             shipping,
             scraping,
             draining,
+            limiting,
             reloading,
             looking
         );

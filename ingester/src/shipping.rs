@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bucket::ship::{META_FILE_NAME, Shipper, ShipperConfig};
@@ -25,7 +25,8 @@ pub(crate) struct Shipping {
     tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
     hash: HashFunction,
-    shippers: Mutex<BTreeMap<Arc<str>, Arc<Shipper>>>,
+    /// By tenant; those of tenants that were removed go with them.
+    shippers: Mutex<BTreeMap<Arc<str>, (Weak<Tenant>, Arc<Shipper>)>>,
 }
 
 impl fmt::Debug for Shipping {
@@ -66,12 +67,14 @@ impl Shipping {
 
     /// Ships what is finished, of all tenants.
     pub(crate) async fn ship_all(&self) {
+        (self.shippers.lock()).retain(|_, (of, _)| of.strong_count() > 0);
         for tenant in self.tenants.all() {
-            let shipper = Arc::clone(
-                (self.shippers.lock())
-                    .entry(Arc::clone(&tenant.name))
-                    .or_insert_with(|| Arc::new(self.shipper(&tenant))),
-            );
+            let made = || (Arc::downgrade(&tenant), Arc::new(self.shipper(&tenant)));
+            let shipper = {
+                let mut shippers = self.shippers.lock();
+                let name = Arc::clone(&tenant.name);
+                Arc::clone(&shippers.entry(name).or_insert_with(made).1)
+            };
             self.ship(&tenant, &shipper).await;
         }
     }
@@ -120,7 +123,10 @@ impl Collect for Shipping {
     fn collect(&self, out: &mut Exposition) {
         let mut add = |figure: Figure<'_>| out.add(figure);
         self.bucket.metrics().visit(self.bucket.name(), &mut add);
-        for (name, shipper) in &*self.shippers.lock() {
+        for (name, (of, shipper)) in &*self.shippers.lock() {
+            if of.strong_count() == 0 {
+                continue;
+            }
             let label = [("tenant", &**name)];
             let of: LabelPairs<'_> = match self.tenants.options().layout {
                 Layout::Single => &[],

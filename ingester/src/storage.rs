@@ -12,9 +12,10 @@ pub mod tenant_name;
 pub mod tenants;
 mod workers;
 
+pub(crate) use maintain::every;
 pub use maintain::{MaintenanceMetrics, maintain};
 pub use store::TsdbStore;
-pub use tenants::{Layout, StorageOptions, Tenant, Tenants};
+pub use tenants::{Layout, SeriesLimits, StorageOptions, Tenant, Tenants};
 
 #[cfg(test)]
 mod testing;

@@ -10,7 +10,6 @@ use tsdb::head::{FloatRecords, HeadOptions, SyncMode};
 
 use super::{Deps, start};
 use crate::flags::{Config, LayoutFlag, TsdbConfig, WalRecords, WalSync};
-use crate::receive::limits::limit;
 use crate::scraping::Loaded;
 use crate::storage::{Layout, StorageOptions, Tenants};
 
@@ -31,15 +30,14 @@ pub(super) fn open_tenants(
     let tsdb = &config.tsdb;
     let limits = &config.receive.limits;
     let mut db = db_options(tsdb, loaded.out_of_order_window_ms(), &config.bucket);
-    if let Some(max) = limit(limits.write.default.head_series_limit) {
-        db.head.series_max = max;
-    }
+    let series = limits.write.head_series_limits(tsdb.head_series_max);
+    db.head.series_max = series.default;
     let options = StorageOptions {
         default_tenant: config.receive.tenants.default.clone(),
         tenant_label: config.tenant_label.clone(),
         tenants_max: config.tenants_max,
         labels: loaded.external_labels().clone(),
-        series_max: limits.write.head_series_limits(),
+        series_max: series.by_tenant,
         db,
         ..StorageOptions::new(
             &tsdb.path,

@@ -72,9 +72,11 @@ fn of_error(error: &ReceiveError) -> Status {
     let text = error.to_string();
     match error.kind() {
         ErrorKind::Invalid | ErrorKind::NotFound => Status::invalid_argument(text),
-        ErrorKind::Conflict => Status::already_exists(text),
         ErrorKind::Exhausted => Status::resource_exhausted(text),
-        ErrorKind::Unavailable | ErrorKind::Cancelled => Status::unavailable(text),
+        // Of the data, which another process has open; not of samples.
+        ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Cancelled => {
+            Status::unavailable(text)
+        }
         ErrorKind::Corrupt | ErrorKind::Internal => Status::internal(text),
     }
 }

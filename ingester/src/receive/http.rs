@@ -10,6 +10,11 @@
 //! | another content type or encoding | 415 | 415 |
 //! | not now: starting, disk full, too many at once | 503 | 503 |
 //!
+//! The paths differ since their senders were told so: Thanos' router and its clients know 409 as what
+//! another try does not change, and Prometheus' receiver has no such answer. Both take messages of 1.0 and of 2.0,
+//! and the version changes no code. What the storage cannot do now is never answered as a conflict, for which a
+//! sender would drop its samples.
+//!
 //! 429 and 503 come with `Retry-After`. Every answer says how many samples, histograms and exemplars
 //! were written, which a sender of 2.0 insists on.
 
@@ -172,9 +177,11 @@ fn of_error(error: &ReceiveError) -> Response {
     let status = match error.kind() {
         _ if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::Invalid | ErrorKind::NotFound => StatusCode::BAD_REQUEST,
-        ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Exhausted => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::Unavailable | ErrorKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+        // Another process has the tenant's data open.
+        ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Cancelled => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::Corrupt | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     if status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::decoded::DecodeOptions;
 use super::limits::{LimitsFile, TenantLimits, WriteLimits, limit};
+use crate::storage::SeriesLimits;
 
 /// The flag that names the file.
 pub const LIMITS_FILE: &str = "receive.limits-config-file";
@@ -76,6 +77,11 @@ impl InForce {
     /// Those of a tenant.
     pub(super) fn of(&self, tenant: &str) -> &TenantOptions {
         self.by_tenant.get(tenant).unwrap_or(&self.default)
+    }
+
+    /// Most series of heads; `unsaid` where nothing says so.
+    pub(super) fn head_series(&self, unsaid: usize) -> SeriesLimits {
+        self.said.head_series_limits(unsaid)
     }
 
     fn collect(&self, out: &mut Exposition) {
@@ -208,8 +214,13 @@ mod tests {
         let limits = Limits::new(LimitsFile::default(), followed, &DecodeOptions::default());
         let max = |limits: &Limits| limits.now().of("a").decode.series_max;
         assert_eq!(max(&limits), 1);
-        write(&format!("{} ", series(20)));
+        assert_eq!(limits.now().head_series(3).default, 3);
+        let heads = "{request: {series_limit: 20}, head_series_limit: 9}";
+        write(&format!(
+            "write: {{default: {heads}, tenants: {{a: {{}}}}}}"
+        ));
         assert_eq!(max(&limits), 20);
+        assert_eq!(limits.now().head_series(3).default, 9);
         write("write: {global: {max_concurrency: 1}}");
         let (places, _) = limits.now().places.clone().unwrap();
         let _under_way = places.try_acquire_owned().unwrap();

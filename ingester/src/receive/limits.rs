@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::storage::SeriesLimits;
+
 /// The file.
 #[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -93,16 +95,19 @@ pub struct RequestLimits {
 }
 
 impl WriteLimits {
-    /// Most series of the heads of the tenants that say so themselves.
-    pub fn head_series_limits(&self) -> BTreeMap<String, usize> {
+    /// Most series of heads; `unsaid` where neither a tenant nor the default says so.
+    pub fn head_series_limits(&self, unsaid: usize) -> SeriesLimits {
         let tenants = self.tenants.iter();
         let own = tenants.filter(|(_, limits)| limits.head_series_limit.is_some());
-        own.map(|(name, limits)| {
+        let own = own.map(|(name, limits)| {
             // 0 is no limit.
             let max = limit(limits.head_series_limit).unwrap_or(usize::MAX);
             (name.clone(), max)
-        })
-        .collect()
+        });
+        SeriesLimits {
+            default: limit(self.default.head_series_limit).unwrap_or(unsaid),
+            by_tenant: own.collect(),
+        }
     }
 }
 
@@ -169,7 +174,8 @@ write:
         assert_eq!(limit(acme.request.samples_limit), None);
         assert_eq!(limit(acme.head_series_limit), Some(1000));
         assert_eq!(limit(file.write.default.request.series_limit), None);
-        assert!(file.write.head_series_limits().is_empty());
+        let limits = file.write.head_series_limits(7);
+        assert_eq!((limits.default, limits.by_tenant), (1000, BTreeMap::new()));
         let text = "
 write:
   tenants:
@@ -177,9 +183,10 @@ write:
     free: {head_series_limit: 0}
     other: {}
 ";
-        let limits = LimitsFile::parse(text).unwrap().write.head_series_limits();
+        let limits = LimitsFile::parse(text).unwrap().write.head_series_limits(7);
         let expected = [("acme".to_owned(), 7), ("free".to_owned(), usize::MAX)];
-        assert_eq!(limits, expected.into());
+        assert_eq!(limits.default, 7);
+        assert_eq!(limits.by_tenant, expected.into());
         assert_eq!(LimitsFile::parse(" \n"), Ok(LimitsFile::default()));
         assert!(LimitsFile::parse("write: {defaults: {}}").is_err());
     }

@@ -30,6 +30,7 @@ use crate::append::Appender;
 use crate::pipeline::{Refined, Stage};
 use crate::protocols::names::Names;
 use crate::protocols::status::ReceiverStatus;
+use crate::storage::SeriesLimits;
 
 /// Bytes of a buffer that is kept for the next request.
 const KEPT_BYTES_MAX: usize = 8 << 20;
@@ -173,6 +174,11 @@ impl Receiver {
     /// How requests name their tenant.
     pub fn tenants(&self) -> &TenantSettings {
         &self.tenants
+    }
+
+    /// Most series of heads, as the limits of now say; `unsaid` where they say nothing.
+    pub fn head_series_limits(&self, unsaid: usize) -> SeriesLimits {
+        self.limits.now().head_series(unsaid)
     }
 
     /// Metadata that writers sent.

@@ -94,12 +94,13 @@ impl MaintenanceMetrics {
         }
     }
 
-    /// Cuts, merges and removes blocks of each tenant. What fails is tried again the next time.
+    /// Cuts, merges and removes blocks of each tenant, and tenants that nobody needs. What fails is tried again the next time.
     pub fn compact_all(&self) {
         self.tenants.reopen();
         for tenant in self.tenants.all() {
             self.compact(&tenant);
         }
+        self.tenants.prune();
     }
 
     fn compact(&self, tenant: &Tenant) {
@@ -135,7 +136,11 @@ pub async fn maintain(metrics: Arc<MaintenanceMetrics>, shutdown: Shutdown) {
 }
 
 /// Runs `work` on a thread that may block, now and then once in a period, until told to stop.
-async fn every(period: Duration, mut shutdown: Shutdown, work: impl Fn() + Clone + Send + 'static) {
+pub(crate) async fn every(
+    period: Duration,
+    mut shutdown: Shutdown,
+    work: impl Fn() + Clone + Send + 'static,
+) {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -12,12 +12,15 @@ use parking_lot::{Mutex, RwLock};
 use runtime::Clock;
 use storeapi::external_labels::with_external;
 use tsdb::batch::{Appended, Batch, CommitPoint, Reject, WriteError};
+use tsdb::db::disk::free_bytes;
 use tsdb::db::{Db, DbOptions};
 use tsdb::head::{HeadOptions, Progress};
 use tsdb::{Error, durable};
 
 use super::tenant_name::{self, InvalidTenant};
 use crate::append::Appender;
+
+mod prune;
 
 /// Where the data of tenants is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,22 @@ pub struct StorageOptions {
     pub db: DbOptions,
     /// Most series of the heads of some tenants; those of others are as [`StorageOptions::db`] says.
     pub series_max: BTreeMap<String, usize>,
+}
+
+/// Most series of heads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesLimits {
+    /// Of tenants that are not named.
+    pub default: usize,
+    /// Of single tenants.
+    pub by_tenant: BTreeMap<String, usize>,
+}
+
+impl SeriesLimits {
+    /// Most series of the head of `tenant`.
+    fn of(&self, tenant: &str) -> usize {
+        *self.by_tenant.get(tenant).unwrap_or(&self.default)
+    }
 }
 
 impl StorageOptions {
@@ -87,8 +106,11 @@ pub struct Tenants {
     options: StorageOptions,
     clock: Arc<dyn Clock>,
     open: RwLock<BTreeMap<Arc<str>, Slot>>,
-    /// Held while a tenant is opened, so that it is not opened twice.
+    /// Held while a tenant is opened or removed, so that it is not opened twice.
     opening: Mutex<()>,
+    series_limits: RwLock<SeriesLimits>,
+    /// Of tenants that were removed, the last references that series had.
+    last_references: Mutex<BTreeMap<Arc<str>, u64>>,
     repaired_logs: AtomicU64,
 }
 
@@ -121,8 +143,15 @@ impl Tenants {
         durable::create_dir_all(&options.path)
             .map_err(|e| Error::io("create", &options.path, e))?;
         check_layout(&options)?;
+        prune::finish(&options)?;
+        let series_limits = SeriesLimits {
+            default: options.db.head.series_max,
+            by_tenant: options.series_max.clone(),
+        };
         let tenants = Self {
             options,
+            series_limits: RwLock::new(series_limits),
+            last_references: Mutex::default(),
             clock,
             open: RwLock::default(),
             opening: Mutex::default(),
@@ -156,10 +185,24 @@ impl Tenants {
     /// How the head of a tenant is kept.
     fn head_options(&self, name: &str) -> HeadOptions {
         let mut head = self.options.db.head;
-        if let Some(&max) = self.options.series_max.get(name) {
-            head.series_max = max;
-        }
+        head.series_max = self.series_limits.read().of(name);
+        let last = self.last_references.lock().get(name).copied();
+        head.references_after = last.unwrap_or(0);
         head
+    }
+
+    /// Lets heads have so many series from now on. Series that are there stay.
+    pub fn limit_series(&self, limits: SeriesLimits) {
+        if *self.series_limits.read() == limits {
+            return;
+        }
+        tracing::info!("limits on the series of heads changed");
+        // Nobody is opened with the old ones behind this.
+        let _one_at_a_time = self.opening.lock();
+        for tenant in self.all() {
+            tenant.db.head().set_series_max(limits.of(&tenant.name));
+        }
+        *self.series_limits.write() = limits;
     }
 
     fn open_tenant(&self, name: &str, progress: OpenProgress<'_>) -> Result<Arc<Tenant>, Error> {
@@ -171,6 +214,16 @@ impl Tenants {
         let mut of_tenant = options.db.clone();
         of_tenant.head = self.head_options(name);
         let db = Db::open(&dir, of_tenant, &mut |p| progress(name, p))?;
+        // Before the first write, of which nobody knows how large it is.
+        if let Ok(free) = free_bytes(&dir)
+            && db.check_disk(free)
+        {
+            tracing::error!(
+                tenant = name,
+                free,
+                "the disk is nearly full: no writes until there is space"
+            );
+        }
         let report = db.report();
         for path in &report.removed {
             tracing::info!(tenant = name, path = %path.display(), "removed an unfinished block");
@@ -371,7 +424,7 @@ impl Appender for Tenants {
             Reject::SeriesLimit => format!(
                 ", where the head has {} series and may have {} (--tsdb.head-series-max)",
                 tenant.db.head().series_count(),
-                options.series_max
+                tenant.db.head().series_max()
             ),
             Reject::TooFarInFuture => format!(
                 ", which may be {} after {} (--tsdb.too-far-in-future.time-window)",
@@ -387,7 +440,11 @@ impl Appender for Tenants {
     }
 
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {
-        self.get_or_create(tenant)?.db.commit(at)
+        match self.open.read().get(self.resolve(tenant)).cloned() {
+            Some(slot) => slot.tenant()?.db.commit(at),
+            // It was removed, so that all of it was as durable as it can be.
+            None => Ok(()),
+        }
     }
 }
 

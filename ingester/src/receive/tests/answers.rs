@@ -234,6 +234,30 @@ fn requests_of_both_versions_are_read_byte_for_byte() {
     }
 }
 
+/// As Prometheus' receiver and as Thanos' receive, whatever the version of the message.
+#[test]
+fn samples_out_of_order_have_the_status_of_the_path() {
+    let late = |message: &[u8]| {
+        let at = message
+            .windows(3)
+            .position(|bytes| bytes == b"\x10\xe8\x07");
+        let mut late = message.to_vec();
+        // The time 13, in as many bytes.
+        late[at.unwrap() + 1..][..2].copy_from_slice(b"\x8d\0");
+        literal(&late)
+    };
+    let v1 = ("content-type", "application/x-protobuf");
+    for (message, content_type) in [(V1, v1), (V2, V2_TYPE)] {
+        for (manner, status) in [(Manner::Prometheus, 400), (Manner::Thanos, 409)] {
+            let fixture = Fixture::new(Recorder::default(), "");
+            let response = fixture.send(manner, late(message), &[content_type]);
+            assert_eq!(response.status().as_u16(), status, "{content_type:?}");
+            assert_eq!(written(&response), ["1", "0", "0"], "the rest is stored");
+            assert!(text(response).contains("1 out_of_order"));
+        }
+    }
+}
+
 #[test]
 fn metadata_alone_is_taken() {
     let fixture = Fixture::new(Recorder::default(), "");
@@ -358,6 +382,8 @@ fn requests_that_cannot_be_read_have_their_status() {
 fn storage_that_cannot_write_says_when_to_try_again() {
     for (kind, status) in [
         (ErrorKind::Unavailable, 503),
+        // Another process has the data, which is no conflict of samples.
+        (ErrorKind::Conflict, 503),
         (ErrorKind::Exhausted, 429),
         (ErrorKind::Internal, 500),
         (ErrorKind::Invalid, 400),

@@ -1,9 +1,12 @@
 use model::Labels;
 use tokio::task::yield_now;
 
+use tsdb::batch::Batch;
+
 use super::super::tenants::Layout;
 use super::super::testing::{START, open, options, write};
 use super::*;
+use crate::append::Appender as _;
 
 const HOUR: i64 = 3_600_000;
 
@@ -58,8 +61,14 @@ fn operators_are_told_while_a_disk_is_nearly_full() {
     let mut options = options(dir.path(), Layout::PerTenant);
     options.db.free_bytes_min = u64::MAX;
     let tenants = open(options).unwrap();
-    let series = [Labels::from_pairs([("__name__", "up")])];
-    write(&tenants, "a", START, &series);
+    let mut batch = Batch::new();
+    batch.series([("__name__", "up")]);
+    batch.float(START, 1.0);
+    let refused = tenants.append("a", &batch).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("read-only"),
+        "the first write: {refused}"
+    );
     let notifications = Notifications::default();
     let metrics = MaintenanceMetrics::new(Arc::clone(&tenants), notifications.clone());
     metrics.check_disks();

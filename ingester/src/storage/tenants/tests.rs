@@ -148,4 +148,21 @@ fn heads_have_limits_of_their_own() {
         let stats = tenants.get(tenant).unwrap().db.stats();
         assert_eq!(stats.head_series, expected, "{tenant}");
     }
+    // They may change, for tenants that are open and for those to come.
+    let limits = SeriesLimits {
+        default: 1,
+        by_tenant: BTreeMap::from([("small".to_owned(), 3)]),
+    };
+    tenants.limit_series(limits);
+    for (tenant, expected) in [("small", 3), ("other", 2), ("new", 1)] {
+        let mut batch = Batch::new();
+        for name in ["a", "b", "c"] {
+            batch.series([("__name__", name)]);
+            batch.float(START + 1, 1.0);
+        }
+        let appended = tenants.append(tenant, &batch).unwrap();
+        assert_eq!(appended.floats, expected, "{tenant}");
+    }
+    let reason = tenants.limit("small", Reject::SeriesLimit);
+    assert!(reason.contains("3 series and may have 3"), "{reason}");
 }
