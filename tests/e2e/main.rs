@@ -17,6 +17,7 @@ mod component;
 mod crash;
 mod create_blocks;
 mod elasticsearch;
+mod failing_disk;
 mod faults;
 mod federation;
 mod figures;

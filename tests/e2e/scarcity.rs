@@ -20,7 +20,7 @@ use crate::faults::SmallDisk;
 use crate::loop_disk::LoopDisk;
 
 /// Oracles that write to the process itself by remote write.
-fn writers(port: u16) -> Vec<Oracle> {
+pub(crate) fn writers(port: u16) -> Vec<Oracle> {
     let (all, _) = oracles(port);
     all.into_iter()
         .filter(|o| o.protocol.address_flag.is_none())
@@ -28,7 +28,7 @@ fn writers(port: u16) -> Vec<Oracle> {
 }
 
 /// Has the oracles write until `during` returns.
-fn while_writing<T>(
+pub(crate) fn while_writing<T>(
     oracles: &mut [Oracle],
     during: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -44,7 +44,7 @@ fn while_writing<T>(
     })
 }
 
-fn check_all(oracles: &[Oracle], port: u16) -> anyhow::Result<()> {
+pub(crate) fn check_all(oracles: &[Oracle], port: u16) -> anyhow::Result<()> {
     oracles.iter().try_for_each(|oracle| oracle.check(port))
 }
 
