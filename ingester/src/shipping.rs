@@ -25,8 +25,20 @@ pub(crate) struct Shipping {
     tenants: Arc<Tenants>,
     clock: Arc<dyn Clock>,
     hash: HashFunction,
-    /// By tenant; those of tenants that were removed go with them.
-    shippers: Mutex<BTreeMap<Arc<str>, (Weak<Tenant>, Arc<Shipper>)>>,
+    /// By tenant.
+    shippers: Mutex<BTreeMap<Arc<str>, OfTenant>>,
+}
+
+/// What ships the blocks of a tenant, and goes with it.
+struct OfTenant {
+    tenant: Weak<Tenant>,
+    shipper: Arc<Shipper>,
+}
+
+impl OfTenant {
+    fn is_there(&self) -> bool {
+        self.tenant.strong_count() > 0
+    }
 }
 
 impl fmt::Debug for Shipping {
@@ -67,13 +79,16 @@ impl Shipping {
 
     /// Ships what is finished, of all tenants.
     pub(crate) async fn ship_all(&self) {
-        (self.shippers.lock()).retain(|_, (of, _)| of.strong_count() > 0);
+        (self.shippers.lock()).retain(|_, of| of.is_there());
         for tenant in self.tenants.all() {
-            let made = || (Arc::downgrade(&tenant), Arc::new(self.shipper(&tenant)));
+            let made = || OfTenant {
+                tenant: Arc::downgrade(&tenant),
+                shipper: Arc::new(self.shipper(&tenant)),
+            };
             let shipper = {
                 let mut shippers = self.shippers.lock();
                 let name = Arc::clone(&tenant.name);
-                Arc::clone(&shippers.entry(name).or_insert_with(made).1)
+                Arc::clone(&shippers.entry(name).or_insert_with(made).shipper)
             };
             self.ship(&tenant, &shipper).await;
         }
@@ -123,8 +138,8 @@ impl Collect for Shipping {
     fn collect(&self, out: &mut Exposition) {
         let mut add = |figure: Figure<'_>| out.add(figure);
         self.bucket.metrics().visit(self.bucket.name(), &mut add);
-        for (name, (of, shipper)) in &*self.shippers.lock() {
-            if of.strong_count() == 0 {
+        for (name, of_tenant) in &*self.shippers.lock() {
+            if !of_tenant.is_there() {
                 continue;
             }
             let label = [("tenant", &**name)];
@@ -132,7 +147,7 @@ impl Collect for Shipping {
                 Layout::Single => &[],
                 Layout::PerTenant => &label,
             };
-            shipper.visit(of, &mut add);
+            of_tenant.shipper.visit(of, &mut add);
         }
     }
 }
