@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use bucket::lease::{ConditionalPut, Lease, LeaseTaker, Taken, probe};
 use bucket::{Bucket, Result};
-use futures::future::join_all;
+use futures::future::{BoxFuture, FutureExt as _, Shared, join_all};
 use runtime::Clock;
 use runtime::process::host_name;
 use tokio::sync::{Mutex, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// How long a lease lasts unless it is renewed.
@@ -37,12 +36,15 @@ pub(crate) struct Guard {
     clock: Arc<dyn Clock>,
 }
 
+/// A question for a lease, which somebody brings to its end.
+type Question = Shared<BoxFuture<'static, ()>>;
+
 /// The guards of a compactor that works, for who stops it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     guards: StdMutex<Vec<Arc<Guard>>>,
     /// Questions under way. Each ends with a guard that is held, or one that is given back.
-    asking: StdMutex<Vec<JoinHandle<()>>>,
+    asking: StdMutex<Vec<Question>>,
 }
 
 impl Held {
@@ -66,11 +68,15 @@ impl Held {
         join_all(guards.iter().map(|guard| guard.release())).await;
     }
 
-    /// Runs `question` to its end, whoever waits for it.
-    fn ask(&self, question: impl Future<Output = ()> + Send + 'static) {
-        let mut asking = lock(&self.asking);
-        asking.retain(|asked| !asked.is_finished());
-        asking.push(tokio::spawn(question));
+    /// Brings `question` to its end. Where nobody waits for that, [`Held::release`] does.
+    async fn ask(&self, question: impl Future<Output = ()> + Send + 'static) {
+        let question = question.boxed().shared();
+        {
+            let mut asking = lock(&self.asking);
+            asking.retain(|asked| asked.peek().is_none());
+            asking.push(question.clone());
+        }
+        question.await;
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Arc<Guard>>> {
@@ -180,8 +186,8 @@ impl Gate {
         guard.release().await;
     }
 
-    /// The question goes on when nobody waits for its answer any more: a lease that it takes is given
-    /// back then. Cut off in the middle, it would leave one that nobody knows of.
+    /// The question is brought to its end also when nobody waits for its answer any more: a lease that it
+    /// takes is given back then. Cut off in the middle, it would leave one that nobody knows of.
     async fn ask(&self, name: &str) -> Result<Asked> {
         let (held, clock) = (Arc::clone(&self.held), Arc::clone(&self.clock));
         let of = name.to_owned();
@@ -205,7 +211,7 @@ impl Gate {
         let (takers, held) = (Arc::clone(&self.takers), Arc::clone(&self.held));
         let (name, now_ms) = (name.to_owned(), self.clock.now_ms());
         let (tell, answer) = oneshot::channel();
-        self.held.ask(async move {
+        let question = async move {
             let taken = taker.try_take(now_ms).await;
             takers.lock().await.insert(name, taker);
             let asked = taken.map(|taken| match taken {
@@ -216,11 +222,9 @@ impl Gate {
                 held.forget(&guard);
                 guard.release().await;
             }
-        });
-        answer.await.unwrap_or_else(|_| {
-            // It panicked, or the process ends.
-            Ok(Asked::HeldBy("nobody that could be asked for".to_owned()))
-        })
+        };
+        self.held.ask(question).await;
+        answer.await.expect("the question is answered when it ends")
     }
 }
 
