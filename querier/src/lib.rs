@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::grpc::Readiness;
+use runtime::heaps;
 use runtime::http::{ComponentStatus, HeaderName, PathPattern, Routes, Server};
 use runtime::metrics::{Registry, SELF_METRICS, SelfMetrics};
 use runtime::process::{self, Shutdown};
@@ -59,6 +60,8 @@ use stores::{FixedStore, Stores};
 
 /// Threads that requests do not need: for files, and for names of hosts.
 const SPARE_THREADS: usize = 8;
+/// Free memory that each heap keeps: the messages of an answer, until the next takes their place.
+const KEPT_BYTES: u32 = 4 << 20;
 /// How often endpoints are asked how they are.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,7 @@ impl Querier {
                  --endpoint.sd-config-file, or a data directory by --data-dir"
             );
         }
+        heaps::keep(KEPT_BYTES);
         // Queries over gRPC are as many as those over HTTP.
         let threads = self.config.http.threads_max() + self.config.http.large_max + SPARE_THREADS;
         process::run(threads, async |shutdown| {

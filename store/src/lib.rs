@@ -19,7 +19,6 @@ mod error;
 pub mod flags;
 pub mod gateway;
 pub mod header;
-mod heaps;
 pub mod limits;
 pub mod mapped;
 pub mod names;
@@ -39,6 +38,7 @@ use std::sync::Arc;
 use bucket::{Bucket, Patience};
 use runtime::flags::make_dir;
 use runtime::grpc::Readiness;
+use runtime::heaps;
 use runtime::http::{ComponentStatus, PathPattern, Routes, Server, Service};
 use runtime::metrics::Registry;
 use runtime::process::{self, Shutdown};
@@ -57,6 +57,8 @@ use api::{Figures, KnownBlocks};
 
 /// Threads that decode and that read files, beside those of the HTTP server.
 const WORK_THREADS: usize = 64;
+/// Heaps of a store, whose threads share what is free in them.
+const HEAPS: u8 = 2;
 
 /// Flags of Thanos' counterpart that this version accepts and ignores.
 pub const FOREIGN_FLAGS: ForeignFlags = ForeignFlags {
@@ -103,7 +105,7 @@ impl StoreGateway {
     /// [`Error::System`] when an address cannot be had, [`Error::Flag`] when the bucket's
     /// configuration cannot be used.
     pub fn run(self) -> Result<(), Error> {
-        heaps::bound();
+        heaps::bound(HEAPS);
         let threads = self.config.http.threads_max() + WORK_THREADS;
         process::run(threads, async |shutdown| {
             Box::pin(self.serve(shutdown)).await

@@ -12,13 +12,13 @@ use model::relabel::RelabelRule;
 use parking_lot::Mutex;
 use runtime::Clock;
 use runtime::grpc::Readiness;
+use runtime::heaps;
 use runtime::process::{Shutdown, blocking};
 use tsdb::block::Meta;
 use ulid::Ulid;
 
 use crate::block::Block;
 use crate::gateway::{Gateway, block_of};
-use crate::heaps;
 use crate::set::BlockSet;
 
 /// How long after a failed first look the bucket is looked at again.

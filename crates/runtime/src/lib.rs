@@ -14,6 +14,7 @@ pub mod flags;
 pub mod followed;
 pub mod foreign;
 pub mod grpc;
+pub mod heaps;
 pub mod http;
 pub mod log;
 pub mod memory;
