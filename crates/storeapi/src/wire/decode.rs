@@ -87,7 +87,11 @@ impl Decoder {
                     chunks.clear();
                     fields = Fields::within(body);
                 }
-                (2, Value::Bytes(chunk)) => chunks.extend(read_chunk(message, chunk)?),
+                (2, Value::Bytes(chunk)) => {
+                    if let Some(chunk) = read_chunk(message, chunk)? {
+                        chunks.push(chunk);
+                    }
+                }
                 _ => {}
             }
         }
@@ -308,6 +312,12 @@ impl<'a> Fields<'a> {
                 self.left = left;
                 self.at += 1;
                 Ok(u64::from(*byte))
+            }
+            // Those of most chunks.
+            [low, high, left @ ..] if *high < 0x80 => {
+                self.left = left;
+                self.at += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
             }
             _ => self.long_varint(),
         }

@@ -373,25 +373,51 @@ fn wire_type(encoding: Encoding) -> Result<i64, StoreError> {
 }
 
 fn put_labels(labels: &Labels, out: &mut Vec<u8>) {
-    // Keys and lengths take about four bytes a label where the set itself has two.
-    out.reserve(2 * labels.as_encoded().len());
-    for (name, value) in labels {
-        let len = label_len(name, value);
-        if len < 0x80 && !name.is_empty() {
-            // Every length takes one byte.
-            let label = key_of(LABELS, WireType::LengthDelimited);
-            let [of_name, of_value] = [NAME, VALUE].map(|f| key_of(f, WireType::LengthDelimited));
-            out.extend_from_slice(&[label, len as u8, of_name, name.len() as u8]);
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(&[of_value, value.len() as u8]);
-            out.extend_from_slice(value.as_bytes());
-        } else {
-            encode_key(LABELS, WireType::LengthDelimited, out);
-            encode_varint(len as u64, out);
-            put_bytes(NAME, name.as_bytes(), out);
-            put_bytes(VALUE, value.as_bytes(), out);
-        }
+    let start = out.len();
+    if put_short_labels(labels.as_encoded().as_bytes(), out).is_some() {
+        return;
     }
+    out.truncate(start);
+    for (name, value) in labels {
+        encode_key(LABELS, WireType::LengthDelimited, out);
+        encode_varint(label_len(name, value) as u64, out);
+        put_bytes(NAME, name.as_bytes(), out);
+        put_bytes(VALUE, value.as_bytes(), out);
+    }
+}
+
+/// Bytes of a label's head: its key and length, and the key of its name.
+const LABEL_HEAD: usize = 3;
+
+/// Appends the label set `encoded` if each length takes one byte on the wire, as it does in the set then:
+/// strings are copied with their lengths.
+fn put_short_labels(encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let [label, of_name, of_value] =
+        [LABELS, NAME, VALUE].map(|field| key_of(field, WireType::LengthDelimited));
+    let mut end = out.len();
+    // A label takes six bytes beside its strings, of which none is empty, and two in the set.
+    out.resize(end + 2 * encoded.len(), 0);
+    let mut left = encoded;
+    while let [name_len, ..] = left {
+        let (name, rest) = left.split_at_checked(1 + usize::from(*name_len))?;
+        let (value, rest) = rest.split_at_checked(1 + usize::from(*rest.first()?))?;
+        let len = 2 + name.len() + value.len();
+        if len >= 0x80 || name.len() == 1 {
+            return None;
+        }
+        let room = out.get_mut(end..end + 2 + len)?;
+        let (head, room) = room.split_first_chunk_mut::<LABEL_HEAD>()?;
+        *head = [label, len as u8, of_name];
+        let (of_this, room) = room.split_at_mut_checked(name.len())?;
+        of_this.copy_from_slice(name);
+        let (key, room) = room.split_first_mut()?;
+        *key = of_value;
+        room.copy_from_slice(value);
+        end += 2 + len;
+        left = rest;
+    }
+    out.truncate(end);
+    Some(())
 }
 
 #[inline]

@@ -305,6 +305,24 @@ fn lengths_of_series_of_any_size_are_as_short_as_can_be() {
     }
 }
 
+/// Strings of all lengths about those where a length takes another byte, on the wire or in a set.
+#[test]
+fn labels_of_any_length_are_what_the_generated_code_makes_of_them() {
+    for (name, value) in (1..140).flat_map(|name| (1..140).map(move |value| (name, value))) {
+        let (name, value) = ("n".repeat(name), "v".repeat(value));
+        let series = Series {
+            labels: Labels::from_pairs([("a", "b"), (&name, &value), ("z", "é")]),
+            chunks: Vec::new(),
+        };
+        let expected = SeriesResponse {
+            result: Some(Answer::Series(generated(&series))),
+        };
+        let message = encode(std::slice::from_ref(&series), 1);
+        assert_eq!(message, expected.encode_to_vec());
+        assert_eq!(decode(&message), Some(Frame::Series(vec![series])));
+    }
+}
+
 #[test]
 fn requests_for_series_cross_the_wire() {
     let full = SeriesRequest {

@@ -6,15 +6,20 @@
 
 use std::ops::Range;
 
-use model::Labels;
 use tsdb::chunk::Encoding;
+use tsdb::cursor;
 
 /// Key of a `Series`' label.
 const LABEL: u8 = 0x0a;
+/// Keys of a `Label`'s fields.
+const NAME: u8 = 0x0a;
+const VALUE: u8 = 0x12;
 
 /// Appends the labels that a `Series` starts with to `out`, as [`Labels::encode_sorted`] writes them;
 /// returns how many bytes they take. They are in order, none is without a name or a value, and each
 /// has less than 128 bytes.
+///
+/// [`Labels::encode_sorted`]: model::Labels::encode_sorted
 pub(super) fn labels(series: &[u8], out: &mut String) -> Option<usize> {
     let mut end = 0;
     while let Some([LABEL, len]) = series.get(end..)?.first_chunk() {
@@ -23,33 +28,33 @@ pub(super) fn labels(series: &[u8], out: &mut String) -> Option<usize> {
     // What stands between names and values is ASCII where lengths are less than 128, so that each of them
     // is text where all of it is. A longer length is no text, or one character with what follows it,
     // within which nothing can be split.
-    let mut left = std::str::from_utf8(series.get(..end)?).ok()?;
-    let mut last = "";
-    while !left.is_empty() {
-        let (label, rest) = left.split_at_checked(2 + usize::from(left.as_bytes()[1]))?;
-        let (name, value) = read_label(label.get(2..)?)?;
-        if name <= last || value.is_empty() {
+    let text = std::str::from_utf8(series.get(..end)?).ok()?;
+    out.reserve(end);
+    let (mut at, mut last) = (0, "");
+    while at < end {
+        let stop = at + 2 + usize::from(text.as_bytes()[at + 1]);
+        let (name, value_at) = string_field(text, at + 2..stop, NAME)?;
+        let (value, value_end) = string_field(text, value_at..stop, VALUE)?;
+        if value_end != stop || value.len() == 1 || name.get(1..)? <= last {
             return None;
         }
-        Labels::encode_sorted([(name, value)], out);
-        (last, left) = (name, rest);
+        // A length before a string is how label sets have it too.
+        out.push_str(name);
+        out.push_str(value);
+        (at, last) = (stop, name.get(1..)?);
     }
     Some(end)
 }
 
-/// Name and value of a `Label`.
+/// The field of text with the key `key` that stands first in a part of `text`: with its length before
+/// it, and where it ends.
 #[inline]
-fn read_label(label: &str) -> Option<(&str, &str)> {
-    let (name, rest) = text_field(label, 0x0a)?;
-    let (value, rest) = text_field(rest, 0x12)?;
-    rest.is_empty().then_some((name, value))
-}
-
-/// A field of text with the key `key`, and what follows it.
-#[inline]
-fn text_field(label: &str, key: u8) -> Option<(&str, &str)> {
-    match label.as_bytes() {
-        [found, len, ..] if *found == key => label.get(2..)?.split_at_checked(usize::from(*len)),
+fn string_field(text: &str, part: Range<usize>, key: u8) -> Option<(&str, usize)> {
+    match text.as_bytes().get(part.clone())? {
+        [found, len, ..] if *found == key => {
+            let end = part.start + 2 + usize::from(*len);
+            Some((text.get(part.start + 1..end)?, end))
+        }
         _ => None,
     }
 }
@@ -121,21 +126,17 @@ impl Cursor<'_> {
 
     #[inline]
     fn varint(&mut self) -> Option<u64> {
-        let rest = self.body.get(self.at..)?;
-        let mut value = 0;
-        for (i, byte) in rest.iter().take(10).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if *byte < 0x80 {
-                self.at += i + 1;
-                return Some(value);
-            }
-        }
-        None
+        let mut rest = cursor::Cursor::new(self.body.get(self.at..)?);
+        let value = rest.uvarint("a varint").ok()?;
+        self.at += rest.pos();
+        Some(value)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::Labels;
+
     use super::*;
 
     /// An `AggrChunk` of times 5 and 300, and a raw chunk of the bytes `abc`.
