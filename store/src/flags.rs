@@ -301,16 +301,26 @@ impl LimitFlags {
 
 impl SelectionFlags {
     fn resolve(&self, data_dir: PathBuf, environment: &Environment) -> Result<SyncOptions, Error> {
+        let min = bound("min-time", &self.min_time)?;
+        let max = bound("max-time", &self.max_time)?;
+        let is_backwards = match (min, max) {
+            (TimeBound::At(min), TimeBound::At(max))
+            | (TimeBound::FromNow(min), TimeBound::FromNow(max)) => min > max,
+            _ => false,
+        };
+        if is_backwards {
+            return Err(refused(
+                "min-time",
+                "use a time that is not after --max-time",
+            ));
+        }
         Ok(SyncOptions {
             data_dir: Some(data_dir),
             interval: positive("sync-block-duration", self.sync_interval)?,
             concurrency: usize::from(self.sync_concurrency).max(1),
             consistency_delay_ms: self.consistency_delay.0,
             deletion_delay_ms: self.ignore_deletion_marks_delay.0,
-            bounds: Bounds {
-                min: bound("min-time", &self.min_time)?,
-                max: bound("max-time", &self.max_time)?,
-            },
+            bounds: Bounds { min, max },
             relabel: self.relabel_rules(environment)?,
             strategy: self.strategy,
         })
@@ -342,9 +352,12 @@ fn bound(flag: &'static str, text: &str) -> Result<TimeBound, Error> {
     if let Ok(duration) = DurationMs::parse_signed(text) {
         return Ok(TimeBound::FromNow(duration.0));
     }
-    let at = parse_timestamp(text);
+    // A number may be of seconds or of milliseconds.
+    let at = parse_timestamp(text)
+        .ok()
+        .filter(|_| text.parse::<f64>().is_err());
     at.map(TimeBound::At)
-        .map_err(|_| refused(flag, "use RFC 3339, or a duration before now such as -6w"))
+        .ok_or_else(|| refused(flag, "use RFC 3339, or a duration before now such as -6w"))
 }
 
 #[cfg(test)]
@@ -422,6 +435,7 @@ mod tests {
         for (arg, said) in [
             ("--sync-block-duration=0s", "--sync-block-duration"),
             ("--min-time=yesterday", "--min-time"),
+            ("--min-time=1795100000000", "RFC 3339"),
             ("--store.grpc.series-max-concurrency=0", "at least 1"),
             (
                 "--selector.relabel-config=- action: x",
@@ -433,6 +447,8 @@ mod tests {
             let error = resolve(&[arg]).unwrap_err();
             assert!(error.contains(said), "{arg}: {error}");
         }
+        let backwards = resolve(&["--min-time=-1d", "--max-time=-3d"]).unwrap_err();
+        assert!(backwards.contains("not after --max-time"), "{backwards}");
         let rules = "--selector.relabel-config=[{action: drop, source_labels: [a], regex: x}]";
         let config = resolve(&[rules, "--min-time=-6w"]).unwrap();
         assert_eq!(config.sync.relabel.len(), 1);

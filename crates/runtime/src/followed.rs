@@ -38,9 +38,10 @@ impl Seen {
 
 /// Tells a file from what it was: device and number, size, and times of change of its content and of
 /// its inode, in seconds and nanoseconds. Nothing for a file that is not there.
-type Stamp = Option<([u64; 3], [i64; 4])>;
+pub type Stamp = Option<([u64; 3], [i64; 4])>;
 
-fn stamp(path: &Path) -> Stamp {
+/// What tells the file at `path` now.
+pub fn stamp(path: &Path) -> Stamp {
     let of = fs::metadata(path).ok()?;
     let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
     Some(([of.dev(), of.ino(), of.size()], times))

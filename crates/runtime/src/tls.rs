@@ -1,27 +1,24 @@
 //! TLS for servers and clients, from the files that flags name.
 
 mod validity;
+mod verifier;
 
-use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    SupportedProtocolVersion,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::Error;
 use crate::followed::{Followed, Seen};
 pub use validity::{NotACertificate, Validity};
+pub use verifier::{AnyCertificate, Named};
 
 /// The protocol that both sides of a connection agree on while they set up TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,10 +180,20 @@ impl ClientTls {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider())))
         } else {
-            builder.with_root_certificates(match &self.ca {
+            let roots = match &self.ca {
                 Some(ca) => read_roots(ca)?,
                 None => system_roots()?,
-            })
+            };
+            match &self.server_name {
+                None => builder.with_root_certificates(roots),
+                Some(name) => {
+                    let verifier = Named::new(name, Arc::new(roots), provider());
+                    let verifier = verifier.map_err(|e| start(format!("expect {name}"), e))?;
+                    builder
+                        .dangerous()
+                        .with_custom_certificate_verifier(Arc::new(verifier))
+                }
+            }
         };
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
@@ -309,59 +316,6 @@ fn start(
     Error::Start {
         action: action.into(),
         source: Box::new(source),
-    }
-}
-
-/// Takes any certificate, as the user asked for; signatures are checked all the same.
-pub struct AnyCertificate(Arc<CryptoProvider>);
-
-impl AnyCertificate {
-    /// One that checks signatures with what `provider` has.
-    pub fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self(provider)
-    }
-}
-
-impl fmt::Debug for AnyCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AnyCertificate")
-    }
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

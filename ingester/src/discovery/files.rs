@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use model::Labels;
+use runtime::followed::{Stamp, stamp};
 
 use super::{Error, LIST_BYTES_MAX, json_groups, labels};
 use crate::config;
-
-/// What tells whether a file was written since.
-type Stamp = (Option<SystemTime>, u64);
 
 /// The files that some patterns match, and what they held when they were read.
 #[derive(Debug)]
@@ -66,13 +63,6 @@ impl Source {
         }
         let all = || self.files.values().flat_map(|(_, targets)| targets.clone());
         (changed.then(|| all().collect()), failure)
-    }
-}
-
-fn stamp(file: &Path) -> Stamp {
-    match fs::metadata(file) {
-        Ok(meta) => (meta.modified().ok(), meta.len()),
-        Err(_) => (None, 0),
     }
 }
 

@@ -10,13 +10,13 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, IntoUrl, Method, NoProxy, Proxy, RequestBuilder, Response};
 use runtime::followed::Followed;
-use runtime::tls::AnyCertificate;
+use runtime::tls::{AnyCertificate, Named};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::oauth2::Tokens;
 use crate::config::{
@@ -214,15 +214,14 @@ impl Clients {
             Arc::new(AnyCertificate::new(provider))
         } else {
             let roots = self.roots(tls.ca.as_ref())?;
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
-                .build()
-                .map_err(|e| wrong(&e))?;
             match &tls.server_name {
-                None => verifier,
-                Some(name) => Arc::new(Named {
-                    name: ServerName::try_from(name.clone()).map_err(|e| wrong(&e))?,
-                    verifier,
-                }),
+                None => WebPkiServerVerifier::builder_with_provider(roots, provider)
+                    .build()
+                    .map_err(|e| wrong(&e))?,
+                Some(name) => {
+                    let verifier = Named::new(name, roots, provider);
+                    Arc::new(verifier.map_err(|e| wrong(&e))?)
+                }
             }
         };
         let builder = builder
@@ -311,50 +310,6 @@ fn certificates(from: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = pem(from)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     certificates.map_err(|e| Error::Config(format!("unable to use certificate: {e}")))
-}
-
-/// Verifies that a certificate is for a name other than the one that was asked for.
-#[derive(Debug)]
-struct Named {
-    name: ServerName<'static>,
-    verifier: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for Named {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let name = &self.name;
-        self.verifier
-            .verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
 }
 
 async fn authorize(

@@ -12,6 +12,9 @@ use super::json;
 
 const JSON: &str = "application/json";
 
+/// Notes of each kind that an answer has at most.
+const NOTES_MAX: usize = 10;
+
 /// The classes of errors that clients tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorType {
@@ -216,6 +219,17 @@ impl Answer {
     }
 }
 
+/// What an answer shows of notes of one `kind` about a query: as in Prometheus ten, and how many more
+/// there are.
+pub(super) fn shown(mut notes: Vec<String>, kind: &str) -> Vec<String> {
+    let left_out = notes.len().saturating_sub(NOTES_MAX);
+    if left_out > 0 {
+        notes.truncate(NOTES_MAX);
+        notes.push(format!("{left_out} more {kind} annotations omitted"));
+    }
+    notes
+}
+
 /// Cuts a list to `limit` items, 0 for all, and returns the warning that is due.
 pub(super) fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Vec<String> {
     if limit == 0 || items.len() <= limit {
@@ -223,4 +237,18 @@ pub(super) fn truncate<T>(items: &mut Vec<T>, limit: usize) -> Vec<String> {
     }
     items.truncate(limit);
     vec!["results truncated due to limit".to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_ten_notes_and_how_many_more_there_are() {
+        let notes = |count: usize| (0..count).map(|i| format!("note {i}")).collect::<Vec<_>>();
+        assert_eq!(shown(notes(10), "info"), notes(10));
+        let cut = shown(notes(13), "warning");
+        assert_eq!(cut[..10], notes(10));
+        assert_eq!(cut[10..], ["3 more warning annotations omitted"]);
+    }
 }

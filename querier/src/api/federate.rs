@@ -26,6 +26,9 @@ use super::{Api, Call, query};
 /// Where it is.
 pub(super) const PATH: &str = "/federate";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Text for who takes names of any letters, in quotes.
+const TEXT_UTF_8: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8";
+const TEXT_1_UTF_8: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
 const MESSAGES: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
      encoding=delimited; escaping=underscores";
 const MESSAGES_UTF_8: &str = "application/vnd.google.protobuf; \
@@ -33,7 +36,11 @@ const MESSAGES_UTF_8: &str = "application/vnd.google.protobuf; \
 
 /// The form of an answer.
 enum Form {
-    Text,
+    /// Text, with names of any letters in quotes, or as [`legacy`] writes them.
+    Text {
+        content_type: &'static str,
+        is_utf_8: bool,
+    },
     /// Messages, each after its length, with names as `name` writes them.
     Messages {
         content_type: &'static str,
@@ -45,7 +52,11 @@ enum Form {
 fn negotiated(request: &Request) -> Form {
     let accept = request.headers.get(header::ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
-    let (mut best, mut best_weight) = (Form::Text, 0.0);
+    let text = Form::Text {
+        content_type: TEXT,
+        is_utf_8: false,
+    };
+    let (mut best, mut best_weight) = (text, 0.0);
     for one in accept.unwrap_or_default().split(',') {
         let mut parts = one.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default();
@@ -63,7 +74,17 @@ fn negotiated(request: &Request) -> Form {
         }
         best_weight = weight;
         best = match (is_messages, said("escaping")) {
-            (false, _) => Form::Text,
+            (false, Some("allow-utf-8")) => Form::Text {
+                content_type: match said("version") {
+                    Some("1.0.0") => TEXT_1_UTF_8,
+                    _ => TEXT_UTF_8,
+                },
+                is_utf_8: true,
+            },
+            (false, _) => Form::Text {
+                content_type: TEXT,
+                is_utf_8: false,
+            },
             (true, Some("allow-utf-8")) => Form::Messages {
                 content_type: MESSAGES_UTF_8,
                 name: str::to_owned,
@@ -90,7 +111,13 @@ pub(super) fn answer(api: &Api, call: &Call<'_>) -> Response {
     let form = negotiated(call.request);
     match newest(api, call) {
         Ok(newest) => match form {
-            Form::Text => Response::bytes(StatusCode::OK, TEXT, text::write(&newest)),
+            Form::Text {
+                content_type,
+                is_utf_8,
+            } => {
+                let body = text::write(&newest, is_utf_8);
+                Response::bytes(StatusCode::OK, content_type, body)
+            }
             Form::Messages { content_type, name } => {
                 let body = messages::write(&newest, name);
                 Response::bytes(StatusCode::OK, content_type, body)

@@ -7,7 +7,7 @@ use promql::columns::Steps;
 use promql::stats::QueryStats;
 use promql::value::{QueryResult, QueryValue};
 
-use super::answer::{Answer, ApiError, truncate};
+use super::answer::{Answer, ApiError, shown, truncate};
 use super::json::{self, StatsView};
 use super::params::{self, QueryOptions, Stats};
 use super::{Api, Call, analysis, scope};
@@ -138,16 +138,16 @@ pub(super) fn show(
 ) -> Answer {
     let QueryResult {
         mut value,
-        mut warnings,
+        warnings,
         infos,
         stats,
     } = evaluated.result;
     let total = begin.elapsed().as_secs_f64();
-    warnings.extend(match &mut value {
+    let truncated = match &mut value {
         QueryValue::Vector(vector) => truncate(vector, limit),
         QueryValue::Matrix(matrix) => truncate(matrix, limit),
         QueryValue::Scalar(_) | QueryValue::String(_) => Vec::new(),
-    });
+    };
     let (steps, wanted) = (task.steps, options.stats);
     let analysis = options.analyze.then(|| analysis::tree(&stats.operators));
     let mut answer = Answer::new(move |out| {
@@ -159,7 +159,8 @@ pub(super) fn show(
         let view = (wanted != Stats::None).then_some(&view);
         json::write_result(out, steps.start, &value, (view, analysis.as_ref()))
     });
-    answer.warnings = warnings;
-    answer.infos = infos;
+    answer.warnings = shown(warnings, "warning");
+    answer.warnings.extend(truncated);
+    answer.infos = shown(infos, "info");
     answer.with_store_warnings(evaluated.store_warnings)
 }

@@ -38,10 +38,15 @@ impl PlanContext {
         if self.is_instant { 0 } else { self.steps.step }
     }
 
+    /// Milliseconds from the start to the end that were asked for.
+    fn range_ms(&self) -> i64 {
+        self.end - self.steps.start
+    }
+
     fn durations(&self) -> DurationContext {
         DurationContext {
             step_ms: self.step_ms(),
-            range_ms: self.end - self.steps.start,
+            range_ms: self.range_ms(),
         }
     }
 

@@ -82,6 +82,10 @@ fn the_end_of_a_query_may_lie_after_its_last_step() {
     let at_the_end = "last_over_time(vector(time())[1s:1s] @ end())";
     assert_eq!(values(at_the_end, None), always(180.0));
     assert_eq!(values(at_the_end, Some(190_000)), always(190.0));
+    for text in ["vector(end())", "vector(range())"] {
+        assert_eq!(values(text, None), always(180.0));
+        assert_eq!(values(text, Some(190_000)), always(190.0));
+    }
     let before = "last_over_time(vector(time())[1s:1s] @ 300 offset range())";
     assert_eq!(values(before, None), always(120.0));
     assert_eq!(values(before, Some(190_000)), always(110.0));

@@ -74,3 +74,45 @@ async fn a_stop_of_the_grpc_server_waits_for_nobody_who_is_silent() {
     };
     assert!(stop_takes(address, serve).await < SOON);
 }
+
+#[tokio::test]
+async fn a_certificate_may_be_expected_to_have_another_name_than_the_address() {
+    let address = ListenAddress::parse("127.0.0.1:0").unwrap();
+    let server = http::Server::bind(&address, HttpLimits::default());
+    let web = WebConfig::default().with_tls(tls());
+    let server = server.await.unwrap().with_web(&web).unwrap();
+    let address = server.local_addr().unwrap();
+    let (trigger, shutdown) = Shutdown::new();
+    let greeted = |name: Option<&str>| {
+        let client = ClientTls {
+            ca: Some(tls().identity.cert.with_file_name("ca.pem")),
+            identity: None,
+            skip_verify: false,
+            server_name: name.map(str::to_owned),
+            min_version: MinVersion::V12,
+        };
+        tokio::task::spawn_blocking(move || {
+            let config = client.load(Protocol::Http1, &mut Seen::default()).unwrap();
+            // What the URL says, which is not in the certificate.
+            let of_url = ServerName::try_from("elsewhere.example").unwrap();
+            let mut connection = rustls::ClientConnection::new(Arc::new(config), of_url).unwrap();
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            while connection.is_handshaking() {
+                if connection.complete_io(&mut stream).is_err() {
+                    return false;
+                }
+            }
+            true
+        })
+    };
+    let asking = async {
+        let expected = greeted(Some("store.test")).await.unwrap();
+        let not_in_it = greeted(Some("other.example")).await.unwrap();
+        let of_url = greeted(None).await.unwrap();
+        trigger.request();
+        (expected, not_in_it, of_url)
+    };
+    let serving = server.serve(http::Service::default(), shutdown);
+    let (_, found) = tokio::join!(serving, asking);
+    assert_eq!(found, (true, false, false));
+}

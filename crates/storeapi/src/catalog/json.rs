@@ -45,12 +45,21 @@ impl<'de> Deserialize<'de> for When {
     }
 }
 
+/// A value, or none where there is `null`, which Go writes for a list or a map that was never made.
+pub(super) fn or_null<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// Labels are an object.
 pub(super) mod labels {
     use std::collections::BTreeMap;
 
     use model::Labels;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserializer, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(
         labels: &Labels,
@@ -62,7 +71,7 @@ pub(super) mod labels {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Labels, D::Error> {
-        let pairs = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let pairs: BTreeMap<String, String> = super::or_null(deserializer)?;
         Ok(Labels::from_pairs(pairs))
     }
 }

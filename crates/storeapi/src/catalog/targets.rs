@@ -14,10 +14,13 @@ use crate::external_labels::with_external;
 #[serde(rename_all = "camelCase", default)]
 pub struct Targets {
     /// Targets that are scraped.
+    #[serde(deserialize_with = "json::or_null")]
     pub active_targets: Vec<ActiveTarget>,
     /// Targets that relabelling dropped, as far as they are kept.
+    #[serde(deserialize_with = "json::or_null")]
     pub dropped_targets: Vec<DroppedTarget>,
     /// How many relabelling dropped, by pool, as far as that is known.
+    #[serde(deserialize_with = "json::or_null")]
     pub dropped_target_counts: BTreeMap<String, usize>,
 }
 

@@ -50,6 +50,16 @@ fn rules_keep_what_they_say() {
 }
 
 #[test]
+fn targets_may_be_null() {
+    // What a Prometheus of version 3 says of active targets only.
+    let text = r#"{"activeTargets": [{"labels": null, "scrapePool": "a"}], "droppedTargets": null,
+        "droppedTargetCounts": null}"#;
+    let targets: Targets = serde_json::from_str(text).unwrap();
+    assert_eq!(targets.active_targets[0].scrape_pool, "a");
+    assert!(targets.dropped_targets.is_empty() && targets.dropped_target_counts.is_empty());
+}
+
+#[test]
 fn targets_keep_what_they_say() {
     let text = json!({"activeTargets": [{"discoveredLabels": {"__address__": "a:1"},
         "labels": {"job": "x"}, "scrapePool": "x", "scrapeUrl": "http://a:1/metrics",

@@ -1,16 +1,19 @@
-//! Samples as text, in Prometheus' format 0.0.4.
+//! Samples as text, in Prometheus' format 0.0.4, and for who asks for it with names in quotes, as 1.0.0
+//! has them: `{"a.metric","a label"="x",plain="y"} 1`.
 
 use std::fmt::Write as _;
 
 use model::Labels;
 use model::float::G;
+use model::labels::{is_legacy_label_name, is_legacy_metric_name};
 use promql::columns::StepValue;
 use runtime::metrics::push_escaped;
 
 use super::{Newest, classic, legacy};
 
-/// All samples that text can show.
-pub(super) fn write(newest: &Newest) -> String {
+/// All samples that text can show. Names that need quotes are in quotes if `is_utf_8`, and else legacy
+/// ones.
+pub(super) fn write(newest: &Newest, is_utf_8: bool) -> String {
     let mut out = String::new();
     let mut family = ("", false);
     for ((name, is_histogram, labels), (t, value)) in newest {
@@ -23,13 +26,16 @@ pub(super) fn write(newest: &Newest) -> String {
         };
         if (name.as_str(), *is_histogram) != family {
             family = (name, *is_histogram);
-            let _ = writeln!(out, "# TYPE {} {kind}", legacy(name));
+            out.push_str("# TYPE ");
+            push_name(&mut out, name, is_utf_8 && !is_legacy_metric_name(name));
+            let _ = writeln!(out, " {kind}");
         }
         let mut line = |suffix: &str, more: Option<f64>, value: f64| {
             series(
                 &mut out,
-                &format!("{}{suffix}", legacy(name)),
+                &format!("{name}{suffix}"),
                 (labels, more),
+                is_utf_8,
             );
             let _ = writeln!(out, " {} {t}", G(value));
         };
@@ -48,11 +54,16 @@ pub(super) fn write(newest: &Newest) -> String {
 }
 
 /// Name and labels, and the upper bound of a bucket.
-fn series(out: &mut String, name: &str, (labels, bound): (&Labels, Option<f64>)) {
-    out.push_str(name);
-    out.push('{');
+fn series(out: &mut String, name: &str, (labels, bound): (&Labels, Option<f64>), is_utf_8: bool) {
+    let is_quoted = is_utf_8 && !is_legacy_metric_name(name);
+    if is_quoted {
+        out.push('{');
+    }
+    push_name(out, name, is_quoted);
+    out.push(if is_quoted { ',' } else { '{' });
     for (name, value) in labels.iter().filter(|(name, _)| *name != "__name__") {
-        let _ = write!(out, "{}=\"", legacy(name));
+        push_name(out, name, is_utf_8 && !is_legacy_label_name(name));
+        out.push_str("=\"");
         push_escaped(out, value);
         out.push_str("\",");
     }
@@ -65,6 +76,15 @@ fn series(out: &mut String, name: &str, (labels, bound): (&Labels, Option<f64>))
     // There is one label at least.
     out.pop();
     out.push('}');
+}
+
+fn push_name(out: &mut String, name: &str, is_quoted: bool) {
+    if !is_quoted {
+        return out.push_str(&legacy(name));
+    }
+    out.push('"');
+    push_escaped(out, name);
+    out.push('"');
 }
 
 #[cfg(test)]
@@ -81,7 +101,7 @@ mod tests {
         let key = ("h".to_owned(), true, labels);
         let newest = Newest::from([(key, (7, value))]);
         assert_eq!(
-            write(&newest),
+            write(&newest, true),
             "# TYPE h histogram\n\
              h_bucket{job=\"x\",instance=\"\",le=\"1\"} 2 7\n\
              h_bucket{job=\"x\",instance=\"\",le=\"5\"} 2 7\n\
@@ -89,5 +109,17 @@ mod tests {
              h_sum{job=\"x\",instance=\"\"} 30.5 7\n\
              h_count{job=\"x\",instance=\"\"} 5 7\n"
         );
+    }
+
+    #[test]
+    fn names_of_any_letters_are_quoted_for_who_takes_them() {
+        let labels = [("__name__", "a.b"), ("job", "x"), ("n\"ö", "y")];
+        let key = ("a.b".to_owned(), false, Labels::from_pairs(labels));
+        let newest = Newest::from([(key, (7, StepValue::Float(1.0)))]);
+        let head = "# TYPE \"a.b\" untyped\n";
+        let line = "{\"a.b\",job=\"x\",\"n\\\"ö\"=\"y\",instance=\"\"} 1 7\n";
+        assert_eq!(write(&newest, true), format!("{head}{line}"));
+        let legacy = "# TYPE a_b untyped\na_b{job=\"x\",n__=\"y\",instance=\"\"} 1 7\n";
+        assert_eq!(write(&newest, false), legacy);
     }
 }

@@ -14,13 +14,12 @@ use super::{Builder, Built, check_extension, mistyped, settle};
 impl Builder {
     pub(super) fn scalar_call(&mut self, call: &Call) -> Result<Built<ScalarNode>, Error> {
         let seconds = |ms: i64| Built::new(ScalarNode::Number(ms as f64 / 1000.0), true);
-        let steps = self.context.steps;
         Ok(match (call.function.id, call.args.as_slice()) {
             (F::Time, _) => Built::new(ScalarNode::Time, false),
             (F::Pi, _) => Built::new(ScalarNode::Number(std::f64::consts::PI), true),
-            (F::Start, _) => seconds(steps.start),
-            (F::End, _) => seconds(steps.end()),
-            (F::Range, _) => seconds(steps.end() - steps.start),
+            (F::Start, _) => seconds(self.context.steps.start),
+            (F::End, _) => seconds(self.context.end),
+            (F::Range, _) => seconds(self.context.range_ms()),
             (F::Step, _) => seconds(self.context.step_ms()),
             (F::Scalar, [arg]) => {
                 let inner = self.vector(arg)?;
