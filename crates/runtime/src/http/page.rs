@@ -62,18 +62,16 @@ fn hashes(text: &str, element: &str) -> String {
     }
 }
 
-/// Tells browsers to take an answer for what it says it is, and of HTML that no page may frame it, that
-/// addresses of it stay here, and what it may do unless that was said.
+/// Tells browsers of HTML that it is just that, that no page may frame it, that addresses of it stay
+/// here, and what it may do unless that was said. Other answers have the headers of whoever they stand
+/// in for, Prometheus or a Pushgateway.
 pub(super) fn guard(headers: &mut HeaderMap) {
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !kind.is_some_and(|kind| kind.starts_with(b"text/html")) {
         return;
     }
     for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
     ] {
@@ -114,8 +112,11 @@ mod tests {
         let html = answer("text/html");
         assert_eq!(html[header::CONTENT_SECURITY_POLICY], NOTHING);
         assert_eq!(html[header::X_FRAME_OPTIONS], "DENY");
-        let json = answer("application/json");
-        assert_eq!(json[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-        assert!(!json.contains_key(header::CONTENT_SECURITY_POLICY));
+        assert_eq!(html[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(
+            answer("application/json").len(),
+            1,
+            "what it is, and no more"
+        );
     }
 }

@@ -438,7 +438,6 @@ fn pages_of_other_sites_may_read_and_change_nothing() {
             let get = format!("GET /form?a=1 HTTP/1.0\r\nHost: here:1\r\n{said}\r\n");
             let answer = ask(address, &get);
             assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
-            assert!(answer.contains("x-content-type-options: nosniff"));
         }
     });
 }
