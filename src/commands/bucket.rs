@@ -63,12 +63,6 @@ struct Target {
     output: Output,
 }
 
-impl Target {
-    fn open(&self, environment: &Environment) -> anyhow::Result<Bucket> {
-        open(&self.bucket, environment, Patience::Interactive)
-    }
-}
-
 /// The bucket that is looked at or changed.
 fn open(
     flags: &BucketFlags,

@@ -9,6 +9,8 @@
 //! Some stores take the condition of a write and ignore it. [`probe`] finds that out; a lease there
 //! is a notice, not a lock, and [`Lease::is_guaranteed`] says so.
 
+use std::time::Instant;
+
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 use object_store::{Error as StoreError, PutMode, PutPayload};
@@ -30,6 +32,9 @@ const REFUSALS: usize = 3;
 
 /// How much the clocks of two processes may differ.
 const SKEW_MAX_MS: i64 = 60_000;
+
+/// Epochs that are tried for one renewal, as those before were created by tries that seemed to fail.
+const WRITES_MAX: usize = 4;
 
 /// Largest record.
 const RECORD_SIZE_MAX: u64 = 64 << 10;
@@ -191,7 +196,7 @@ impl LeaseTaker {
             ttl_ms: self.ttl_ms,
             guaranteed: self.guaranteed,
         };
-        match lease.write(record).await {
+        match lease.write_live(record, now_ms).await {
             Ok(()) => Ok(Taken::Ours(lease)),
             Err(Error::LeaseLost { holder, .. }) => Ok(Taken::HeldBy(holder)),
             Err(e) => Err(e),
@@ -240,7 +245,7 @@ impl Lease {
             expires_ms: now_ms + self.ttl_ms,
             ..self.record.clone()
         };
-        self.write(record).await
+        self.write_live(record, now_ms).await
     }
 
     /// As [`Lease::ensure`], and looks into the bucket in any case: somebody whose clock is wrong may have
@@ -284,19 +289,46 @@ impl Lease {
         }
     }
 
-    /// Creates the record of the next epoch and removes those before it.
-    async fn write(&mut self, record: Record) -> Result<()> {
-        let json = serde_json::to_vec(&record).expect("plain fields are always JSON");
-        let created = self
-            .bucket
-            .create(&key(&self.name, record.epoch), json)
-            .await?;
-        // Somebody slow may create an epoch that was long passed and removed: the highest counts.
-        let now = current(&self.bucket, &self.name).await?;
-        match now {
-            Some(now) if created && now == record => {}
-            now => return Err(self.lost_to(now)),
+    /// As [`Lease::write`] at `now_ms`, and once more where the store took so long that the lease is to be
+    /// renewed again.
+    async fn write_live(&mut self, record: Record, now_ms: i64) -> Result<()> {
+        let begin = Instant::now();
+        self.write(record).await?;
+        let took_ms = i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX);
+        if took_ms <= self.ttl_ms / 2 {
+            return Ok(());
         }
+        let record = Record {
+            epoch: self.record.epoch + 1,
+            expires_ms: now_ms.saturating_add(took_ms) + self.ttl_ms,
+            ..self.record.clone()
+        };
+        self.write(record).await
+    }
+
+    /// Creates the record of the next epoch and removes those before it.
+    async fn write(&mut self, mut record: Record) -> Result<()> {
+        for _ in 0..WRITES_MAX {
+            let json = serde_json::to_vec(&record).expect("plain fields are always JSON");
+            let created = self
+                .bucket
+                .create(&key(&self.name, record.epoch), json)
+                .await?;
+            // Somebody slow may create an epoch that was long passed and removed: the highest counts.
+            match current(&self.bucket, &self.name).await? {
+                Some(now) if created && now == record => return self.became(record).await,
+                // An earlier try of our own took effect, though it seemed to fail.
+                Some(now) if (now.process, now.epoch) == (record.process, record.epoch) => {
+                    record.epoch += 1;
+                }
+                now => return Err(self.lost_to(now)),
+            }
+        }
+        Err(self.lost_to(None))
+    }
+
+    /// Goes on with `record`, which is the highest, and removes those before it.
+    async fn became(&mut self, record: Record) -> Result<()> {
         self.record = record;
         let epochs = epochs(&self.bucket, &self.name).await?;
         for old in epochs.into_iter().filter(|e| *e < self.record.epoch) {
@@ -399,6 +431,26 @@ mod tests {
         lease.release().await.unwrap();
         assert!(take(&mut b, 31_001).await.is_some());
         assert_eq!(epochs(&bucket, "compactor").await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_renewed_it_without_hearing_of_it_keeps_it() {
+        let bucket = Bucket::in_memory();
+        let mut lease = take(&mut taker(&bucket, "a"), 0).await.unwrap();
+        let unheard = Record {
+            epoch: lease.record.epoch + 1,
+            expires_ms: 20_000 + TTL_MS,
+            ..lease.record.clone()
+        };
+        let json = serde_json::to_vec(&unheard).unwrap();
+        let key = key("compactor", unheard.epoch);
+        assert!(bucket.create(&key, json).await.unwrap());
+        lease.ensure(25_000).await.unwrap();
+        assert!(lease.is_live(25_000 + TTL_MS - 1));
+        lease.confirm(25_001).await.unwrap();
+        assert_eq!(epochs(&bucket, "compactor").await.unwrap().len(), 1);
+        lease.release().await.unwrap();
+        assert!(take(&mut taker(&bucket, "b"), 25_002).await.is_some());
     }
 
     #[tokio::test]

@@ -109,8 +109,8 @@ pub struct Tenants {
     /// Held while a tenant is opened or removed, so that it is not opened twice.
     opening: Mutex<()>,
     series_limits: RwLock<SeriesLimits>,
-    /// Of tenants that were removed, the last references that series had.
-    last_references: Mutex<BTreeMap<Arc<str>, u64>>,
+    /// The last reference that a series had in any tenant that was removed.
+    last_reference: AtomicU64,
     repaired_logs: AtomicU64,
 }
 
@@ -151,7 +151,7 @@ impl Tenants {
         let tenants = Self {
             options,
             series_limits: RwLock::new(series_limits),
-            last_references: Mutex::default(),
+            last_reference: AtomicU64::new(0),
             clock,
             open: RwLock::default(),
             opening: Mutex::default(),
@@ -186,8 +186,7 @@ impl Tenants {
     fn head_options(&self, name: &str) -> HeadOptions {
         let mut head = self.options.db.head;
         head.series_max = self.series_limits.read().of(name);
-        let last = self.last_references.lock().get(name).copied();
-        head.references_after = last.unwrap_or(0);
+        head.references_after = self.last_reference.load(Ordering::Relaxed);
         head
     }
 
@@ -440,7 +439,9 @@ impl Appender for Tenants {
     }
 
     fn commit(&self, tenant: &str, at: CommitPoint) -> Result<(), WriteError> {
-        match self.open.read().get(self.resolve(tenant)).cloned() {
+        // The table is let go before a flush: others are in it.
+        let slot = self.open.read().get(self.resolve(tenant)).cloned();
+        match slot {
             Some(slot) => slot.tenant()?.db.commit(at),
             // It was removed, so that all of it was as durable as it can be.
             None => Ok(()),

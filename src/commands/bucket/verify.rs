@@ -11,7 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use bucket::{BlockInfo, BlockObject, Bucket, View};
+use bucket::{BlockInfo, BlockObject, Bucket, Patience, View};
 use runtime::Environment;
 use runtime::process;
 use serde_json::json;
@@ -107,7 +107,12 @@ pub(super) fn run(
     environment: &Environment,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let bucket = args.target.open(environment)?;
+    // Blocks that are written anew are uploaded in large parts, which may take long.
+    let patience = match args.repair {
+        true => Patience::Background,
+        false => Patience::Interactive,
+    };
+    let bucket = super::open(&args.target.bucket, environment, patience)?;
     on_runtime(async || {
         let view = look(&bucket).await?;
         let content = match args.looks_for(Issue::Content) {

@@ -340,8 +340,12 @@ impl Linked {
 
 impl Drop for Linked {
     fn drop(&mut self) {
-        // Best effort: the next upload of the block removes what is left.
+        // Best effort: the next upload of the block removes what is left. The directories above go with
+        // the last one, so that nothing of it keeps a tenant that could be removed.
         let _ = fs::remove_dir_all(&self.dir);
+        for above in self.dir.ancestors().skip(1).take(2) {
+            let _ = fs::remove_dir(above);
+        }
     }
 }
 

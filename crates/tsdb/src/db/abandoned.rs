@@ -3,15 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use ulid::Ulid;
 
 use super::database::Db;
 use super::lock::LOCK_FILE;
 use crate::error::{Error, Result};
+use crate::wal::repair::QUARANTINE;
 
 /// Directories of a head, which has no samples.
 const HEAD_DIRS: [&str; 3] = ["wal", "wbl", "chunks_head"];
+
+/// Where blocks are linked while they are uploaded, by Thanos as well.
+const UPLOADS: &str = "thanos";
 
 impl Db {
     /// Whether the directory may be removed: the head is empty, every block ended longer ago than time
@@ -51,9 +56,11 @@ impl Db {
         };
         let is_expendable = |name: &str| {
             let block = Ulid::from_string(name).ok();
-            HEAD_DIRS.contains(&name)
+            // What was set aside of a log is nowhere else.
+            (HEAD_DIRS.contains(&name) && !self.dir.join(name).join(QUARANTINE).exists())
                 || [LOCK_FILE, state_file].contains(&name)
                 || block.is_some_and(|block| expendable.contains(&block))
+                || (name == UPLOADS && has_no_file(&self.dir.join(name)))
         };
         let failed = |e| Error::io("list", &self.dir, e);
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
@@ -64,4 +71,13 @@ impl Db {
         }
         Ok(true)
     }
+}
+
+/// Whether there are only directories below; not if they cannot be listed.
+fn has_no_file(dir: &Path) -> bool {
+    let is_hollow = |entry: fs::DirEntry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_dir()) && has_no_file(&entry.path())
+    };
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_hollow)))
 }

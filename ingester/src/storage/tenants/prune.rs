@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bucket::ship::META_FILE_NAME;
 use tsdb::{Error, durable};
@@ -22,6 +23,13 @@ impl Tenants {
     pub fn prune(&self) {
         if self.options.layout == Layout::Single {
             return;
+        }
+        {
+            // What could not be removed before.
+            let _one_at_a_time = self.opening.lock();
+            if let Err(error) = finish(&self.options) {
+                tracing::warn!(%error, "cannot see what is left of removed tenants");
+            }
         }
         let now_ms = self.clock.now_ms();
         let is_abandoned = |tenant: &Arc<Tenant>| {
@@ -61,7 +69,7 @@ impl Tenants {
         };
         let dir = tenant.db.dir().to_owned();
         let last = tenant.db.head().last_reference();
-        self.last_references.lock().insert(Arc::clone(name), last);
+        self.last_reference.fetch_max(last, Ordering::Relaxed);
         tenant.db.note_end();
         drop(tenant);
         let removed = self.options.path.join(format!("{REMOVED}{name}"));
@@ -98,7 +106,7 @@ impl Tenants {
     }
 }
 
-/// Goes on with removals that a crash ended.
+/// Goes on with removals that a crash or a failure ended.
 ///
 /// # Errors
 /// [`Error::Io`] when the path cannot be listed.
@@ -112,7 +120,7 @@ pub(super) fn finish(options: &StorageOptions) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what has no name any more. What cannot be is tried again at the next start.
+/// Removes what has no name any more. What cannot be is tried again by the next call for removal.
 fn remove_dir(dir: &Path) {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -61,6 +61,8 @@ impl Bench {
         let blocks = tenant.db.blocks();
         let blocks = blocks.iter().map(|block| block.meta().ulid);
         tenant.db.release(blocks.collect());
+        // As who ships leaves it, or left it.
+        fs::create_dir_all(tenant.db.dir().join("thanos/upload")).unwrap();
     }
 
     fn names(&self) -> Vec<String> {
@@ -114,6 +116,14 @@ fn who_stopped_writing_goes_once_everything_is_shipped() {
     bench.pass(10 * MINUTE);
     assert_eq!(bench.names().len(), 3, "something was set aside");
     fs::remove_dir(bench.dir.path().join("gone/quarantine")).unwrap();
+    for kept in ["gone/wal/quarantine", "gone/thanos/upload/of-a-block"] {
+        let kept = bench.dir.path().join(kept);
+        fs::create_dir_all(&kept).unwrap();
+        fs::write(kept.join("1"), "x").unwrap();
+        bench.pass(10 * MINUTE);
+        assert!(bench.names().contains(&"gone".to_owned()), "{kept:?}");
+        fs::remove_dir_all(&kept).unwrap();
+    }
     bench.pass(10 * MINUTE);
     assert_eq!(bench.names(), ["held", "writes"]);
     assert!(!bench.has_dir("gone") && !bench.has_dir(".removed-gone"));
