@@ -6,7 +6,7 @@
 //! comma at its end; a free one has zeros. Without its zeros, and with its last comma made `]`, the file is a
 //! list in JSON.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -47,11 +47,18 @@ impl ActiveQueries {
     pub fn open(dir: &Path, slots: usize, clock: Arc<dyn Clock>) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(FILE);
-        if let Some(queries) = unfinished(&path)? {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path)?;
+        // Whose queries are in it must not be who is still at them.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another process keeps its queries there"),
+            TryLockError::Error(error) => error,
+        })?;
+        if let Some(queries) = unfinished(&file)? {
             tracing::warn!(queries, "these queries did not finish in the last run");
         }
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).open(path)?;
+        file.set_len(0)?;
         file.set_len((1 + slots * SLOT_BYTES) as u64)?;
         file.write_all_at(b"[", 0)?;
         Ok(Self {
@@ -125,13 +132,8 @@ fn filled(query: &str, timestamp_sec: i64) -> [u8; SLOT_BYTES] {
     slot
 }
 
-/// The queries that a file names, as a list in JSON; nothing where there is no file or none in it.
-fn unfinished(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+/// The queries that a file names, as a list in JSON; nothing where there is none in it.
+fn unfinished(file: &File) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
     bytes.retain(|byte| *byte != 0);
@@ -153,7 +155,7 @@ mod tests {
 
     /// What the file of a process that ended now says.
     fn left(dir: &Path) -> Option<Value> {
-        let text = unfinished(&dir.join(FILE)).unwrap()?;
+        let text = unfinished(&File::open(dir.join(FILE)).unwrap()).unwrap()?;
         Some(serde_json::from_str(&text).unwrap())
     }
 
@@ -161,9 +163,10 @@ mod tests {
     fn queries_are_in_the_file_while_they_are_evaluated() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("new");
-        assert_eq!(left(&dir), None);
         let active = open(&dir);
         assert_eq!(left(&dir), None);
+        let other = ActiveQueries::open(&dir, 2, Arc::new(ManualClock::new(0)));
+        assert!(other.is_err_and(|error| error.to_string().contains("another process")));
         let up = active.begin("up").unwrap();
         let sum = active.begin("sum(\"x\n\")").unwrap();
         assert!(active.begin("more").is_none(), "two slots");
@@ -176,6 +179,7 @@ mod tests {
         assert_eq!(left(&dir), Some(json!([entry("sum(\"x\n\")")])));
         // The process dies; the next one begins anew.
         std::mem::forget(sum);
+        drop(active);
         assert!(left(&dir).is_some());
         let active = open(&dir);
         assert_eq!(left(&dir), None);

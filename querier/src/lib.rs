@@ -120,8 +120,8 @@ impl Querier {
             reason: format!("cannot be opened: {error}"),
         })?;
         let log = Arc::new(log);
-        let active = (config.log).active_queries(config.http.large_max, &clock)?;
         let (http, grpc) = bind(&config).await?;
+        let active = (config.log).active_queries(config.http.large_max, &clock)?;
         let registry = Registry::with_process(env!("CARGO_PKG_VERSION"), clock.now_ms());
         registry.register(http.metrics());
         registry.register(grpc.metrics());

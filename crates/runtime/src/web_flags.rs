@@ -45,8 +45,8 @@ pub struct WebFlags {
     /// Do not let pages of other origins read answers.
     #[arg(long = "web.disable-cors")]
     pub disable_cors: bool,
-    /// Regular expression of the origins whose pages may read answers; those that it names, other than
-    /// by ".*", may send what changes something too. All of an origin has to match:
+    /// Regular expression of the origins whose pages may read answers; those that it names may send
+    /// what changes something too, unless it matches any origin, as ".*" does. All of an origin has to match:
     /// 'https?://(a|b)\.example'
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ANY)]
     pub cors_origin: String,
@@ -134,6 +134,7 @@ mod tests {
             external_url: url.to_owned(),
             route_prefix: route.to_owned(),
             external_prefix: external.to_owned(),
+            cors_origin: ANY.to_owned(),
             ..WebFlags::default()
         };
         let paths = WebPaths::default;

@@ -11,6 +11,8 @@ use model::{MatchOp, Matcher, MatcherError};
 
 /// Matches every origin, so that no page is named by it.
 pub(crate) const ANY: &str = ".*";
+/// Origins of nobody: a pattern that matches one of them matches everybody.
+const ANYBODY: [&str; 2] = ["http://nobody.invalid", "https://nobody.invalid"];
 /// What a browser says of who sends a request; pages cannot change it.
 const SENT_FROM: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The host that a browser asked, where a proxy asks another. Pages of other sites cannot set it.
@@ -24,18 +26,19 @@ pub enum Origins {
     Any,
     /// Of none but the server's own.
     Own,
-    /// Of those that match, which may change something too.
+    /// Of those that match. They may change something too, unless the pattern matches any origin.
     Matching(Matcher),
 }
 
 impl Origins {
-    /// Those that match a regular expression as a whole; [`ANY`] names none.
+    /// Those that match a regular expression as a whole; [`ANY`] names none, and nothing matches none.
     ///
     /// # Errors
     /// [`MatcherError`] when it is none.
     pub fn matching(pattern: &str) -> Result<Self, MatcherError> {
         match pattern {
-            "" | ANY => Ok(Self::Any),
+            "" => Ok(Self::Own),
+            ANY => Ok(Self::Any),
             pattern => Matcher::new(MatchOp::Regex, "origin", pattern).map(Self::Matching),
         }
     }
@@ -45,7 +48,7 @@ impl Origins {
         let allowed = match self {
             Self::Own => return,
             Self::Any => Some(HeaderValue::from_static("*")),
-            Self::Matching(_) => self.names(origin).then(|| origin.clone()),
+            Self::Matching(pattern) => matches(pattern, origin).then(|| origin.clone()),
         };
         if let Some(allowed) = allowed {
             answer.append(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -63,8 +66,9 @@ impl Origins {
         }
     }
 
-    /// Why a request that may change something is refused, if a page of another site has it sent.
-    pub(super) fn refusal(&self, method: &Method, headers: &HeaderMap) -> Option<String> {
+    /// Why a request that may change something is refused, if a page of another site has it sent. What
+    /// is asked by GET and such changes nothing.
+    pub fn refusal(&self, method: &Method, headers: &HeaderMap) -> Option<String> {
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return None;
         }
@@ -87,21 +91,37 @@ impl Origins {
 
     fn names(&self, origin: &HeaderValue) -> bool {
         match self {
+            // Who lets any page read names none.
             Self::Matching(pattern) => {
-                (origin.to_str()).is_ok_and(|origin| pattern.matches(origin))
+                matches(pattern, origin) && !ANYBODY.iter().any(|any| pattern.matches(any))
             }
             Self::Any | Self::Own => false,
         }
     }
 }
 
+fn matches(pattern: &Matcher, origin: &HeaderValue) -> bool {
+    (origin.to_str()).is_ok_and(|origin| pattern.matches(origin))
+}
+
 /// Whether an origin is at the host that was asked, or at the one a proxy was.
 fn is_of_host(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let origin = origin.to_str().ok();
-    let host = origin.and_then(|origin| Some(origin.split_once("://")?.1));
+    let Some((scheme, host)) = origin.to_str().ok().and_then(|o| o.split_once("://")) else {
+        return false;
+    };
+    // Browsers leave out the port that a scheme has anyhow, proxies may not.
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    let bare = |host: &str| {
+        let host = host.trim().to_ascii_lowercase();
+        host.strip_suffix(port).map_or(host.clone(), str::to_owned)
+    };
     let asked = [header::HOST, FORWARDED_HOST];
-    let mut asked = asked.iter().filter_map(|name| headers.get(name));
-    host.is_some_and(|host| asked.any(|asked| asked.as_bytes() == host.as_bytes()))
+    let asked = asked
+        .iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok());
+    // Proxies behind each other name a host each.
+    let mut asked = asked.flat_map(|hosts| hosts.split(','));
+    asked.any(|asked| bare(asked) == bare(host))
 }
 
 #[cfg(test)]
@@ -139,7 +159,10 @@ mod tests {
         check(&[site("same-origin"), origin("http://seen")], false);
         check(&[site("same-site"), origin("http://here:1")], true);
         check(&[site("cross-site")], true);
-        check(&[origin("https://seen"), (FORWARDED_HOST, "seen")], false);
+        for seen in ["seen", "Seen:443", "seen, inner"] {
+            check(&[origin("https://seen"), (FORWARDED_HOST, seen)], false);
+        }
+        check(&[origin("http://seen"), (FORWARDED_HOST, "seen:443")], true);
     }
 
     #[test]
@@ -163,7 +186,16 @@ mod tests {
                 "{origin}"
             );
         }
+        for all in [".+", "(.*)", "https?://.*"] {
+            let all = Origins::matching(all).unwrap();
+            let mut answer = HeaderMap::new();
+            all.allow(&HeaderValue::from_static("https://a"), &mut answer);
+            assert!(answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+            let said = [(header::ORIGIN, "https://a"), (SENT_FROM, "cross-site")];
+            assert!(refused(&all, &Method::POST, &said), "{all:?}");
+        }
         assert_eq!(Origins::matching(ANY), Ok(Origins::Any));
+        assert_eq!(Origins::matching(""), Ok(Origins::Own));
         assert!(Origins::matching("(").is_err());
     }
 }

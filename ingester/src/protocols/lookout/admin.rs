@@ -1,7 +1,7 @@
 //! The gateway's administration: whether it is there, and making it refuse what is sent to it, as one
 //! does before it is taken out of use. It knows no passwords, so it belongs on loopback.
 
-use runtime::http::{Cost, Handler, Method, Request, Response, StatusCode};
+use runtime::http::{Cost, Handler, Method, Origins, Request, Response, StatusCode};
 
 use super::answer::plain;
 use super::gateway::Switch;
@@ -27,6 +27,11 @@ impl Handler for Admin {
     fn handle(&self, request: Request) -> Response {
         if request.method != Method::GET {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed");
+        }
+        // The protocol changes something by GET, which any page can have a browser send.
+        let refusal = Origins::Own.refusal(&Method::POST, &request.headers);
+        if let Some(refusal) = refusal.filter(|_| request.path.starts_with("/cmd/")) {
+            return Response::text(StatusCode::FORBIDDEN, &refusal);
         }
         match request.path.as_str() {
             "/ok" => plain(StatusCode::OK, "online"),

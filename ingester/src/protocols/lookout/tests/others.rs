@@ -285,6 +285,18 @@ fn the_administration_makes_it_refuse() {
     );
     assert_eq!(ask("/cmd/left").0, 404);
     assert_eq!(
+        said(send(
+            &admin,
+            Method::GET,
+            "/cmd/down",
+            &[("sec-fetch-site", "cross-site")],
+            ""
+        ))
+        .0,
+        403,
+        "an image in a page of another site"
+    );
+    assert_eq!(
         said(send(&admin, Method::POST, "/cmd/down", &[], "")).0,
         405
     );
