@@ -77,6 +77,13 @@ impl Shared {
         }
     }
 
+    /// Takes back calls for help with jobs that are done, which no thread came to while all were busy:
+    /// others would be behind them, and there is no end to their number.
+    fn take_back(&self, jobs: &Arc<Jobs>) {
+        let is_other = |task: &Task| !matches!(task, Task::Help(of) if Arc::ptr_eq(of, jobs));
+        self.tasks.lock().waiting.retain(is_other);
+    }
+
     /// The next task, once there is one; nothing when there will be none.
     fn next(&self) -> Option<Task> {
         let mut tasks = self.tasks.lock();
@@ -240,6 +247,7 @@ impl Executor for Crew<'_> {
                 own += 1;
             }
             self.note(own, begin.elapsed());
+            self.pool.shared.take_back(jobs);
         });
     }
 
@@ -303,5 +311,35 @@ mod tests {
         let (sender, receiver) = std::sync::mpsc::channel();
         pool.crew().discard(Box::new(Held(sender)));
         assert_eq!(receiver.recv().unwrap().as_deref(), Some("query-0"));
+    }
+
+    #[test]
+    fn calls_for_help_that_nobody_heard_are_taken_back() {
+        struct Busy(std::sync::mpsc::Receiver<()>);
+        impl Drop for Busy {
+            fn drop(&mut self) {
+                // Until the other end is gone.
+                let _ = self.0.recv();
+            }
+        }
+        let pool = Pool::start(2).unwrap();
+        let crew = pool.crew();
+        let busy: Vec<_> = (0..2)
+            .map(|_| {
+                let (sender, receiver) = std::sync::mpsc::channel();
+                crew.discard(Box::new(Busy(receiver)));
+                sender
+            })
+            .collect();
+        while !pool.shared.tasks.lock().waiting.is_empty() {
+            thread::yield_now();
+        }
+        let job = |_: usize| thread::sleep(Duration::from_millis(1));
+        crew.run(SAMPLE as usize + 1, &job);
+        for _ in 0..10 {
+            crew.run(3, &job);
+        }
+        assert_eq!(pool.shared.tasks.lock().waiting.len(), 0);
+        drop(busy);
     }
 }
