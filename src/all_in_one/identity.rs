@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use model::Labels;
 use runtime::Error;
 use serde::{Deserialize, Serialize};
+use tsdb::durable;
 
 /// The file in the data directory.
 const FILE_NAME: &str = "identity.json";
@@ -119,7 +120,9 @@ impl Identity {
         if self.kept.as_ref() == Some(&new) {
             return Ok(());
         }
-        write(&self.path, &new).map_err(|source| Error::System {
+        let text = serde_json::to_vec_pretty(&new).map_err(io::Error::from);
+        let written = text.and_then(|text| durable::replace(&self.path, &text));
+        written.map_err(|source| Error::System {
             action: format!("write {}", self.path.display()),
             source,
         })
@@ -163,20 +166,6 @@ fn holds_data(data_dir: &Path) -> bool {
         }
     }
     false
-}
-
-/// Replaces the file, so that a crash leaves the old one or the new one.
-fn write(path: &Path, kept: &Kept) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(kept)?;
-    let temporary = path.with_extension("json.tmp");
-    let file = fs::File::create(&temporary)?;
-    io::Write::write_all(&mut &file, &text)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -153,11 +153,6 @@ fn join(chunks: &mut Vec<SeriesChunk>, more: Vec<SeriesChunk>) {
 
 #[cfg(test)]
 mod tests {
-    use bucket::fetch::{LabelSets, Outline};
-    use tsdb::block::Meta;
-    use tsdb::block::meta::{Downsample, Thanos};
-    use ulid::Ulid;
-
     use super::*;
 
     fn block(
@@ -165,18 +160,8 @@ mod tests {
         resolution: i64,
         (min, max): (i64, i64),
     ) -> (Arc<Block>, Arc<[Matcher]>) {
-        let mut meta = Meta::new(Ulid::from_parts(1, 0), TimeRange::new(min, max));
-        meta.thanos = Some(Thanos {
-            labels: [("cluster".to_owned(), cluster.to_owned())].into(),
-            downsample: Downsample {
-                resolution,
-                ..Downsample::default()
-            },
-            ..Thanos::default()
-        });
-        let outline = Outline::new(&meta, &mut LabelSets::default());
-        let block = Block::new(Arc::new(outline), 0, Vec::new());
-        (Arc::new(block), Arc::default())
+        let block = crate::set::tests::block(1, cluster, resolution, min, max);
+        (block, Arc::default())
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn cover(resolutions: &[&Resolution], range: TimeRange, out: &mut Vec<Arc<Block>
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fmt::Write as _;
 
     use bucket::fetch::{LabelSets, Outline};
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    fn block(n: u64, cluster: &str, resolution: i64, min: i64, max: i64) -> Arc<Block> {
+    pub(crate) fn block(n: u64, cluster: &str, resolution: i64, min: i64, max: i64) -> Arc<Block> {
         let id = Ulid::from_parts(n, 0);
         let mut meta = Meta::new(id, TimeRange::new(min, max));
         meta.thanos = Some(Thanos {

@@ -132,13 +132,13 @@ impl Bucket {
 
     /// True when it is a local directory that was made by opening it. Who only reads may have been told a
     /// wrong name.
-    pub fn is_new(&self) -> bool {
+    pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }
 
     /// Tells who looks for blocks in a directory that there was none.
     pub fn warn_if_new(&self) {
-        if self.is_new {
+        if self.is_new() {
             tracing::warn!(
                 directory = self.name(),
                 "the bucket's directory was not there, so it is empty; if there are blocks somewhere, \
